@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+// The LMDB door: one environment per root, typed tables, transactions as closures. A transaction cannot be kept, and a
+// byte view dies with its closure. Readers never wait for the writer; there is one writer at a time.
+//
+// The map is a reservation of address space (max(1 TiB, 4 x file system) by default), not disk. Should it be smaller
+// (a limit on address space, or a test) and fill up, update() waits for this process's readers to end, doubles the
+// map and runs the closure again, so closures may run more than once and must own what they use.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+
+#include "libbase/codec.h"
+#include "libbase/path.h"
+#include "libbase/result.h"
+
+namespace cairn::base::lmdb {
+
+// What is lost if a table is: nothing, time, or facts.
+enum class Precious { ephemeral, rebuildable, persistent };
+
+struct RawTableSpec {
+  const char* name;  // "<library>.<table>"; a literal
+  Precious precious;
+};
+
+// A table is declared once, as a constant at namespace scope of the library that owns it.
+template <class Key, class Value>
+struct TableSpec : RawTableSpec {
+  using key_type = Key;
+  using value_type = Value;
+};
+
+enum class Scan { next, stop };
+
+// One version of the environment. Not thread-safe, and used only inside the closure that received it.
+class ReadTxn {
+ public:
+  ReadTxn(const ReadTxn&) = delete;
+  ReadTxn& operator=(const ReadTxn&) = delete;
+
+  // The view is valid until the transaction ends or writes.
+  Result<std::optional<std::string_view>> get_raw(const RawTableSpec& table, std::string_view key) const;
+  // Rows with the prefix, in key order, from `from` (which has the prefix, or is empty) on. Do not write in `visit`.
+  Status scan_raw(const RawTableSpec& table, std::string_view prefix, std::string_view from,
+                  const std::function<Result<Scan>(std::string_view key, std::string_view value)>& visit) const;
+  Result<std::uint64_t> count(const RawTableSpec& table) const;  // O(1)
+
+  // Absence is nullopt; a row that does not decode is corrupt.
+  template <class Key, class Value>
+  Result<std::optional<Value>> get(const TableSpec<Key, Value>& table, const std::type_identity_t<Key>& key) const {
+    auto raw = TRY(get_raw(table, Codec<Key>::encode(key)));
+    if (!raw) return std::optional<Value>();
+    return std::optional<Value>(TRY(Codec<Value>::decode(*raw), "{} row", table.name));
+  }
+  template <class Key, class Value>
+  Status scan(const TableSpec<Key, Value>& table, std::string_view prefix,
+              const std::function<Result<Scan>(const Key&, const Value&)>& visit) const {
+    return scan_raw(table, prefix, {}, [&](std::string_view key, std::string_view value) -> Result<Scan> {
+      return visit(TRY(Codec<Key>::decode(key), "{} key", table.name),
+                   TRY(Codec<Value>::decode(value), "{} row", table.name));
+    });
+  }
+
+ protected:
+  friend class Env;
+  ReadTxn(class Env& env, void* txn) : env_(env), txn_(txn) {}
+  class Env& env_;
+  void* txn_;  // MDB_txn*
+};
+
+class WriteTxn : public ReadTxn {
+ public:
+  Status put_raw(const RawTableSpec& table, std::string_view key, std::string_view value);
+  Status erase_raw(const RawTableSpec& table, std::string_view key);  // absence is success
+
+  template <class Key, class Value>
+  Status put(const TableSpec<Key, Value>& table, const std::type_identity_t<Key>& key,
+             const std::type_identity_t<Value>& value) {
+    return put_raw(table, Codec<Key>::encode(key), Codec<Value>::encode(value));
+  }
+  template <class Key, class Value>
+  Status erase(const TableSpec<Key, Value>& table, const std::type_identity_t<Key>& key) {
+    return erase_raw(table, Codec<Key>::encode(key));
+  }
+
+ private:
+  friend class Env;
+  using ReadTxn::ReadTxn;
+};
+
+struct TxnCounts {
+  std::uint64_t reads = 0;    // read transactions begun
+  std::uint64_t commits = 0;  // write transactions committed (each is one durable sync unless it wrote nothing)
+};
+
+enum class Mode { read_write, read_only };
+
+// Thread-safe.
+class Env {
+ public:
+  struct Options {
+    std::uint64_t map_bytes = 0;  // 0: the default above
+    unsigned readers_max = 1024;
+    Mode mode = Mode::read_write;
+  };
+
+  // Opens dir (created if missing, unless read_only) with exactly these tables, creating those that are missing. The
+  // same directory must not be open twice in a process: busy. Stale readers of dead processes are cleared. A table that
+  // a read-only opener does not find reads as empty. Opening an environment that exists does no durable write.
+  // Errors: not_found (read_only and nothing there), busy, corrupt, no_space, io.
+  static Result<std::unique_ptr<Env>> open(const HostPath& dir, std::span<const RawTableSpec* const> tables,
+                                           Options options);
+  ~Env();
+
+  // Runs f(ReadTxn&) on one version and returns what it returns (a Result). f does no I/O and does not wait. A view
+  // inside a view of the same thread is allowed and reads its own version.
+  template <class F>
+  auto view(F&& f) -> std::invoke_result_t<F, ReadTxn&> {
+    std::optional<std::invoke_result_t<F, ReadTxn&>> result;
+    TRY(view_erased([&](ReadTxn& txn) { result.emplace(f(txn)); }));
+    return std::move(*result);
+  }
+  // Runs f and commits durably if it returns ok, else aborts and returns its error. f may run more than once. An update
+  // inside an update of the same thread aborts the process with a message. Errors: those of f, no_space, io.
+  Status update(const std::function<Status(WriteTxn&)>& f);
+
+  TxnCounts counts() const;
+  std::uint64_t map_bytes() const;
+  std::uint64_t allocated_bytes() const;  // blocks of the data and lock files on disk
+
+ private:
+  friend class ReadTxn;
+  friend class WriteTxn;
+  Env();
+  Status view_erased(const std::function<void(ReadTxn&)>& f);
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace cairn::base::lmdb

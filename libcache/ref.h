@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+// Counted handles on records. While an ImmutableRef lives, its record is held: it is not collected, nor is anything it
+// needs (I4). A MutableRef owns an active tree that becomes a record by commit(), or goes away with the handle.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "libbase/result.h"
+#include "libcache/record.h"
+#include "libsnapshot/snapshotter.h"
+
+namespace cairn::cache {
+
+class Cache;
+
+// Copying clones the hold; cheap. Thread-safe to copy and destroy anywhere. Must not outlive its Cache.
+class ImmutableRef {
+ public:
+  RecordId id() const;
+  const RecordInfo& info() const;  // last_used may lag behind
+  // A read-only mount of its tree. Errors: not_found, io.
+  base::Result<snapshot::MountedTree> mount() const;
+  // Content digest by the record's own rules; remembered in the store, so the same question about the same record reads
+  // no tree twice, even in another process.
+  base::Result<TreeDigest> content_digest(const std::vector<Selection>& selections, std::stop_token stop = {}) const;
+
+ private:
+  friend class Cache;
+  friend class MutableRef;
+  struct Hold;
+  explicit ImmutableRef(std::shared_ptr<const Hold> hold) : hold_(std::move(hold)) {}
+  std::shared_ptr<const Hold> hold_;
+};
+
+// Rows that become visible together: the records a step made, their keys and results. Filled by commit() and by the
+// solver, then given to Cache::publish() once.
+class Publication;
+
+class MutableRef {
+ public:
+  MutableRef(MutableRef&&) noexcept;
+  MutableRef& operator=(MutableRef&&) noexcept;
+  ~MutableRef();  // not committed: the active tree is abandoned (errors are logged)
+
+  snapshot::SnapshotId snapshot() const;
+  base::Result<snapshot::MountedTree> mount(snapshot::Access access) const;
+  // Freezes the tree and makes it a record of the publication. The ref can be mounted and built upon at once; it can be
+  // found by others and survives a restart once the publication is durable. The read_write mount has been dropped.
+  // Errors: busy, no_space, io.
+  base::Result<ImmutableRef> commit(Publication& into, RecordFacts facts) &&;
+
+ private:
+  friend class Cache;
+  MutableRef(Cache& cache, snapshot::SnapshotId active, std::optional<ImmutableRef> parent);
+  Cache* cache_;
+  snapshot::SnapshotId active_;
+  std::optional<ImmutableRef> parent_;
+};
+
+}  // namespace cairn::cache

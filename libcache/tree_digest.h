@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// The content digest of a tree: BuildKit's contenthash to the byte (spec/storage 3). A plain version: it walks what the
+// selection needs and remembers nothing. Two sets of rules give different digests for the root's header, devices and
+// hard links: those for a tree scanned on disk, and those for a tree that was streamed in by a client.
+#pragma once
+
+#include <functional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "libbase/result.h"
+#include "libcache/digests.h"
+
+namespace cairn::cache {
+
+enum class DigestRules : std::uint8_t { scan = 0, stream = 1 };
+
+// Which part of a tree counts (spec/storage 3.4-3.5). path is absolute or relative to the root of the tree.
+struct Selection {
+  std::string path = "/";
+  bool follow_links = false;
+  bool wildcard = false;
+  std::vector<std::string> include_patterns;
+  std::vector<std::string> exclude_patterns;
+  std::vector<std::string> required_paths;
+  auto operator<=>(const Selection&) const = default;
+};
+
+struct DigestCounts {
+  std::uint64_t files_opened = 0;
+  std::uint64_t bytes_read = 0;
+};
+
+// The digest of one selection of the tree at descriptor `tree`. Follows no link out of it. counts may be null; it is
+// added to. Errors: not_found (the path, a required path, a broken followed link), invalid_argument (too many links,
+// bad pattern), cancelled, io.
+base::Result<TreeDigest> tree_digest(int tree, const Selection& selection, DigestRules rules, DigestCounts* counts,
+                                     std::stop_token stop = {});
+
+// What a CacheMap's content function gives for several selections: H(join(digests, NUL)), hashed once more even for one
+// (spec/storage 3.6). No selections means one of the whole root.
+base::Result<TreeDigest> content_digest(int tree, const std::vector<Selection>& selections, DigestRules rules,
+                                        DigestCounts* counts, std::stop_token stop = {});
+// The same for a result without a tree (scratch): "/" is H(""), anything else is not_found.
+base::Result<TreeDigest> content_digest_of_nothing(const std::vector<Selection>& selections);
+
+}  // namespace cairn::cache

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// The contract of a snapshotter: trees that fork, are changed, frozen, published and erased.
+//
+//              prepare(parent)                 freeze               publish (in the caller's transaction)
+//   (nothing) ────────────────▶ ACTIVE ─────────────────▶ FROZEN ───────────────────────▶ COMMITTED
+//                                 │ abandon                 │ abandon                        │ retire (transaction)
+//                                 ▼                         ▼                                ▼
+//                              (nothing)                 (nothing)                        TRASH ──erase──▶ (nothing)
+//
+// A snapshot becomes committed in two steps, so that its name can appear in the same transaction as whatever the caller
+// knows about it: freeze() makes the tree unwritable, publish() names it once its data is durable (I1). Between the two
+// it can already be mounted read-only and be a parent. An active or frozen tree never survives a restart: no committed
+// row names it, so recovery erases it (I6). Retire takes the name away first, erase the files after (I1).
+//
+// Ids come from durably reserved blocks of 1,024 and are never used twice, so that a name seen on disk after a crash can
+// only be what it says.
+//
+// The conformance suite of this seam is tests/conformance/snapshotter_suite.h; every driver passes it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "libbase/fs/fd.h"
+#include "libbase/id.h"
+#include "libbase/lmdb/env.h"
+#include "libbase/lmdb/group_writer.h"
+#include "libbase/result.h"
+
+namespace cairn::snapshot {
+
+using SnapshotId = base::Id<struct SnapshotMeaning>;
+
+enum class Access { read_only, read_write };
+enum class Kind { active, frozen, committed };
+
+// Of one snapshot without its parents: allocated blocks in bytes, and inodes.
+struct Usage {
+  std::int64_t bytes = 0;
+  std::int64_t inodes = 0;
+};
+
+struct SnapshotInfo {
+  SnapshotId id;
+  SnapshotId parent;      // none: 0
+  Kind kind = Kind::committed;
+  Usage usage;            // of an active snapshot: zero
+  std::uint32_t depth = 1;  // layers a mount of it stacks
+  bool flattened = false;   // mounts use a flat copy instead of the chain
+};
+
+// A tree that can be reached through a descriptor, without being attached anywhere: fd() is an O_PATH-free directory
+// descriptor of a *detached mount* (fsmount or open_tree), good for openat2 and for move_mount or
+// open_tree(OPEN_TREE_CLONE) into somebody's mount namespace. Nothing is left behind when the process dies.
+// Closing it drops the mount.
+class MountedTree {
+ public:
+  MountedTree() = default;
+  explicit MountedTree(base::Fd mount) : mount_(std::move(mount)) {}
+  int fd() const { return mount_.get(); }
+  explicit operator bool() const { return static_cast<bool>(mount_); }
+
+ private:
+  base::Fd mount_;
+};
+
+// Thread-safe, all of it.
+class Snapshotter {
+ public:
+  virtual ~Snapshotter() = default;
+
+  virtual std::string_view driver() const = 0;  // "overlay", "native"
+
+  // A new active tree on a committed or frozen parent (nullopt: empty, root 0755 root:root). Nothing durable, except one
+  // reservation of ids every 1,024. A parent whose chain has more than 400 layers is flattened first.
+  // Errors: not_found (parent), no_space, io.
+  virtual base::Result<SnapshotId> prepare(std::optional<SnapshotId> parent) = 0;
+
+  // Mounts. read_write only for an active tree, at most once at a time (busy). Any snapshot can be mounted read_only.
+  // Active overlays are volatile: unmounting syncs nothing. Errors: not_found, busy, invalid_argument, io.
+  virtual base::Result<MountedTree> mount(SnapshotId id, Access access) = 0;
+
+  // Makes an active tree unwritable and measures it. The caller has dropped its read_write mount. O(changed files).
+  // Errors: not_found, invalid_argument (not active), busy (still mounted), no_space, io.
+  virtual base::Result<Usage> freeze(SnapshotId active) = 0;
+
+  // Writes the row of a frozen snapshot. Called inside a group-commit change whose Entry::data holds data_token(id), so
+  // its data is durable already. May run twice. The parent's row exists before or in the same transaction.
+  virtual base::Status publish(base::lmdb::WriteTxn& txn, SnapshotId frozen) const = 0;
+  // Tells the snapshotter that the transaction of publish() is durable (in memory only).
+  virtual void published(SnapshotId id) = 0;
+
+  virtual base::lmdb::DataToken data_token(SnapshotId id) const { return id.value(); }
+  // The DataSync of the group writer: makes these frozen trees durable. One syncfs if no other tree is active, else the
+  // files of these trees alone. Tokens that are not snapshots are ignored.
+  virtual base::Status sync(std::span<const base::lmdb::DataToken> tokens) = 0;
+
+  // Drops an active, or a frozen snapshot that was never published, and erases its files. It has no children.
+  virtual base::Status abandon(SnapshotId id) = 0;
+
+  // Takes the row of a committed snapshot without children into the trash table. Errors: not_found,
+  // invalid_argument (has children).
+  virtual base::Status retire(base::lmdb::WriteTxn& txn, SnapshotId committed) const = 0;
+  // Deletes the files of everything in the trash in place, then the trash rows (through the writer). Can be stopped and
+  // goes on at the next call or after a restart. Returns the bytes freed.
+  virtual base::Result<std::int64_t> erase_trash(base::lmdb::GroupWriter& writer, std::stop_token stop) = 0;
+
+  virtual base::Result<SnapshotInfo> stat(SnapshotId id) = 0;
+  // Ids of snapshots that are active or frozen, for du and checks.
+  virtual std::vector<SnapshotId> unpublished() const = 0;
+};
+
+// The tables of this library, for Env::open.
+std::span<const base::lmdb::RawTableSpec* const> tables();
+
+// What a committed row says, readable without a Snapshotter (du, fsck, read-only openers).
+base::Result<std::optional<SnapshotInfo>> find_snapshot(base::lmdb::ReadTxn& txn, SnapshotId id);
+base::Status each_snapshot(base::lmdb::ReadTxn& txn, const std::function<base::Result<base::lmdb::Scan>(const SnapshotInfo&)>& visit);
+base::Status each_trash(base::lmdb::ReadTxn& txn, const std::function<base::Result<base::lmdb::Scan>(SnapshotId, Usage)>& visit);
+
+}  // namespace cairn::snapshot

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// The seam for running one process of a build over prepared trees. An executor mounts only inside a mount namespace of
+// its own, so nothing is left behind in the engine's, and everything a step started is dead when run() returns.
+//
+// The conformance suite of this seam is tests/conformance/executor_suite.h.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "libbase/path.h"
+#include "libbase/result.h"
+#include "libsnapshot/snapshotter.h"
+
+namespace cairn::solver {
+
+// One mount of a step. Either a tree (a detached mount, kept open by the caller until run() returns) or a tmpfs.
+struct ExecMount {
+  std::string dest;                     // absolute in the step's root; "/" is the root itself
+  const snapshot::MountedTree* tree = nullptr;  // null: tmpfs
+  std::string selector;                 // path inside the tree that is mounted, resolved inside it; "" or "/": all
+  bool read_only = false;
+  std::int64_t tmpfs_size = 0;          // bytes; 0: the kernel's default
+};
+
+enum class NetworkMode { sandbox, host, none };
+
+struct ExecRequest {
+  std::string id;                       // unique among running steps: [a-z0-9-], at most 60 bytes
+  std::vector<std::string> args;
+  std::vector<std::string> env;         // "K=V"; PATH gets a default if absent
+  std::string cwd = "/";                // made (0755) if missing
+  std::string user;                     // "", "name", "uid", "uid:gid", "name:group": resolved in the step's root
+  std::string hostname;                 // "": "buildkitsandbox"
+  std::vector<ExecMount> mounts;        // the one with dest "/" must be there
+  bool read_only_root = false;
+  bool remove_mount_stubs_recursive = false;
+  std::vector<std::pair<std::string, std::string>> extra_hosts;  // name, address
+  NetworkMode network = NetworkMode::sandbox;
+  std::vector<std::int32_t> valid_exit_codes;  // empty: {0}
+};
+
+enum class Stream { out = 1, err = 2 };
+
+// How the process ended.
+struct ExecExit {
+  int code = 0;       // 128+n after signal n
+  bool valid = true;  // code is one of valid_exit_codes
+};
+
+class Executor {
+ public:
+  virtual ~Executor() = default;
+  virtual std::string_view name() const = 0;  // "crun", "runc"
+
+  // Runs the process to its end and returns how it ended. Afterwards no process of the step is alive and none of its
+  // mounts exists; mount points that were made only for it in the root are gone again, unless the step changed them.
+  // Output is handed over as it comes, on one thread. A stop request kills everything at once: cancelled.
+  // Errors: invalid_argument (no such user, selector not found, program not found or not executable), cancelled,
+  // no_space, unavailable, io.
+  virtual base::Result<ExecExit> run(const ExecRequest& request,
+                                     const std::function<void(Stream, std::string_view)>& output,
+                                     std::stop_token stop) = 0;
+  virtual std::uint64_t processes_run() const = 0;
+};
+
+struct ExecutorOptions {
+  std::string runtime;       // "": crun if it really runs here, else runc. CAIRN_RUNTIME overrides "".
+  base::HostPath state_dir;  // for bundles and the runtime's state; whatever is in it belongs to the executor
+};
+// Probes by really running a container from a tree of its own. Says once what it took and, falling back, why.
+// Errors: unavailable (none works; the message says what to install).
+base::Result<std::unique_ptr<Executor>> open_executor(ExecutorOptions options);
+
+}  // namespace cairn::solver
