@@ -16,7 +16,7 @@ struct OpDigest {
   enum class Scope : std::uint8_t { portable, session };
   base::Sha256Bytes hash{};
   Scope scope = Scope::portable;
-  std::string str() const { return (scope == Scope::session ? "random:" : "sha256:") + base::to_hex(hash); }
+  std::string str() const;
   auto operator<=>(const OpDigest&) const = default;
 };
 
