@@ -19,6 +19,7 @@ struct CacheMapDep {
   std::vector<std::string> selectors;              // the paths hashed into `selector`, in the order they are hashed
   std::optional<SelectorDigest> selector;          // nullopt: this input has none
   std::optional<std::vector<cache::Selection>> content;  // set: content decides, by these selections ([]: the whole root)
+  bool unlazy = false;  // the input's bytes must be here before the step (and its content function) can run
 };
 
 struct CacheMap {
@@ -27,8 +28,9 @@ struct CacheMap {
   std::vector<CacheMapDep> deps;
 };
 
-// The CacheMaps of ops that need no I/O to answer: exec, file, merge, diff, build, passthrough, and local sources.
-// For others (images, git, http): unavailable. session: of a local source that names none.
+// The CacheMaps of ops that need no I/O to answer: exec, file, merge, diff, build, passthrough, local sources and blobs
+// named by digest. For others (images, git, http): unavailable. session: of a local source that names none.
+// Errors: unavailable; invalid_argument: attributes or input numbers that cannot be right.
 base::Result<std::vector<CacheMap>> pure_cache_maps(const Vertex& vertex, std::string_view session);
 
 // Image and oci-layout sources, from what resolving gave (spec/solver 3.2).

@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// Loading with the trace that inspecting needs: what became of each op of the wire, also of those nothing needs.
+#pragma once
+
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "libsolver/definition.h"
+
+namespace cairn::solver {
+
+struct StepInput {
+  VertexDigest digest;
+  std::int64_t output = 0;
+};
+
+// One op in the order of the wire.
+struct LoadedStep {
+  VertexDigest wire_digest;
+  VertexDigest digest;                // after loading
+  std::string_view kind;              // kind_of(), or "return" for the head
+  std::vector<StepInput> inputs;      // after loading
+  std::optional<std::size_t> vertex;  // in Definition::vertices; the head and what nothing needs have none
+};
+
+struct LoadedDefinition {
+  Definition definition;
+  std::vector<LoadedStep> steps;
+};
+
+// As load_definition.
+base::Result<LoadedDefinition> load_with_steps(std::string_view bytes, const DefinitionLimits& limits,
+                                               ProxyNetwork proxy_network);
+
+}  // namespace cairn::solver
