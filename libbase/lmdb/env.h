@@ -40,15 +40,20 @@ struct TableSpec : RawTableSpec {
 
 enum class Scan { next, stop };
 
+struct ActiveTxn;  // private: LMDB's transaction and what we note beside it
+
 // One version of the environment. Not thread-safe, and used only inside the closure that received it.
 class ReadTxn {
  public:
   ReadTxn(const ReadTxn&) = delete;
   ReadTxn& operator=(const ReadTxn&) = delete;
 
-  // The view is valid until the transaction ends or writes.
+  // A key has 1 to 511 bytes. The view is valid until the transaction ends or writes. Errors: invalid_argument (size of
+  // the key), corrupt, io.
   Result<std::optional<std::string_view>> get_raw(const RawTableSpec& table, std::string_view key) const;
-  // Rows with the prefix, in key order, from `from` (which has the prefix, or is empty) on. Do not write in `visit`.
+  // Rows with the prefix, in key order, from `from` (which has the prefix, or is empty) on. To resume behind a key, give
+  // it with a zero byte appended. Writing in `visit` aborts the process: collect the keys, then erase. Errors: those of
+  // `visit`, invalid_argument (`from` lacks the prefix), corrupt, io.
   Status scan_raw(const RawTableSpec& table, std::string_view prefix, std::string_view from,
                   const std::function<Result<Scan>(std::string_view key, std::string_view value)>& visit) const;
   Result<std::uint64_t> count(const RawTableSpec& table) const;  // O(1)
@@ -71,13 +76,14 @@ class ReadTxn {
 
  protected:
   friend class Env;
-  ReadTxn(class Env& env, void* txn) : env_(env), txn_(txn) {}
+  ReadTxn(class Env& env, ActiveTxn& active) : env_(env), active_(active) {}
   class Env& env_;
-  void* txn_;  // MDB_txn*
+  ActiveTxn& active_;
 };
 
 class WriteTxn : public ReadTxn {
  public:
+  // Inserts or replaces. Errors: invalid_argument (size of the key), corrupt, no_space, io.
   Status put_raw(const RawTableSpec& table, std::string_view key, std::string_view value);
   Status erase_raw(const RawTableSpec& table, std::string_view key);  // absence is success
 
@@ -97,8 +103,10 @@ class WriteTxn : public ReadTxn {
 };
 
 struct TxnCounts {
-  std::uint64_t reads = 0;    // read transactions begun
-  std::uint64_t commits = 0;  // write transactions committed (each is one durable sync unless it wrote nothing)
+  std::uint64_t reads = 0;  // read transactions begun
+  // Write transactions committed, the one that creates tables in open() included. Each is one durable sync unless it
+  // wrote nothing.
+  std::uint64_t commits = 0;
 };
 
 enum class Mode { read_write, read_only };
@@ -107,21 +115,27 @@ enum class Mode { read_write, read_only };
 class Env {
  public:
   struct Options {
-    std::uint64_t map_bytes = 0;  // 0: the default above
+    // 0: the default above; at least 1 MiB. Halved until the machine grants it (a limit on address space).
+    std::uint64_t map_bytes = 0;
     unsigned readers_max = 1024;
     Mode mode = Mode::read_write;
   };
 
-  // Opens dir (created if missing, unless read_only) with exactly these tables, creating those that are missing. The
+  // Opens dir (created if missing, not its parents, unless read_only) with exactly these tables, creating those that are missing. The
   // same directory must not be open twice in a process: busy. Stale readers of dead processes are cleared. A table that
   // a read-only opener does not find reads as empty. Opening an environment that exists does no durable write.
-  // Errors: not_found (read_only and nothing there), busy, corrupt, no_space, io.
+  // Naming a table later that is not among `tables` aborts the process.
+  // Errors: not_found (read_only and nothing there; no parent), busy, corrupt, no_space, io.
   static Result<std::unique_ptr<Env>> open(const HostPath& dir, std::span<const RawTableSpec* const> tables,
                                            Options options);
-  ~Env();
+  ~Env();  // no transaction is running
+  Env(const Env&) = delete;
+  Env& operator=(const Env&) = delete;
 
   // Runs f(ReadTxn&) on one version and returns what it returns (a Result). f does no I/O and does not wait. A view
-  // inside a view of the same thread is allowed and reads its own version.
+  // inside a view of the same thread is allowed and reads its own version (the outer one, should another process have
+  // grown the map since). A view inside an update reads what was committed before. Errors: those of f, busy (more than
+  // readers_max readers), corrupt, io.
   template <class F>
   auto view(F&& f) -> std::invoke_result_t<F, ReadTxn&> {
     std::optional<std::invoke_result_t<F, ReadTxn&>> result;
@@ -129,7 +143,9 @@ class Env {
     return std::move(*result);
   }
   // Runs f and commits durably if it returns ok, else aborts and returns its error. f may run more than once. An update
-  // inside an update of the same thread aborts the process with a message. Errors: those of f, no_space, io.
+  // inside an update or a view of the same thread (of whatever environment) aborts the process with a message: it would
+  // wait for itself. After no_space nothing has changed and the next update may work. Errors: those of f,
+  // invalid_argument (read_only), no_space (disk full, or the map can grow no more), corrupt, io.
   Status update(const std::function<Status(WriteTxn&)>& f);
 
   TxnCounts counts() const;

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+// Transactions as closures, and the map that may have to grow between two of them. A reader passes the gate, renews a
+// pooled LMDB transaction and resets it at the end; a writer holds one mutex from begin to commit.
+#include "libbase/lmdb/env.h"
+
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+
+#include "libbase/crash_point.h"
+#include "libbase/lmdb/env_state.h"
+#include "libbase/lmdb/mdb_error.h"
+#include "libbase/lmdb/thread_frames.h"
+#include "libbase/log/log.h"
+
+namespace cairn::base::lmdb {
+namespace {
+
+constexpr std::size_t idle_readers_max = 32;
+constexpr std::uint64_t map_bytes_max = 1ull << 46;
+constexpr auto sweep_interval = std::chrono::seconds(10);
+
+}  // namespace
+
+Env::Env() = default;
+Env::~Env() = default;
+
+Env::State::~State() {
+  if (env == nullptr) return;
+  CHECK(gate.idle(), "metadata {} is closed while a view runs", dir.str());
+  auto idle = idle_readers.lock();
+  for (MDB_txn* txn : *idle) mdb_txn_abort(txn);
+  mdb_env_close(env);
+}
+
+// A pooled transaction keeps its slot in the reader table, so that beginning costs no lock shared with other processes.
+Result<MDB_txn*> Env::State::begin_read(bool& map_resized) {
+  if (unmapped) return fail(ErrorCode::io, "read metadata {}: it is not mapped any more; reopen it", dir.str());
+  MDB_txn* txn = nullptr;
+  if (auto idle = idle_readers.lock(); !idle->empty()) {
+    txn = idle->back();
+    idle->pop_back();
+  }
+  int rc = txn != nullptr ? mdb_txn_renew(txn) : mdb_txn_begin(env, nullptr, MDB_RDONLY, &txn);
+  if (rc == MDB_READERS_FULL) {
+    sweep_dead_readers();
+    rc = mdb_txn_begin(env, nullptr, MDB_RDONLY, &txn);
+  } else if (rc != 0 && txn != nullptr) {
+    mdb_txn_abort(txn);
+  }
+  map_resized = rc == MDB_MAP_RESIZED;
+  if (rc != 0) return fail_mdb(rc, "read metadata {}", dir.str());
+  ++reads;
+  return txn;
+}
+
+void Env::State::end_read(MDB_txn* txn) {
+  mdb_txn_reset(txn);
+  if (auto idle = idle_readers.lock(); idle->size() < idle_readers_max) {
+    idle->push_back(txn);
+    return;
+  }
+  mdb_txn_abort(txn);
+}
+
+Status Env::view_erased(const std::function<void(ReadTxn&)>& f) {
+  State& state = *state_;
+  const ViewFrame* const outer = find_view(this);
+  for (;;) {
+    {
+      ReaderGate::Pass pass(state.gate, outer != nullptr ? ReaderGate::Entry::nested : ReaderGate::Entry::outermost);
+      bool map_resized = false;
+      const Result<MDB_txn*> txn = state.begin_read(map_resized);
+      if (txn) {
+        ActiveTxn active{*txn};
+        {
+          ViewScope scope(this, &active);
+          ReadTxn read(*this, active);
+          f(read);
+        }
+        state.end_read(*txn);
+        return {};
+      }
+      if (map_resized && outer != nullptr) {
+        // Adopting the new size would pull the map from under the outer view.
+        ReadTxn read(*this, *outer->txn);
+        f(read);
+        return {};
+      }
+      if (!map_resized) return tl::unexpected<Error>(txn.error());
+    }
+    CHECK(updating_env != this, "the map grew elsewhere during an update");
+    std::lock_guard<std::mutex> lock(state.writer);
+    TRY(state.adopt_map());
+  }
+}
+
+Status Env::update(const std::function<Status(WriteTxn&)>& f) {
+  CHECK(updating_env == nullptr, "an update inside an update would wait for itself");
+  CHECK(innermost_view == nullptr, "an update inside a view would wait for itself when the map grows");
+  State& state = *state_;
+  if (state.options.mode == Mode::read_only)
+    return fail(ErrorCode::invalid_argument, "update metadata {}: it is open read-only", state.dir.str());
+  std::lock_guard<std::mutex> lock(state.writer);
+  UpdateScope scope(this);
+  while (TRY(state.attempt(*this, f)) == State::Attempt::again) {
+  }
+  if (const auto now = std::chrono::steady_clock::now(); now - state.last_sweep >= sweep_interval) {
+    state.sweep_dead_readers();
+    state.last_sweep = now;
+  }
+  return {};
+}
+
+Result<Env::State::Attempt> Env::State::attempt(Env& self, const std::function<Status(WriteTxn&)>& f) {
+  if (unmapped) return fail(ErrorCode::io, "update metadata {}: it is not mapped any more; reopen it", dir.str());
+  ActiveTxn active;
+  const int rc = mdb_txn_begin(env, nullptr, 0, &active.txn);
+  if (rc == MDB_MAP_RESIZED) {
+    TRY(adopt_map());
+    return Attempt::again;
+  }
+  if (rc != 0) return fail_mdb(rc, "update metadata {}", dir.str());
+
+  WriteTxn write(self, active);
+  const Status status = f(write);
+  // Whatever the closure made of it: a transaction that met a full map cannot be committed.
+  if (!active.map_full && status) {
+    CRASH_POINT("lmdb.update.before_commit");
+    const Status committed = commit(active);
+    if (!active.map_full) {
+      if (!committed) return tl::unexpected<Error>(committed.error());
+      CRASH_POINT("lmdb.update.after_commit");
+      return Attempt::finished;
+    }
+  } else {
+    mdb_txn_abort(active.txn);
+  }
+  if (!active.map_full) return tl::unexpected<Error>(status.error());
+  TRY(grow_map());
+  return Attempt::again;
+}
+
+// The transaction is gone afterwards, whatever the outcome.
+Status Env::State::commit(ActiveTxn& active) {
+  const std::size_t id = mdb_txn_id(active.txn);
+  const int rc = mdb_txn_commit(active.txn);
+  if (rc == 0) {
+    ++commits;
+    MDB_envinfo info{};
+    mdb_env_info(env, &info);
+    if (info.me_last_txnid == id) count_lmdb_sync();  // it wrote something
+    return {};
+  }
+  active.map_full = rc == MDB_MAP_FULL;
+  // LMDB says EIO when the disk takes only the first part of a write, as a full one does. A broken disk says so again
+  // to our own descriptor.
+  if (rc == EIO && sync_data(data.get()))
+    return fail(ErrorCode::no_space, "commit metadata {}: the disk took only a part of the pages", dir.str());
+  return fail_mdb(rc, "commit metadata {}", dir.str());
+}
+
+Status Env::State::adopt_map() {
+  ReaderGate::Closure closed(gate);
+  return set_map(0);
+}
+
+Status Env::State::grow_map() {
+  sweep_dead_readers();
+  const std::uint64_t bytes = map_bytes * 2;
+  if (bytes > map_bytes_max)
+    return fail(ErrorCode::no_space, "grow the map of {} beyond {} bytes", dir.str(), map_bytes.load());
+  ReaderGate::Closure closed(gate);
+  // LMDB unmaps before it maps, and has nothing left if the second fails: ask for the difference first.
+  void* const probe = ::mmap(nullptr, map_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (probe == MAP_FAILED)
+    return fail(ErrorCode::no_space, "grow the map of {} to {} bytes: {}", dir.str(), bytes, errno_text(errno));
+  ::munmap(probe, map_bytes);
+  log_info("the map of {} grows to {} bytes", dir.str(), bytes);
+  return set_map(bytes);
+}
+
+Status Env::State::set_map(std::uint64_t bytes) {
+  if (const int rc = mdb_env_set_mapsize(env, bytes); rc != 0) {
+    unmapped = true;
+    return fail_mdb(rc, "map {}", dir.str());
+  }
+  MDB_envinfo info{};
+  mdb_env_info(env, &info);
+  map_bytes = info.me_mapsize;
+  return {};
+}
+
+void Env::State::sweep_dead_readers() {
+  int dead = 0;
+  if (mdb_reader_check(env, &dead) == 0 && dead > 0)
+    log_info("cleared {} readers of dead processes from {}", dead, dir.str());
+}
+
+TxnCounts Env::counts() const { return {state_->reads, state_->commits}; }
+
+std::uint64_t Env::map_bytes() const { return state_->map_bytes; }
+
+std::uint64_t Env::allocated_bytes() const {
+  std::uint64_t blocks = 0;
+  for (const char* name : {"data.mdb", "lock.mdb"}) {
+    struct ::stat facts {};
+    // By name: closing a descriptor of the lock file would drop LMDB's locks.
+    if (::stat((state_->dir / name).c_str(), &facts) == 0) blocks += static_cast<std::uint64_t>(facts.st_blocks);
+  }
+  return blocks * 512;
+}
+
+}  // namespace cairn::base::lmdb
