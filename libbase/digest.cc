@@ -1,41 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
+// The text form of digests.
 #include "libbase/digest.h"
 
 namespace cairn::base {
+
 namespace {
 
-// -1: not a lower-case hex digit.
-int hex_value(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+constexpr std::string_view prefix = "sha256:";
+
+// The value of a lower-case hex digit; -1 if it is none. Upper case is refused: a digest has one text.
+int hex_value(char digit) {
+  if (digit >= '0' && digit <= '9') return digit - '0';
+  if (digit >= 'a' && digit <= 'f') return digit - 'a' + 10;
   return -1;
 }
 
 }  // namespace
 
 Result<Sha256Bytes> parse_sha256(std::string_view text) {
-  constexpr std::string_view prefix = "sha256:";
-  Sha256Bytes bytes{};
-  const std::string_view hex = text.starts_with(prefix) ? text.substr(prefix.size()) : std::string_view();
+  Sha256Bytes bytes;
+  if (!text.starts_with(prefix)) return fail(ErrorCode::invalid_argument, "digest \"{}\" is not sha256", text);
+  const std::string_view hex = text.substr(prefix.size());
   if (hex.size() != 2 * bytes.size()) {
-    return fail(ErrorCode::invalid_argument, "\"{}\" is not a digest (want sha256:<64 hex digits>)", text.substr(0, 100));
+    return fail(ErrorCode::invalid_argument, "digest \"{}\" has {} digits, not {}", text, hex.size(), 2 * bytes.size());
   }
   for (std::size_t i = 0; i < bytes.size(); ++i) {
     const int high = hex_value(hex[2 * i]);
     const int low = hex_value(hex[2 * i + 1]);
-    if (high < 0 || low < 0) return fail(ErrorCode::invalid_argument, "\"{}\" is not a digest: not lower-case hex", text);
-    bytes[i] = static_cast<std::uint8_t>(high * 16 + low);
+    if (high < 0 || low < 0) return fail(ErrorCode::invalid_argument, "digest \"{}\" is not lower-case hex", text);
+    bytes[i] = static_cast<std::uint8_t>(high << 4 | low);
   }
   return bytes;
 }
 
 std::string to_hex(std::span<const std::uint8_t> bytes) {
   constexpr char digits[] = "0123456789abcdef";
-  std::string text;
-  text.reserve(2 * bytes.size());
-  for (std::uint8_t byte : bytes) {
-    text += digits[byte >> 4];
-    text += digits[byte & 15];
+  std::string text(2 * bytes.size(), '\0');
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    text[2 * i] = digits[bytes[i] >> 4];
+    text[2 * i + 1] = digits[bytes[i] & 15];
   }
   return text;
 }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+// Names and origins of errors, and the end of a process whose invariants are broken.
 #include "libbase/result.h"
 
+#include <unistd.h>
+
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 
 namespace cairn::base {
@@ -17,9 +19,10 @@ std::string_view to_string(ErrorCode code) {
     case ErrorCode::busy: return "busy";
     case ErrorCode::unavailable: return "unavailable";
     case ErrorCode::cancelled: return "cancelled";
-    case ErrorCode::io: return "input/output error";
+    case ErrorCode::io: return "io";
   }
-  return "unknown";
+  CHECK(false, "error code {}", static_cast<int>(code));
+  return {};
 }
 
 ErrorCode code_of_errno(int error_number) {
@@ -29,8 +32,8 @@ ErrorCode code_of_errno(int error_number) {
     case EEXIST: return ErrorCode::already_exists;
     case EINVAL:
     case ELOOP:
-    case EXDEV:  // openat2: the path leads out of its root
-    case ENAMETOOLONG: return ErrorCode::invalid_argument;
+    case ENAMETOOLONG:
+    case EXDEV: return ErrorCode::invalid_argument;  // EXDEV: a name that leads out of the root of openat2
     case ENOSPC:
     case EDQUOT: return ErrorCode::no_space;
     case EBUSY:
@@ -45,16 +48,20 @@ ErrorCode code_of_errno(int error_number) {
 
 std::string errno_text(int error_number) {
   char buffer[256];
-  return ::strerror_r(error_number, buffer, sizeof buffer);  // the GNU one: thread-safe, always a text
+  return ::strerror_r(error_number, buffer, sizeof buffer);  // the GNU one: it may return a constant instead
 }
 
 namespace detail {
 
 void check_failed(const char* expression, const char* file, int line, std::string_view message) {
-  std::fprintf(stderr, "cairn: broken invariant: %s (%s:%d)%s%.*s\n", expression, file, line,
-               message.empty() ? "" : ": ", static_cast<int>(message.size()), message.data());
+  std::string text = fmt::format("cairn: {}:{}: check failed: {}", file, line, expression);
+  if (!message.empty()) text += fmt::format(": {}", message);
+  text += '\n';
+  // Not through the log: nothing may be trusted any more, and the line must be out before the process is.
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, text.data(), text.size());
   std::abort();
 }
 
 }  // namespace detail
+
 }  // namespace cairn::base

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include <fmt/format.h>
@@ -75,13 +76,16 @@ T unwrap(tl::expected<T, Error>&& result) {
 }  // namespace cairn::base
 
 // `auto x = TRY(f());` or `TRY(f(), "read manifest {}", digest);`: returns the error, with the context put before it.
-#define TRY(expression, ...)                                                                                   \
+#define TRY(expression, ...) CAIRN_TRY_COUNTED(__COUNTER__, expression __VA_OPT__(, ) __VA_ARGS__)
+// The counter gives each use a name of its own, so that one TRY can stand inside another.
+#define CAIRN_TRY_COUNTED(counter, ...) CAIRN_TRY_NAMED(counter, __VA_ARGS__)
+#define CAIRN_TRY_NAMED(counter, expression, ...)                                                              \
   __extension__({                                                                                              \
-    auto cairn_try_result = (expression);                                                                      \
-    if (!cairn_try_result)                                                                                     \
+    auto cairn_result_##counter = (expression);                                                                \
+    if (!cairn_result_##counter)                                                                               \
       return ::tl::unexpected<::cairn::base::Error>(::cairn::base::add_context(                                \
-          std::move(cairn_try_result).error() __VA_OPT__(, ::fmt::format(__VA_ARGS__))));                      \
-    ::cairn::base::detail::unwrap(std::move(cairn_try_result));                                                \
+          std::move(cairn_result_##counter).error() __VA_OPT__(, ::fmt::format(__VA_ARGS__))));                \
+    ::cairn::base::detail::unwrap(std::move(cairn_result_##counter));                                          \
   })
 
 // Aborts with the place and the message if an invariant is broken: CHECK(x), CHECK(x, "why {}", y).

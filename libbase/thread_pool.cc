@@ -1,82 +1,108 @@
 // SPDX-License-Identifier: Apache-2.0
+// The pool: one queue, one lock, two conditions (work for the threads, idleness for those who wait). A closure is
+// always destroyed outside the lock, for its destructor may do anything.
 #include "libbase/thread_pool.h"
 
 #include <condition_variable>
 #include <deque>
-#include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
+
+#include "libbase/sync.h"
 
 namespace cairn::base {
 
-struct ThreadPool::State {
-  explicit State(Options options_in) : options(options_in) {}
+namespace {
 
-  void work() {
-    std::unique_lock lock(mutex);
-    while (true) {
-      changed.wait(lock, [&] { return stop.stop_requested() || !queue.empty(); });
-      if (stop.stop_requested()) return;
-      Task task = std::move(queue.front());
-      queue.pop_front();
-      ++running;
-      lock.unlock();
-      task(stop.get_token());
-      task = nullptr;  // what it captured is released outside the lock
-      lock.lock();
-      --running;
-      if (running == 0 && queue.empty()) idle.notify_all();
-    }
-  }
-
-  const Options options;
-  std::mutex mutex;
-  std::condition_variable changed, idle;
-  std::deque<Task> queue;
+struct Queue {
+  std::deque<ThreadPool::Task> tasks;
   std::size_t running = 0;
-  std::stop_source stop;
-  std::vector<std::jthread> threads;
+  bool stopped = false;
+
+  bool is_idle() const { return tasks.empty() && running == 0; }
+
+  ThreadPool::Task take() {
+    ThreadPool::Task task = std::move(tasks.front());
+    tasks.pop_front();
+    ++running;
+    return task;
+  }
 };
 
+}  // namespace
+
+struct ThreadPool::State {
+  explicit State(Options given) : options(given) {}
+
+  void run();
+
+  const Options options;
+  std::stop_source stop;
+  Guarded<Queue> queue;
+  std::condition_variable work, idle;
+  std::vector<std::thread> threads;
+};
+
+void ThreadPool::State::run() {
+  while (true) {
+    Task task;
+    {
+      auto held = queue.lock();
+      work.wait(held.lock(), [&] { return held->stopped || !held->tasks.empty(); });
+      if (held->stopped) return;
+      task = held->take();
+    }
+    task(stop.get_token());
+    task = nullptr;  // What it captured is gone before anybody hears that the pool is idle.
+    auto held = queue.lock();
+    --held->running;
+    if (held->is_idle()) idle.notify_all();
+  }
+}
+
 ThreadPool::ThreadPool(Options options) : state_(std::make_unique<State>(options)) {
-  CHECK(options.threads > 0);
-  for (std::size_t i = 0; i < options.threads; ++i) state_->threads.emplace_back([state = state_.get()] { state->work(); });
+  CHECK(options.threads > 0, "a pool without threads");
+  state_->threads.reserve(options.threads);
+  for (std::size_t i = 0; i < options.threads; ++i) {
+    state_->threads.emplace_back([state = state_.get()] { state->run(); });
+  }
 }
 
 ThreadPool::~ThreadPool() {
   stop();
-  state_->threads.clear();
+  for (std::thread& thread : state_->threads) {
+    CHECK(thread.get_id() != std::this_thread::get_id(), "a task destroys the pool it runs on");
+    thread.join();
+  }
 }
 
 Status ThreadPool::submit(Task task) {
-  {
-    std::lock_guard lock(state_->mutex);
-    if (state_->stop.stop_requested()) return fail(ErrorCode::cancelled, "the thread pool is stopped");
-    if (state_->queue.size() >= state_->options.queue_max) {
-      return fail(ErrorCode::busy, "{} tasks are waiting already", state_->queue.size());
-    }
-    state_->queue.push_back(std::move(task));
+  auto held = state_->queue.lock();
+  if (held->stopped) return fail(ErrorCode::cancelled, "submit a task: the pool is stopped");
+  if (held->tasks.size() >= state_->options.queue_max) {
+    return fail(ErrorCode::busy, "submit a task: {} are queued", held->tasks.size());
   }
-  state_->changed.notify_one();
+  held->tasks.push_back(std::move(task));
+  state_->work.notify_one();
   return {};
 }
 
 void ThreadPool::stop() {
   std::deque<Task> dropped;
   {
-    std::lock_guard lock(state_->mutex);
-    dropped.swap(state_->queue);
-    if (state_->running == 0) state_->idle.notify_all();
+    auto held = state_->queue.lock();
+    held->stopped = true;
+    dropped.swap(held->tasks);
+    state_->work.notify_all();
+    if (held->is_idle()) state_->idle.notify_all();
   }
-  state_->stop.request_stop();  // outside the lock: stop callbacks run here
-  // A worker between its check and its wait would miss the wake-up without this.
-  std::lock_guard lock(state_->mutex);
-  state_->changed.notify_all();
+  state_->stop.request_stop();  // outside the lock: it runs the stop callbacks of the tasks
 }
 
 void ThreadPool::wait_idle() {
-  std::unique_lock lock(state_->mutex);
-  state_->idle.wait(lock, [&] { return state_->running == 0 && state_->queue.empty(); });
+  auto held = state_->queue.lock();
+  state_->idle.wait(held.lock(), [&] { return held->is_idle(); });
 }
 
 std::size_t ThreadPool::threads() const { return state_->options.threads; }

@@ -1,27 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
+// spdlog behind the log door.
 #include "libbase/log/log.h"
 
-#include <spdlog/sinks/stdout_sinks.h>
-#include <spdlog/spdlog.h>
+#include <memory>
 
-#include <atomic>
+#include <spdlog/logger.h>
+#include <spdlog/sinks/stdout_sinks.h>
 
 namespace cairn::base {
+
 namespace {
-
-std::atomic<LogLevel> minimum{LogLevel::warning};
-
-spdlog::logger& logger() {
-  // Never destroyed: threads may log while the process ends.
-  static spdlog::logger* instance = [] {
-    auto* made = new spdlog::logger("cairn", std::make_shared<spdlog::sinks::stderr_sink_mt>());
-    made->set_pattern("cairn: %l: %v");
-    made->set_level(spdlog::level::trace);
-    made->flush_on(spdlog::level::trace);
-    return made;
-  }();
-  return *instance;
-}
 
 spdlog::level::level_enum level_of(LogLevel level) {
   switch (level) {
@@ -34,13 +22,26 @@ spdlog::level::level_enum level_of(LogLevel level) {
   return spdlog::level::off;
 }
 
+// Ours alone and not in spdlog's registry: a program that embeds Cairn may use spdlog in its own way.
+spdlog::logger& logger() {
+  static const std::shared_ptr<spdlog::logger> instance = [] {
+    auto made = std::make_shared<spdlog::logger>("cairn", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    made->set_pattern("cairn: %l: %v");
+    made->set_level(spdlog::level::warn);
+    return made;
+  }();
+  return *instance;
+}
+
 }  // namespace
 
-void set_log_level(LogLevel level) { minimum = level; }
-bool log_enabled(LogLevel level) { return level >= minimum.load(std::memory_order_relaxed); }
+void set_log_level(LogLevel level) { logger().set_level(level_of(level)); }
 
 void write_log(LogLevel level, std::string_view text) {
+  if (!log_enabled(level)) return;
   logger().log(level_of(level), spdlog::string_view_t(text.data(), text.size()));
 }
+
+bool log_enabled(LogLevel level) { return level != LogLevel::off && logger().should_log(level_of(level)); }
 
 }  // namespace cairn::base
