@@ -1,111 +1,93 @@
 // SPDX-License-Identifier: Apache-2.0
+// Opening beneath a directory. The kernel takes at most PATH_MAX bytes of path, a tree may be deeper: a longer path is
+// walked in pieces, which without links means the same.
 #include "libbase/fs/beneath.h"
 
-#include <fcntl.h>
-#include <linux/openat2.h>
-#include <sys/syscall.h>
-#include <unistd.h>
+#include <limits.h>
 
-#include <cerrno>
+#include <algorithm>
+
+#include "libbase/fs/long_path.h"
+#include "libbase/fs/openat2.h"
 
 namespace cairn::base {
+
 namespace {
 
-// A rename anywhere may make the kernel give up a lookup with ".."; it says EAGAIN and wants to be asked again.
-constexpr int again_max = 128;
+// One call of the kernel. path is not empty and shorter than PATH_MAX.
+Result<Fd> open_piece(int dir, const std::string& path, int flags, unsigned mode, Follow follow) {
+  const int fd = open_at(dir, path.c_str(), flags, mode, follow == Follow::no ? resolve_no_links : resolve_in_root);
+  if (fd < 0) return fail_errno(errno, "open \"{}\" in a tree", path);
+  return Fd(fd);
+}
 
-int openat2_retry(int dir, const char* path, const open_how& how) {
-  for (int i = 0; i < again_max; ++i) {
-    const long fd = ::syscall(SYS_openat2, dir, path, &how, sizeof how);
-    if (fd >= 0) return static_cast<int>(fd);
-    if (errno != EAGAIN && errno != EINTR) return -1;
+Result<Fd> open_long_no_links(int dir, std::string_view path, int flags, unsigned mode) {
+  Fd holder;
+  int at = dir;
+  while (path.size() >= PATH_MAX) {
+    const std::size_t cut = path.rfind('/', PATH_MAX - 1);
+    CHECK(cut != std::string_view::npos, "a path component of {} bytes", path.size());
+    Fd next = TRY(open_piece(at, std::string(path.substr(0, cut)), O_PATH | O_DIRECTORY, 0, Follow::no));
+    holder = std::move(next);
+    at = holder.get();
+    path.remove_prefix(cut + 1);
   }
-  return -1;
+  return open_piece(at, std::string(path), flags, mode, Follow::no);
 }
-
-open_how how_of(int flags, unsigned mode, Follow follow) {
-  open_how how{};
-  how.flags = static_cast<std::uint64_t>(static_cast<unsigned>(flags | O_CLOEXEC));
-  how.mode = (flags & (O_CREAT | __O_TMPFILE)) != 0 ? mode : 0;
-  how.resolve = RESOLVE_NO_MAGICLINKS |
-                (follow == Follow::no ? RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS : RESOLVE_IN_ROOT);
-  return how;
-}
-
-std::string shown(const TreePath& path) { return path.is_root() ? "/" : path.str(); }
 
 }  // namespace
 
 Result<Fd> open_beneath(int dir, const TreePath& path, int flags, unsigned mode, Follow follow) {
-  const open_how how = how_of(flags, mode, follow);
-  if (path.is_root()) {
-    Fd fd(openat2_retry(dir, ".", how));
-    if (!fd) return fail_errno(errno, "open the root of a tree");
-    return fd;
-  }
-  // A final symlink is opened itself with O_NOFOLLOW, which RESOLVE_NO_SYMLINKS would refuse; and a path may be longer
-  // than the kernel takes at once. Both are met by opening the parent first.
-  constexpr std::size_t at_once_max = 4000;
-  if (path.str().size() > at_once_max) {
-    const std::size_t cut = path.str().rfind('/', at_once_max);
-    const TreePath head = TRY(TreePath::parse(path.str().substr(0, cut)));
-    const Fd parent = TRY(open_beneath(dir, head, O_PATH | O_DIRECTORY, 0, follow));
-    return open_beneath(parent.get(), TRY(TreePath::parse(path.str().substr(cut + 1))), flags, mode, follow);
-  }
-  if (follow == Follow::no && (flags & O_NOFOLLOW) != 0) {
-    Fd parent;
-    int parent_fd = dir;
-    if (!path.parent().is_root()) {
-      parent = Fd(openat2_retry(dir, path.parent().str().c_str(), how_of(O_PATH | O_DIRECTORY, 0, follow)));
-      if (!parent) return fail_errno(errno, "open {}", shown(path));
-      parent_fd = parent.get();
-    }
-    Fd fd(::openat(parent_fd, std::string(path.name()).c_str(), flags | O_CLOEXEC, mode));
-    if (!fd) return fail_errno(errno, "open {}", shown(path));
-    return fd;
-  }
-  Fd fd(openat2_retry(dir, path.str().c_str(), how));
-  if (!fd) return fail_errno(errno, "open {}", shown(path));
-  return fd;
+  if (path.is_root()) return open_piece(dir, ".", flags, mode, follow);
+  if (path.str().size() < PATH_MAX) return open_piece(dir, path.str(), flags, mode, follow);
+  if (follow == Follow::no) return open_long_no_links(dir, path.str(), flags, mode);
+  const TreePath real = TRY(resolve_long(dir, path, flags & O_NOFOLLOW ? LastLink::keep : LastLink::follow));
+  return open_beneath(dir, real, flags, mode, Follow::no);
 }
 
 Result<std::string> read_beneath(int dir, const TreePath& path, std::size_t size_max, Follow follow) {
-  const Fd fd = TRY(open_beneath(dir, path, O_RDONLY | O_NONBLOCK, 0, follow));
-  return TRY(read_all(fd.get(), size_max), "read {}", shown(path));
+  // O_NONBLOCK: a FIFO in a tree must not hang the reader.
+  const Fd fd = TRY(open_beneath(dir, path, O_RDONLY | O_NONBLOCK | O_NOCTTY, 0, follow));
+  const struct ::stat stat = TRY(stat_fd(fd.get()), "read \"{}\" in a tree", path.str());
+  if (!S_ISREG(stat.st_mode)) {
+    return fail(ErrorCode::invalid_argument, "read \"{}\" in a tree: not a regular file", path.str());
+  }
+  return TRY(read_all(fd.get(), size_max), "\"{}\" in a tree", path.str());
 }
 
 Result<std::optional<struct ::stat>> find_stat_beneath(int dir, const TreePath& path, Follow follow) {
-  using Found = std::optional<struct ::stat>;
-  auto parent = open_beneath(dir, path.parent(), O_PATH | O_DIRECTORY, 0, follow);
-  if (!parent) {
-    if (parent.error().code == ErrorCode::not_found) return Found();
-    return tl::unexpected(std::move(parent).error());
+  struct ::stat stat;
+  if (!path.is_root() && path.str().find('/') == std::string::npos) {
+    // A single name cannot lead anywhere: one call instead of three.
+    if (::fstatat(dir, path.str().c_str(), &stat, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) == 0) return stat;
+    if (errno == ENOENT) return std::nullopt;
+    return fail_errno(errno, "stat \"{}\" in a tree", path.str());
   }
-  struct ::stat info{};
-  const std::string name(path.name());
-  const int outcome = path.is_root() ? ::fstat(parent->get(), &info)
-                                     : ::fstatat(parent->get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW);
-  if (outcome == 0) return Found(info);
-  if (errno == ENOENT || errno == ENOTDIR) return Found();
-  return fail_errno(errno, "stat {}", shown(path));
+  const Result<Fd> fd = open_beneath(dir, path, O_PATH | O_NOFOLLOW, 0, follow);
+  if (!fd && fd.error().code == ErrorCode::not_found) return std::nullopt;
+  if (!fd) return tl::unexpected(fd.error());
+  return TRY(stat_fd(fd->get()), "\"{}\" in a tree", path.str());
 }
 
 Status make_dirs_beneath(int dir, const TreePath& path, unsigned mode) {
-  Fd here = TRY(open_beneath(dir, TreePath(), O_PATH | O_DIRECTORY));
+  if (path.is_root()) return {};
+  Fd holder;
+  int at = dir;
   std::string_view rest = path.str();
   while (!rest.empty()) {
-    const std::size_t slash = std::min(rest.find('/'), rest.size());
-    const std::string name(rest.substr(0, slash));
-    rest.remove_prefix(std::min(slash + 1, rest.size()));
-    if (::mkdirat(here.get(), name.c_str(), mode) != 0 && errno != EEXIST) {
-      return fail_errno(errno, "make directory {}", shown(path));
+    const std::string name(rest.substr(0, rest.find('/')));
+    rest.remove_prefix(std::min(rest.size(), name.size() + 1));
+    if (::mkdirat(at, name.c_str(), mode) != 0 && errno != EEXIST) {
+      return fail_errno(errno, "make directory \"{}\" in a tree", path.str());
     }
-    Fd next(::openat(here.get(), name.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    if (!next && errno == ENOTDIR) {
-      return fail(ErrorCode::already_exists, "make directory {}: \"{}\" is something else", shown(path), name);
+    const int next = open_at(at, name.c_str(), O_PATH | O_DIRECTORY, 0, resolve_no_links);
+    if (next < 0 && (errno == ENOTDIR || errno == ELOOP)) {
+      return fail(ErrorCode::already_exists, "make directory \"{}\" in a tree: \"{}\" is something else", path.str(),
+                  name);
     }
-    if (!next) return fail_errno(errno, "make directory {}", shown(path));
-    here = std::move(next);
+    if (next < 0) return fail_errno(errno, "make directory \"{}\" in a tree", path.str());
+    holder = Fd(next);
+    at = holder.get();
   }
   return {};
 }

@@ -65,7 +65,7 @@ Result<std::string> read_all(int fd, std::size_t size_max) {
   while (true) {
     const std::size_t used = bytes.size();
     // One byte more than is allowed tells a full file from one that is too long.
-    step = std::min(step, size_max - used + 1);
+    if (step > size_max - used) step = size_max - used + 1;
     bytes.resize(used + step);
     const auto out = std::as_writable_bytes(std::span(bytes)).subspan(used);
     const std::size_t count = TRY(read_full(fd, out));
