@@ -67,7 +67,7 @@ class ReadTxn {
   }
   template <class Key, class Value>
   Status scan(const TableSpec<Key, Value>& table, std::string_view prefix,
-              const std::function<Result<Scan>(const Key&, const Value&)>& visit) const {
+              const std::type_identity_t<std::function<Result<Scan>(const Key&, const Value&)>>& visit) const {
     return scan_raw(table, prefix, {}, [&](std::string_view key, std::string_view value) -> Result<Scan> {
       return visit(TRY(Codec<Key>::decode(key), "{} key", table.name),
                    TRY(Codec<Value>::decode(value), "{} row", table.name));
