@@ -29,7 +29,9 @@ class BlobStore {
  public:
   virtual ~BlobStore() = default;
   // Takes all bytes of source. expected (if given) is compared: corrupt, and nothing is kept. A blob that exists already
-  // is success and costs no write. Usable at once; durable with the returned sequence number (0: already durable).
+  // is success and adds no row. Usable at once; durable with the returned sequence number (0: already durable).
+  // A blob that no record names (Publication::add_blob) is kept while the process lives that put it, then a prune may
+  // take it. Errors: corrupt, no_space, io, and those of source.
   struct Put {
     BlobInfo info;
     base::lmdb::SequenceNumber sequence = 0;
@@ -37,6 +39,7 @@ class BlobStore {
   virtual base::Result<Put> put(base::ByteSource& source, std::optional<BlobDigest> expected) = 0;
   virtual base::Result<Put> put(std::string_view bytes, std::optional<BlobDigest> expected = {}) = 0;
   virtual base::Result<std::optional<BlobInfo>> find(const BlobDigest& digest) = 0;
+  // Errors of open and read: not_found; read: invalid_argument (larger than size_max).
   // The bytes, verified against the name while read; a mismatch is corrupt at the end of the stream.
   virtual base::Result<std::unique_ptr<base::ByteSource>> open(const BlobDigest& digest) = 0;
   virtual base::Result<std::string> read(const BlobDigest& digest, std::size_t size_max) = 0;

@@ -22,36 +22,39 @@
 
 namespace cairn::cache {
 
+struct Store;  // private
+
 class Publication {
  public:
   // Filled by MutableRef::commit; a record that already exists may be named by results without being added.
   void add_result(const KeyDigest& key, std::optional<ImmutableRef> result);  // nullopt: scratch
   void add_link(const KeyLink& link, const KeyDigest& target);
+  // The record needs this blob (an image its manifest and config): the blob stays as long as the record. The blob exists
+  // already; if it does not when the publication takes effect, the whole publication fails.
+  void add_blob(const ImmutableRef& ref, const BlobDigest& blob);
   bool empty() const;
 
  private:
   friend class Cache;
   friend class MutableRef;
-  struct Record {
-    RecordInfo info;
-    ImmutableRef ref;
-  };
   struct Result {
     KeyDigest key;
     std::optional<ImmutableRef> ref;
   };
-  std::vector<Record> records_;
+  std::vector<ImmutableRef> records_;
   std::vector<Result> results_;
   std::vector<std::pair<KeyLink, KeyDigest>> links_;
+  std::vector<std::pair<ImmutableRef, BlobDigest>> blobs_;
 };
 
 struct PruneOptions {
-  bool all = false;      // also what a key leads to; without it only what nothing can find any more
+  bool all = false;      // also what a key leads to; without it only what no key leads to any more
   bool dry_run = false;  // selects with the same code and changes nothing
 };
 struct PruneReport {
   std::vector<RecordInfo> records;  // removed (or would be), in the order of removal: children before parents
-  std::int64_t freed_bytes = 0;
+  std::uint64_t blobs = 0;          // removed with them: blobs that no record names any more
+  std::int64_t freed_bytes = 0;     // of trees and blobs; what an earlier, stopped prune left in the trash included
 };
 
 struct DiskUsage {
@@ -68,8 +71,9 @@ struct DiskUsage {
 // The tables of this library, for Env::open.
 std::span<const base::lmdb::RawTableSpec* const> tables();
 
-// Reading a store beside its owner: no lock, no hold, LMDB snapshot only. Records come in id order; the visitor must not
-// write output or wait (collect first).
+// Reading a store beside its owner: no lock, no hold, LMDB snapshots only (renewed every 10,000 rows). Records come in
+// id order; the visitor must not write output or wait (collect first). disk_usage measures active trees by walking
+// them; which they are it learns from the names in trees/, so beside an owner it costs O(trees) names, no more.
 base::Status each_record(base::lmdb::Env& env, const base::HostPath& root,
                          const std::function<base::Status(const RecordInfo&)>& visit);
 base::Result<DiskUsage> disk_usage(base::lmdb::Env& env, const base::HostPath& root);
@@ -79,7 +83,8 @@ struct Finding {
   int invariant = 0;
   std::string text;
 };
-// Compares metadata with the disk in both directions. Nothing else uses the store.
+// Compares metadata with the disk in both directions (I1, I3, I5, I6). Nothing else uses the store. O(rows + trees); reads
+// no contents.
 base::Result<std::vector<Finding>> check(base::lmdb::Env& env, const base::HostPath& root);
 
 // Thread-safe.
@@ -95,7 +100,8 @@ class Cache {
   base::Result<MutableRef> create(std::optional<ImmutableRef> parent);
 
   // A hold on the record, taken in the same step as the check that it exists (I4); nullopt if it is gone. Marks it used.
-  // O(1), never waits for I/O of others.
+  // O(1), never waits for I/O of others. Inside KeyStore::read on the same thread it uses that reader's version and
+  // costs no transaction of its own.
   base::Result<std::optional<ImmutableRef>> find(RecordId id);
   // The unpacked image layer chain, if some record holds it.
   base::Result<std::optional<ImmutableRef>> find_chain(const ChainId& chain);
@@ -104,21 +110,26 @@ class Cache {
   // together or not at all. Returns the number to wait for (0 if the publication is empty). If its group fails, its
   // records lose their keys but stay usable for whoever holds them.
   base::Result<base::lmdb::SequenceNumber> publish(Publication publication);
-  // The number that must be durable before a solve that used `ref` may report success.
+  // The number that must be durable before a solve that used `ref` may report success; 0 if it is durable, or was never
+  // published. The number of a publication that failed stays: waiting for it gives its error.
   base::lmdb::SequenceNumber sequence_of(const ImmutableRef& ref) const;
   base::lmdb::GroupWriter& writer();
 
   KeyStore& keys();
   BlobStore& blobs();
 
+  // Removes what nothing holds, in small transactions; lookups and commits go on meanwhile. One prune at a time (a second
+  // one waits). Stopping returns what has been done so far. Errors: io, corrupt, cancelled (nothing was done).
   base::Result<PruneReport> prune(const PruneOptions& options, std::stop_token stop = {});
-  base::Result<DiskUsage> disk_usage();
+  // As the functions above, with what this process knows already: use times, and its own active trees by id.
+  base::Status each_record(const std::function<base::Status(const RecordInfo&)>& visit);
+  base::Result<DiskUsage> disk_usage();  // active trees are measured at most once a second
 
-  // Writes what may ride along without a sync of its own (use times) where the next open finds it.
+  // Writes what may ride along without a sync of its own (use times) where the next open finds it. Losing it is allowed.
   void save_late_facts();
 
   struct Counts {
-    std::uint64_t trees_mounted = 0;
+    std::uint64_t trees_mounted = 0;    // through refs, content digests included
     std::uint64_t tree_bytes_read = 0;  // by content digests
   };
   Counts counts() const;
@@ -127,8 +138,7 @@ class Cache {
   friend class ImmutableRef;
   friend class MutableRef;
   Cache();
-  struct State;
-  std::unique_ptr<State> state_;
+  std::unique_ptr<Store> state_;
 };
 
 }  // namespace cairn::cache

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -45,13 +46,18 @@ class KeyStore {
   class Reader {
    public:
     virtual ~Reader() = default;
+    // Whether the key has a result or leads to another key. What neither has is forgotten with its last record.
     virtual base::Result<bool> exists(const KeyDigest& key) = 0;
     // The keys that `link` leads to; usually none or one.
     virtual base::Result<std::vector<KeyDigest>> follow(const KeyLink& link) = 0;
-    // Newest first.
+    // Newest first. A record named here may be going away just now: Cache::find decides.
     virtual base::Result<std::vector<KeyResult>> results(const KeyDigest& key) = 0;
+    // What leads to `key`: the way back, for exporters and explanations. In no particular order.
+    virtual base::Result<std::vector<KeyLink>> links_to(const KeyDigest& key) = 0;
+    // The keys that lead to `record`.
+    virtual base::Result<std::vector<KeyDigest>> keys_of(RecordId record) = 0;
   };
-  // Runs f with a reader on one version.
+  // Runs f with a reader on one version. What was published or queued before read() began is seen by all of f.
   virtual base::Status read(const std::function<base::Status(Reader&)>& f) = 0;
 };
 

@@ -14,6 +14,8 @@
 namespace cairn::cache {
 
 class Cache;
+class Hold;   // private: one record in use
+class Holds;  // private: all records in use
 
 // Copying clones the hold; cheap. Thread-safe to copy and destroy anywhere. Must not outlive its Cache.
 class ImmutableRef {
@@ -28,8 +30,8 @@ class ImmutableRef {
 
  private:
   friend class Cache;
+  friend class Holds;
   friend class MutableRef;
-  struct Hold;
   explicit ImmutableRef(std::shared_ptr<const Hold> hold) : hold_(std::move(hold)) {}
   std::shared_ptr<const Hold> hold_;
 };
@@ -46,9 +48,9 @@ class MutableRef {
 
   snapshot::SnapshotId snapshot() const;
   base::Result<snapshot::MountedTree> mount(snapshot::Access access) const;
-  // Freezes the tree and makes it a record of the publication. The ref can be mounted and built upon at once; it can be
-  // found by others and survives a restart once the publication is durable. The read_write mount has been dropped.
-  // Errors: busy, no_space, io.
+  // Freezes the tree and makes it a record of the publication. The ref can be mounted and built upon at once; others find
+  // it from publish() on, and it survives a restart once the publication is durable. The read_write mount has been
+  // dropped. A record whose publication is dropped or fails lives as long as its refs. Errors: busy, no_space, io.
   base::Result<ImmutableRef> commit(Publication& into, RecordFacts facts) &&;
 
  private:

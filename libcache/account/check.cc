@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libcache/account/check.h"
+
+#include <sys/stat.h>
+
+#include "libbase/fs/beneath.h"
+#include "libcache/account/account.h"
+#include "libcache/keys/key_rows.h"
+#include "libcache/records/scan.h"
+
+namespace cairn::cache {
+
+using base::ErrorCode;
+using base::Result;
+using base::Status;
+using base::lmdb::ReadTxn;
+using base::lmdb::Scan;
+using snapshot::SnapshotId;
+
+namespace {
+
+// Rows that do not decode end the pass over their table: it becomes a finding, and the other passes go on.
+Status run_pass(CheckState& state, Status (*pass)(CheckState&)) {
+  const Status passed = pass(state);
+  if (passed || passed.error().code != ErrorCode::corrupt) return passed;
+  state.found(2, "{}", passed.error().message);
+  return {};
+}
+
+Status load_records(CheckState& state) {
+  return each_row(state.env, table::records, [&](ReadTxn&, const RecordId& id, const RecordRow& row) -> Status {
+    state.records.emplace(id, row);
+    return {};
+  });
+}
+
+}  // namespace
+
+Status check_trees(CheckState& state) {
+  std::unordered_set<SnapshotId> rows, trash, used;
+  TRY(state.env.view([&](ReadTxn& txn) {
+    return snapshot::each_snapshot(txn, [&](const snapshot::SnapshotInfo& info) -> Result<Scan> {
+      rows.insert(info.id);
+      return Scan::next;
+    });
+  }));
+  TRY(state.env.view([&](ReadTxn& txn) {
+    return snapshot::each_trash(txn, [&](SnapshotId id, snapshot::Usage) -> Result<Scan> {
+      trash.insert(id);
+      return Scan::next;
+    });
+  }));
+  const std::vector<SnapshotId> listed = TRY(list_trees(state.root));
+  const std::unordered_set<SnapshotId> directories(listed.begin(), listed.end());
+  for (const auto& [id, row] : state.records) {
+    used.insert(row.snapshot);
+    if (!rows.contains(row.snapshot)) state.found(1, "record {}: its snapshot {} has no row", id, row.snapshot);
+  }
+  for (const SnapshotId id : rows) {
+    if (!used.contains(id)) state.found(1, "snapshot {}: no record has it", id);
+    if (!directories.contains(id)) state.found(1, "snapshot {}: trees/{} is missing", id, id);
+    if (trash.contains(id)) state.found(1, "snapshot {}: it is in the trash, too", id);
+  }
+  for (const SnapshotId id : listed)
+    if (!rows.contains(id) && !trash.contains(id)) state.found(6, "trees/{}: no row names it", id);
+  return {};
+}
+
+Status check_records(CheckState& state) {
+  std::unordered_set<std::string> children;
+  TRY(each_row(state.env, table::children, [&](ReadTxn&, const std::tuple<RecordId, RecordId>& key, const Present&) {
+    const auto& [parent, child] = key;
+    children.insert(key_prefix(parent, child));
+    const auto row = state.records.find(child);
+    const auto names = [&](const RecordRow& r) { return std::find(r.parents.begin(), r.parents.end(), parent) != r.parents.end(); };
+    if (row == state.records.end() || !names(row->second))
+      state.found(3, "child row ({}, {}): record {} does not have this parent", parent, child, child);
+    return Status();
+  }));
+  std::unordered_set<std::string> chains;
+  TRY(each_row(state.env, table::chains, [&](ReadTxn&, const std::tuple<ChainId, RecordId>& key, const Present&) {
+    const auto& [chain, id] = key;
+    chains.insert(key_prefix(chain, id));
+    const auto row = state.records.find(id);
+    if (row == state.records.end() || row->second.facts.chain != chain)
+      state.found(5, "chain {}: it leads to record {}, which does not hold it", chain, id);
+    return Status();
+  }));
+  for (const auto& [id, row] : state.records) {
+    for (const RecordId parent : row.parents) {
+      if (!state.records.contains(parent)) state.found(3, "record {}: its parent {} does not exist", id, parent);
+      if (!children.contains(key_prefix(parent, id))) state.found(3, "record {}: its parent {} does not know it", id, parent);
+    }
+    if (!row.facts.chain.is_zero() && !chains.contains(key_prefix(row.facts.chain, id)))
+      state.found(5, "record {}: its chain {} does not lead to it", id, row.facts.chain);
+  }
+  return each_row(state.env, table::tree_digests, [&](ReadTxn&, const auto& key, const TreeDigestRow&) {
+    if (!state.records.contains(std::get<0>(key)))
+      state.found(5, "tree digest of record {}, which does not exist", std::get<0>(key));
+    return Status();
+  });
+}
+
+Status check_tmp(CheckState& state) {
+  const auto dir = base::open_host_dir(state.root / "tmp");
+  if (!dir && dir.error().code == ErrorCode::not_found) return {};
+  if (!dir) return tl::unexpected(dir.error());
+  const auto entries = TRY(base::list_dir(dir->get()));
+  for (const base::DirEntry& entry : entries) state.found(6, "tmp/{}: left behind", entry.name);
+  return {};
+}
+
+Result<std::vector<Finding>> check(base::lmdb::Env& env, const base::HostPath& root) {
+  CheckState state{env, root, {}, {}};
+  for (const auto pass : {load_records, check_trees, check_records, check_keys, check_blobs, check_tmp})
+    TRY(run_pass(state, pass), "check {}", root.str());
+  return std::move(state.findings);
+}
+
+}  // namespace cairn::cache

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// The parts of check(): each compares two descriptions of the same facts in both directions and appends what differs.
+#pragma once
+
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "libcache/cache.h"
+#include "libcache/records/record_rows.h"
+
+namespace cairn::cache {
+
+struct CheckState {
+  base::lmdb::Env& env;
+  const base::HostPath& root;
+  std::unordered_map<RecordId, RecordRow> records;
+  std::vector<Finding> findings;
+
+  template <class... Args>
+  void found(int invariant, fmt::format_string<Args...> format, Args&&... args) {
+    findings.push_back({invariant, fmt::format(format, std::forward<Args>(args)...)});
+  }
+};
+
+base::Status check_trees(CheckState& state);    // records, snapshot rows, directories
+base::Status check_records(CheckState& state);  // parents, children, chains, tree digests
+base::Status check_keys(CheckState& state);     // results and links, each in both directions
+base::Status check_blobs(CheckState& state);    // rows, files, and who names them
+base::Status check_tmp(CheckState& state);
+
+}  // namespace cairn::cache

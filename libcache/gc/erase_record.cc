@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libcache/blobs/blob_rows.h"
+#include "libcache/gc/prune.h"
+#include "libcache/keys/key_rows.h"
+#include "libcache/records/record_rows.h"
+#include "libcache/records/scan.h"
+
+namespace cairn::cache {
+
+using base::Result;
+using base::Status;
+using base::lmdb::Scan;
+using base::lmdb::WriteTxn;
+
+namespace {
+
+Status erase_tree_digests(WriteTxn& txn, RecordId record) {
+  std::vector<SelectionsDigest> remembered;
+  TRY(scan_rows(txn, table::tree_digests, key_prefix(record), [&](const auto& key, const TreeDigestRow&) -> Result<Scan> {
+    remembered.push_back(std::get<1>(key));
+    return Scan::next;
+  }));
+  for (const SelectionsDigest& selections : remembered) TRY(txn.erase(table::tree_digests, {record, selections}));
+  return {};
+}
+
+}  // namespace
+
+Status erase_record(WriteTxn& txn, const snapshot::Snapshotter& snapshots, const RecordInfo& info,
+                    std::vector<KeyDigest>& dead_keys) {
+  TRY(erase_results_of(txn, info.id, dead_keys));
+  TRY(erase_tree_digests(txn, info.id));
+  TRY(erase_blobs_of(txn, info.id));
+  for (const RecordId parent : info.parents) TRY(txn.erase(table::children, {parent, info.id}));
+  if (!info.facts.chain.is_zero()) TRY(txn.erase(table::chains, {info.facts.chain, info.id}));
+  TRY(txn.erase(table::records, info.id));
+  return snapshots.retire(txn, info.snapshot);
+}
+
+}  // namespace cairn::cache

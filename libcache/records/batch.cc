@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libcache/records/batch.h"
+
+#include <memory>
+
+#include "libbase/crash_point.h"
+#include "libbase/log/log.h"
+#include "libcache/blobs/blob_rows.h"
+#include "libcache/keys/key_rows.h"
+#include "libcache/records/store.h"
+
+namespace cairn::cache {
+
+using base::ErrorCode;
+using base::Result;
+using base::Status;
+using base::lmdb::WriteTxn;
+
+namespace {
+
+Status write_record(WriteTxn& txn, const snapshot::Snapshotter& snapshots, const RecordInfo& info) {
+  for (const RecordId parent : info.parents) {
+    // I3. The parent's own publication failed, or was never queued.
+    const auto parent_row = TRY(txn.get_raw(table::records, base::Codec<RecordId>::encode(parent)));
+    if (!parent_row) return base::fail(ErrorCode::not_found, "publish record {}: its parent {} is not published",
+                                        info.id, parent);
+    TRY(txn.put(table::children, {parent, info.id}, Present{}));
+  }
+  TRY(snapshots.publish(txn, info.snapshot), "publish record {}", info.id);
+  TRY(txn.put(table::records, info.id, to_row(info)));
+  if (!info.facts.chain.is_zero()) TRY(txn.put(table::chains, {info.facts.chain, info.id}, Present{}));
+  return {};
+}
+
+// I5: a key never leads to a record that is not there, be it that it was never published.
+Result<bool> record_exists(WriteTxn& txn, RecordId id) {
+  const auto row = TRY(txn.get_raw(table::records, base::Codec<RecordId>::encode(id)));
+  return row.has_value();
+}
+
+Status write_blob_names(WriteTxn& txn, const Batch& batch) {
+  for (const auto& [record, blob] : batch.blobs) {
+    const auto row = TRY(txn.get(table::blobs, blob));
+    if (!row) return base::fail(ErrorCode::not_found, "publish record {}: its blob {} does not exist", record, blob);
+    const bool exists = TRY(record_exists(txn, record));
+    if (exists) TRY(put_record_blob(txn, record, blob));
+  }
+  return {};
+}
+
+// Runs on the writer's thread when the batch is durable, or has failed.
+void finish_batch(Store& store, const std::shared_ptr<Batch>& batch, const Status& outcome) {
+  if (!outcome && !batch->records.empty())
+    base::log_warning("not cached: {}", outcome.error().message);
+  for (const RecordInfo& record : batch->records) {
+    if (outcome) store.snapshots.published(record.snapshot);
+    store.holds.set_outcome(record.id, outcome ? Standing::durable : Standing::failed);
+  }
+  for (const auto& [record, blob] : batch->blobs) store.blobs.named(blob, outcome.has_value());
+  if (outcome)
+    store.readers.after_current([&store, batch] { store.pending.remove(*batch); });
+  else
+    store.pending.remove(*batch);
+  batch->holds.clear();
+}
+
+}  // namespace
+
+Status write_rows(WriteTxn& txn, const snapshot::Snapshotter& snapshots, const Batch& batch) {
+  for (const RecordInfo& info : batch.records) TRY(write_record(txn, snapshots, info));
+  TRY(write_blob_names(txn, batch));
+  for (const Batch::Result& result : batch.results) {
+    const bool exists = !result.record || TRY(record_exists(txn, result.record));
+    if (exists) TRY(put_result(txn, result.key, result.record, result.created));
+  }
+  for (const auto& [link, target] : batch.links) TRY(put_link(txn, link, target));
+  for (const Batch::Digest& digest : batch.digests) {
+    const bool exists = TRY(record_exists(txn, digest.record));
+    if (exists) TRY(txn.put(table::tree_digests, {digest.record, digest.selections}, TreeDigestRow{digest.digest}));
+  }
+  CRASH_POINT("cache.publish.rows_written");
+  return {};
+}
+
+Result<base::lmdb::SequenceNumber> enqueue_batch(Store& store, Batch batch) {
+  batch.number = store.pending.next_number();
+  const auto shared = std::make_shared<Batch>(std::move(batch));
+  base::lmdb::GroupWriter::Entry entry;
+  for (const RecordInfo& record : shared->records) {
+    entry.data.push_back(store.snapshots.data_token(record.snapshot));
+    entry.bytes += static_cast<std::size_t>(std::max<std::int64_t>(record.usage.bytes, 0));
+  }
+  entry.change = [&snapshots = std::as_const(store.snapshots), shared](WriteTxn& txn) {
+    return write_rows(txn, snapshots, *shared);
+  };
+  entry.done = [&store, shared](const Status& outcome) { finish_batch(store, shared, outcome); };
+  const std::vector<RecordInfo>& records = shared->records;
+  const auto number = TRY(enqueue(store, std::move(entry)));
+  CRASH_POINT("cache.publish.queued");
+  for (const RecordInfo& record : records) store.holds.set_queued(record.id, number);
+  store.pending.add(*shared);
+  return number;
+}
+
+void enqueue_use_times(Store& store) {
+  auto times = std::make_shared<const UseTimeMap>(store.use_times.take());
+  if (times->empty()) return;
+  base::lmdb::GroupWriter::Entry entry;
+  entry.change = [times](WriteTxn& txn) -> Status {
+    for (const auto& [id, when] : *times) {
+      auto row = TRY(txn.get(table::records, id));
+      if (!row || row->last_used >= when) continue;
+      row->last_used = when;
+      TRY(txn.put(table::records, id, *row));
+    }
+    return {};
+  };
+  entry.done = [&store, times](const Status& outcome) {
+    if (outcome) store.use_times.written(*times);
+  };
+  const auto number = enqueue(store, std::move(entry));
+  if (!number) base::log_warning("use times are lost: {}", number.error().message);
+}
+
+}  // namespace cairn::cache

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// Everything that one change of the group writer adds, owned: what a Publication becomes when it is queued.
+#pragma once
+
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "libbase/lmdb/env.h"
+#include "libcache/key_store.h"
+#include "libcache/record.h"
+#include "libcache/records/record_rows.h"
+#include "libcache/ref.h"
+
+namespace cairn::cache {
+
+struct Store;
+
+struct Batch {
+  struct Result {
+    KeyDigest key;
+    RecordId record;  // 0: scratch
+    base::WallTime created{};
+  };
+  struct Digest {
+    RecordId record;
+    SelectionsDigest selections;
+    TreeDigest digest;
+  };
+  std::uint64_t number = 0;  // names the batch in Pending
+  std::vector<RecordInfo> records;
+  std::vector<Result> results;
+  std::vector<std::pair<KeyLink, KeyDigest>> links;
+  std::vector<std::pair<RecordId, BlobDigest>> blobs;
+  std::vector<Digest> digests;
+  std::vector<ImmutableRef> holds;  // on every record named above, until the outcome is known
+};
+
+// Writes the rows. Runs in the writer's transaction, maybe twice.
+base::Status write_rows(base::lmdb::WriteTxn& txn, const snapshot::Snapshotter& snapshots, const Batch& batch);
+
+// Queues the batch; its keys, chains and digests are found by others when this returns.
+base::Result<base::lmdb::SequenceNumber> enqueue_batch(Store& store, Batch batch);
+// Queues the use times noted so far, if there are any. Nobody waits for them.
+void enqueue_use_times(Store& store);
+
+}  // namespace cairn::cache

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libcache/cache.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+
+#include "libbase/fs/beneath.h"
+#include "libbase/log/log.h"
+#include "libcache/account/account.h"
+#include "libcache/blobs/blob_rows.h"
+#include "libcache/gc/prune.h"
+#include "libcache/records/store.h"
+
+namespace cairn::cache {
+
+using base::Fd;
+using base::HostPath;
+using base::Result;
+using base::Status;
+
+namespace {
+
+constexpr std::array<const base::lmdb::RawTableSpec*, 11> all_tables = {
+    &table::records,   &table::children,      &table::chains, &table::tree_digests, &table::key_results, &table::record_keys,
+    &table::key_links, &table::key_backlinks, &table::blobs,  &table::record_blobs, &table::blob_records,
+};
+
+constexpr std::size_t late_bytes_max = 256u << 20;
+
+Status make_dir(const HostPath& path) {
+  if (::mkdir(path.c_str(), 0755) == 0 || errno == EEXIST) return {};
+  return base::fail_errno(errno, "create {}", path.str());
+}
+
+// I6: what no row names was somebody's unfinished work.
+Status empty_tmp(const HostPath& tmp) {
+  const Fd dir = TRY(base::open_host_dir(tmp));
+  const auto entries = TRY(base::list_dir(dir.get()));
+  for (const base::DirEntry& entry : entries) {
+    const auto name = TRY(base::TreePath::parse(entry.name));
+    TRY(base::remove_all_beneath(dir.get(), name), "empty {}", tmp.str());
+  }
+  return {};
+}
+
+void absorb_late_facts(Store& store) {
+  const auto bytes = base::read_file(store.root / "late", late_bytes_max);
+  if (!bytes) return;  // none, most often
+  const auto times = decode_late_facts(*bytes);
+  if (!times) {
+    base::log_warning("use times of the last process are lost: {}", times.error().message);
+    return;
+  }
+  for (const auto& [id, when] : *times) store.use_times.note(id, when);
+}
+
+}  // namespace
+
+std::span<const base::lmdb::RawTableSpec* const> tables() { return all_tables; }
+
+Cache::Cache() = default;
+
+Result<std::unique_ptr<Cache>> Cache::open(const HostPath& root, base::lmdb::Env& env, base::lmdb::GroupWriter& writer,
+                                           snapshot::Snapshotter& snapshots, const base::Clock& clock) {
+  TRY(make_dir(root / "blobs"));
+  TRY(make_dir(root / "blobs/sha256"));
+  TRY(make_dir(root / "tmp"));
+  TRY(empty_tmp(root / "tmp"));
+  std::unique_ptr<Cache> cache(new Cache());
+  cache->state_ = std::make_unique<Store>(root, env, writer, snapshots, clock);
+  absorb_late_facts(*cache->state_);
+  return cache;
+}
+
+Cache::~Cache() {
+  state_->in_flight.wait_none();
+  const std::size_t held = state_->holds.held();
+  CHECK(held == 0, "{} records are still held", held);
+}
+
+Result<MutableRef> Cache::create(std::optional<ImmutableRef> parent) {
+  std::optional<snapshot::SnapshotId> on;
+  if (parent) on = parent->info().snapshot;
+  const auto active = TRY(state_->snapshots.prepare(on), "create a tree");
+  return MutableRef(*this, active, std::move(parent));
+}
+
+Result<std::optional<ImmutableRef>> Cache::find(RecordId id) { return find_record(*state_, id); }
+
+Result<std::optional<ImmutableRef>> Cache::find_chain(const ChainId& chain) {
+  return find_record_of_chain(*state_, chain);
+}
+
+Result<base::lmdb::SequenceNumber> Cache::publish(Publication publication) {
+  Batch batch;
+  const base::WallTime now = state_->clock.now();
+  for (ImmutableRef& ref : publication.records_) {
+    CHECK(state_->holds.standing_of(ref.id()) == Standing::unpublished, "record {} published twice", ref.id());
+    batch.records.push_back(ref.info());
+    for (Batch::Digest& digest : state_->pending.take_digests(ref.id())) batch.digests.push_back(digest);
+    batch.holds.push_back(std::move(ref));
+  }
+  for (Publication::Result& result : publication.results_) {
+    batch.results.push_back({result.key, result.ref ? result.ref->id() : RecordId(), now});
+    if (result.ref) batch.holds.push_back(std::move(*result.ref));
+  }
+  batch.links = std::move(publication.links_);
+  for (auto& [ref, blob] : publication.blobs_) {
+    batch.blobs.emplace_back(ref.id(), blob);
+    batch.holds.push_back(std::move(ref));
+  }
+  const bool empty = batch.records.empty() && batch.results.empty() && batch.links.empty() && batch.blobs.empty();
+  if (empty) return base::lmdb::SequenceNumber{0};
+  enqueue_use_times(*state_);
+  return enqueue_batch(*state_, std::move(batch));
+}
+
+base::lmdb::SequenceNumber Cache::sequence_of(const ImmutableRef& ref) const {
+  return state_->holds.sequence_of(ref.id());
+}
+
+base::lmdb::GroupWriter& Cache::writer() { return state_->writer; }
+KeyStore& Cache::keys() { return state_->keys; }
+BlobStore& Cache::blobs() { return state_->blobs; }
+
+Result<PruneReport> Cache::prune(const PruneOptions& options, std::stop_token stop) {
+  const std::lock_guard turn(state_->prune_turn);
+  return prune_store(*state_, options, stop);
+}
+
+Status Cache::each_record(const std::function<Status(const RecordInfo&)>& visit) {
+  return cache::each_record(state_->env, state_->root, [&](const RecordInfo& row) {
+    RecordInfo info = row;
+    if (const auto used = state_->use_times.find(info.id); used && *used > info.last_used) info.last_used = *used;
+    return visit(info);
+  });
+}
+
+Result<DiskUsage> Cache::disk_usage() { return owner_disk_usage(*state_); }
+
+void Cache::save_late_facts() {
+  const HostPath path = state_->root / "late";
+  const UseTimeMap times = state_->use_times.unwritten();
+  if (times.empty()) {
+    ::unlink(path.c_str());
+    return;
+  }
+  const Status written = base::write_file_atomic(path, encode_late_facts(times), base::Durable::no);
+  if (!written) base::log_warning("use times are not saved: {}", written.error().message);
+}
+
+Cache::Counts Cache::counts() const { return {state_->trees_mounted.load(), state_->tree_bytes_read.load()}; }
+
+}  // namespace cairn::cache

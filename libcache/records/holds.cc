@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libcache/records/holds.h"
+
+#include "libbase/log/log.h"
+#include "libcache/records/store.h"
+
+namespace cairn::cache {
+
+Hold::~Hold() { store.holds.release(info); }
+
+Holds::Entry* Holds::State::find(RecordId id) {
+  const auto found = entries.find(id);
+  return found == entries.end() ? nullptr : &found->second;
+}
+
+std::optional<Holds::Entry> Holds::State::release(RecordId id) {
+  Entry* entry = find(id);
+  CHECK(entry && entry->holds > 0, "record {} released more often than held", id);
+  if (--entry->holds > 0 || entry->dying) return std::nullopt;
+  CHECK(entry->standing != Standing::queued, "record {} is queued and nobody holds it", id);
+  std::optional<Entry> gone(std::move(*entry));
+  entries.erase(id);
+  return gone;
+}
+
+ImmutableRef Holds::add_unpublished(RecordInfo info, std::optional<ImmutableRef> parent) {
+  const RecordId id = info.id;
+  auto hold = std::make_shared<const Hold>(store_, std::move(info));
+  auto state = state_.lock();
+  Entry& entry = state->entries[id];
+  CHECK(entry.holds == 0, "record {} made twice", id);
+  entry.holds = 1;
+  entry.standing = Standing::unpublished;
+  entry.hold = hold;
+  entry.parent = std::move(parent);
+  return ImmutableRef(std::move(hold));
+}
+
+Holds::Begun Holds::begin(RecordId id) {
+  auto state = state_.lock();
+  Entry& entry = state->entries[id];
+  if (entry.dying || entry.standing == Standing::unpublished || entry.standing == Standing::failed)
+    return {Begin::refused, {}};
+  if (auto hold = entry.hold.lock()) return {Begin::held, ImmutableRef(std::move(hold))};
+  ++entry.holds;
+  return {Begin::claimed, {}};
+}
+
+ImmutableRef Holds::finish(RecordInfo info) {
+  const RecordId id = info.id;
+  auto hold = std::make_shared<const Hold>(store_, std::move(info));  // takes over the claim
+  auto state = state_.lock();
+  state->find(id)->hold = hold;
+  return ImmutableRef(std::move(hold));
+}
+
+void Holds::give_up(RecordId id) {
+  std::optional<Entry> gone;
+  auto state = state_.lock();
+  gone = state->release(id);
+}
+
+void Holds::release(const RecordInfo& info) {
+  std::optional<Entry> gone;
+  {
+    auto state = state_.lock();
+    gone = state->release(info.id);
+  }
+  if (!gone) return;
+  store_.pending.forget_digests(info.id);
+  if (gone->standing == Standing::durable) return;
+  // Nobody can reach its tree any more, and no row ever named it (I6).
+  const base::Status abandoned = store_.snapshots.abandon(info.snapshot);
+  if (!abandoned) base::log_warning("abandon unpublished record {}: {}", info.id, abandoned.error().message);
+}
+
+bool Holds::is_held(RecordId id) {
+  auto state = state_.lock();
+  const Entry* entry = state->find(id);
+  return entry && entry->holds > 0;
+}
+
+bool Holds::try_mark_dying(RecordId id) {
+  auto state = state_.lock();
+  Entry& entry = state->entries[id];
+  if (entry.holds > 0) return false;
+  entry.dying = true;
+  return true;
+}
+
+void Holds::unmark_dying(std::span<const RecordId> ids) {
+  auto state = state_.lock();
+  for (const RecordId id : ids) state->entries.erase(id);
+}
+
+void Holds::set_queued(RecordId id, base::lmdb::SequenceNumber sequence) {
+  auto state = state_.lock();
+  Entry* entry = state->find(id);
+  if (!entry || entry->standing == Standing::durable) return;
+  if (entry->standing == Standing::unpublished) entry->standing = Standing::queued;
+  entry->sequence = sequence;
+}
+
+void Holds::set_outcome(RecordId id, Standing standing) {
+  std::optional<ImmutableRef> parent;  // destroyed after the lock
+  auto state = state_.lock();
+  Entry* entry = state->find(id);
+  CHECK(entry, "record {} has an outcome and nobody holds it", id);
+  entry->standing = standing;
+  if (standing == Standing::durable) {
+    entry->sequence = 0;
+    parent = std::move(entry->parent);
+    entry->parent.reset();
+  }
+}
+
+Standing Holds::standing_of(RecordId id) {
+  auto state = state_.lock();
+  const Entry* entry = state->find(id);
+  return entry ? entry->standing : Standing::durable;
+}
+
+base::lmdb::SequenceNumber Holds::sequence_of(RecordId id) {
+  auto state = state_.lock();
+  const Entry* entry = state->find(id);
+  return entry ? entry->sequence : 0;
+}
+
+std::size_t Holds::held() {
+  auto state = state_.lock();
+  std::size_t held = 0;
+  for (const auto& [id, entry] : state->entries) held += entry.holds > 0 ? 1 : 0;
+  return held;
+}
+
+}  // namespace cairn::cache

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// The records that are in use or about to go. A lookup takes its hold here first and looks for the row after; a
+// collector marks a record dying here, which fails while anybody holds it, and erases the row after. So whichever comes
+// first, a hold is never on a record that goes (I4).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <unordered_map>
+
+#include "libbase/lmdb/group_writer.h"
+#include "libbase/sync.h"
+#include "libcache/record.h"
+#include "libcache/ref.h"
+
+namespace cairn::cache {
+
+struct Store;
+
+// Where a record is on its way to disk.
+enum class Standing : std::uint8_t {
+  unpublished,  // committed into a publication that nobody has queued yet
+  queued,       // others find it; not durable yet
+  durable,
+  failed,       // its publication failed: nobody finds it; it lives as long as its refs
+};
+
+// One hold. All copies of an ImmutableRef share it.
+class Hold {
+ public:
+  Hold(Store& store_in, RecordInfo info_in) : store(store_in), info(std::move(info_in)) {}
+  ~Hold();
+  Hold(const Hold&) = delete;
+  Hold& operator=(const Hold&) = delete;
+
+  Store& store;
+  const RecordInfo info;
+};
+
+// Thread-safe. Of a durable record nothing is here unless it is held or dying.
+class Holds {
+ public:
+  explicit Holds(Store& store) : store_(store) {}
+
+  // A record that has just been made. Its parent is kept until it is durable itself: until then no row protects it.
+  ImmutableRef add_unpublished(RecordInfo info, std::optional<ImmutableRef> parent);
+
+  // The first half of a lookup: a ref that is there already, or a claim that finish() or give_up() ends.
+  enum class Begin { refused, claimed, held };
+  struct Begun {
+    Begin outcome;
+    std::optional<ImmutableRef> ref;  // when held
+  };
+  Begun begin(RecordId id);
+  ImmutableRef finish(RecordInfo info);
+  void give_up(RecordId id);
+
+  bool is_held(RecordId id);
+  // False while somebody holds the record. Marking twice is success: a change may run twice.
+  bool try_mark_dying(RecordId id);
+  void unmark_dying(std::span<const RecordId> ids);
+
+  // The outcome may have come before its number is known here; then only a failed record takes the number.
+  void set_queued(RecordId id, base::lmdb::SequenceNumber sequence);
+  void set_outcome(RecordId id, Standing standing);  // durable or failed
+  Standing standing_of(RecordId id);
+  base::lmdb::SequenceNumber sequence_of(RecordId id);
+
+  // How many records are held, for ~Cache.
+  std::size_t held();
+
+ private:
+  friend class Hold;
+  void release(const RecordInfo& info);
+
+  struct Entry {
+    std::uint32_t holds = 0;
+    bool dying = false;
+    Standing standing = Standing::durable;
+    base::lmdb::SequenceNumber sequence = 0;
+    std::weak_ptr<const Hold> hold;
+    std::optional<ImmutableRef> parent;
+  };
+  struct State {
+    std::unordered_map<RecordId, Entry> entries;
+
+    Entry* find(RecordId id);
+    // Ends one hold. Whatever must be destroyed or abandoned is returned, to be dealt with outside the lock.
+    std::optional<Entry> release(RecordId id);
+  };
+  Store& store_;
+  base::Guarded<State> state_;
+};
+
+}  // namespace cairn::cache

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libcache/ref.h"
+
+#include "libbase/crash_point.h"
+#include "libbase/log/log.h"
+#include "libcache/cache.h"
+#include "libcache/records/store.h"
+
+namespace cairn::cache {
+
+using base::Result;
+using snapshot::MountedTree;
+
+namespace {
+
+Result<std::optional<TreeDigest>> remembered_digest(Store& store, RecordId id, const SelectionsDigest& selections) {
+  if (const auto digest = store.pending.tree_digest(id, selections)) return digest;
+  const auto row = TRY(store.keys.in_version([&](base::lmdb::ReadTxn& txn) {
+    return txn.get(table::tree_digests, {id, selections});
+  }));
+  if (!row) return std::optional<TreeDigest>();
+  return std::optional<TreeDigest>(row->digest);
+}
+
+// Rides along with whatever group comes next; nobody waits for it. Losing it costs a second look at the tree.
+void remember_digest(Store& store, const ImmutableRef& ref, const Batch::Digest& digest) {
+  if (store.holds.standing_of(ref.id()) == Standing::unpublished) return store.pending.keep_digest(digest);
+  Batch batch;
+  batch.digests.push_back(digest);
+  batch.holds.push_back(ref);
+  const auto number = enqueue_batch(store, std::move(batch));
+  if (!number) base::log_warning("tree digest of record {} is not kept: {}", ref.id(), number.error().message);
+}
+
+}  // namespace
+
+RecordId ImmutableRef::id() const { return hold_->info.id; }
+const RecordInfo& ImmutableRef::info() const { return hold_->info; }
+
+Result<MountedTree> ImmutableRef::mount() const {
+  Store& store = hold_->store;
+  auto tree = TRY(store.snapshots.mount(hold_->info.snapshot, snapshot::Access::read_only), "mount record {}", id());
+  ++store.trees_mounted;
+  return tree;
+}
+
+Result<TreeDigest> ImmutableRef::content_digest(const std::vector<Selection>& selections, std::stop_token stop) const {
+  Store& store = hold_->store;
+  const SelectionsDigest name = digest_selections(selections);
+  if (const auto digest = TRY(remembered_digest(store, id(), name))) return *digest;
+  const MountedTree tree = TRY(mount());
+  DigestCounts counts;
+  const auto digest = cache::content_digest(tree.fd(), selections, info().facts.rules, &counts, stop);
+  store.tree_bytes_read += counts.bytes_read;
+  if (!digest)
+    return tl::unexpected(base::add_context(digest.error(), fmt::format("content digest of record {}", id())));
+  remember_digest(store, *this, {id(), name, *digest});
+  return *digest;
+}
+
+MutableRef::MutableRef(Cache& cache, snapshot::SnapshotId active, std::optional<ImmutableRef> parent)
+    : cache_(&cache), active_(active), parent_(std::move(parent)) {}
+
+MutableRef::MutableRef(MutableRef&& other) noexcept
+    : cache_(other.cache_), active_(other.active_), parent_(std::move(other.parent_)) {
+  other.active_ = {};
+  other.parent_.reset();
+}
+
+MutableRef& MutableRef::operator=(MutableRef&& other) noexcept {
+  if (this == &other) return *this;
+  // What this one owned is abandoned when `old` goes.
+  const MutableRef old(std::move(*this));
+  cache_ = other.cache_;
+  active_ = other.active_;
+  parent_ = std::move(other.parent_);
+  other.active_ = {};
+  other.parent_.reset();
+  return *this;
+}
+
+MutableRef::~MutableRef() {
+  if (!active_) return;
+  const base::Status abandoned = cache_->state_->snapshots.abandon(active_);
+  if (!abandoned) base::log_warning("abandon active tree {}: {}", active_, abandoned.error().message);
+}
+
+snapshot::SnapshotId MutableRef::snapshot() const { return active_; }
+
+Result<MountedTree> MutableRef::mount(snapshot::Access access) const {
+  auto tree = TRY(cache_->state_->snapshots.mount(active_, access), "mount active tree {}", active_);
+  ++cache_->state_->trees_mounted;
+  return tree;
+}
+
+Result<ImmutableRef> MutableRef::commit(Publication& into, RecordFacts facts) && {
+  Store& store = *cache_->state_;
+  RecordInfo info;
+  info.usage = TRY(store.snapshots.freeze(active_), "commit active tree {}", active_);
+  CRASH_POINT("cache.commit.frozen");
+  // One allocator of ids serves both, so a record is found on disk by its own number.
+  info.id = RecordId(active_.value());
+  info.snapshot = active_;
+  if (parent_) info.parents.push_back(parent_->id());
+  info.facts = std::move(facts);
+  info.created = info.last_used = store.clock.now();
+  ImmutableRef ref = store.holds.add_unpublished(std::move(info), std::move(parent_));
+  parent_.reset();
+  active_ = {};
+  into.records_.push_back(ref);
+  return ref;
+}
+
+}  // namespace cairn::cache

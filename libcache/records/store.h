@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the rooms of this library share: the collaborators of a cache and its state in memory. Locks are never nested:
+// each member below guards itself and calls nothing while it does.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+
+#include "libcache/blobs/blob_files.h"
+#include "libcache/cache.h"
+#include "libcache/keys/local_key_store.h"
+#include "libcache/records/holds.h"
+#include "libcache/records/pending.h"
+#include "libcache/records/readers.h"
+#include "libcache/records/use_times.h"
+
+namespace cairn::cache {
+
+// Counts the entries of this cache that the writer has not finished, so that closing can wait for their callbacks.
+class InFlight {
+ public:
+  void begin();
+  void end();
+  void wait_none();
+
+ private:
+  struct State {
+    std::uint64_t count = 0;
+  };
+  base::Guarded<State> state_;
+  std::condition_variable_any none_;
+};
+
+// The bytes of active trees, as measured last.
+struct ActiveMeasure {
+  std::chrono::steady_clock::time_point when{};
+  std::int64_t bytes = 0;
+  bool known = false;
+};
+
+struct Store {
+  Store(base::HostPath root_in, base::lmdb::Env& env_in, base::lmdb::GroupWriter& writer_in,
+        snapshot::Snapshotter& snapshots_in, const base::Clock& clock_in);
+
+  const base::HostPath root;
+  base::lmdb::Env& env;
+  base::lmdb::GroupWriter& writer;
+  snapshot::Snapshotter& snapshots;
+  const base::Clock& clock;
+
+  Holds holds;
+  Pending pending;
+  Readers readers;
+  UseTimes use_times;
+  InFlight in_flight;
+  LocalKeyStore keys;
+  BlobFiles blobs;
+  base::Guarded<ActiveMeasure> active_measure;
+  std::mutex prune_turn;  // held for a whole prune, and by nothing else
+  std::atomic<std::uint64_t> trees_mounted{0}, tree_bytes_read{0};
+};
+
+// A hold on a record that exists; nullopt if it does not, or is going.
+base::Result<std::optional<ImmutableRef>> find_record(Store& store, RecordId id);
+base::Result<std::optional<ImmutableRef>> find_record_of_chain(Store& store, const ChainId& chain);
+
+// Hands an entry to the writer; its `done` is counted in store.in_flight and runs even if the entry is refused.
+base::Result<base::lmdb::SequenceNumber> enqueue(Store& store, base::lmdb::GroupWriter::Entry entry);
+
+}  // namespace cairn::cache
