@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Bytes in and out of table rows: integers little-endian in values, big-endian in keys (so that order is meaning),
-// strings with a varint length. A reader never reads past its end; every failure is `corrupt`.
+// strings with a varint length (LEB128, the shortest form only). A reader never reads past its end; every failure is
+// `corrupt` and consumes nothing.
 #pragma once
 
 #include <cstdint>

@@ -20,7 +20,8 @@ class TreePath {
   // folded, a trailing slash dropped. Errors: invalid_argument if a ".." component or a NUL is in it, or a component is
   // longer than 255 bytes.
   static Result<TreePath> parse(std::string_view text);
-  // As path.Join("/", text) of Go, clamped at the root: ".." steps up and never out. NUL is still refused.
+  // As path.Join("/", text) of Go, clamped at the root: ".." steps up and never out. NUL and components that are too
+  // long are still refused.
   static Result<TreePath> clean(std::string_view text);
 
   const std::string& str() const { return text_; }
@@ -44,7 +45,7 @@ class HostPath {
 
   const std::string& str() const { return text_; }
   const char* c_str() const { return text_.c_str(); }
-  HostPath operator/(std::string_view relative) const;  // relative: no leading slash, no ".." (CHECKed)
+  HostPath operator/(std::string_view relative) const;  // relative: no leading slash, no "..", no NUL (CHECKed)
   auto operator<=>(const HostPath&) const = default;
 
  private:

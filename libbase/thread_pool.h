@@ -30,7 +30,7 @@ class ThreadPool {
   Status submit(Task task);
   // Requests stop of the running tasks and drops the queued ones. Does not wait.
   void stop();
-  // Returns when nothing is queued or running.
+  // Returns when nothing is queued or running, and what the tasks captured is gone. Not to be called by a task.
   void wait_idle();
   std::size_t threads() const;
 

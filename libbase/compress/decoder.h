@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The compression door: gzip (isa-l, falling back to nothing) and zstd behind one streaming interface each way.
+// The compression door: gzip and zstd behind one streaming interface each way.
 #pragma once
 
 #include <cstddef>
@@ -26,17 +26,19 @@ class ByteSource {
   virtual Result<std::size_t> read(std::span<std::byte> out) = 0;
 };
 
-// Decompresses `source` (which it owns). Several gzip members or zstd frames in a row are one stream. Output beyond
-// output_max bytes is an error (zip bombs): invalid_argument. Truncated or damaged input: corrupt. The window of zstd
-// is capped at 128 MiB.
+// Decompresses `source` (which it owns). Several gzip members or zstd frames in a row are one stream; at least one is
+// wanted, so no bytes at all are `corrupt` too (`none` passes everything on). Errors: invalid_argument (output beyond
+// output_max bytes, or a zstd window above 128 MiB: zip bombs), corrupt (truncated, damaged, or with something else
+// behind it), and those of the source. After an error every read repeats it. Memory: about 0.3 MiB, and the window.
 std::unique_ptr<ByteSource> make_decoder(Compression compression, std::unique_ptr<ByteSource> source,
                                          std::uint64_t output_max);
 
-// The whole of `bytes` at once, for small things and tests. level: 0 = the default of the format.
+// The whole of `bytes` at once, for small things and tests. level: as for make_encoder.
 Result<std::string> compress(Compression compression, std::string_view bytes, int level = 0);
 Result<std::string> decompress(Compression compression, std::string_view bytes, std::uint64_t output_max);
 
-// A push stream: bytes written come out compressed at `sink`; finish() writes the trailer.
+// A push stream: bytes written come out compressed at `sink`; finish() writes the trailer and must be the last call.
+// Without it the output is truncated. An error is one of the sink's; the encoder is of no use afterwards.
 class Encoder {
  public:
   using Sink = std::function<Status(std::string_view)>;
@@ -44,6 +46,9 @@ class Encoder {
   virtual Status write(std::string_view bytes) = 0;
   virtual Status finish() = 0;
 };
+// level: 0 is the default of the format. gzip: 1 to 5 are fast (isa-l), 6 to 9 dense (zlib, 10 times slower); zstd: its
+// own. Levels out of the range are taken as the nearest. The same input gives the same output only with the same
+// versions of the libraries: never take a compressed digest for granted.
 std::unique_ptr<Encoder> make_encoder(Compression compression, Encoder::Sink sink, int level = 0);
 
 }  // namespace cairn::base

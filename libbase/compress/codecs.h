@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// What each format offers to the door (decoder.h). For the files of this room only.
+#pragma once
+
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "libbase/compress/decoder.h"
+
+namespace cairn::base {
+
+// Without the bound on the output, which decoder.cc adds; after an error they must not be read again.
+std::unique_ptr<ByteSource> make_gzip_decoder(std::unique_ptr<ByteSource> source);
+std::unique_ptr<ByteSource> make_zstd_decoder(std::unique_ptr<ByteSource> source);
+
+// Level as in decoder.h, within the range of the format.
+std::unique_ptr<Encoder> make_fast_gzip_encoder(Encoder::Sink sink, int level);   // isa-l, 0 to 5
+std::unique_ptr<Encoder> make_dense_gzip_encoder(Encoder::Sink sink, int level);  // zlib, 6 to 9
+std::unique_ptr<Encoder> make_zstd_encoder(Encoder::Sink sink, int level);
+
+inline constexpr std::size_t codec_buffer_size = 128 * 1024;
+
+// Compressed bytes of a source, a piece at a time.
+class CodecInput {
+ public:
+  explicit CodecInput(std::unique_ptr<ByteSource> source) : source_(std::move(source)), buffer_(codec_buffer_size) {}
+
+  // The next piece; empty once the source has ended. The last piece is overwritten.
+  Result<std::span<std::byte>> next() {
+    if (ended_) return std::span<std::byte>();
+    const std::size_t count = TRY(source_->read(buffer_));
+    ended_ = count == 0;
+    return std::span(buffer_).first(count);
+  }
+  bool ended() const { return ended_; }
+
+ private:
+  std::unique_ptr<ByteSource> source_;
+  std::vector<std::byte> buffer_;
+  bool ended_ = false;
+};
+
+// Where an encoder writes, so that the sink sees large pieces.
+class CodecOutput {
+ public:
+  explicit CodecOutput(Encoder::Sink sink) : sink_(std::move(sink)), buffer_(codec_buffer_size) {}
+
+  std::span<char> room() { return std::span(buffer_).subspan(used_); }
+  // `count` bytes of the room have been written. There is room again afterwards.
+  Status advance(std::size_t count) {
+    used_ += count;
+    return used_ == buffer_.size() ? flush() : Status();
+  }
+  Status flush() {
+    if (used_ == 0) return {};
+    const std::string_view bytes(buffer_.data(), used_);
+    used_ = 0;
+    return sink_(bytes);
+  }
+
+ private:
+  Encoder::Sink sink_;
+  std::vector<char> buffer_;
+  std::size_t used_ = 0;
+};
+
+}  // namespace cairn::base
