@@ -22,7 +22,7 @@ struct DefinitionLimits {
   std::size_t bytes_max = 64u << 20;
   std::size_t ops_max = 200'000;
   std::size_t inputs_max = 1'000'000;  // of all ops together
-  std::size_t memory_max = 512u << 20; // of what decoding makes, about
+  std::size_t memory_max = 1u << 30;   // of what decoding makes, about
 };
 
 struct VertexInput {

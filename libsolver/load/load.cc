@@ -161,7 +161,8 @@ class Loader {
     return {};
   }
 
-  Result<std::shared_ptr<const Vertex>> make_vertex(const LoadingOp& loading) {
+  // Takes the op: two copies of a large graph would be one too many.
+  Result<std::shared_ptr<const Vertex>> make_vertex(LoadingOp& loading) {
     auto vertex = std::make_shared<Vertex>();
     if (const auto found = metadata_.find(loading.wire_digest.str()); found != metadata_.end()) {
       TRY(check_capabilities(found->second));
@@ -169,13 +170,13 @@ class Loader {
     }
     vertex->digest = loading.digest;
     vertex->wire_digest = loading.wire_digest;
-    vertex->op = loading.op;
-    vertex->op.platform = loading.op.platform ? normalize_platform(*loading.op.platform) : host_;
+    vertex->op = std::move(loading.op);
+    vertex->op.platform = vertex->op.platform ? normalize_platform(*vertex->op.platform) : host_;
     vertex->ignore_cache = vertex->metadata.ignore_cache;
     std::vector<const std::string*> input_names;
     for (std::size_t k = 0; k < loading.inputs.size(); ++k) {
       const std::size_t input = *ops_[loading.inputs[k]].vertex;
-      vertex->inputs.push_back({input, static_cast<std::uint32_t>(loading.op.inputs[k].index)});
+      vertex->inputs.push_back({input, static_cast<std::uint32_t>(vertex->op.inputs[k].index)});
       input_names.push_back(&out_.definition.vertices[input]->name);
     }
     vertex->name = vertex_name(vertex->op, vertex->metadata, input_names, names_);
@@ -185,9 +186,10 @@ class Loader {
   void record_steps() {
     for (std::size_t i = 0; i < ops_.size(); ++i) {
       const LoadingOp& loading = ops_[i];
-      LoadedStep step{loading.wire_digest, loading.digest, kind_of(loading.op), {}, ops_[canonical(i)].vertex};
+      const wire::Op& op = loading.vertex ? out_.definition.vertices[*loading.vertex]->op : loading.op;
+      LoadedStep step{loading.wire_digest, loading.digest, kind_of(op), {}, ops_[canonical(i)].vertex};
       for (std::size_t k = 0; k < loading.inputs.size(); ++k) {
-        step.inputs.push_back({ops_[loading.inputs[k]].digest, loading.op.inputs[k].index});
+        step.inputs.push_back({ops_[loading.inputs[k]].digest, op.inputs[k].index});
       }
       if (i + 1 == ops_.size() && !step.vertex) step.kind = "return";
       out_.steps.push_back(std::move(step));

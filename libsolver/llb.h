@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+// Writes LLB graphs: a State is one tree that a build will have, and every step makes a new State from it. Nothing runs
+// here; marshal() gives the bytes of a pb.Definition, the same bytes that BuildKit's client would send for the same graph
+// (spec/solver 1.4), which load_definition and any BuildKit daemon take.
+//
+//   auto base = llb::image("alpine").dir("/src").env("CGO_ENABLED", "0");
+//   auto build = base.shell("make", {.mounts = {{.dest = "/src", .source = llb::local("context"), .read_only = true},
+//                                               {.dest = "/out"}}});
+//   auto bytes = TRY(llb::marshal(build.mount_output("/out")));
+//
+// Values are immutable and cheap to copy; thread-safe. A mistake (a bad image reference, an output that is none) is
+// reported by marshal().
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "libbase/result.h"
+#include "libsolver/wire/ops.h"
+
+namespace cairn::solver::llb {
+
+using wire::Platform;
+struct Node;
+struct RunOptions;
+class ExecState;
+class FileActions;
+
+class State {
+ public:
+  State() = default;  // scratch: the empty tree
+  bool is_scratch() const { return node_ == nullptr; }
+
+  // What later steps on this state get, unless they say otherwise. dir() is relative to the one before.
+  State env(std::string_view key, std::string_view value) const;
+  State dir(std::string_view path) const;
+  State user(std::string_view name) const;
+  State platform(Platform platform) const;
+
+  // A process with this state as its root.
+  ExecState run(std::vector<std::string> args) const;
+  ExecState run(std::vector<std::string> args, const RunOptions& options) const;
+  // As run of /bin/sh -c <line>.
+  ExecState shell(std::string_view line) const;
+  ExecState shell(std::string_view line, const RunOptions& options) const;
+  // This state with files copied, made or removed, all in one step.
+  State file(const FileActions& actions) const;
+
+ private:
+  friend class ExecState;
+  friend struct Node;
+  struct Values {
+    std::vector<std::pair<std::string, std::string>> env;
+    std::string dir, user;
+    std::optional<Platform> platform;
+  };
+  State(std::shared_ptr<const Node> node, std::int64_t output) : node_(std::move(node)), output_(output) {}
+  State with_values(Values values) const;
+  State on(std::shared_ptr<const Node> node, std::int64_t output) const;  // the same values over another tree
+  const Values& values() const;
+
+  std::shared_ptr<const Node> node_;  // null: scratch
+  std::int64_t output_ = 0;
+  std::shared_ptr<const Values> values_;
+};
+
+// A mount of a process. With neither cache_id nor tmpfs it shows `source` (scratch: an empty tree), and what the process
+// writes is an output, unless read_only or no_output.
+struct Mount {
+  std::string dest;
+  State source = {};
+  std::string selector = {};  // the path in source that is mounted; "": all
+  bool read_only = false;
+  bool no_output = false;
+  std::string cache_id = {};  // set: a directory that lives on between builds
+  wire::CacheSharing cache_sharing = wire::CacheSharing::shared;
+  bool tmpfs = false;
+  std::int64_t tmpfs_size = 0;  // bytes; 0: the kernel's default
+  wire::ContentCache content_cache = wire::ContentCache::by_default;
+};
+
+struct Secret {
+  std::string id;
+  std::string dest = {};  // a file; "": only in the environment
+  std::string env = {};   // a variable; "": only a file
+  std::uint32_t uid = 0, gid = 0, mode = 0400;
+  bool optional = false;
+};
+
+struct RunOptions {
+  std::vector<std::pair<std::string, std::string>> env = {};  // after the state's; the same key replaces
+  std::string cwd = {};                                       // "": the state's
+  std::string user = {};                                      // "": the state's
+  std::vector<Mount> mounts = {};
+  std::vector<Secret> secrets = {};
+  bool read_only_root = false;
+  wire::NetMode network = wire::NetMode::unset;
+  std::optional<Platform> platform = {};
+  bool ignore_cache = false;
+  std::string name = {};  // as progress shows it
+};
+
+// A process and the trees that it makes.
+class ExecState {
+ public:
+  State root() const { return mount_output("/"); }
+  State mount_output(std::string_view dest) const;
+
+ private:
+  friend class State;
+  ExecState(State before, std::shared_ptr<const Node> node) : before_(std::move(before)), node_(std::move(node)) {}
+  State before_;
+  std::shared_ptr<const Node> node_;
+};
+
+struct CopyOptions {
+  std::int32_t mode = -1;  // -1: as in the source
+  bool follow_symlink = false;
+  bool dir_copy_contents = false;
+  bool create_dest_path = false;
+  bool allow_wildcard = false;
+  bool allow_empty_wildcard = false;
+  std::vector<std::string> include_patterns = {}, exclude_patterns = {};
+};
+
+// What one file step does, in order. Relative paths are taken from "/".
+class FileActions {
+ public:
+  FileActions& copy(const State& from, std::string_view src, std::string_view dest, const CopyOptions& options);
+  FileActions& copy(const State& from, std::string_view src, std::string_view dest) { return copy(from, src, dest, {}); }
+  FileActions& mkdir(std::string_view path, std::int32_t mode);
+  FileActions& mkdir_parents(std::string_view path, std::int32_t mode);
+  FileActions& mkfile(std::string_view path, std::int32_t mode, std::string_view data);
+  FileActions& rm(std::string_view path);
+  FileActions& symlink(std::string_view oldpath, std::string_view newpath);
+  FileActions& name(std::string_view name);  // of the step, as progress shows it
+
+ private:
+  friend class State;
+  struct Action {
+    wire::FileAction action;
+    State source;  // of a copy
+  };
+  template <class T>
+  FileActions& add(T action, State source = {});
+  std::vector<Action> actions_;
+  std::string name_;
+};
+
+struct ImageOptions {
+  std::optional<Platform> platform = {};  // nullopt: that of MarshalOptions
+  std::string resolve_mode = {};          // "", "default", "pull", "local"
+  std::int64_t layer_limit = 0;
+  std::string checksum = {};
+  std::string name = {};
+};
+State image(std::string_view reference, const ImageOptions& options = {});
+
+struct OciLayoutOptions {
+  std::optional<Platform> platform = {};
+  std::string session_id = {}, store_id = {};
+  std::int64_t layer_limit = 0;
+  std::string name = {};
+};
+// reference ends in @sha256:…
+State oci_layout(std::string_view reference, const OciLayoutOptions& options = {});
+
+struct LocalOptions {
+  std::string session_id = {};
+  std::vector<std::string> include_patterns = {}, exclude_patterns = {}, follow_paths = {};
+  std::string shared_key_hint = {};
+  std::string unique_id = {};  // "": one per marshal, so that two clients never share a directory by its name alone
+  std::string name = {};
+};
+State local(std::string_view name, const LocalOptions& options = {});
+inline State scratch() { return {}; }
+
+// Later trees over earlier ones. Scratch adds nothing and is left out.
+State merge(const std::vector<State>& states, std::string_view name = {});
+// What upper has that lower has not.
+State diff(const State& lower, const State& upper, std::string_view name = {});
+
+struct MarshalOptions {
+  std::optional<Platform> platform = {};  // nullopt: this machine
+  std::string local_unique_id = {};       // "": random
+};
+// The bytes of the pb.Definition whose result is this state; scratch has no ops and gives "".
+// Errors: invalid_argument: the first mistake made on the way to this state.
+base::Result<std::string> marshal(const State& state, const MarshalOptions& options = {});
+
+}  // namespace cairn::solver::llb

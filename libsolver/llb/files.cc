@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+// File steps: a chain of actions, each on the result of the one before, the first on the state itself.
+#include <algorithm>
+
+#include "libsolver/llb/node.h"
+#include "libsolver/ops/cache_maps.h"
+
+namespace cairn::solver::llb {
+namespace {
+
+// Absolute and clean, but a trailing slash ("into this directory") stays.
+std::string action_path(std::string_view path) {
+  std::string clean = rooted_path(path);
+  if (path.ends_with('/') && clean != "/") clean += '/';
+  return clean;
+}
+
+}  // namespace
+
+template <class T>
+FileActions& FileActions::add(T action, State source) {
+  Action entry;
+  entry.action.action = std::move(action);
+  entry.source = std::move(source);
+  actions_.push_back(std::move(entry));
+  return *this;
+}
+
+FileActions& FileActions::copy(const State& from, std::string_view src, std::string_view dest,
+                               const CopyOptions& options) {
+  wire::FileActionCopy copy;
+  copy.src = rooted_path(src);
+  copy.dest = action_path(dest);
+  copy.mode = options.mode;
+  copy.follow_symlink = options.follow_symlink;
+  copy.dir_copy_contents = options.dir_copy_contents;
+  copy.create_dest_path = options.create_dest_path;
+  copy.allow_wildcard = options.allow_wildcard;
+  copy.allow_empty_wildcard = options.allow_empty_wildcard;
+  copy.include_patterns = options.include_patterns;
+  copy.exclude_patterns = options.exclude_patterns;
+  copy.timestamp = -1;
+  return add(std::move(copy), from);
+}
+
+FileActions& FileActions::mkdir(std::string_view path, std::int32_t mode) {
+  wire::FileActionMkDir directory;
+  directory.path = rooted_path(path);
+  directory.mode = mode;
+  directory.timestamp = -1;
+  return add(std::move(directory));
+}
+
+FileActions& FileActions::mkdir_parents(std::string_view path, std::int32_t mode) {
+  mkdir(path, mode);
+  std::get<wire::FileActionMkDir>(actions_.back().action.action).make_parents = true;
+  return *this;
+}
+
+FileActions& FileActions::mkfile(std::string_view path, std::int32_t mode, std::string_view data) {
+  wire::FileActionMkFile file;
+  file.path = rooted_path(path);
+  file.mode = mode;
+  file.data.value = data;
+  file.timestamp = -1;
+  return add(std::move(file));
+}
+
+FileActions& FileActions::rm(std::string_view path) {
+  wire::FileActionRm rm;
+  rm.path = rooted_path(path);
+  return add(std::move(rm));
+}
+
+FileActions& FileActions::symlink(std::string_view oldpath, std::string_view newpath) {
+  wire::FileActionSymlink link;
+  link.oldpath = oldpath;
+  link.newpath = rooted_path(newpath);
+  link.timestamp = -1;
+  return add(std::move(link));
+}
+
+FileActions& FileActions::name(std::string_view name) {
+  name_ = name;
+  return *this;
+}
+
+State State::file(const FileActions& actions) const {
+  if (actions.actions_.empty()) return wrong("a file step without actions");
+  auto node = std::make_shared<Node>();
+  node->folds_inputs = true;
+  if (!is_scratch()) node->need_state(*this);
+  // BuildKit's client writes what actions need from the last action to the first, and numbers it from the first.
+  for (auto entry = actions.actions_.rbegin(); entry != actions.actions_.rend(); ++entry) {
+    if (!entry->source.is_scratch()) node->need_state(entry->source);
+  }
+  const auto input_of = [&](const State& state) {
+    const std::size_t need = node->need_state(state);
+    const auto known = std::find(node->inputs.begin(), node->inputs.end(), need);
+    const auto number = known - node->inputs.begin();
+    if (known == node->inputs.end()) node->inputs.push_back(need);
+    return static_cast<std::int64_t>(number);
+  };
+  if (!is_scratch()) input_of(*this);
+
+  wire::FileOp op;
+  const auto inputs = static_cast<std::int64_t>(node->needs.size());
+  for (const auto& entry : actions.actions_) {
+    const auto position = static_cast<std::int64_t>(op.actions.size());
+    wire::FileAction action = entry.action;
+    action.input = position > 0 ? inputs + position - 1 : is_scratch() ? wire::no_input : 0;
+    action.secondary_input = wire::no_input;
+    if (!entry.source.is_scratch()) action.secondary_input = input_of(entry.source);
+    action.output = &entry == &actions.actions_.back() ? 0 : wire::no_output;
+    op.actions.push_back(std::move(action));
+  }
+  node->op.op = std::move(op);
+  node->need_capability("file.base");
+  node->name(actions.name_);
+  return on(std::move(node), 0);
+}
+
+}  // namespace cairn::solver::llb
