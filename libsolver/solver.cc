@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libsolver/solver.h"
+
+#include <algorithm>
+#include <mutex>
+#include <thread>
+
+#include "libsolver/schedule/run.h"
+
+namespace cairn::solver {
+
+std::string_view to_string(StepState state) {
+  switch (state) {
+    case StepState::executed: return "executed";
+    case StepState::cached: return "cached";
+    case StepState::failed: return "failed";
+    case StepState::cancelled: return "cancelled";
+  }
+  return "unknown";
+}
+
+std::size_t SolveOutcome::count(StepState state) const {
+  return static_cast<std::size_t>(
+      std::count_if(steps.begin(), steps.end(), [&](const StepResult& step) { return step.state == state; }));
+}
+
+struct Solver::State {
+  State(cache::Cache& cache, OpenExecutor open_executor_in, const base::Clock& clock, std::size_t threads)
+      : shared(cache, clock, threads), open_executor(std::move(open_executor_in)) {
+    shared.executor = [this] { return executor_once(); };
+  }
+
+  base::Result<Executor*> executor_once() {
+    std::lock_guard lock(mutex);
+    if (!executor) executor = TRY(open_executor());
+    return executor.get();
+  }
+
+  SolverShared shared;
+  OpenExecutor open_executor;
+  std::mutex mutex;  // held while the executor is probed: whoever needs one waits for that
+  std::unique_ptr<Executor> executor;
+};
+
+Solver::Solver(cache::Cache& cache, OpenExecutor open_executor, const base::Clock& clock, SolverOptions options) {
+  const std::size_t cores = std::max(1u, std::thread::hardware_concurrency());
+  state_ = std::make_unique<State>(cache, std::move(open_executor), clock,
+                                   options.parallelism != 0 ? options.parallelism : std::max<std::size_t>(2, cores));
+}
+
+Solver::~Solver() = default;
+
+SolveOutcome Solver::solve(const SolveRequest& request, ProgressSink& progress, std::stop_token stop) {
+  return Run(state_->shared, request, progress, std::move(stop)).run();
+}
+
+Solver::Counts Solver::counts() const {
+  std::lock_guard lock(state_->mutex);
+  return {.processes = state_->executor ? state_->executor->processes_run() : 0,
+          .ops_executed = state_->shared.ops_executed.load()};
+}
+
+}  // namespace cairn::solver

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// What all verbs of cachectl share: options that stand before the verb, exit codes, and how results and errors are
+// printed. Results go to standard output, talk to standard error.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "libbase/result.h"
+#include "tools/engine/client.h"
+
+namespace cairn::cachectl {
+
+// Part of the contract with scripts: docs/guides/cachectl.md.
+enum class ExitCode { done = 0, failed = 1, usage = 2, not_found = 3, corruption = 4, busy = 5, interrupted = 130 };
+
+ExitCode exit_code_of(const base::Error& error);
+
+enum class Output { text, json };
+
+struct GlobalOptions {
+  std::string root;  // default: $CAIRN_ROOT, else /var/lib/cairn
+  bool no_daemon = false;
+  bool verbose = false;
+};
+
+base::Result<engine::StoreOptions> store_options(const GlobalOptions& options);
+
+// "cachectl: <message>" and, if there is one, "hint: <hint>" on standard error.
+ExitCode report_error(const base::Error& error);
+
+// "1.4 GiB" on a terminal, exact bytes elsewhere.
+std::string human_bytes(std::int64_t bytes);
+std::string human_duration(std::chrono::nanoseconds duration);
+std::string rfc3339(base::WallTime time);
+bool is_terminal(int fd);
+// Text for a terminal or a line: control characters become '?'.
+std::string printable(std::string_view text);
+
+// A table with aligned columns; numbers (columns marked right) to the right.
+class TextTable {
+ public:
+  enum class Align { left, right };
+  explicit TextTable(std::vector<std::pair<std::string, Align>> columns) : columns_(std::move(columns)) {}
+  void add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
+  std::string str() const;
+
+ private:
+  std::vector<std::pair<std::string, Align>> columns_;
+  std::vector<std::vector<std::string>> rows_;
+};
+
+// The verbs. Each prints its result or its error and returns the exit code.
+struct SolveArguments {
+  std::string file;
+  std::vector<std::string> locals, oci_layouts;
+  std::string output;
+  bool no_cache = false;
+  std::string progress = "auto";
+  Output format = Output::text;
+};
+ExitCode run_solve(const GlobalOptions& global, const SolveArguments& arguments);
+
+struct DigestArguments {
+  std::string dir, path = "/";
+  bool follow = false, wildcard = false;
+  std::vector<std::string> include, exclude;
+  Output format = Output::text;
+};
+ExitCode run_digest(const DigestArguments& arguments);
+
+struct InspectArguments {
+  std::string file;
+  Output format = Output::text;
+};
+ExitCode run_llb_inspect(const InspectArguments& arguments);
+
+ExitCode run_du(const GlobalOptions& global, Output format);
+ExitCode run_ls(const GlobalOptions& global, Output format);
+struct PruneArguments {
+  bool all = false, dry_run = false;
+  Output format = Output::text;
+};
+ExitCode run_prune(const GlobalOptions& global, const PruneArguments& arguments);
+
+// FILE, or standard input for "-".
+base::Result<std::string> read_input(const std::string& file);
+
+}  // namespace cairn::cachectl

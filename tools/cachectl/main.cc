@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+// cachectl: solve, look, prune. The options of every verb are written out here; what they do is in the other files.
+#include <CLI/CLI.hpp>
+#include <cstdlib>
+#include <iostream>
+
+#include "libbase/log/log.h"
+#include "tools/cachectl/command.h"
+
+namespace cairn::cachectl {
+namespace {
+
+constexpr const char* description = R"(Solve build graphs against a Cairn store, and look into it.
+
+Examples:
+  cachectl --root /var/lib/cairn solve graph.pb --local src=. --output type=local,dest=out
+  cachectl llb inspect graph.pb
+  cachectl --root /var/lib/cairn du
+  cachectl --root /var/lib/cairn prune --dry-run
+
+Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 corruption found, 5 store busy, 130 interrupted.)";
+
+void add_json(CLI::App* verb, Output& format) {
+  verb->add_flag_callback("--json", [&format] { format = Output::json; }, "Print one JSON object on standard output");
+}
+
+struct Arguments {
+  GlobalOptions global;
+  SolveArguments solve;
+  DigestArguments digest;
+  InspectArguments inspect;
+  PruneArguments prune;
+  Output du = Output::text, ls = Output::text;
+  ExitCode exit_code = ExitCode::done;
+};
+
+void add_solve(CLI::App& app, Arguments& arguments) {
+  SolveArguments& solve = arguments.solve;
+  CLI::App* verb = app.add_subcommand("solve", R"(Solve a graph: run what has not been done before.
+
+Examples:
+  cachectl solve graph.pb --local src=. --oci-layout base=./base-image --output type=local,dest=out
+  my-front-end | cachectl solve - --progress plain)");
+  verb->add_option("FILE", solve.file, "A pb.Definition as BuildKit's clients send it; - reads standard input")->required();
+  verb->add_option("--local", solve.locals, "The directory behind local://NAME")->type_name("NAME=DIR");
+  verb->add_option("--oci-layout", solve.oci_layouts, "The image layout behind oci-layout://NAME@DIGEST")->type_name("NAME=DIR");
+  verb->add_option("--output", solve.output, "Where the result goes")->type_name("type=local,dest=DIR");
+  verb->add_flag("--no-cache", solve.no_cache, "Run every step; results are stored all the same");
+  verb->add_option("--progress", solve.progress, "How progress is shown on standard error")
+      ->check(CLI::IsMember({"auto", "plain", "json", "none"}))->capture_default_str();
+  add_json(verb, solve.format);
+  verb->callback([&arguments] { arguments.exit_code = run_solve(arguments.global, arguments.solve); });
+}
+
+void add_digest(CLI::App& app, Arguments& arguments) {
+  DigestArguments& digest = arguments.digest;
+  CLI::App* verb = app.add_subcommand("digest", R"(The content digest of a directory, by BuildKit's rules for scanned trees.
+
+Examples:
+  cachectl digest ./src
+  cachectl digest ./src --path lib --include '**/*.c' --json)");
+  verb->add_option("DIR", digest.dir, "The directory")->required();
+  verb->add_option("--path", digest.path, "What of it counts")->capture_default_str();
+  verb->add_flag("--follow", digest.follow, "Follow a symlink that PATH names");
+  verb->add_flag("--wildcard", digest.wildcard, "PATH is a pattern");
+  verb->add_option("--include", digest.include, "Only what matches (.dockerignore language)")->type_name("PATTERN");
+  verb->add_option("--exclude", digest.exclude, "Not what matches")->type_name("PATTERN");
+  add_json(verb, digest.format);
+  verb->callback([&arguments] { arguments.exit_code = run_digest(arguments.digest); });
+}
+
+void add_llb(CLI::App& app, Arguments& arguments) {
+  CLI::App* noun = app.add_subcommand("llb", "Look into build graphs");
+  noun->require_subcommand(1);
+  CLI::App* verb = noun->add_subcommand("inspect", R"(The steps of a graph, with their digests and cache maps.
+
+Examples:
+  cachectl llb inspect graph.pb
+  cachectl llb inspect --json - < graph.pb)");
+  verb->add_option("FILE", arguments.inspect.file, "A pb.Definition; - reads standard input")->required();
+  add_json(verb, arguments.inspect.format);
+  verb->callback([&arguments] { arguments.exit_code = run_llb_inspect(arguments.inspect); });
+}
+
+void add_store_verbs(CLI::App& app, Arguments& arguments) {
+  CLI::App* du = app.add_subcommand("du", "What the store takes on disk\n\nExamples:\n  cachectl --root DIR du\n  cachectl --root DIR du --json");
+  add_json(du, arguments.du);
+  du->callback([&arguments] { arguments.exit_code = run_du(arguments.global, arguments.du); });
+
+  CLI::App* ls = app.add_subcommand("ls", "The records of the store\n\nExamples:\n  cachectl --root DIR ls\n  cachectl --root DIR ls --json");
+  add_json(ls, arguments.ls);
+  ls->callback([&arguments] { arguments.exit_code = run_ls(arguments.global, arguments.ls); });
+
+  CLI::App* prune = app.add_subcommand("prune", R"(Remove records that nothing uses.
+
+Examples:
+  cachectl --root DIR prune --dry-run
+  cachectl --root DIR prune --all)");
+  prune->add_flag("--all", arguments.prune.all, "Also what a cache key leads to");
+  prune->add_flag("--dry-run", arguments.prune.dry_run, "Say what would be removed and remove nothing");
+  add_json(prune, arguments.prune.format);
+  prune->callback([&arguments] { arguments.exit_code = run_prune(arguments.global, arguments.prune); });
+}
+
+int main_checked(int argc, char** argv) {
+  Arguments arguments;
+  CLI::App app(description, "cachectl");
+  app.set_version_flag("--version", "cachectl " CAIRN_VERSION);
+  app.require_subcommand(1);
+  app.fallthrough();
+  const char* root = std::getenv("CAIRN_ROOT");
+  arguments.global.root = root != nullptr ? root : "/var/lib/cairn";
+  app.add_option("--root", arguments.global.root, "The store (or $CAIRN_ROOT)")->type_name("DIR")->capture_default_str();
+  app.add_flag("--no-daemon", arguments.global.no_daemon, "Fail with exit code 5 if another process owns the store");
+  app.add_flag("--verbose", arguments.global.verbose, "Say more on standard error")
+      ->each([](const std::string&) { base::set_log_level(base::LogLevel::info); });
+  add_solve(app, arguments);
+  add_digest(app, arguments);
+  add_llb(app, arguments);
+  add_store_verbs(app, arguments);
+
+  // CLI11 reports by exceptions; this is its door.
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const int code = app.exit(error);
+    return code == 0 ? 0 : static_cast<int>(ExitCode::usage);
+  }
+  std::cout.flush();
+  if (!std::cout) {
+    std::cerr << "cachectl: write the result: standard output is closed or full\n";
+    return static_cast<int>(ExitCode::failed);
+  }
+  return static_cast<int>(arguments.exit_code);
+}
+
+}  // namespace
+}  // namespace cairn::cachectl
+
+int main(int argc, char** argv) { return cairn::cachectl::main_checked(argc, argv); }

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "tools/cachectl/command.h"
+#include "tools/cachectl/interrupt.h"
+#include "tools/cachectl/progress_view.h"
+
+namespace cairn::cachectl {
+
+using base::ErrorCode;
+using base::fail;
+using base::Result;
+using solver::StepState;
+
+namespace {
+
+Result<std::map<std::string, std::string>> parse_bindings(const std::vector<std::string>& texts, const char* option) {
+  std::map<std::string, std::string> bindings;
+  for (const std::string& text : texts) {
+    const std::size_t equals = text.find('=');
+    if (equals == 0 || equals == std::string::npos || equals + 1 == text.size()) {
+      return fail(ErrorCode::invalid_argument, "{} {}: want NAME=DIR", option, text);
+    }
+    const base::HostPath dir = TRY(base::HostPath::from_user(text.substr(equals + 1)), "{} {}", option, text);
+    if (!bindings.emplace(text.substr(0, equals), dir.str()).second) {
+      return fail(ErrorCode::invalid_argument, "{} {}: the name is given twice", option, text);
+    }
+  }
+  return bindings;
+}
+
+// type=local,dest=DIR; the order is free.
+Result<std::string> parse_output(const std::string& text) {
+  if (text.empty()) return std::string();
+  std::string type, dest;
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t comma = std::min(text.find(',', at), text.size());
+    const std::string part = text.substr(at, comma - at);
+    at = comma + 1;
+    if (part.starts_with("type=")) type = part.substr(5);
+    else if (part.starts_with("dest=")) dest = part.substr(5);
+    else return fail(ErrorCode::invalid_argument, "--output {}: do not know \"{}\"", text, part);
+  }
+  if (type != "local") return fail(ErrorCode::invalid_argument, "--output {}: want type=local,dest=DIR", text);
+  if (dest.empty()) return fail(ErrorCode::invalid_argument, "--output {}: dest is missing", text);
+  return TRY(base::HostPath::from_user(dest)).str();
+}
+
+ProgressMode progress_mode(const std::string& name) {
+  if (name == "plain") return ProgressMode::plain;
+  if (name == "json") return ProgressMode::json;
+  if (name == "none") return ProgressMode::none;
+  return ProgressMode::automatic;
+}
+
+void print_json(const engine::SolveReport& report) {
+  nlohmann::ordered_json steps = nlohmann::ordered_json::array();
+  for (const solver::StepResult& step : report.steps) {
+    steps.push_back({{"digest", step.digest.str()},
+                     {"name", step.name},
+                     {"state", std::string(solver::to_string(step.state))},
+                     {"duration_ns", step.duration.count()}});
+  }
+  const nlohmann::ordered_json json = {{"format", 1},
+                                       {"vertices", report.steps.size()},
+                                       {"executed", report.count(StepState::executed)},
+                                       {"cached", report.count(StepState::cached)},
+                                       {"failed", report.count(StepState::failed)},
+                                       {"cancelled", report.count(StepState::cancelled)},
+                                       {"duration_ns", report.duration.count()},
+                                       {"steps", std::move(steps)}};
+  std::cout << json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) << '\n';
+}
+
+void print_text(const engine::SolveReport& report) {
+  std::cout << fmt::format("{} steps: {} executed, {} cached", report.steps.size(), report.count(StepState::executed),
+                           report.count(StepState::cached));
+  if (const auto failed = report.count(StepState::failed)) std::cout << ", " << failed << " failed";
+  if (const auto cancelled = report.count(StepState::cancelled)) std::cout << ", " << cancelled << " cancelled";
+  std::cout << " in " << human_duration(report.duration) << '\n';
+  if (report.exported_files != 0) {
+    std::cout << fmt::format("exported {} files, {}\n", report.exported_files,
+                             human_bytes(static_cast<std::int64_t>(report.exported_bytes)));
+  }
+}
+
+}  // namespace
+
+ExitCode run_solve(const GlobalOptions& global, const SolveArguments& arguments) {
+  engine::SolveOrder order;
+  auto locals = parse_bindings(arguments.locals, "--local");
+  auto layouts = parse_bindings(arguments.oci_layouts, "--oci-layout");
+  auto output = parse_output(arguments.output);
+  const auto options = store_options(global);
+  const auto wrong = [](const auto& parsed) {
+    if (!parsed) report_error(parsed.error());
+    return !parsed;
+  };
+  if (wrong(locals) || wrong(layouts) || wrong(output) || wrong(options)) return ExitCode::usage;
+  auto definition = read_input(arguments.file);
+  if (!definition) return report_error(definition.error());
+  order.definition = std::move(*definition);
+  order.locals = std::move(*locals);
+  order.oci_layouts = std::move(*layouts);
+  order.output_dir = std::move(*output);
+  order.use_cache = arguments.no_cache ? solver::UseCache::no : solver::UseCache::yes;
+
+  const Interrupt interrupt;
+  auto progress = make_progress_view(progress_mode(arguments.progress));
+  const auto report = engine::solve_in_store(*options, order, *progress, interrupt.token());
+  progress.reset();  // the live view gives the terminal back
+  if (!report) return report_error(report.error());
+  for (const std::string& warning : report->warnings) std::cerr << "cachectl: warning: " << printable(warning) << '\n';
+  if (arguments.format == Output::json) print_json(*report);
+  if (report->error) {
+    const ExitCode code = report_error(*report->error);
+    return code == ExitCode::busy ? ExitCode::failed : code;  // 5 means the store, nothing else
+  }
+  if (arguments.format == Output::text) print_text(*report);
+  return ExitCode::done;
+}
+
+}  // namespace cairn::cachectl

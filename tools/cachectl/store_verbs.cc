@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// du, ls and prune. The first two read beside whoever owns the store; prune goes through its owner.
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "tools/cachectl/command.h"
+#include "tools/cachectl/interrupt.h"
+
+namespace cairn::cachectl {
+
+using nlohmann::ordered_json;
+
+namespace {
+
+ordered_json record_json(const cache::RecordInfo& record) {
+  ordered_json parents = ordered_json::array();
+  for (cache::RecordId parent : record.parents) parents.push_back(std::to_string(parent.value()));
+  return {{"id", std::to_string(record.id.value())},
+          {"type", std::string(cache::to_string(record.facts.type))},
+          {"bytes", record.usage.bytes},
+          {"parents", std::move(parents)},
+          {"last_used", rfc3339(record.last_used)},
+          {"created", rfc3339(record.created)},
+          {"description", record.facts.description}};
+}
+
+std::string dump(const ordered_json& json) {
+  return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+}
+
+std::string records_table(const std::vector<cache::RecordInfo>& records) {
+  using Align = TextTable::Align;
+  TextTable table({{"ID", Align::right}, {"TYPE", Align::left}, {"SIZE", Align::right}, {"LAST USED", Align::left},
+                   {"DESCRIPTION", Align::left}});
+  for (const cache::RecordInfo& record : records) {
+    table.add({std::to_string(record.id.value()), std::string(cache::to_string(record.facts.type)),
+               human_bytes(record.usage.bytes), rfc3339(record.last_used).substr(0, 19) + "Z",
+               printable(record.facts.description)});
+  }
+  return table.str();
+}
+
+std::string records_json(const std::vector<cache::RecordInfo>& records, std::int64_t freed_bytes) {
+  ordered_json list = ordered_json::array();
+  for (const cache::RecordInfo& record : records) list.push_back(record_json(record));
+  return dump({{"format", 1}, {"records", std::move(list)}, {"freed_bytes", freed_bytes}});
+}
+
+base::Result<cache::DiskUsage> read_usage(const GlobalOptions& global) {
+  const engine::StoreOptions options = TRY(store_options(global));
+  const auto env = TRY(engine::open_read_only(options.engine.root));
+  return cache::disk_usage(*env, options.engine.root);
+}
+
+base::Result<std::vector<cache::RecordInfo>> read_records(const GlobalOptions& global) {
+  const engine::StoreOptions options = TRY(store_options(global));
+  const auto env = TRY(engine::open_read_only(options.engine.root));
+  std::vector<cache::RecordInfo> records;
+  TRY(cache::each_record(*env, options.engine.root, [&](const cache::RecordInfo& record) -> base::Status {
+    records.push_back(record);
+    return {};
+  }));
+  return records;
+}
+
+}  // namespace
+
+ExitCode run_du(const GlobalOptions& global, Output format) {
+  const auto usage = read_usage(global);
+  if (!usage) return report_error(usage.error());
+  const std::pair<const char*, std::int64_t> lines[] = {
+      {"total_bytes", usage->total_bytes}, {"tree_bytes", usage->tree_bytes},         {"active_bytes", usage->active_bytes},
+      {"trash_bytes", usage->trash_bytes}, {"blob_bytes", usage->blob_bytes},         {"metadata_bytes", usage->metadata_bytes},
+      {"other_bytes", usage->other_bytes}};
+  if (format == Output::json) {
+    ordered_json json = {{"format", 1}};
+    for (const auto& [name, bytes] : lines) json[name] = bytes;
+    json["records"] = usage->records;
+    std::cout << dump(json);
+    return ExitCode::done;
+  }
+  TextTable table({{"WHAT", TextTable::Align::left}, {"SIZE", TextTable::Align::right}});
+  const char* titles[] = {"total", "trees", "active trees", "being freed", "blobs", "metadata", "other"};
+  for (std::size_t i = 1; i < std::size(lines); ++i) table.add({titles[i], human_bytes(lines[i].second)});
+  table.add({titles[0], human_bytes(lines[0].second)});
+  std::cout << table.str() << usage->records << " records\n";
+  return ExitCode::done;
+}
+
+ExitCode run_ls(const GlobalOptions& global, Output format) {
+  const auto records = read_records(global);
+  if (!records) return report_error(records.error());
+  std::cout << (format == Output::json ? records_json(*records, 0) : records_table(*records));
+  return ExitCode::done;
+}
+
+ExitCode run_prune(const GlobalOptions& global, const PruneArguments& arguments) {
+  const auto options = store_options(global);
+  if (!options) return report_error(options.error());
+  // A prune must not make a store where there is none.
+  if (auto env = engine::open_read_only(options->engine.root); !env) return report_error(env.error());
+  const Interrupt interrupt;
+  const auto report =
+      engine::prune_store(*options, {.all = arguments.all, .dry_run = arguments.dry_run}, interrupt.token());
+  if (!report) return report_error(report.error());
+  if (arguments.format == Output::json) {
+    std::cout << records_json(report->records, report->freed_bytes);
+    return ExitCode::done;
+  }
+  if (!report->records.empty()) std::cout << records_table(report->records);
+  std::cout << (arguments.dry_run ? "would remove " : "removed ") << report->records.size() << " records, "
+            << human_bytes(report->freed_bytes) << (arguments.dry_run ? " would be free\n" : " freed\n");
+  return ExitCode::done;
+}
+
+}  // namespace cairn::cachectl

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// Does something with a store, whoever owns it: becomes the owner (and serves others meanwhile), or asks the owner. If
+// the owner goes away in the middle, the request is begun again with whoever owns the store then; what was stored
+// before is found again, so little is lost.
+#pragma once
+
+#include <functional>
+#include <stop_token>
+#include <string>
+
+#include "libbase/result.h"
+#include "tools/engine/order.h"
+
+namespace cairn::engine {
+
+enum class Daemon { allowed, refused };  // refused: be the owner, or fail with busy and the owner's pid
+
+struct StoreOptions {
+  EngineOptions engine;
+  Daemon daemon = Daemon::allowed;
+};
+
+// Errors, besides those in the report: busy, and those of Engine::open.
+base::Result<SolveReport> solve_in_store(const StoreOptions& options, const SolveOrder& order,
+                                         solver::ProgressSink& progress, std::stop_token stop);
+base::Result<cache::PruneReport> prune_store(const StoreOptions& options, const cache::PruneOptions& prune,
+                                             std::stop_token stop);
+
+}  // namespace cairn::engine

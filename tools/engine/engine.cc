@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/engine/engine.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <thread>
+
+#include "libbase/fs/beneath.h"
+#include "libbase/fs/host_tree.h"
+#include "libbase/log/log.h"
+#include "libsnapshot/open.h"
+
+namespace cairn::engine {
+
+using base::ErrorCode;
+using base::fail;
+using base::HostPath;
+using base::Result;
+using base::Status;
+
+namespace {
+
+constexpr std::size_t small_file_max = 4096;
+
+Result<std::optional<std::string>> read_if_there(const HostPath& path) {
+  auto text = base::read_file(path, small_file_max);
+  if (text) return std::optional<std::string>(std::move(*text));
+  if (text.error().code == ErrorCode::not_found) return std::optional<std::string>();
+  return tl::unexpected(std::move(text).error());
+}
+
+// "cairn <version>\n". A store of an older version would be migrated by an explicit command; there is none yet.
+Result<bool> check_version(const HostPath& root) {
+  const std::optional<std::string> text = TRY(read_if_there(root / "VERSION"), "open store {}", root.str());
+  if (!text) return false;
+  int version = 0;
+  constexpr std::string_view prefix = "cairn ";
+  const char* end = text->data() + text->size();
+  if (!text->starts_with(prefix) || std::from_chars(text->data() + prefix.size(), end, version).ec != std::errc()) {
+    return fail(ErrorCode::invalid_argument, "open store {}: VERSION is not that of a Cairn store", root.str());
+  }
+  if (version > store_version) {
+    return fail(ErrorCode::invalid_argument, "open store {}: its format is version {}, this build knows {}; use a newer cairn",
+                root.str(), version, store_version);
+  }
+  return true;
+}
+
+// Makes the fixed parts of a new store. VERSION is written last: what has none is no store yet.
+Status create_store(const HostPath& root) {
+  const std::vector<std::string> found = TRY(base::list_host_dir(root));
+  for (const std::string& name : found) {
+    if (name == "lock" || name == "meta" || name == "tmp" || name == "trees" || name == "blobs") continue;
+    return fail(ErrorCode::invalid_argument, "open store {}: the directory is not empty and holds no store (found \"{}\")",
+                root.str(), name);
+  }
+  for (const char* name : {"meta", "blobs", "trees", "tmp"}) TRY(base::make_host_dirs(root / name));
+  return base::write_file_atomic(root / "VERSION", fmt::format("cairn {}\n", store_version), base::Durable::yes);
+}
+
+// The lock dies with the descriptor, so with the process.
+Result<base::Fd> lock_store(const HostPath& root) {
+  base::Fd lock = TRY(base::open_host(root / "lock", O_RDWR | O_CREAT, 0644), "lock store {}", root.str());
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    const std::optional<int> pid = owner_pid(root);
+    auto error = fail(ErrorCode::busy, "store {} is in use by process {}", root.str(),
+                      pid ? std::to_string(*pid) : std::string("(unknown)"));
+    error.value().hint = "wait for it, or leave out --no-daemon to share its engine";
+    return error;
+  }
+  if (::ftruncate(lock.get(), 0) != 0) return base::fail_errno(errno, "lock store {}", root.str());
+  TRY(base::write_full(lock.get(), fmt::format("{}\n", ::getpid())));
+  return lock;
+}
+
+Status empty_dir(const HostPath& dir) {
+  const base::Fd fd = TRY(base::open_host_dir(dir));
+  for (const base::DirEntry& entry : TRY(base::list_dir(fd.get()))) {
+    TRY(base::remove_all_beneath(fd.get(), TRY(base::TreePath::parse(entry.name))), "empty {}", dir.str());
+  }
+  return {};
+}
+
+}  // namespace
+
+std::optional<int> owner_pid(const HostPath& root) {
+  auto lock = base::open_host(root / "lock", O_RDWR);
+  if (!lock) return std::nullopt;
+  if (::flock(lock->get(), LOCK_SH | LOCK_NB) == 0) return std::nullopt;  // nobody holds it
+  auto text = base::read_all(lock->get(), small_file_max);
+  int pid = 0;
+  if (!text || std::from_chars(text->data(), text->data() + text->size(), pid).ec != std::errc()) return std::nullopt;
+  return pid;
+}
+
+std::vector<const base::lmdb::RawTableSpec*> all_tables() {
+  std::vector<const base::lmdb::RawTableSpec*> all;
+  for (const auto* table : snapshot::tables()) all.push_back(table);
+  for (const auto* table : cache::tables()) all.push_back(table);
+  return all;
+}
+
+// Members are destroyed from the last to the first: whoever uses another comes after it.
+struct Engine::State {
+  explicit State(EngineOptions options_in) : options(std::move(options_in)) {}
+
+  EngineOptions options;
+  base::SystemClock clock;
+  base::Fd lock;
+  base::SyncCounts syncs_at_open;
+  std::unique_ptr<base::lmdb::Env> env;
+  std::unique_ptr<snapshot::Snapshotter> snapshots;
+  std::unique_ptr<base::lmdb::GroupWriter> writer;
+  std::unique_ptr<cache::Cache> cache;
+  std::unique_ptr<solver::Solver> solver;
+  std::jthread eraser;  // of what an earlier owner had begun to delete
+};
+
+Engine::Engine() = default;
+
+Result<std::unique_ptr<Engine>> Engine::open(EngineOptions options) {
+  std::unique_ptr<Engine> engine(new Engine());
+  engine->state_ = std::make_unique<State>(std::move(options));
+  State& state = *engine->state_;
+  const HostPath& root = state.options.root;
+  state.syncs_at_open = base::sync_counts();
+
+  TRY(base::make_host_dirs(root), "open store {}", root.str());
+  state.lock = TRY(lock_store(root));
+  if (!TRY(check_version(root))) TRY(create_store(root));
+  TRY(empty_dir(root / "tmp"));
+
+  const std::vector<const base::lmdb::RawTableSpec*> tables = all_tables();
+  state.env = TRY(base::lmdb::Env::open(root / "meta", tables, {}), "open store {}", root.str());
+  state.snapshots = TRY(snapshot::open(root, *state.env, {state.options.snapshotter, state.options.chain_max}));
+  state.writer = std::make_unique<base::lmdb::GroupWriter>(
+      *state.env, [snapshots = state.snapshots.get()](auto tokens) { return snapshots->sync(tokens); },
+      state.options.writer);
+  state.cache = TRY(cache::Cache::open(root, *state.env, *state.writer, *state.snapshots, state.clock));
+  state.solver = std::make_unique<solver::Solver>(
+      *state.cache,
+      [&state] { return solver::open_executor({state.options.runtime, state.options.root / "tmp/exec"}); }, state.clock,
+      solver::SolverOptions{state.options.parallelism});
+
+  bool trash = false;
+  TRY(state.env->view([&](base::lmdb::ReadTxn& txn) {
+    return snapshot::each_trash(txn, [&](snapshot::SnapshotId, snapshot::Usage) -> Result<base::lmdb::Scan> {
+      trash = true;
+      return base::lmdb::Scan::stop;
+    });
+  }));
+  if (trash) {
+    state.eraser = std::jthread([&state](std::stop_token stop) {
+      if (auto erased = state.snapshots->erase_trash(*state.writer, stop); !erased) {
+        base::log_warning("erase what was removed earlier: {}", erased.error().message);
+      }
+    });
+  }
+  return engine;
+}
+
+Engine::~Engine() {
+  if (!state_) return;
+  state_->eraser = {};
+  state_->solver.reset();
+  if (state_->cache) state_->cache->save_late_facts();
+}
+
+solver::SolveOutcome Engine::solve(const solver::SolveRequest& request, solver::ProgressSink& progress,
+                                   std::stop_token stop) {
+  return state_->solver->solve(request, progress, std::move(stop));
+}
+
+cache::Cache& Engine::cache() { return *state_->cache; }
+snapshot::Snapshotter& Engine::snapshots() { return *state_->snapshots; }
+const HostPath& Engine::root() const { return state_->options.root; }
+
+EngineCounts Engine::counts() const {
+  const solver::Solver::Counts solver = state_->solver->counts();
+  const cache::Cache::Counts cache = state_->cache->counts();
+  const base::lmdb::TxnCounts transactions = state_->env->counts();
+  return {.syncs = base::sync_counts().total() - state_->syncs_at_open.total(),
+          .read_transactions = transactions.reads,
+          .commits = transactions.commits,
+          .groups = state_->writer->counts().groups,
+          .processes = solver.processes,
+          .ops_executed = solver.ops_executed,
+          .tree_bytes_read = cache.tree_bytes_read,
+          .trees_mounted = cache.trees_mounted};
+}
+
+Result<std::unique_ptr<base::lmdb::Env>> open_read_only(const HostPath& root) {
+  if (!TRY(check_version(root))) return fail(ErrorCode::not_found, "open store {}: there is no store", root.str());
+  const std::vector<const base::lmdb::RawTableSpec*> tables = all_tables();
+  base::lmdb::Env::Options options;
+  options.mode = base::lmdb::Mode::read_only;
+  return base::lmdb::Env::open(root / "meta", tables, options);
+}
+
+}  // namespace cairn::engine

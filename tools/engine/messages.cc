@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+// What crosses the socket, to and from messages. Decoding is lenient in what it ignores and strict in what it needs.
+#include "tools/engine/protocol.h"
+
+namespace cairn::engine {
+
+using base::ErrorCode;
+using base::fail;
+using base::Result;
+
+namespace {
+
+template <class T>
+Result<T> take(const Message& message, const char* name) {
+  const auto found = message.find(name);
+  if (found == message.end()) return fail(ErrorCode::corrupt, "message without \"{}\"", name);
+  if constexpr (std::is_same_v<T, std::string>) {
+    if (found->is_binary()) {
+      const auto& bytes = found->get_binary();
+      return std::string(bytes.begin(), bytes.end());
+    }
+    if (found->is_string()) return found->get<std::string>();
+  } else if constexpr (std::is_same_v<T, bool>) {
+    if (found->is_boolean()) return found->get<bool>();
+  } else {
+    if (found->is_number_integer()) return found->get<T>();
+  }
+  return fail(ErrorCode::corrupt, "message with a strange \"{}\"", name);
+}
+
+// Step names and process output need not be UTF-8, so they cross as bytes.
+Message bytes_of(std::string_view text) {
+  return Message::binary(std::vector<std::uint8_t>(text.begin(), text.end()));
+}
+
+Message encode_paths(const std::map<std::string, std::string>& paths) {
+  Message list = Message::array();
+  for (const auto& [name, path] : paths) list.push_back({{"name", bytes_of(name)}, {"path", bytes_of(path)}});
+  return list;
+}
+
+Result<const Message*> take_array(const Message& message, const char* name) {
+  const auto found = message.find(name);
+  if (found == message.end() || !found->is_array()) return fail(ErrorCode::corrupt, "message without list \"{}\"", name);
+  return &*found;
+}
+
+Result<std::map<std::string, std::string>> decode_paths(const Message& message, const char* name) {
+  std::map<std::string, std::string> paths;
+  for (const Message& entry : *TRY(take_array(message, name))) {
+    paths[TRY(take<std::string>(entry, "name"))] = TRY(take<std::string>(entry, "path"));
+  }
+  return paths;
+}
+
+Message encode_record(const cache::RecordInfo& record) {
+  Message parents = Message::array();
+  for (cache::RecordId parent : record.parents) parents.push_back(parent.value());
+  return {{"id", record.id.value()},
+          {"type", static_cast<int>(record.facts.type)},
+          {"bytes", record.usage.bytes},
+          {"parents", std::move(parents)},
+          {"description", bytes_of(record.facts.description)},
+          {"created", base::to_unix_ns(record.created)},
+          {"last_used", base::to_unix_ns(record.last_used)}};
+}
+
+Result<cache::RecordInfo> decode_record(const Message& message) {
+  cache::RecordInfo record;
+  record.id = cache::RecordId(TRY(take<std::uint64_t>(message, "id")));
+  record.facts.type = static_cast<cache::RecordType>(TRY(take<int>(message, "type")));
+  record.facts.description = TRY(take<std::string>(message, "description"));
+  record.usage.bytes = TRY(take<std::int64_t>(message, "bytes"));
+  record.created = base::from_unix_ns(TRY(take<std::int64_t>(message, "created")));
+  record.last_used = base::from_unix_ns(TRY(take<std::int64_t>(message, "last_used")));
+  for (const Message& parent : *TRY(take_array(message, "parents"))) {
+    if (!parent.is_number_integer()) return fail(ErrorCode::corrupt, "message with a strange parent");
+    record.parents.emplace_back(parent.get<std::uint64_t>());
+  }
+  return record;
+}
+
+Result<solver::StepResult> decode_step(const Message& entry) {
+  solver::StepResult step;
+  step.digest = TRY(solver::VertexDigest::from_raw(TRY(take<std::string>(entry, "digest"))));
+  step.name = TRY(take<std::string>(entry, "name"));
+  const int state = TRY(take<int>(entry, "state"));
+  if (state < 0 || state > static_cast<int>(solver::StepState::cancelled)) {
+    return fail(ErrorCode::corrupt, "message with a strange state");
+  }
+  step.state = static_cast<solver::StepState>(state);
+  step.duration = std::chrono::nanoseconds(TRY(take<std::int64_t>(entry, "duration")));
+  step.error = TRY(take<std::string>(entry, "error"));
+  return step;
+}
+
+}  // namespace
+
+Message encode(const base::Error& error) {
+  return {{"code", static_cast<int>(error.code)}, {"message", bytes_of(error.message)}, {"hint", bytes_of(error.hint)}};
+}
+
+base::Error decode_error(const Message& message) {
+  base::Error error{ErrorCode::io, "the engine failed without saying why", {}};
+  if (auto text = take<std::string>(message, "message")) error.message = *text;
+  if (auto hint = take<std::string>(message, "hint")) error.hint = *hint;
+  if (auto code = take<int>(message, "code"); code && *code >= 0 && *code <= static_cast<int>(ErrorCode::io)) {
+    error.code = static_cast<ErrorCode>(*code);
+  }
+  return error;
+}
+
+Message encode(const SolveOrder& order) {
+  return {{"definition", bytes_of(order.definition)},
+          {"locals", encode_paths(order.locals)},
+          {"oci_layouts", encode_paths(order.oci_layouts)},
+          {"output_dir", bytes_of(order.output_dir)},
+          {"no_cache", order.use_cache == solver::UseCache::no}};
+}
+
+Result<SolveOrder> decode_order(const Message& message) {
+  SolveOrder order;
+  order.definition = TRY(take<std::string>(message, "definition"));
+  order.locals = TRY(decode_paths(message, "locals"));
+  order.oci_layouts = TRY(decode_paths(message, "oci_layouts"));
+  order.output_dir = TRY(take<std::string>(message, "output_dir"));
+  order.use_cache = TRY(take<bool>(message, "no_cache")) ? solver::UseCache::no : solver::UseCache::yes;
+  return order;
+}
+
+Message encode(const SolveReport& report) {
+  Message steps = Message::array();
+  for (const solver::StepResult& step : report.steps) {
+    steps.push_back({{"digest", bytes_of(step.digest.raw())},
+                     {"name", bytes_of(step.name)},
+                     {"state", static_cast<int>(step.state)},
+                     {"duration", step.duration.count()},
+                     {"error", bytes_of(step.error)}});
+  }
+  Message warnings = Message::array();
+  for (const std::string& warning : report.warnings) warnings.push_back({{"text", bytes_of(warning)}});
+  Message message = {{"steps", std::move(steps)},
+                     {"warnings", std::move(warnings)},
+                     {"duration", report.duration.count()},
+                     {"exported_files", report.exported_files},
+                     {"exported_bytes", report.exported_bytes}};
+  if (report.error) message["error"] = encode(*report.error);
+  return message;
+}
+
+Result<SolveReport> decode_solve_report(const Message& message) {
+  SolveReport report;
+  for (const Message& entry : *TRY(take_array(message, "steps"))) report.steps.push_back(TRY(decode_step(entry)));
+  for (const Message& entry : *TRY(take_array(message, "warnings"))) {
+    report.warnings.push_back(TRY(take<std::string>(entry, "text")));
+  }
+  report.duration = std::chrono::nanoseconds(TRY(take<std::int64_t>(message, "duration")));
+  report.exported_files = TRY(take<std::uint64_t>(message, "exported_files"));
+  report.exported_bytes = TRY(take<std::uint64_t>(message, "exported_bytes"));
+  if (message.contains("error")) report.error = decode_error(message["error"]);
+  return report;
+}
+
+Message encode(const cache::PruneReport& report) {
+  Message records = Message::array();
+  for (const cache::RecordInfo& record : report.records) records.push_back(encode_record(record));
+  return {{"records", std::move(records)}, {"freed_bytes", report.freed_bytes}};
+}
+
+Result<cache::PruneReport> decode_prune_report(const Message& message) {
+  cache::PruneReport report;
+  for (const Message& record : *TRY(take_array(message, "records"))) {
+    report.records.push_back(TRY(decode_record(record)));
+  }
+  report.freed_bytes = TRY(take<std::int64_t>(message, "freed_bytes"));
+  return report;
+}
+
+}  // namespace cairn::engine

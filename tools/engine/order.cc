@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/engine/order.h"
+
+#include <algorithm>
+
+#include "libsolver/definition.h"
+#include "libsolver/export_local.h"
+
+namespace cairn::engine {
+
+using base::Result;
+using base::Status;
+
+namespace {
+
+Result<std::map<std::string, base::HostPath>> parse_paths(const std::map<std::string, std::string>& named) {
+  std::map<std::string, base::HostPath> paths;
+  for (const auto& [name, path] : named) paths.emplace(name, TRY(base::HostPath::parse(path), "{}={}", name, path));
+  return paths;
+}
+
+Result<solver::SolveRequest> make_request(const SolveOrder& order) {
+  return solver::SolveRequest{.definition = TRY(solver::load_definition(order.definition), "load definition"),
+                              .locals = TRY(parse_paths(order.locals)),
+                              .oci_layouts = TRY(parse_paths(order.oci_layouts)),
+                              .use_cache = order.use_cache};
+}
+
+Status export_result(const solver::SolveOutcome& outcome, const SolveOrder& order, SolveReport& report,
+                     std::stop_token stop) {
+  const base::HostPath dest = TRY(base::HostPath::parse(order.output_dir));
+  if (!outcome.result) return solver::make_export_dir(dest);  // scratch: an empty directory
+  const snapshot::MountedTree tree = TRY(outcome.result->mount());
+  const solver::ExportReport exported = TRY(solver::export_local(tree, dest, std::move(stop), {}));
+  report.exported_files = exported.files;
+  report.exported_bytes = exported.bytes;
+  return {};
+}
+
+}  // namespace
+
+std::size_t SolveReport::count(solver::StepState state) const {
+  return static_cast<std::size_t>(
+      std::count_if(steps.begin(), steps.end(), [&](const auto& step) { return step.state == state; }));
+}
+
+SolveReport run_order(Engine& engine, const SolveOrder& order, solver::ProgressSink& progress, std::stop_token stop) {
+  SolveReport report;
+  Result<solver::SolveRequest> request = make_request(order);
+  if (!request) {
+    report.error = std::move(request).error();
+    return report;
+  }
+  solver::SolveOutcome outcome = engine.solve(*request, progress, stop);
+  report.steps = std::move(outcome.steps);
+  report.duration = outcome.duration;
+  if (!outcome.not_cached.empty()) {
+    report.warnings.push_back(fmt::format("the result is good but was not cached: {}", outcome.not_cached));
+  }
+  if (!outcome.status) {
+    report.error = outcome.status.error();
+  } else if (!order.output_dir.empty()) {
+    if (Status exported = export_result(outcome, order, report, std::move(stop)); !exported) {
+      report.error = base::add_context(exported.error(), fmt::format("export to {}", order.output_dir));
+    }
+  }
+  return report;
+}
+
+}  // namespace cairn::engine

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// A solve as somebody outside asks for it, and what comes of it: plain data that can cross a socket.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "libbase/result.h"
+#include "libcache/cache.h"
+#include "libsolver/solver.h"
+#include "tools/engine/engine.h"
+
+namespace cairn::engine {
+
+struct SolveOrder {
+  std::string definition;                          // pb.Definition, as it came
+  std::map<std::string, std::string> locals;       // name → absolute directory
+  std::map<std::string, std::string> oci_layouts;  // name → absolute directory
+  std::string output_dir;                          // absolute; "": no export
+  solver::UseCache use_cache = solver::UseCache::yes;
+};
+
+struct SolveReport {
+  std::optional<base::Error> error;
+  std::vector<solver::StepResult> steps;
+  std::chrono::nanoseconds duration{0};
+  std::vector<std::string> warnings;  // what the user should know of a solve that went well
+  std::uint64_t exported_files = 0;
+  std::uint64_t exported_bytes = 0;
+  std::size_t count(solver::StepState state) const;
+};
+
+// Loads the definition, solves it and exports the result. Never fails otherwise than in the report.
+SolveReport run_order(Engine& engine, const SolveOrder& order, solver::ProgressSink& progress, std::stop_token stop);
+
+}  // namespace cairn::engine

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+// What owner and client say to each other on <root>/engine.sock: frames of a little-endian u32 length and a MessagePack
+// map. The client sends one request ({"verb": …}) and maybe {"cancel": true}; the owner greets with {"hello": version},
+// streams {"event": …} and ends with {"done": …}. Both ends are the same build; another version is refused.
+// Documented in docs/formats/engine-socket.md.
+#pragma once
+
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <stop_token>
+#include <string>
+
+#include "libbase/fs/fd.h"
+#include "libbase/path.h"
+#include "libbase/result.h"
+#include "tools/engine/order.h"
+
+namespace cairn::engine {
+
+using Message = nlohmann::json;
+constexpr int protocol_version = 1;
+constexpr std::size_t frame_bytes_max = 96u << 20;  // a definition of 64 MiB and what goes with it
+
+// One end of a connection. Sending is thread-safe; receiving is for one thread.
+class Channel {
+ public:
+  explicit Channel(base::Fd socket) : socket_(std::move(socket)) {}
+
+  base::Status send(const Message& message);
+  // nullopt: the other end has closed. Errors: corrupt (not a frame of ours), io.
+  base::Result<std::optional<Message>> receive();
+  // Makes a receive() in another thread return nullopt.
+  void shut_down();
+  int fd() const { return socket_.get(); }
+
+ private:
+  base::Fd socket_;
+  std::mutex send_mutex_;
+};
+
+base::Result<base::Fd> listen_unix(const base::HostPath& path);
+base::Result<base::Fd> connect_unix(const base::HostPath& path);
+
+// Conversions of what crosses. Decoders take anything and answer corrupt if it is not what they want.
+Message encode(const base::Error& error);
+Message encode(const SolveOrder& order);
+Message encode(const SolveReport& report);
+Message encode(const cache::PruneReport& report);
+base::Error decode_error(const Message& message);
+base::Result<SolveOrder> decode_order(const Message& message);
+base::Result<SolveReport> decode_solve_report(const Message& message);
+base::Result<cache::PruneReport> decode_prune_report(const Message& message);
+
+}  // namespace cairn::engine

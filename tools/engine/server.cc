@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/engine/server.h"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <list>
+#include <thread>
+
+#include "libbase/log/log.h"
+#include "libbase/sync.h"
+#include "tools/engine/protocol.h"
+
+namespace cairn::engine {
+
+using base::ErrorCode;
+using base::Result;
+using base::Status;
+
+namespace {
+
+Message event(const char* name, std::size_t step) { return {{"event", name}, {"step", step}}; }
+
+Message bytes_of(std::string_view text) {
+  return Message::binary(std::vector<std::uint8_t>(text.begin(), text.end()));
+}
+
+// Progress of a served solve, on its way to the client. A client that is gone is noticed by the receiving side.
+class ChannelSink final : public solver::ProgressSink {
+ public:
+  explicit ChannelSink(Channel& channel) : channel_(channel) {}
+
+  void on_graph(std::span<const solver::StepInfo> steps) override {
+    Message list = Message::array();
+    for (const solver::StepInfo& step : steps) {
+      list.push_back({{"digest", bytes_of(step.digest.raw())}, {"name", bytes_of(step.name)}});
+    }
+    send({{"event", "graph"}, {"steps", std::move(list)}});
+  }
+  void on_started(std::size_t step) override { send(event("started", step)); }
+  void on_output(std::size_t step, solver::Stream stream, std::string_view bytes) override {
+    Message message = event("output", step);
+    message["stream"] = static_cast<int>(stream);
+    message["bytes"] = bytes_of(bytes);
+    send(message);
+  }
+  void on_bytes(std::size_t step, std::uint64_t done, std::uint64_t total) override {
+    Message message = event("bytes", step);
+    message["done"] = done;
+    message["total"] = total;
+    send(message);
+  }
+  void on_finished(std::size_t step, solver::StepState state, std::chrono::nanoseconds duration,
+                   std::string_view error) override {
+    Message message = event("finished", step);
+    message["state"] = static_cast<int>(state);
+    message["duration"] = duration.count();
+    message["error"] = bytes_of(error);
+    send(message);
+  }
+
+ private:
+  void send(const Message& message) {
+    if (!gone_ && !channel_.send(message)) gone_ = true;
+  }
+  Channel& channel_;
+  bool gone_ = false;
+};
+
+bool may_ask(int socket) {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  if (::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return false;
+  return peer.uid == 0 || peer.uid == ::geteuid();
+}
+
+}  // namespace
+
+struct Server::State {
+  struct Session {
+    explicit Session(base::Fd socket) : channel(std::move(socket)) {}
+    Channel channel;
+    std::stop_source stop;
+    std::jthread thread;
+    bool ended = false;
+  };
+  struct Sessions {
+    std::list<std::unique_ptr<Session>> all;
+    bool draining = false;
+  };
+
+  explicit State(Engine& engine_in) : engine(engine_in) {}
+
+  void accept_all(std::stop_token stop);
+  void admit(base::Fd socket);
+  void serve(Session& session);
+  Message answer(Session& session, const Message& request);
+  void sweep();
+
+  Engine& engine;
+  base::Fd socket;
+  base::Fd wake_up;
+  base::Guarded<Sessions> sessions;
+  std::condition_variable_any ended;
+  std::jthread acceptor;
+};
+
+Server::Server() = default;
+
+Result<std::unique_ptr<Server>> Server::start(Engine& engine) {
+  std::unique_ptr<Server> server(new Server());
+  server->state_ = std::make_unique<State>(engine);
+  State& state = *server->state_;
+  state.socket = TRY(listen_unix(engine.root() / "engine.sock"));
+  state.wake_up = base::Fd(::eventfd(0, EFD_CLOEXEC));
+  if (!state.wake_up) return base::fail_errno(errno, "make an eventfd");
+  state.acceptor = std::jthread([&state](std::stop_token stop) { state.accept_all(std::move(stop)); });
+  return server;
+}
+
+Server::~Server() {
+  if (!state_) return;
+  {
+    auto sessions = state_->sessions.lock();
+    for (auto& session : sessions->all) session->stop.request_stop();
+  }
+  drain();
+}
+
+void Server::State::accept_all(std::stop_token stop) {
+  const std::stop_callback on_stop(stop, [this] {
+    const std::uint64_t one = 1;
+    if (::write(wake_up.get(), &one, sizeof one) < 0) base::log_warning("stop the server: {}", base::errno_text(errno));
+  });
+  while (!stop.stop_requested()) {
+    pollfd waits[2] = {{socket.get(), POLLIN, 0}, {wake_up.get(), POLLIN, 0}};
+    if (::poll(waits, 2, -1) < 0 && errno != EINTR) return;
+    if ((waits[0].revents & POLLIN) == 0) continue;
+    base::Fd client(::accept4(socket.get(), nullptr, nullptr, SOCK_CLOEXEC));
+    if (client) admit(std::move(client));
+    sweep();
+  }
+}
+
+void Server::State::admit(base::Fd client) {
+  if (!may_ask(client.get())) return;  // closed without a word
+  auto session = std::make_unique<Session>(std::move(client));
+  Session& admitted = *session;
+  auto all = sessions.lock();
+  if (all->draining) return;
+  all->all.push_back(std::move(session));
+  admitted.thread = std::jthread([this, &admitted] {
+    serve(admitted);
+    auto done = sessions.lock();
+    admitted.ended = true;
+    ended.notify_all();
+  });
+}
+
+void Server::State::sweep() {
+  std::list<std::unique_ptr<Session>> gone;  // joined after the lock is free
+  auto all = sessions.lock();
+  for (auto session = all->all.begin(); session != all->all.end();) {
+    const auto next = std::next(session);
+    if ((*session)->ended) gone.splice(gone.end(), all->all, session);
+    session = next;
+  }
+  all.lock().unlock();
+}
+
+void Server::State::serve(Session& session) {
+  if (!session.channel.send({{"hello", protocol_version}})) return;
+  auto request = session.channel.receive();
+  if (!request || !*request) return;
+  // A second thread listens while the work goes on: a client that cancels or goes away stops it.
+  std::jthread listener([&session] {
+    while (true) {
+      auto word = session.channel.receive();
+      if (word && *word && !(*word)->contains("cancel")) continue;
+      session.stop.request_stop();
+      if (!word || !*word) return;
+    }
+  });
+  const Message reply = answer(session, **request);
+  if (const Status sent = session.channel.send(reply); !sent) {
+    base::log_debug("answer a client: {}", sent.error().message);
+  }
+  session.channel.shut_down();
+}
+
+Message Server::State::answer(Session& session, const Message& request) {
+  const std::string verb = request.value("verb", "");
+  if (verb == "solve") {
+    Result<SolveOrder> order = decode_order(request);
+    if (!order) return {{"failed", encode(order.error())}};
+    ChannelSink sink(session.channel);
+    return {{"done", encode(run_order(engine, *order, sink, session.stop.get_token()))}};
+  }
+  if (verb == "prune") {
+    const cache::PruneOptions options{.all = request.value("all", false), .dry_run = request.value("dry_run", false)};
+    auto report = engine.cache().prune(options, session.stop.get_token());
+    if (!report) return {{"failed", encode(report.error())}};
+    return {{"done", encode(*report)}};
+  }
+  return {{"failed", encode(base::Error{ErrorCode::invalid_argument, fmt::format("unknown verb \"{}\"", verb), {}})}};
+}
+
+void Server::drain() {
+  if (state_->acceptor.joinable()) {
+    ::unlink((state_->engine.root() / "engine.sock").c_str());
+    state_->acceptor.request_stop();
+    state_->acceptor.join();
+    // Who is in the backlog gets a reset, not a wait.
+    state_->socket.reset();
+  }
+  std::list<std::unique_ptr<State::Session>> ended;
+  auto sessions = state_->sessions.lock();
+  sessions->draining = true;
+  state_->ended.wait(sessions.lock(), [&] {
+    return std::all_of(sessions->all.begin(), sessions->all.end(), [](const auto& session) { return session->ended; });
+  });
+  ended.swap(sessions->all);
+  sessions.lock().unlock();
+}
+
+std::size_t Server::being_served() const {
+  auto sessions = state_->sessions.lock();
+  return static_cast<std::size_t>(
+      std::count_if(sessions->all.begin(), sessions->all.end(), [](const auto& session) { return !session->ended; }));
+}
+
+}  // namespace cairn::engine
