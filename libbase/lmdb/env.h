@@ -117,7 +117,7 @@ class Env {
   struct Options {
     // 0: the default above; at least 1 MiB. Halved until the machine grants it (a limit on address space).
     std::uint64_t map_bytes = 0;
-    unsigned readers_max = 1024;
+    unsigned readers_max = 1024;  // an environment that was opened with more before keeps them
     Mode mode = Mode::read_write;
   };
 
