@@ -61,12 +61,22 @@ struct SnapshotInfo {
 class MountedTree {
  public:
   MountedTree() = default;
-  explicit MountedTree(base::Fd mount) : mount_(std::move(mount)) {}
-  int fd() const { return mount_.get(); }
-  explicit operator bool() const { return static_cast<bool>(mount_); }
+  explicit MountedTree(base::Fd directory) : directory_(std::move(directory)) {}
+  // hold: what must live as long as the mount, and ends after the directory is closed.
+  MountedTree(base::Fd directory, std::shared_ptr<void> hold)
+      : hold_(std::move(hold)), directory_(std::move(directory)) {}
+  MountedTree(MountedTree&&) noexcept = default;
+  MountedTree& operator=(MountedTree&& other) noexcept {
+    directory_ = std::move(other.directory_);  // closes the old one before its hold ends
+    hold_ = std::move(other.hold_);
+    return *this;
+  }
+  int fd() const { return directory_.get(); }
+  explicit operator bool() const { return static_cast<bool>(directory_); }
 
  private:
-  base::Fd mount_;
+  std::shared_ptr<void> hold_;
+  base::Fd directory_;
 };
 
 // Thread-safe, all of it.

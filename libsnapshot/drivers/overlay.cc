@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+// Overlay: a tree is the changes on top of its parent. Making one costs two directories, whatever the parent holds.
+#include <fcntl.h>
+
+#include "libsnapshot/drivers/driver.h"
+#include "libsnapshot/trees/copy.h"
+
+namespace cairn::snapshot {
+namespace {
+
+using base::Fd;
+using base::Status;
+
+class OverlayDriver final : public Driver {
+ public:
+  std::string_view name() const override { return "overlay"; }
+  Shape shape() const override { return Shape::stacked; }
+
+  Status make(const TreeDirs& trees, SnapshotId id, const Chain* parent) const override {
+    TRY(trees.create_part(id, "fs", 0755));
+    if (parent == nullptr) return {};
+    // The root of the upper is what a mount shows as the root.
+    const Fd from = TRY(trees.open_part(parent->id, directory_name(parent->layer), O_RDONLY));
+    const Fd to = TRY(trees.open_part(id, "fs", O_RDONLY));
+    TRY(copy_directory_metadata(from.get(), to.get(), OverlayMarks::drop), "make tree {}", id);
+    return {};
+  }
+
+  base::Result<DetachedMount> mount(const TreeDirs& trees, const Chain& chain, Access access) const override {
+    if (!chain.below) {
+      const Fd only = TRY(trees.open_part(chain.id, directory_name(chain.layer), O_PATH));
+      return mount_directory(only.get(), access);
+    }
+    auto overlay = TRY(OverlayBuilder::start());
+    const Chain* lower = &chain;
+    if (access == Access::read_write) {
+      TRY(add_upper(overlay, trees, chain));
+      lower = chain.below.get();
+    }
+    for (; lower != nullptr; lower = lower->below.get()) {
+      const Fd layer = TRY(trees.open_part(lower->id, directory_name(lower->layer), O_PATH));
+      TRY(overlay.add_lower(layer.get()));
+    }
+    return overlay.finish();
+  }
+
+ private:
+  static Status add_upper(OverlayBuilder& overlay, const TreeDirs& trees, const Chain& chain) {
+    // A volatile mount leaves a mark in work/ that refuses the next one, because after a crash the upper could not be
+    // trusted. Ours did not crash: an active tree never survives its process.
+    TRY(trees.erase_part(chain.id, "work"));
+    TRY(trees.create_part(chain.id, "work", 0700));
+    const Fd upper = TRY(trees.open_part(chain.id, "fs", O_PATH));
+    const Fd work = TRY(trees.open_part(chain.id, "work", O_PATH));
+    return overlay.set_upper(upper.get(), work.get());
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Driver> make_overlay_driver() { return std::make_unique<OverlayDriver>(); }
+
+Status copy_merged(const Driver& driver, const TreeDirs& trees, const Chain& chain, SnapshotId id,
+                   std::string_view name) {
+  const auto source = TRY(driver.mount(trees, chain, Access::read_only));
+  TRY(trees.create_part(id, name, 0755));
+  const Fd target = TRY(trees.open_part(id, name, O_RDONLY));
+  TRY(copy_tree(source.directory.get(), target.get()), "copy snapshot {} into trees/{}/{}", chain.id, id, name);
+  return {};
+}
+
+}  // namespace cairn::snapshot

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libsnapshot/meta/id_pool.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "libbase/crash_point.h"
+#include "libsnapshot/meta/rows.h"
+
+namespace cairn::snapshot {
+namespace {
+
+using base::lmdb::Scan;
+
+std::uint64_t block_of(SnapshotId id) { return (id.value() - 1) / ids_per_block * ids_per_block + 1; }
+
+base::Result<std::vector<std::uint64_t>> blocks_in(base::lmdb::ReadTxn& txn) {
+  std::vector<std::uint64_t> blocks;
+  TRY(txn.scan(block_table, "",
+               std::function<base::Result<Scan>(const SnapshotId&, const Present&)>(
+                   [&](const SnapshotId& first, const Present&) -> base::Result<Scan> {
+                     blocks.push_back(first.value());
+                     return Scan::next;
+                   })));
+  return blocks;
+}
+
+}  // namespace
+
+base::Result<std::vector<std::uint64_t>> read_blocks(base::lmdb::Env& env) {
+  return env.view([](base::lmdb::ReadTxn& txn) { return blocks_in(txn); });
+}
+
+IdPool::IdPool(base::lmdb::Env& env, std::vector<std::uint64_t> dead) : env_(env) {
+  state_.lock()->removable = std::move(dead);
+}
+
+SnapshotId IdPool::State::give_out() {
+  const SnapshotId id(next++);
+  ++outstanding[block_of(id)];
+  return id;
+}
+
+std::vector<std::uint64_t> IdPool::State::take_removable() {
+  // Called when the current block is used up, so every block that has nothing outstanding is done with.
+  for (auto block = outstanding.begin(); block != outstanding.end();) {
+    if (block->second == 0) {
+      removable.push_back(block->first);
+      block = outstanding.erase(block);
+    } else {
+      ++block;
+    }
+  }
+  return std::exchange(removable, {});
+}
+
+base::Result<std::uint64_t> IdPool::reserve(const std::vector<std::uint64_t>& removable) {
+  std::uint64_t first = 0;
+  TRY(env_.update([&](base::lmdb::WriteTxn& txn) -> base::Status {
+        const auto blocks = TRY(blocks_in(txn));
+        first = blocks.empty() ? 1 : blocks.back() + ids_per_block;
+        TRY(txn.put(block_table, SnapshotId(first), Present{}));
+        for (const auto block : removable) TRY(txn.erase(block_table, SnapshotId(block)));
+        return {};
+      }),
+      "reserve snapshot ids");
+  CRASH_POINT("snapshot.ids.reserved");
+  return first;
+}
+
+base::Result<SnapshotId> IdPool::next() {
+  std::vector<std::uint64_t> removable;
+  {
+    auto state = state_.lock();
+    reserved_.wait(state.lock(), [&] { return state->next < state->end || !state->reserving; });
+    if (state->next < state->end) return state->give_out();
+    state->reserving = true;
+    removable = state->take_removable();
+  }
+  const auto first = reserve(removable);
+  auto state = state_.lock();
+  state->reserving = false;
+  reserved_.notify_all();
+  if (!first) {
+    state->removable.insert(state->removable.end(), removable.begin(), removable.end());
+    return tl::unexpected(first.error());
+  }
+  state->next = *first;
+  state->end = *first + ids_per_block;
+  return state->give_out();
+}
+
+void IdPool::settle(SnapshotId id) {
+  auto state = state_.lock();
+  const auto block = state->outstanding.find(block_of(id));
+  CHECK(block != state->outstanding.end() && block->second > 0, "snapshot {} was settled twice", id);
+  --block->second;
+}
+
+}  // namespace cairn::snapshot

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libsnapshot/store/live_set.h"
+
+#include <algorithm>
+
+namespace cairn::snapshot {
+namespace {
+
+using base::ErrorCode;
+using base::fail;
+
+}  // namespace
+
+LiveSnapshot* LiveSet::find_mutable(SnapshotId id) {
+  const auto found = live_.find(id);
+  return found == live_.end() ? nullptr : &found->second;
+}
+
+std::optional<LiveSnapshot> LiveSet::find(SnapshotId id) const {
+  const auto found = live_.find(id);
+  if (found == live_.end()) return std::nullopt;
+  return found->second;
+}
+
+base::Result<ChainPtr> LiveSet::pin_parent(SnapshotId parent) {
+  const LiveSnapshot* snapshot = find_mutable(parent);
+  if (snapshot != nullptr && snapshot->phase != Phase::frozen) {
+    return fail(ErrorCode::invalid_argument, "prepare on snapshot {}: it is still active", parent);
+  }
+  ++children_[parent];
+  return snapshot == nullptr ? nullptr : snapshot->chain;
+}
+
+void LiveSet::unpin_parent(SnapshotId parent) {
+  const auto found = children_.find(parent);
+  CHECK(found != children_.end(), "snapshot {} has no children to lose", parent);
+  if (--found->second == 0) children_.erase(found);
+}
+
+void LiveSet::add(SnapshotId id, LiveSnapshot snapshot) { live_.emplace(id, std::move(snapshot)); }
+
+void LiveSet::remove(SnapshotId id) {
+  const auto found = live_.find(id);
+  CHECK(found != live_.end(), "snapshot {} is not live", id);
+  if (found->second.parent) unpin_parent(found->second.parent);
+  live_.erase(found);
+}
+
+std::vector<SnapshotId> LiveSet::unpublished() const {
+  std::vector<SnapshotId> ids;
+  for (const auto& [id, snapshot] : live_) {
+    if (visible(snapshot.phase)) ids.push_back(id);
+  }
+  std::sort(ids.begin(), ids.end());
+  return ids;
+}
+
+base::Result<LiveSnapshot> LiveSet::begin_mount(SnapshotId id) {
+  const LiveSnapshot* snapshot = find_mutable(id);
+  if (snapshot == nullptr || !visible(snapshot->phase)) {
+    return fail(ErrorCode::not_found, "mount snapshot {} for writing: there is no active one", id);
+  }
+  if (snapshot->phase != Phase::active) {
+    return fail(ErrorCode::invalid_argument, "mount snapshot {} for writing: it is frozen", id);
+  }
+  if (snapshot->mounted->exchange(true)) {
+    return fail(ErrorCode::busy, "mount snapshot {} for writing: it is mounted already", id);
+  }
+  return *snapshot;
+}
+
+base::Status LiveSet::begin_freeze(SnapshotId id) {
+  LiveSnapshot* snapshot = find_mutable(id);
+  if (snapshot == nullptr || !visible(snapshot->phase)) {
+    return fail(ErrorCode::not_found, "freeze snapshot {}: there is no active one", id);
+  }
+  if (snapshot->phase != Phase::active) {
+    return fail(ErrorCode::invalid_argument, "freeze snapshot {}: it is not active", id);
+  }
+  if (snapshot->mounted->load()) {
+    return fail(ErrorCode::busy, "freeze snapshot {}: it is still mounted for writing", id);
+  }
+  snapshot->phase = Phase::freezing;
+  return {};
+}
+
+void LiveSet::end_freeze(SnapshotId id, const std::optional<Usage>& usage) {
+  LiveSnapshot& snapshot = live_.at(id);
+  snapshot.phase = usage ? Phase::frozen : Phase::active;
+  if (usage) snapshot.usage = *usage;
+}
+
+base::Result<Phase> LiveSet::begin_abandon(SnapshotId id) {
+  LiveSnapshot* snapshot = find_mutable(id);
+  if (snapshot == nullptr || (snapshot->phase != Phase::active && snapshot->phase != Phase::frozen)) {
+    return fail(ErrorCode::not_found, "abandon snapshot {}: there is no unpublished one", id);
+  }
+  if (has_children(id)) {
+    return fail(ErrorCode::invalid_argument, "abandon snapshot {}: others are built on it", id);
+  }
+  if (snapshot->mounted->load()) {
+    return fail(ErrorCode::busy, "abandon snapshot {}: it is still mounted for writing", id);
+  }
+  return std::exchange(snapshot->phase, Phase::abandoning);
+}
+
+void LiveSet::end_flatten(SnapshotId id, const std::optional<Usage>& usage) {
+  flattening_.erase(id);
+  if (!usage) return;
+  flats_[id] = FlatCopy{.usage = *usage, .synced = false};
+  if (LiveSnapshot* snapshot = find_mutable(id)) snapshot->chain = flat(id);
+}
+
+std::optional<FlatCopy> LiveSet::find_flat(SnapshotId id) const {
+  const auto found = flats_.find(id);
+  if (found == flats_.end()) return std::nullopt;
+  return found->second;
+}
+
+LiveSet::SyncPlan LiveSet::plan_sync(std::span<const base::lmdb::DataToken> tokens) const {
+  SyncPlan plan;
+  std::unordered_set<SnapshotId> trees;
+  const auto add_flat = [&](SnapshotId id) {
+    const auto copy = flats_.find(id);
+    if (copy == flats_.end() || copy->second.synced) return;
+    plan.flats.push_back(id);
+    trees.insert(id);
+  };
+  for (const auto token : tokens) {
+    const SnapshotId id(token);
+    const auto snapshot = live_.find(id);
+    if (snapshot == live_.end() || snapshot->second.phase != Phase::frozen) continue;
+    add_flat(id);
+    add_flat(snapshot->second.parent);
+    if (snapshot->second.synced) continue;
+    plan.snapshots.push_back(id);
+    trees.insert(id);
+  }
+  plan.trees.assign(trees.begin(), trees.end());
+  std::sort(plan.trees.begin(), plan.trees.end());
+  plan.others_active = std::any_of(live_.begin(), live_.end(), [](const auto& entry) {
+    return entry.second.phase != Phase::frozen && entry.second.phase != Phase::abandoning;
+  });
+  return plan;
+}
+
+void LiveSet::synced(const SyncPlan& plan) {
+  for (const auto id : plan.snapshots) {
+    if (LiveSnapshot* snapshot = find_mutable(id)) snapshot->synced = true;
+  }
+  for (const auto id : plan.flats) {
+    if (const auto copy = flats_.find(id); copy != flats_.end()) copy->second.synced = true;
+  }
+}
+
+}  // namespace cairn::snapshot

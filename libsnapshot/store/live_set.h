@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the process knows about snapshots that no row names yet, and about flat copies made since the start. This is
+// the state behind the lock of TreeSnapshotter; whatever needs the lock is a method here.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <span>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "libsnapshot/meta/chain.h"
+
+namespace cairn::snapshot {
+
+enum class Phase { making, active, freezing, frozen, abandoning };
+
+// Whether callers know of a snapshot in this phase.
+constexpr bool visible(Phase phase) { return phase != Phase::making && phase != Phase::abandoning; }
+
+struct LiveSnapshot {
+  SnapshotId parent;
+  Phase phase = Phase::making;
+  Shape shape = Shape::complete;
+  ChainPtr chain;  // its own, itself included
+  Usage usage;     // once frozen
+  bool synced = false;
+  std::shared_ptr<std::atomic<bool>> mounted = std::make_shared<std::atomic<bool>>(false);  // read_write
+};
+
+struct FlatCopy {
+  Usage usage;
+  bool synced = false;
+};
+
+class LiveSet {
+ public:
+  // Adds a child to parent, so that it is not abandoned meanwhile. Errors: not_found, invalid_argument (active).
+  // The chain, if the parent is live; null if only a row can tell.
+  base::Result<ChainPtr> pin_parent(SnapshotId parent);
+  void unpin_parent(SnapshotId parent);
+  bool has_children(SnapshotId id) const { return children_.contains(id); }
+
+  void add(SnapshotId id, LiveSnapshot snapshot);
+  void remove(SnapshotId id);  // and unpins its parent
+  void take_back(SnapshotId id) { live_.erase(id); }  // as if add() had not been called
+  std::optional<LiveSnapshot> find(SnapshotId id) const;
+  std::vector<SnapshotId> unpublished() const;
+
+  void made(SnapshotId id) { live_.at(id).phase = Phase::active; }
+  // Claims the one read_write mount. Errors: not_found, invalid_argument (not active), busy.
+  base::Result<LiveSnapshot> begin_mount(SnapshotId id);
+  base::Status begin_freeze(SnapshotId id);
+  void end_freeze(SnapshotId id, const std::optional<Usage>& usage);  // nullopt: it failed and is active again
+  // The phase to return to if abandoning fails.
+  base::Result<Phase> begin_abandon(SnapshotId id);
+  void end_abandon(SnapshotId id, Phase phase) { live_.at(id).phase = phase; }
+
+  // True for one caller at a time and id; it must call end_flatten.
+  bool begin_flatten(SnapshotId id) { return flattening_.insert(id).second; }
+  void end_flatten(SnapshotId id, const std::optional<Usage>& usage);
+  std::optional<FlatCopy> find_flat(SnapshotId id) const;
+  void forget_flat(SnapshotId id) { flats_.erase(id); }
+
+  // What the trees behind these numbers need to be durable.
+  struct SyncPlan {
+    std::vector<SnapshotId> trees;  // each wholly, flat copies included
+    std::vector<SnapshotId> snapshots, flats;  // to be told by synced()
+    bool others_active = false;
+  };
+  SyncPlan plan_sync(std::span<const base::lmdb::DataToken> tokens) const;
+  void synced(const SyncPlan& plan);
+
+ private:
+  LiveSnapshot* find_mutable(SnapshotId id);
+
+  std::unordered_map<SnapshotId, LiveSnapshot> live_;
+  std::unordered_map<SnapshotId, std::uint32_t> children_;  // live children only
+  std::unordered_map<SnapshotId, FlatCopy> flats_;          // made by this process
+  std::unordered_set<SnapshotId> flattening_;
+};
+
+}  // namespace cairn::snapshot

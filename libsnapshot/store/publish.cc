@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+// From frozen to committed, and from committed to trash: the steps that are rows. The closures of a transaction do no
+// I/O; they take the lock of the live set for a look only.
+#include "libbase/crash_point.h"
+#include "libsnapshot/store/tree_snapshotter.h"
+
+namespace cairn::snapshot {
+namespace {
+
+using base::ErrorCode;
+using base::fail;
+using base::Status;
+
+// A flat copy is named only once its files are durable (I1).
+void add_flat(SnapshotRow& row, const FlatCopy& copy) {
+  row.flattened = true;
+  row.depth = 1;
+  row.usage.bytes += copy.usage.bytes;
+  row.usage.inodes += copy.usage.inodes;
+}
+
+}  // namespace
+
+Status TreeSnapshotter::publish(base::lmdb::WriteTxn& txn, SnapshotId frozen) const {
+  const auto [snapshot, own_flat, parent_flat] = [&] {
+    auto live = live_.lock();
+    auto found = live->find(frozen);
+    auto parent = found ? live->find_flat(found->parent) : std::nullopt;
+    return std::tuple(std::move(found), live->find_flat(frozen), parent);
+  }();
+  if (!snapshot) return fail(ErrorCode::not_found, "publish snapshot {}: there is no frozen one", frozen);
+  if (snapshot->phase != Phase::frozen) {
+    return fail(ErrorCode::invalid_argument, "publish snapshot {}: it is not frozen", frozen);
+  }
+  if (snapshot->parent) {
+    auto parent = TRY(txn.get(snapshot_table, snapshot->parent));
+    if (!parent) {
+      return fail(ErrorCode::invalid_argument, "publish snapshot {}: its parent {} is not published", frozen,
+                  snapshot->parent);
+    }
+    // The child may stack on the parent's flat copy, so the two become visible together.
+    if (parent_flat && parent_flat->synced && !parent->flattened) {
+      add_flat(*parent, *parent_flat);
+      TRY(txn.put(snapshot_table, snapshot->parent, *parent));
+    }
+    TRY(txn.put(child_table, ChildKey{snapshot->parent, frozen}, Present{}));
+  }
+  SnapshotRow row{.parent = snapshot->parent,
+                  .usage = snapshot->usage,
+                  .depth = snapshot->chain->depth,
+                  .shape = snapshot->shape,
+                  .flattened = false};
+  if (own_flat && own_flat->synced) add_flat(row, *own_flat);
+  TRY(txn.put(snapshot_table, frozen, row));
+  CRASH_POINT("snapshot.publish.row");
+  return {};
+}
+
+void TreeSnapshotter::published(SnapshotId id) {
+  const auto snapshot = live_.lock()->find(id);
+  CHECK(snapshot && snapshot->phase == Phase::frozen, "snapshot {} was published without being frozen", id);
+  chains_.remember(id, snapshot->chain);
+  live_.lock()->remove(id);
+  ids_.settle(id);
+}
+
+Status TreeSnapshotter::sync(std::span<const base::lmdb::DataToken> tokens) {
+  const auto plan = live_.lock()->plan_sync(tokens);
+  if (plan.trees.empty()) return {};
+  if (plan.others_active) {
+    // A running step may have gigabytes of dirty pages that nobody needs on disk.
+    for (const auto id : plan.trees) TRY(trees_.sync_tree(id));
+    TRY(trees_.sync_names());
+  } else {
+    TRY(trees_.sync_all());
+  }
+  live_.lock()->synced(plan);
+  CRASH_POINT("snapshot.sync.done");
+  return {};
+}
+
+Status TreeSnapshotter::retire(base::lmdb::WriteTxn& txn, SnapshotId committed) const {
+  const auto row = TRY(txn.get(snapshot_table, committed));
+  if (!row) return fail(ErrorCode::not_found, "retire snapshot {}: there is none", committed);
+  const auto [live_children, copy] = [&] {
+    auto live = live_.lock();
+    return std::pair(live->has_children(committed), live->find_flat(committed));
+  }();
+  bool has_children = live_children;
+  TRY(txn.scan_raw(child_table, base::Codec<SnapshotId>::encode(committed), {},
+                   [&](std::string_view, std::string_view) -> base::Result<base::lmdb::Scan> {
+                     has_children = true;
+                     return base::lmdb::Scan::stop;
+                   }));
+  if (has_children) {
+    return fail(ErrorCode::invalid_argument, "retire snapshot {}: others are built on it", committed);
+  }
+  TrashRow trash{row->usage};
+  if (copy && !row->flattened) {
+    trash.usage.bytes += copy->usage.bytes;
+    trash.usage.inodes += copy->usage.inodes;
+  }
+  if (row->parent) TRY(txn.erase(child_table, ChildKey{row->parent, committed}));
+  TRY(txn.erase(snapshot_table, committed));
+  TRY(txn.put(trash_table, committed, trash));
+  CRASH_POINT("snapshot.retire.row");
+  return {};
+}
+
+}  // namespace cairn::snapshot

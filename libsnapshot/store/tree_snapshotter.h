@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one Snapshotter there is: ids, rows, the live set, freezing, publishing, erasing and recovery, with a driver for
+// what differs. Its lock guards memory only and is never held across I/O.
+#pragma once
+
+#include <condition_variable>
+#include <memory>
+
+#include "libsnapshot/drivers/driver.h"
+#include "libsnapshot/meta/chain.h"
+#include "libsnapshot/meta/id_pool.h"
+#include "libsnapshot/snapshotter.h"
+#include "libsnapshot/store/live_set.h"
+#include "libsnapshot/trees/tree_dirs.h"
+
+namespace cairn::snapshot {
+
+class TreeSnapshotter final : public Snapshotter {
+ public:
+  // dead_blocks: those that recover() has cleaned up.
+  TreeSnapshotter(TreeDirs trees, base::lmdb::Env& env, std::unique_ptr<Driver> driver, unsigned chain_max,
+                  std::vector<std::uint64_t> dead_blocks);
+
+  std::string_view driver() const override { return driver_->name(); }
+  base::Result<SnapshotId> prepare(std::optional<SnapshotId> parent) override;
+  base::Result<MountedTree> mount(SnapshotId id, Access access) override;
+  base::Result<Usage> freeze(SnapshotId active) override;
+  base::Status publish(base::lmdb::WriteTxn& txn, SnapshotId frozen) const override;
+  void published(SnapshotId id) override;
+  base::Status sync(std::span<const base::lmdb::DataToken> tokens) override;
+  base::Status abandon(SnapshotId id) override;
+  base::Status retire(base::lmdb::WriteTxn& txn, SnapshotId committed) const override;
+  base::Result<std::int64_t> erase_trash(base::lmdb::GroupWriter& writer, std::stop_token stop) override;
+  base::Result<SnapshotInfo> stat(SnapshotId id) override;
+  std::vector<SnapshotId> unpublished() const override;
+
+ private:
+  base::Result<SnapshotId> prepare_on(SnapshotId parent, ChainPtr chain);
+  base::Result<ChainPtr> chain_of(SnapshotId id);
+  base::Result<ChainPtr> flatten(SnapshotId id, const Chain& chain);
+  base::Result<Usage> make_flat(SnapshotId id, const Chain& chain);
+  base::Result<MountedTree> mount_for_writing(SnapshotId id);
+
+  TreeDirs trees_;
+  base::lmdb::Env& env_;
+  std::unique_ptr<Driver> driver_;
+  unsigned chain_max_;
+  IdPool ids_;
+  ChainCache chains_;
+  mutable base::Guarded<LiveSet> live_;
+  std::condition_variable_any flattened_;
+};
+
+// Erases the trees of dead owners that no row names (I6), and returns the blocks of ids that it looked through.
+base::Result<std::vector<std::uint64_t>> recover(const TreeDirs& trees, base::lmdb::Env& env);
+
+}  // namespace cairn::snapshot

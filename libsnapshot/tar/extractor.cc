@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libsnapshot/tar/extractor.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <vector>
+
+#include "libsnapshot/tar/metadata.h"
+
+namespace cairn::snapshot {
+namespace {
+
+using base::ErrorCode;
+using base::fail;
+using base::fail_errno;
+using base::Fd;
+using base::Status;
+using base::TreePath;
+
+constexpr std::string_view whiteout_prefix = ".wh.";
+constexpr std::string_view whiteout_meta_prefix = ".wh..wh.";
+constexpr std::string_view opaque_marker = ".wh..wh..opq";
+constexpr int links_max = 40;
+
+// The components of a path or link target, the first one last.
+std::vector<std::string> reversed_components(std::string_view path) {
+  std::vector<std::string> components;
+  while (!path.empty()) {
+    const auto slash = path.rfind('/');
+    const auto name = slash == std::string_view::npos ? path : path.substr(slash + 1);
+    if (!name.empty() && name != ".") components.emplace_back(name);
+    path = slash == std::string_view::npos ? std::string_view() : path.substr(0, slash);
+  }
+  return components;
+}
+
+base::Result<std::string> read_link(int root, const TreePath& path) {
+  const Fd link = TRY(base::open_beneath(root, path, O_PATH | O_NOFOLLOW));
+  std::array<char, PATH_MAX> target{};
+  const ssize_t size = ::readlinkat(link.get(), "", target.data(), target.size());
+  if (size < 0) return fail_errno(errno, "read link \"{}\"", path.str());
+  return std::string(target.data(), static_cast<std::size_t>(size));
+}
+
+Status write_file(const TarEntry& entry, TarReader& reader, const std::stop_token& stop, int directory,
+                  const std::string& name) {
+  const Fd file(::openat(directory, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!file) return fail_errno(errno, "make file");
+  std::uint64_t end = 0;
+  while (true) {
+    if (stop.stop_requested()) return fail(ErrorCode::cancelled, "stopped");
+    const auto block = TRY(reader.read_block());
+    if (!block) break;
+    for (std::size_t done = 0; done < block->bytes.size();) {
+      const ssize_t put = ::pwrite(file.get(), block->bytes.data() + done, block->bytes.size() - done,
+                                   static_cast<off_t>(block->offset + done));
+      if (put < 0 && errno == EINTR) continue;
+      if (put < 0) return fail_errno(errno, "write file");
+      done += static_cast<std::size_t>(put);
+    }
+    end = block->offset + block->bytes.size();
+  }
+  if (entry.size > end && ::ftruncate(file.get(), static_cast<off_t>(entry.size)) != 0) {
+    return fail_errno(errno, "set size {}", entry.size);
+  }
+  return {};
+}
+
+Status make_node(const TarEntry& entry, mode_t type, int directory, const std::string& name) {
+  if (type == S_IFCHR && entry.device == ::makedev(0, 0)) {
+    return fail(ErrorCode::invalid_argument, "a character device 0:0 is a whiteout of overlay, not a file");
+  }
+  if (::mknodat(directory, name.c_str(), type | 0600, entry.device) != 0) return fail_errno(errno, "make device or fifo");
+  return {};
+}
+
+}  // namespace
+
+Status Extractor::apply(const TarEntry& entry, TarReader& reader, const std::stop_token& stop) {
+  TRY(apply_checked(entry, reader, stop), "apply \"{}\"", entry.name);
+  return {};
+}
+
+Status Extractor::apply_checked(const TarEntry& entry, TarReader& reader, const std::stop_token& stop) {
+  const TreePath path = TRY(TreePath::parse(entry.name));
+  if (path.is_root()) return apply_root(entry);
+  if (path.name().starts_with(whiteout_prefix)) return apply_whiteout(path);
+
+  const Parent* parent = TRY(parent_of(path));
+  const TreePath target = parent->path.child(path.name());
+  const std::string name(path.name());
+  const bool exists = TRY(make_way(target, parent->directory.get(), entry));
+  parent = TRY(parent_of(path));  // a removal may have closed it
+  if (entry.type == EntryType::hard_link) {
+    TRY(make_link(entry, target));
+    parent = TRY(parent_of(path));
+  } else if (!exists) {
+    TRY(make(entry, reader, stop, parent->directory.get(), name));
+  }
+  TRY(apply_metadata(entry, parent->directory.get(), name));
+  record(target, entry.type == EntryType::directory ? std::optional(entry.mtime) : std::nullopt);
+  return {};
+}
+
+Status Extractor::apply_root(const TarEntry& entry) {
+  if (entry.type != EntryType::directory) {
+    return fail(ErrorCode::invalid_argument, "the root of a tree can only be a directory");
+  }
+  TRY(apply_metadata(entry, root_, "."));
+  record(TreePath(), entry.mtime);
+  return {};
+}
+
+Status Extractor::apply_whiteout(const TreePath& path) {
+  const auto directory = TRY(resolve(path.parent()));
+  if (path.name() == opaque_marker) return clear_lower(directory);
+  if (path.name().starts_with(whiteout_meta_prefix)) return {};
+  const auto hidden = path.name().substr(whiteout_prefix.size());
+  if (hidden.empty() || hidden == "." || hidden == "..") {
+    return fail(ErrorCode::invalid_argument, "a whiteout of nothing");
+  }
+  return remove(directory.child(hidden));
+}
+
+// What the layer itself put there stays: the marker may come after the directory's new contents.
+Status Extractor::clear_lower(const TreePath& directory) {
+  std::vector<TreePath> pending = {directory};
+  while (!pending.empty()) {
+    const TreePath current = std::move(pending.back());
+    pending.pop_back();
+    const auto fd = base::open_beneath(root_, current, O_RDONLY | O_DIRECTORY);
+    if (!fd && fd.error().code == ErrorCode::not_found) continue;
+    if (!fd) return tl::unexpected(fd.error());
+    for (const auto& child : TRY(base::list_dir(fd->get()))) {
+      const TreePath path = current.child(child.name);
+      if (!added_.contains(path.str())) {
+        TRY(remove(path));
+      } else if (child.type == DT_DIR) {
+        pending.push_back(path);
+      }
+    }
+  }
+  return {};
+}
+
+base::Result<const Extractor::Parent*> Extractor::parent_of(const TreePath& path) {
+  TreePath asked = path.parent();
+  if (parent_ && parent_->asked == asked) return &*parent_;
+  // Nearly always the way is free of links and one call opens it.
+  auto directory = base::open_beneath(root_, asked, O_RDONLY | O_DIRECTORY);
+  TreePath resolved = asked;
+  if (!directory) {
+    resolved = TRY(resolve(asked));
+    TRY(base::make_dirs_beneath(root_, resolved, 0755));
+    directory = base::open_beneath(root_, resolved, O_RDONLY | O_DIRECTORY);
+    if (!directory) return tl::unexpected(directory.error());
+  }
+  parent_ = Parent{std::move(asked), std::move(resolved), std::move(*directory)};
+  return &*parent_;
+}
+
+// The path with every symlink on it followed as if the root were /; what does not exist is taken as written.
+base::Result<TreePath> Extractor::resolve(const TreePath& path) const {
+  TreePath current;
+  int links = 0;
+  for (auto pending = reversed_components(path.str()); !pending.empty();) {
+    const std::string name = std::move(pending.back());
+    pending.pop_back();
+    if (name == "..") {
+      current = current.parent();
+      continue;
+    }
+    const TreePath next = TRY(TreePath::parse(current.str() + "/" + name));
+    const auto status = TRY(base::find_stat_beneath(root_, next));
+    if (status && S_ISLNK(status->st_mode)) {
+      if (++links > links_max) return fail(ErrorCode::invalid_argument, "too many symlinks on the way");
+      const std::string target = TRY(read_link(root_, next));
+      if (target.starts_with('/')) current = TreePath();
+      for (auto& component : reversed_components(target)) pending.push_back(std::move(component));
+      continue;
+    }
+    if (status && !S_ISDIR(status->st_mode)) {
+      return fail(ErrorCode::invalid_argument, "\"{}\" on the way is not a directory", next.str());
+    }
+    current = next;
+  }
+  return current;
+}
+
+// Removes what is in the way of the entry; true if it is a directory that stays.
+base::Result<bool> Extractor::make_way(const TreePath& target, int directory, const TarEntry& entry) {
+  struct ::stat status {};
+  if (::fstatat(directory, target.name().data(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
+    if (errno == ENOENT) return false;
+    return fail_errno(errno, "stat");
+  }
+  if (S_ISDIR(status.st_mode) && entry.type == EntryType::directory) return true;
+  if (entry.type == EntryType::hard_link) {
+    const auto to = TRY(TreePath::parse(entry.link), "hard link to \"{}\"", entry.link);
+    if (!to.is_root() && TRY(resolve(to.parent())).child(to.name()) == target) {
+      return fail(ErrorCode::invalid_argument, "a hard link to itself");
+    }
+  }
+  TRY(remove(target));
+  return false;
+}
+
+Status Extractor::remove(const TreePath& target) {
+  forget(target);
+  parent_.reset();  // it may lie in what goes, or be reached through it
+  return base::remove_all_beneath(root_, target);
+}
+
+Status Extractor::make(const TarEntry& entry, TarReader& reader, const std::stop_token& stop, int directory,
+                       const std::string& name) {
+  switch (entry.type) {
+    case EntryType::file: return write_file(entry, reader, stop, directory, name);
+    case EntryType::directory:
+      if (::mkdirat(directory, name.c_str(), 0700) != 0) return fail_errno(errno, "make directory");
+      return {};
+    case EntryType::symlink:
+      if (::symlinkat(entry.link.c_str(), directory, name.c_str()) != 0) return fail_errno(errno, "make symlink");
+      return {};
+    case EntryType::character_device: return make_node(entry, S_IFCHR, directory, name);
+    case EntryType::block_device: return make_node(entry, S_IFBLK, directory, name);
+    case EntryType::fifo: return make_node(entry, S_IFIFO, directory, name);
+    case EntryType::hard_link: break;
+  }
+  return fail(ErrorCode::invalid_argument, "an entry of unknown type");
+}
+
+Status Extractor::make_link(const TarEntry& entry, const TreePath& target) {
+  const auto to = TRY(TreePath::parse(entry.link), "hard link to \"{}\"", entry.link);
+  if (to.is_root()) return fail(ErrorCode::invalid_argument, "a hard link to the root");
+  const TreePath from = TRY(resolve(to.parent())).child(to.name());
+  const auto status = TRY(base::find_stat_beneath(root_, from));
+  if (!status) return fail(ErrorCode::invalid_argument, "hard link to \"{}\": there is no such file", entry.link);
+  if (S_ISDIR(status->st_mode)) {
+    return fail(ErrorCode::invalid_argument, "hard link to \"{}\": it is a directory", entry.link);
+  }
+  const Fd from_directory = TRY(base::open_beneath(root_, from.parent(), O_RDONLY | O_DIRECTORY));
+  const Fd to_directory = TRY(base::open_beneath(root_, target.parent(), O_RDONLY | O_DIRECTORY));
+  if (::linkat(from_directory.get(), std::string(from.name()).c_str(), to_directory.get(),
+               std::string(target.name()).c_str(), 0) != 0) {
+    return fail_errno(errno, "hard link to \"{}\"", entry.link);
+  }
+  return {};
+}
+
+void Extractor::record(const TreePath& path, std::optional<timespec> directory_time) {
+  added_[path.str()] = directory_time;
+  for (TreePath above = path.parent(); !above.is_root(); above = above.parent()) {
+    if (!added_.try_emplace(above.str()).second) break;
+  }
+}
+
+void Extractor::forget(const TreePath& path) {
+  added_.erase(path.str());
+  // '0' follows '/' in order, so this is all that lies beneath.
+  added_.erase(added_.lower_bound(path.str() + "/"), added_.lower_bound(path.str() + "0"));
+}
+
+Status Extractor::finish() {
+  for (const auto& [path, time] : added_) {
+    if (!time) continue;
+    const Fd directory = TRY(base::open_beneath(root_, TRY(TreePath::parse(path)), O_RDONLY | O_DIRECTORY),
+                             "set time of \"{}\"", path);
+    const std::array<timespec, 2> times = {*time, *time};
+    if (::futimens(directory.get(), times.data()) != 0) return fail_errno(errno, "set time of \"{}\"", path);
+  }
+  return {};
+}
+
+}  // namespace cairn::snapshot

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libsnapshot/trees/tree_dirs.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <utility>
+#include <vector>
+
+#include "libbase/fs/beneath.h"
+
+namespace cairn::snapshot {
+namespace {
+
+using base::Fd;
+using base::Status;
+
+base::TreePath path_of(SnapshotId id) { return base::TreePath().child(fmt::format("{}", id)); }
+base::TreePath path_of(SnapshotId id, std::string_view part) { return path_of(id).child(part); }
+
+// Files and directories below `directory`, itself last. Descends by name and comes back by "..", so that depth costs no
+// descriptors.
+Status sync_beneath(int top) {
+  Fd current(::openat(top, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!current) return base::fail_errno(errno, "open a tree to sync it");
+  std::vector<std::vector<std::string>> pending;
+  const auto enter = [&]() -> Status {
+    auto& directories = pending.emplace_back();
+    for (auto& entry : TRY(base::list_dir(current.get()))) {
+      if (entry.type == DT_DIR) {
+        directories.push_back(std::move(entry.name));
+      } else if (entry.type == DT_REG) {
+        const Fd file(::openat(current.get(), entry.name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+        if (!file) return base::fail_errno(errno, "open \"{}\" to sync it", entry.name);
+        TRY(base::sync_file(file.get()), "sync \"{}\"", entry.name);
+      }
+    }
+    return {};
+  };
+  const auto move_to = [&](const char* name) -> Status {
+    Fd next(::openat(current.get(), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!next) return base::fail_errno(errno, "open \"{}\" to sync it", name);
+    current = std::move(next);
+    return {};
+  };
+  TRY(enter());
+  while (true) {
+    if (!pending.back().empty()) {
+      const std::string name = std::move(pending.back().back());
+      pending.back().pop_back();
+      TRY(move_to(name.c_str()));
+      TRY(enter());
+      continue;
+    }
+    TRY(base::sync_file(current.get()));
+    pending.pop_back();
+    if (pending.empty()) return {};
+    TRY(move_to(".."));
+  }
+}
+
+}  // namespace
+
+base::Result<TreeDirs> TreeDirs::open(const base::HostPath& root) {
+  Fd root_fd = TRY(base::open_host_dir(root), "open the store {}", root.str());
+  if (::mkdirat(root_fd.get(), "trees", 0700) != 0 && errno != EEXIST) {
+    return base::fail_errno(errno, "make {}/trees", root.str());
+  }
+  Fd trees = TRY(base::open_host_dir(root / "trees"), "open {}/trees", root.str());
+  return TreeDirs(std::move(root_fd), std::move(trees));
+}
+
+base::Result<bool> TreeDirs::exists(SnapshotId id) const {
+  std::array<char, 24> name{};
+  std::snprintf(name.data(), name.size(), "%llu", static_cast<unsigned long long>(id.value()));
+  if (::faccessat(trees_.get(), name.data(), F_OK, AT_SYMLINK_NOFOLLOW) == 0) return true;
+  if (errno == ENOENT) return false;
+  return base::fail_errno(errno, "look for tree {}", id);
+}
+
+Status TreeDirs::create(SnapshotId id) const {
+  if (::mkdirat(trees_.get(), path_of(id).str().c_str(), 0700) != 0) return base::fail_errno(errno, "make tree {}", id);
+  return {};
+}
+
+Status TreeDirs::create_part(SnapshotId id, std::string_view name, unsigned mode) const {
+  const auto path = path_of(id, name).str();
+  if (::mkdirat(trees_.get(), path.c_str(), mode) != 0) return base::fail_errno(errno, "make trees/{}", path);
+  // The umask of the process is not ours to know.
+  if (::fchmodat(trees_.get(), path.c_str(), mode, 0) != 0) return base::fail_errno(errno, "set mode of trees/{}", path);
+  return {};
+}
+
+base::Result<Fd> TreeDirs::open_part(SnapshotId id, std::string_view name, int flags) const {
+  const auto path = path_of(id, name).str();
+  Fd fd(::openat(trees_.get(), path.c_str(), flags | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd) return base::fail_errno(errno, "open trees/{}", path);
+  return fd;
+}
+
+Status TreeDirs::erase_part(SnapshotId id, std::string_view name) const {
+  TRY(base::remove_all_beneath(trees_.get(), path_of(id, name)), "erase trees/{}/{}", id, name);
+  return {};
+}
+
+Status TreeDirs::rename_part(SnapshotId id, std::string_view from, std::string_view to) const {
+  const auto old_path = path_of(id, from).str();
+  const auto new_path = path_of(id, to).str();
+  if (::renameat(trees_.get(), old_path.c_str(), trees_.get(), new_path.c_str()) != 0) {
+    return base::fail_errno(errno, "rename trees/{} to {}", old_path, to);
+  }
+  return {};
+}
+
+Status TreeDirs::erase(SnapshotId id) const {
+  TRY(base::remove_all_beneath(trees_.get(), path_of(id)), "erase tree {}", id);
+  return {};
+}
+
+base::Result<Usage> TreeDirs::measure(SnapshotId id) const {
+  const Fd tree = TRY(base::open_beneath(trees_.get(), path_of(id), O_RDONLY | O_DIRECTORY), "measure tree {}", id);
+  const auto size = TRY(base::measure_tree(tree.get()), "measure tree {}", id);
+  return Usage{size.bytes, size.inodes};
+}
+
+base::Result<Usage> TreeDirs::measure_part(SnapshotId id, std::string_view name) const {
+  const Fd part = TRY(open_part(id, name, O_RDONLY));
+  const auto size = TRY(base::measure_tree(part.get()), "measure trees/{}/{}", id, name);
+  return Usage{size.bytes, size.inodes};
+}
+
+Status TreeDirs::sync_tree(SnapshotId id) const {
+  const Fd tree = TRY(base::open_beneath(trees_.get(), path_of(id), O_RDONLY | O_DIRECTORY), "sync tree {}", id);
+  // Owners and times of symlinks and devices cannot be synced by themselves. A change to the directory that is newer
+  // than all of them makes its sync, the last one, commit them with the file system's log.
+  if (::futimens(tree.get(), nullptr) != 0) return base::fail_errno(errno, "touch tree {}", id);
+  TRY(sync_beneath(tree.get()), "sync tree {}", id);
+  return {};
+}
+
+Status TreeDirs::sync_names() const {
+  TRY(base::sync_file(trees_.get()), "sync trees/");
+  TRY(base::sync_file(root_.get()), "sync the store's root");
+  return {};
+}
+
+Status TreeDirs::sync_all() const {
+  TRY(base::sync_filesystem(root_.get()), "sync the file system of the store");
+  return {};
+}
+
+}  // namespace cairn::snapshot

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// The directories of the snapshots on disk: <root>/trees/<id>/ holds fs/ (the tree, or what changed in it), work/ (only
+// while an overlay is active) and flat/ (a flat copy of the whole tree, only of deep chains). Which of them count is
+// said by rows alone; nothing here decides.
+#pragma once
+
+#include <atomic>
+#include <string>
+#include <string_view>
+
+#include "libbase/fs/fd.h"
+#include "libbase/path.h"
+#include "libbase/result.h"
+#include "libsnapshot/snapshotter.h"
+
+namespace cairn::snapshot {
+
+// Thread-safe for different ids.
+class TreeDirs {
+ public:
+  // root is the store's root; trees/ is made if it is missing.
+  static base::Result<TreeDirs> open(const base::HostPath& root);
+
+  base::Result<bool> exists(SnapshotId id) const;
+  base::Status create(SnapshotId id) const;
+  base::Status create_part(SnapshotId id, std::string_view name, unsigned mode) const;
+  // flags: those of open(2); O_DIRECTORY and O_NOFOLLOW are added.
+  base::Result<base::Fd> open_part(SnapshotId id, std::string_view name, int flags) const;
+  base::Status erase_part(SnapshotId id, std::string_view name) const;
+  base::Status rename_part(SnapshotId id, std::string_view from, std::string_view to) const;
+  // Removes trees/<id> with everything in it; nothing there is success.
+  base::Status erase(SnapshotId id) const;
+  // Of trees/<id> with everything in it, or of one part.
+  base::Result<Usage> measure(SnapshotId id) const;
+  base::Result<Usage> measure_part(SnapshotId id, std::string_view name) const;
+
+  // Makes one tree durable by syncing each of its files and directories.
+  base::Status sync_tree(SnapshotId id) const;
+  // Makes the names of all trees durable.
+  base::Status sync_names() const;
+  // Makes the whole file system durable.
+  base::Status sync_all() const;
+
+ private:
+  TreeDirs(base::Fd root, base::Fd trees) : root_(std::move(root)), trees_(std::move(trees)) {}
+  // Both are opened once and kept, so that each write-back error of the file system reaches us once.
+  base::Fd root_, trees_;
+};
+
+}  // namespace cairn::snapshot
