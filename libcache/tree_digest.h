@@ -4,11 +4,12 @@
 // hard links: those for a tree scanned on disk, and those for a tree that was streamed in by a client.
 #pragma once
 
-#include <functional>
+#include <cstdint>
 #include <stop_token>
 #include <string>
 #include <vector>
 
+#include "libbase/path.h"
 #include "libbase/result.h"
 #include "libcache/digests.h"
 
@@ -32,17 +33,25 @@ struct DigestCounts {
   std::uint64_t bytes_read = 0;
 };
 
-// The digest of one selection of the tree at descriptor `tree`. Follows no link out of it. counts may be null; it is
-// added to. Errors: not_found (the path, a required path, a broken followed link), invalid_argument (too many links,
-// bad pattern), cancelled, io.
+// The digest of one selection of the tree at descriptor `tree` (O_PATH will do). Follows no link out of it. counts may be
+// null; it is added to. Reads the files that are selected and lists the directories below the path (below the part of it
+// before any wildcard), nothing else; memory follows the depth of the tree and its widest directory. Safe to call from
+// many threads on one tree. Required paths count only beside a wildcard or patterns, as in BuildKit.
+// Errors: not_found (the path, a required path, a broken followed link), invalid_argument (too many links, bad pattern),
+// cancelled, io (also if a file vanishes or changes while it is read; the message names it).
 base::Result<TreeDigest> tree_digest(int tree, const Selection& selection, DigestRules rules, DigestCounts* counts,
                                      std::stop_token stop = {});
 
 // What a CacheMap's content function gives for several selections: H(join(digests, NUL)), hashed once more even for one
-// (spec/storage 3.6). No selections means one of the whole root.
+// (spec/storage 3.6). Their paths lose a trailing slash. No selections means one of the whole root.
 base::Result<TreeDigest> content_digest(int tree, const std::vector<Selection>& selections, DigestRules rules,
                                         DigestCounts* counts, std::stop_token stop = {});
 // The same for a result without a tree (scratch): "/" is H(""), anything else is not_found.
 base::Result<TreeDigest> content_digest_of_nothing(const std::vector<Selection>& selections);
+
+// The digest of a selection of a directory of this machine, as if it were the top of a snapshot: scan rules, with the
+// directory's own header. Errors: those of tree_digest; not_found if there is no such directory.
+base::Result<TreeDigest> digest_directory(const base::HostPath& directory, const Selection& selection,
+                                          DigestCounts* counts, std::stop_token stop = {});
 
 }  // namespace cairn::cache

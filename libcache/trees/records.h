@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// A tree seen as an ordered row of records (spec/storage 3.2). The key of a path is the path with each '/' replaced by
+// NUL ("/a/b" is 00 61 00 62, the root is ""), so that all of a directory follows it at once. A directory has two
+// records: one for its contents at its key, and one for its own header at key and NUL.
+// Every query is answered over this row, wherever it comes from: the disk, or the changes that a client announced.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "libbase/result.h"
+#include "libcache/digests.h"
+#include "libcache/tree_digest.h"
+
+namespace cairn::cache {
+
+enum class RecordType : std::uint8_t { file, directory, header, symlink };  // file: all that is none of the others
+
+std::string key_of(std::string_view path);
+std::string path_of(std::string_view key);
+
+struct RecordView {
+  std::string_view key;
+  RecordType type;
+  // Computes the digest of the record, now; valid during the visit only. Not to be asked of a directory record.
+  const std::function<base::Result<TreeDigest>()>& digest;
+};
+
+enum class Step { next, skip_below, stop };  // skip_below: neither the header nor the contents of this directory
+using RecordVisit = std::function<base::Result<Step>(const RecordView&)>;
+
+class RecordSource {
+ public:
+  virtual ~RecordSource() = default;
+
+  struct Found {
+    RecordType type;
+    std::string link;  // the target, of a symlink
+  };
+  // What is at this path (clean, from the root: "/a/b" or ""), no link on the way followed; nullopt if there is nothing.
+  virtual base::Result<std::optional<Found>> find(std::string_view path) = 0;
+  // Visits the record at the path and all below it, in key order. Nothing there: nothing is visited.
+  virtual base::Status walk(std::string_view path, const RecordVisit& visit) = 0;
+};
+
+enum class FollowLast { no, yes };
+struct Resolved {
+  std::string path;  // where the path led, even if nothing is there
+  std::optional<RecordSource::Found> found;
+};
+// Follows the links in a path, and in its last component if asked, as if the top of the tree were "/" (spec/storage
+// 3.4). What does not exist is taken as if it were no link. Errors: invalid_argument (more than 255 links).
+base::Result<Resolved> resolve(RecordSource& source, std::string_view path, FollowLast follow);
+
+// The digest of a selection. Errors: those of tree_digest.
+base::Result<TreeDigest> digest_selection(RecordSource& source, const Selection& selection);
+// The digest of one path: of its record, or of its contents if it is a directory.
+base::Result<TreeDigest> digest_path(RecordSource& source, std::string_view path, FollowLast follow);
+
+}  // namespace cairn::cache
