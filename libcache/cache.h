@@ -94,7 +94,7 @@ class Cache {
   static base::Result<std::unique_ptr<Cache>> open(const base::HostPath& root, base::lmdb::Env& env,
                                                    base::lmdb::GroupWriter& writer, snapshot::Snapshotter& snapshots,
                                                    const base::Clock& clock);
-  ~Cache();  // no ref may be alive
+  ~Cache();  // no ref may be alive; waits until what it has queued is durable
 
   // A new writable tree on parent (nullopt: empty).
   base::Result<MutableRef> create(std::optional<ImmutableRef> parent);
@@ -124,6 +124,10 @@ class Cache {
   // As the functions above, with what this process knows already: use times, and its own active trees by id.
   base::Status each_record(const std::function<base::Status(const RecordInfo&)>& visit);
   base::Result<DiskUsage> disk_usage();  // active trees are measured at most once a second
+
+  // As check(), from the process that owns the store: its active trees are no findings. Nothing is created, published or
+  // pruned meanwhile, and what was queued is durable.
+  base::Result<std::vector<Finding>> check();
 
   // Writes what may ride along without a sync of its own (use times) where the next open finds it. Losing it is allowed.
   void save_late_facts();

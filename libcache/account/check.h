@@ -14,6 +14,7 @@ namespace cairn::cache {
 struct CheckState {
   base::lmdb::Env& env;
   const base::HostPath& root;
+  std::unordered_set<snapshot::SnapshotId> unpublished;  // of a live owner: their trees need no row
   std::unordered_map<RecordId, RecordRow> records;
   std::vector<Finding> findings;
 
@@ -22,6 +23,9 @@ struct CheckState {
     findings.push_back({invariant, fmt::format(format, std::forward<Args>(args)...)});
   }
 };
+
+base::Result<std::vector<Finding>> check_store(base::lmdb::Env& env, const base::HostPath& root,
+                                               const std::vector<snapshot::SnapshotId>& unpublished);
 
 base::Status check_trees(CheckState& state);    // records, snapshot rows, directories
 base::Status check_records(CheckState& state);  // parents, children, chains, tree digests

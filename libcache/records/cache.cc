@@ -11,6 +11,7 @@
 #include "libbase/fs/beneath.h"
 #include "libbase/log/log.h"
 #include "libcache/account/account.h"
+#include "libcache/account/check.h"
 #include "libcache/blobs/blob_rows.h"
 #include "libcache/gc/prune.h"
 #include "libcache/records/store.h"
@@ -77,6 +78,9 @@ Result<std::unique_ptr<Cache>> Cache::open(const HostPath& root, base::lmdb::Env
 }
 
 Cache::~Cache() {
+  // Asking for durability makes the writer commit now instead of at the end of its half second. Whoever cares about a
+  // failure has waited for his number himself.
+  if (state_->last_number > 0) (void)state_->writer.wait_durable(state_->last_number);
   state_->in_flight.wait_none();
   const std::size_t held = state_->holds.held();
   CHECK(held == 0, "{} records are still held", held);
@@ -141,6 +145,10 @@ Status Cache::each_record(const std::function<Status(const RecordInfo&)>& visit)
 }
 
 Result<DiskUsage> Cache::disk_usage() { return owner_disk_usage(*state_); }
+
+Result<std::vector<Finding>> Cache::check() {
+  return check_store(state_->env, state_->root, state_->snapshots.unpublished());
+}
 
 void Cache::save_late_facts() {
   const HostPath path = state_->root / "late";

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libcache/records/store.h"
 
+#include <algorithm>
+
 #include "libcache/records/record_rows.h"
 #include "libcache/records/scan.h"
 
@@ -45,7 +47,10 @@ Result<base::lmdb::SequenceNumber> enqueue(Store& store, base::lmdb::GroupWriter
   auto refused = entry.done;
   store.in_flight.begin();
   auto number = store.writer.enqueue(std::move(entry));
-  if (!number) refused(Status(tl::unexpect, number.error()));
+  if (!number)
+    refused(Status(tl::unexpect, number.error()));
+  else
+    store.last_number = std::max(store.last_number.load(), *number);  // a lost race costs waiting, no more
   return number;
 }
 

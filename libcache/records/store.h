@@ -60,6 +60,7 @@ struct Store {
   LocalKeyStore keys;
   BlobFiles blobs;
   base::Guarded<ActiveMeasure> active_measure;
+  std::atomic<base::lmdb::SequenceNumber> last_number{0};  // queued by this cache
   std::mutex prune_turn;  // held for a whole prune, and by nothing else
   std::atomic<std::uint64_t> trees_mounted{0}, tree_bytes_read{0};
 };

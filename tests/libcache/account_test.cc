@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// I9: what du says is what the file system gave. Compared with a walk of everything, on both drivers.
+#include "tests/libcache/store_fixture.h"
+
+namespace cairn::cache {
+namespace {
+
+class DiskUsageTest : public testing::TestWithParam<const char*> {};
+
+std::int64_t walk(const base::HostPath& root) {
+  const base::Fd dir = must(base::open_host_dir(root));
+  return must(base::measure_tree(dir.get())).bytes;
+}
+
+void expect_close(const DiskUsage& usage, std::int64_t walked) {
+  const std::int64_t slack = std::max<std::int64_t>(walked / 100, 256 << 10);  // tighter than the contract's 16 MiB
+  EXPECT_NEAR(static_cast<double>(usage.total_bytes), static_cast<double>(walked), static_cast<double>(slack));
+  EXPECT_EQ(usage.total_bytes, usage.tree_bytes + usage.active_bytes + usage.trash_bytes + usage.blob_bytes +
+                                   usage.metadata_bytes + usage.other_bytes);
+}
+
+TEST_P(DiskUsageTest, EqualsAWalkWithTreesBlobsAndActives) {
+  OpenStore store(GetParam());
+  Publication publication;
+  std::optional<ImmutableRef> last;
+  for (int i = 0; i < 8; ++i)
+    last = store.commit(publication, i % 3 == 0 ? std::nullopt : last, "file" + std::to_string(i), std::string(700'000, 'x'));
+  must(store.cache->blobs().put(std::string(3'000'000, 'b')));
+  must(store.writer->wait_durable(must(store.cache->publish(std::move(publication)))));
+  const MutableRef active = must(store.cache->create(last));
+  {
+    const auto mount = must(active.mount(snapshot::Access::read_write));
+    const auto out = must(base::open_beneath(mount.fd(), must(base::TreePath::parse("big")), O_CREAT | O_WRONLY, 0644));
+    must(base::write_full(out.get(), std::string_view(std::string(2'000'000, 'z'))));
+    must(base::sync_file(out.get()));  // so that it has its blocks
+  }
+  const DiskUsage usage = must(store.cache->disk_usage());
+  expect_close(usage, walk(store.root()));
+  EXPECT_EQ(usage.records, 8u);
+  EXPECT_GE(usage.tree_bytes, 8 * 700'000);
+  EXPECT_GE(usage.active_bytes, 2'000'000);
+  EXPECT_GE(usage.blob_bytes, 3'000'000);
+  EXPECT_GT(usage.metadata_bytes, 0);
+  expect_close(must(disk_usage(*store.env, store.root())), walk(store.root()));
+  EXPECT_EQ(must(disk_usage(*store.env, store.root())).active_bytes, usage.active_bytes);
+}
+
+TEST_P(DiskUsageTest, EqualsAWalkAfterPruning) {
+  OpenStore store(GetParam());
+  for (int i = 0; i < 5; ++i) store.make({}, "file" + std::to_string(i));
+  const DiskUsage before = must(store.cache->disk_usage());
+  const PruneReport report = must(store.cache->prune({.all = true}));
+  const DiskUsage after = must(store.cache->disk_usage());
+  EXPECT_EQ(before.tree_bytes, report.freed_bytes);
+  EXPECT_EQ(after.tree_bytes, 0);
+  EXPECT_EQ(after.trash_bytes, 0);
+  expect_close(after, walk(store.root()));
+}
+
+TEST_P(DiskUsageTest, ActivesAreMeasuredAtMostOnceASecond) {
+  OpenStore store(GetParam());
+  const auto before = must(store.cache->disk_usage()).active_bytes;
+  EXPECT_EQ(before, 0);
+  const MutableRef active = must(store.cache->create({}));
+  EXPECT_EQ(must(store.cache->disk_usage()).active_bytes, 0);
+  store.clock.advance(std::chrono::seconds(2));
+  EXPECT_GT(must(store.cache->disk_usage()).active_bytes, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Drivers, DiskUsageTest, testing::Values("overlay", "native"));
+
+}  // namespace
+}  // namespace cairn::cache

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+// Blobs: named by their bytes, or not at all.
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <thread>
+
+#include "libcache/blobs/blob_files.h"
+#include "tests/libcache/store_fixture.h"
+
+namespace cairn::cache {
+namespace {
+
+using base::ErrorCode;
+
+BlobDigest name_of(std::string_view bytes) { return base::digest_of<BlobDigest>(bytes); }
+
+class TextSource final : public base::ByteSource {
+ public:
+  explicit TextSource(std::string text, bool fails = false) : text_(std::move(text)), fails_(fails) {}
+  base::Result<std::size_t> read(std::span<std::byte> out) override {
+    ++reads;
+    const std::size_t count = std::min({out.size(), text_.size() - at_, std::size_t{1000}});
+    if (count == 0 && fails_) return base::fail(ErrorCode::io, "the source broke");
+    std::memcpy(out.data(), text_.data() + at_, count);
+    at_ += count;
+    return count;
+  }
+  int reads = 0;
+
+ private:
+  std::string text_;
+  bool fails_;
+  std::size_t at_ = 0;
+};
+
+bool file_exists(const base::HostPath& path) { return ::access(path.c_str(), F_OK) == 0; }
+
+std::string drain(base::ByteSource& source) {
+  std::string all;
+  std::array<std::byte, 777> buffer;
+  for (;;) {
+    const std::size_t count = must(source.read(buffer));
+    if (count == 0) return all;
+    all.append(reinterpret_cast<const char*>(buffer.data()), count);
+  }
+}
+
+TEST(Blobs, BytesComeBackAtOnceAndAfterReopening) {
+  OpenStore store;
+  const std::string text(300'000, 'x');
+  TextSource source(text);
+  const auto put = must(store.cache->blobs().put(source, name_of(text)));
+  EXPECT_EQ(put.info.digest, name_of(text));
+  EXPECT_EQ(put.info.size, text.size());
+  EXPECT_GE(put.info.allocated_bytes, 300'000);
+  EXPECT_EQ(must(store.cache->blobs().read(name_of(text), 1 << 20)), text) << "queued";
+  ASSERT_OK(store.writer->wait_durable(put.sequence));
+  store.reopen();
+  EXPECT_EQ(drain(*must(store.cache->blobs().open(name_of(text)))), text);
+  EXPECT_TRUE(store.findings().empty());
+}
+
+TEST(Blobs, OtherBytesThanTheNameSaysLeaveNothing) {
+  OpenStore store;
+  TextSource source("these bytes");
+  EXPECT_EQ(store.cache->blobs().put(source, name_of("other bytes")).error().code, ErrorCode::corrupt);
+  EXPECT_EQ(store.cache->blobs().put("these bytes", name_of("other bytes")).error().code, ErrorCode::corrupt);
+  EXPECT_FALSE(must(store.cache->blobs().find(name_of("these bytes"))));
+  EXPECT_FALSE(must(store.cache->blobs().find(name_of("other bytes"))));
+  EXPECT_TRUE(store.findings().empty());
+}
+
+TEST(Blobs, ABrokenSourceLeavesNothing) {
+  OpenStore store;
+  TextSource source("half of it", true);
+  EXPECT_EQ(store.cache->blobs().put(source, {}).error().code, ErrorCode::io);
+  EXPECT_TRUE(store.findings().empty());
+}
+
+TEST(Blobs, ASecondPutWritesNothing) {
+  OpenStore store;
+  const auto first = must(store.cache->blobs().put("bytes"));
+  ASSERT_OK(store.writer->wait_durable(first.sequence));
+  must(store.cache->prune({.dry_run = true}));  // every callback has run
+  const auto syncs = base::sync_counts().total();
+  TextSource source("bytes");
+  EXPECT_EQ(must(store.cache->blobs().put(source, name_of("bytes"))).sequence, 0u);
+  EXPECT_EQ(source.reads, 0);
+  EXPECT_EQ(must(store.cache->blobs().put("bytes")).sequence, 0u);
+  EXPECT_EQ(base::sync_counts().total(), syncs);
+}
+
+TEST(Blobs, ManyPutsOfOneBlobAllSucceed) {
+  OpenStore store;
+  std::vector<std::jthread> threads;
+  std::atomic<int> good{0};
+  for (int i = 0; i < 8; ++i)
+    threads.emplace_back([&] {
+      TextSource source(std::string(100'000, 'y'));
+      const auto put = store.cache->blobs().put(source, {});
+      if (put && store.writer->wait_durable(put->sequence)) ++good;
+    });
+  threads.clear();
+  EXPECT_EQ(good, 8);
+  EXPECT_TRUE(store.findings().empty());
+}
+
+TEST(Blobs, AFileWithoutARowIsAdoptedOrReplaced) {
+  OpenStore store;
+  for (const std::string& left : {std::string("bytes"), std::string("bytEs"), std::string("by")}) {
+    const auto path = blob_path(store.root(), name_of("bytes"));
+    ::mkdir((store.root() / ("blobs/sha256/" + name_of("bytes").hex().substr(0, 2))).c_str(), 0755);
+    ASSERT_OK(base::write_file_atomic(path, left, base::Durable::no));
+    EXPECT_FALSE(must(store.cache->blobs().find(name_of("bytes"))));
+    const auto put = must(store.cache->blobs().put("bytes"));
+    ASSERT_OK(store.writer->wait_durable(put.sequence));
+    EXPECT_EQ(must(store.cache->blobs().read(name_of("bytes"), 100)), "bytes");
+    store.reopen();  // forgets who put it
+    EXPECT_EQ(must(store.cache->prune({})).blobs, 1u);
+    EXPECT_FALSE(file_exists(path));
+  }
+}
+
+TEST(Blobs, DamageIsNoticedByEveryRead) {
+  OpenStore store;
+  must(store.writer->wait_durable(must(store.cache->blobs().put("bytes")).sequence));
+  const auto path = blob_path(store.root(), name_of("bytes"));
+  ASSERT_OK(base::write_file_atomic(path, "bytEs", base::Durable::no));
+  EXPECT_EQ(store.cache->blobs().read(name_of("bytes"), 100).error().code, ErrorCode::corrupt);
+  const auto source = must(store.cache->blobs().open(name_of("bytes")));
+  std::array<std::byte, 100> buffer;
+  EXPECT_EQ(source->read(buffer).error().code, ErrorCode::corrupt);
+  ASSERT_OK(base::write_file_atomic(path, "bytes and more", base::Durable::no));
+  EXPECT_EQ(store.cache->blobs().read(name_of("bytes"), 100).error().code, ErrorCode::corrupt);
+  ::unlink(path.c_str());
+  EXPECT_EQ(store.cache->blobs().open(name_of("bytes")).error().code, ErrorCode::corrupt);
+}
+
+TEST(Blobs, WhatIsNotThereAndWhatIsTooLargeAreSaidSo) {
+  OpenStore store;
+  EXPECT_EQ(store.cache->blobs().open(name_of("none")).error().code, ErrorCode::not_found);
+  EXPECT_EQ(store.cache->blobs().read(name_of("none"), 10).error().code, ErrorCode::not_found);
+  must(store.cache->blobs().put("bytes"));
+  EXPECT_EQ(store.cache->blobs().read(name_of("bytes"), 4).error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(must(store.cache->blobs().put("")).info.size, 0u);
+  EXPECT_EQ(must(store.cache->blobs().read(name_of(""), 0)), "");
+}
+
+TEST(Blobs, APruneTakesWhatNoRecordNamesAndNobodyMayStillName) {
+  OpenStore store;
+  RecordId id;
+  {
+    Publication publication;
+    const ImmutableRef ref = store.commit(publication, {}, "a", "alpha");
+    id = ref.id();
+    publication.add_result(key(1), ref);
+    must(store.cache->blobs().put("manifest"));
+    must(store.cache->blobs().put("stray"));
+    publication.add_blob(ref, name_of("manifest"));
+    ASSERT_OK(store.writer->wait_durable(must(store.cache->publish(std::move(publication)))));
+    EXPECT_EQ(must(store.cache->prune({.all = true})).blobs, 0u) << "one is named, one was put just now";
+  }
+  store.reopen();
+  EXPECT_EQ(must(store.cache->prune({.dry_run = true})).blobs, 1u);
+  EXPECT_EQ(must(store.cache->prune({})).blobs, 1u);
+  EXPECT_FALSE(must(store.cache->blobs().find(name_of("stray"))));
+  EXPECT_FALSE(file_exists(blob_path(store.root(), name_of("stray"))));
+  EXPECT_EQ(must(store.cache->blobs().read(name_of("manifest"), 100)), "manifest");
+  EXPECT_TRUE(store.findings().empty());
+  const PruneReport rehearsed = must(store.cache->prune({.all = true, .dry_run = true}));
+  const PruneReport report = must(store.cache->prune({.all = true}));
+  EXPECT_EQ(report.blobs, 1u);
+  EXPECT_EQ(rehearsed.blobs, 1u);
+  EXPECT_EQ(report.freed_bytes, rehearsed.freed_bytes);
+  EXPECT_FALSE(must(store.cache->blobs().find(name_of("manifest"))));
+  EXPECT_TRUE(store.findings().empty());
+}
+
+TEST(Blobs, APublicationThatNamesAMissingBlobFails) {
+  OpenStore store;
+  Publication publication;
+  const ImmutableRef ref = store.commit(publication, {}, "a", "alpha");
+  publication.add_blob(ref, name_of("nowhere"));
+  publication.add_result(key(1), ref);
+  EXPECT_EQ(store.writer->wait_durable(must(store.cache->publish(std::move(publication)))).error().code,
+            ErrorCode::not_found);
+  must(store.cache->prune({.dry_run = true}));
+  EXPECT_TRUE(store.results(key(1)).empty());
+}
+
+}  // namespace
+}  // namespace cairn::cache
