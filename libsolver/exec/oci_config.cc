@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// config.json, /etc/hosts.
+#include "libsolver/exec/oci_config.h"
+
+#include <sys/prctl.h>
+
+#include <algorithm>
+
+#include <nlohmann/json.hpp>
+
+namespace cairn::solver {
+namespace {
+
+using base::ErrorCode;
+using nlohmann::json;
+
+constexpr std::string_view default_path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+struct Capability {
+  const char* name;
+  int number;
+};
+// Numbers as in linux/capability.h, whose macros have the same names.
+constexpr Capability usual_capabilities[] = {
+    {"CAP_CHOWN", 0},  {"CAP_DAC_OVERRIDE", 1}, {"CAP_FSETID", 4},   {"CAP_FOWNER", 3},
+    {"CAP_MKNOD", 27}, {"CAP_NET_RAW", 13},     {"CAP_SETGID", 6},   {"CAP_SETUID", 7},
+    {"CAP_SETFCAP", 31}, {"CAP_SETPCAP", 8},    {"CAP_NET_BIND_SERVICE", 10}, {"CAP_SYS_CHROOT", 18},
+    {"CAP_KILL", 5},   {"CAP_AUDIT_WRITE", 29},
+};
+
+bool is_path_variable(const std::string& variable) { return variable.starts_with("PATH="); }
+
+base::Status check_texts(const char* what, const std::vector<std::string>& texts) {
+  for (const std::string& text : texts) {
+    if (text.find('\0') != std::string::npos) {
+      return base::fail(ErrorCode::invalid_argument, "{} \"{}\": a NUL is in it", what, text.c_str());
+    }
+  }
+  return {};
+}
+
+json process_section(const ExecRequest& request, const StepUser& user, const std::vector<std::string>& capabilities) {
+  std::vector<std::string> env = request.env;
+  if (std::none_of(env.begin(), env.end(), is_path_variable)) env.emplace_back(default_path);
+  return {{"terminal", false},
+          {"user", {{"uid", user.uid}, {"gid", user.gid}, {"additionalGids", user.groups}}},
+          {"args", request.args},
+          {"env", env},
+          {"cwd", request.cwd},
+          {"noNewPrivileges", false},
+          {"capabilities",
+           {{"bounding", capabilities}, {"effective", capabilities}, {"permitted", capabilities}}}};
+}
+
+json mounts_section(const std::vector<OciMount>& mounts) {
+  json section = json::array();
+  for (const OciMount& mount : mounts) {
+    section.push_back({{"destination", mount.dest},
+                       {"type", mount.type},
+                       {"source", mount.source},
+                       {"options", mount.options}});
+  }
+  return section;
+}
+
+json linux_section(const ExecRequest& request, const Runtime& runtime) {
+  json namespaces = json::array();
+  for (const char* type : {"pid", "ipc", "uts", "mount"}) namespaces.push_back({{"type", type}});
+  if (request.network == NetworkMode::none) namespaces.push_back({{"type", "network"}});
+  json section = {{"namespaces", std::move(namespaces)},
+                  {"maskedPaths",
+                   {"/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+                    "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
+                    "/sys/devices/virtual/powercap"}},
+                  {"readonlyPaths", {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}}};
+  if (!runtime.is_crun()) section["cgroupsPath"] = "/cairn/" + request.id;
+  return section;
+}
+
+}  // namespace
+
+std::vector<OciMount> default_mounts() {
+  return {
+      {"/proc", "proc", "proc", {"nosuid", "noexec", "nodev"}},
+      {"/dev", "tmpfs", "tmpfs", {"nosuid", "strictatime", "mode=755", "size=65536k"}},
+      {"/dev/pts", "devpts", "devpts", {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
+      {"/dev/shm", "tmpfs", "shm", {"nosuid", "noexec", "nodev", "mode=1777", "size=65536k"}},
+      {"/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}},
+      {"/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", "ro"}},
+  };
+}
+
+std::vector<std::string> step_capabilities() {
+  std::vector<std::string> names;
+  for (const Capability& capability : usual_capabilities) {
+    if (::prctl(PR_CAPBSET_READ, capability.number, 0, 0, 0) == 1) names.emplace_back(capability.name);
+  }
+  return names;
+}
+
+base::Result<std::string> oci_config(const ExecRequest& request, const StepUser& user,
+                                     const std::vector<OciMount>& mounts,
+                                     const std::vector<std::string>& capabilities, const Runtime& runtime) {
+  TRY(check_texts("argument", request.args));
+  TRY(check_texts("environment", request.env));
+  TRY(check_texts("working directory", {request.cwd}));
+  TRY(check_texts("host name", {request.hostname}));
+  const json config = {{"ociVersion", "1.0.2"},
+                       {"process", process_section(request, user, capabilities)},
+                       {"root", {{"path", "rootfs"}, {"readonly", request.read_only_root}}},
+                       {"hostname", std::string(step_hostname(request))},
+                       {"mounts", mounts_section(mounts)},
+                       {"linux", linux_section(request, runtime)}};
+  // The only exception that writing JSON throws is about UTF-8; it stops here.
+  try {
+    return config.dump();
+  } catch (const json::exception&) {
+    return base::fail(ErrorCode::invalid_argument, "describe \"{}\" to the runtime: a text of the step is not UTF-8",
+                      request.args.front());
+  }
+}
+
+std::string_view step_hostname(const ExecRequest& request) {
+  return request.hostname.empty() ? std::string_view("buildkitsandbox") : std::string_view(request.hostname);
+}
+
+std::string hosts_file(const ExecRequest& request) {
+  std::string text = fmt::format("127.0.0.1\tlocalhost {}\n::1\tlocalhost ip6-localhost ip6-loopback\n",
+                                 step_hostname(request));
+  for (const auto& [name, address] : request.extra_hosts) text += fmt::format("{}\t{}\n", address, name);
+  return text;
+}
+
+}  // namespace cairn::solver

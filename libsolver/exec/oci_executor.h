@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+// The Executor over an OCI runtime.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+
+#include "libsolver/exec/bundle.h"
+#include "libsolver/exec/oci_config.h"
+#include "libsolver/exec/spawner.h"
+#include "libsolver/executor.h"
+
+namespace cairn::solver {
+
+// How trees reach the child. Before Linux 6.15 a detached mount cannot be cloned, only attached, and that once: there a
+// MountedTree serves one run, and the next run with it is refused as unavailable.
+enum class TreeTransfer { clone, attach };
+
+class OciExecutor : public Executor {
+ public:
+  // state_dir exists and is empty.
+  OciExecutor(Runtime runtime, base::HostPath state_dir, std::unique_ptr<Spawner> spawner, TreeTransfer transfer);
+
+  std::string_view name() const override { return runtime_.name; }
+  base::Result<ExecExit> run(const ExecRequest& request, const std::function<void(Stream, std::string_view)>& output,
+                             std::stop_token stop) override;
+  std::uint64_t processes_run() const override { return processes_run_; }
+
+ private:
+  struct Mount;
+  struct Run;
+
+  base::Result<ExecExit> run_in(Run& run, const std::function<void(Stream, std::string_view)>& output,
+                                std::stop_token stop);
+  base::Status prepare(Run& run);
+  base::Status place_mounts(Run& run);
+  base::Status transfer_trees(Run& run);
+  base::Result<ExecExit> finish(const Run& run, int code) const;
+  void remove_cgroups(const std::string& id) const;
+
+  const Runtime runtime_;
+  const base::HostPath state_dir_;
+  const std::unique_ptr<Spawner> spawner_;
+  const TreeTransfer transfer_;
+  const std::vector<std::string> capabilities_;
+  std::atomic<std::uint64_t> processes_run_{0};
+  std::once_flag network_told_;
+};
+
+}  // namespace cairn::solver

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+// Chooses the runtime.
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <vector>
+
+#include "libbase/fs/beneath.h"
+#include "libbase/log/log.h"
+#include "libsolver/exec/oci_executor.h"
+#include "libsolver/exec/probe.h"
+#include "libsolver/executor.h"
+
+namespace cairn::solver {
+namespace {
+
+using base::ErrorCode;
+
+// What a killed engine left is files only: its processes died with it, and their mounts with them.
+base::Status empty_state_dir(const base::HostPath& path) {
+  for (std::size_t end = 1; end != std::string::npos;) {
+    end = path.str().find('/', end + 1);
+    if (::mkdir(path.str().substr(0, end).c_str(), 0700) != 0 && errno != EEXIST) {
+      return base::fail_errno(errno, "make {}", path.str().substr(0, end));
+    }
+  }
+  const base::Fd dir = TRY(base::open_host_dir(path));
+  for (const base::DirEntry& entry : TRY(base::list_dir(dir.get()), "look into {}", path.str())) {
+    const base::TreePath left = TRY(base::TreePath::parse(entry.name));
+    TRY(base::remove_all_beneath(dir.get(), left), "empty {}", path.str());
+  }
+  return {};
+}
+
+// The runtime with the first view of cgroups that it runs with.
+base::Result<Runtime> try_runtime(std::string_view name, const base::HostPath& state_dir, TreeTransfer transfer) {
+  Runtime runtime = TRY(find_runtime(name));
+  std::vector<CgroupView> views{CgroupView::host, CgroupView::private_v2};
+  // runc makes cgroups; in a private cgroup2 there is one place where they can be.
+  if (!runtime.is_crun()) std::swap(views[0], views[1]);
+  base::Error first_error;
+  for (const CgroupView view : views) {
+    runtime.cgroups = view;
+    auto tried = probe_runtime(runtime, state_dir, transfer);
+    if (tried) return runtime;
+    base::log_debug("executor: {} with {} cgroups: {}", name, view == CgroupView::host ? "the host's" : "own",
+                    tried.error().message);
+    if (view == views[0]) first_error = std::move(tried).error();
+  }
+  return tl::make_unexpected(std::move(first_error));
+}
+
+base::Result<Runtime> choose_runtime(const ExecutorOptions& options, TreeTransfer transfer) {
+  const char* variable = ::getenv("CAIRN_RUNTIME");
+  std::string asked = options.runtime;
+  if (asked.empty() && variable != nullptr) asked = variable;
+  const std::vector<std::string> names = asked.empty() ? std::vector<std::string>{"crun", "runc"}
+                                                       : std::vector<std::string>{asked};
+  std::string reasons;
+  for (const std::string& name : names) {
+    auto runtime = try_runtime(name, options.state_dir, transfer);
+    if (runtime) {
+      if (!reasons.empty()) base::log_warning("executor: {} is used because {}", name, reasons);
+      return runtime;
+    }
+    reasons.append(reasons.empty() ? "" : "; ").append(runtime.error().message);
+  }
+  return tl::make_unexpected(base::Error{ErrorCode::unavailable, "find a runtime that works here: " + reasons,
+                                         "apt-get install crun; steps also need root and mount namespaces"});
+}
+
+}  // namespace
+
+base::Result<std::unique_ptr<Executor>> open_executor(ExecutorOptions options) {
+  TRY(empty_state_dir(options.state_dir), "open the executor");
+  const TreeTransfer transfer = TRY(probe_transfer(), "open the executor");
+  Runtime runtime = TRY(choose_runtime(options, transfer), "open the executor");
+  base::log_info("executor: {}{}{}", runtime.path.str(),
+                 runtime.cgroups == CgroupView::private_v2 ? ", with cgroup2 mounted for itself" : "",
+                 transfer == TreeTransfer::attach ? ", one run a mounted tree (before Linux 6.15)" : "");
+  return std::make_unique<OciExecutor>(std::move(runtime), std::move(options.state_dir), TRY(Spawner::open()),
+                                       transfer);
+}
+
+}  // namespace cairn::solver

@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+// The fixture of the executor suite: a busybox root, an executor, and steps to run. Each run gets mounts of its own, as
+// some executors can use a mounted tree only once. After each test the machine has the mounts that it had before.
+#pragma once
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "libsolver/executor.h"
+#include "tests/support/busybox_root.h"
+#include "tests/support/host_state.h"
+#include "tests/support/temp_dir.h"
+
+namespace cairn::solver {
+
+struct ExecutorVariant {
+  std::string name;
+  std::function<base::Result<std::unique_ptr<Executor>>(const base::HostPath& state_dir)> open;
+};
+inline void PrintTo(const ExecutorVariant& variant, std::ostream* out) { *out << variant.name; }
+
+struct Ran {
+  base::Result<ExecExit> exit;
+  std::string out;
+  std::string err;
+  int code() const { return exit ? exit->code : -1; }
+  base::ErrorCode error() const { return exit.error().code; }
+  std::string message() const { return exit ? "" : exit.error().message; }
+};
+
+class ExecutorSuite : public ::testing::TestWithParam<ExecutorVariant> {
+ protected:
+  void SetUp() override {
+    const auto made = test::make_busybox_root(root_);
+    ASSERT_TRUE(made) << made.error().message;
+    auto opened = GetParam().open(temp_ / "state");
+    ASSERT_TRUE(opened) << opened.error().message;
+    executor_ = std::move(*opened);
+    mounts_before_ = test::read_text("/proc/self/mountinfo");
+  }
+
+  void TearDown() override {
+    if (!executor_) return;
+    EXPECT_EQ(test::read_text("/proc/self/mountinfo"), mounts_before_);
+    EXPECT_THAT(test::names_in(temp_ / "state"), ::testing::IsEmpty()) << "bundles are left";
+  }
+
+  const snapshot::MountedTree* mount(const base::HostPath& dir) {
+    auto tree = test::mount_tree(dir);
+    EXPECT_TRUE(tree) << tree.error().message;
+    return &trees_.emplace_back(std::move(*tree));
+  }
+  base::HostPath make_dir(const std::string& name) {
+    const base::HostPath dir = temp_ / name;
+    EXPECT_EQ(::mkdir(dir.c_str(), 0755), 0);
+    return dir;
+  }
+  void put(const base::HostPath& dir, std::string_view path, std::string_view text) {
+    const auto done = test::put_file(dir, path, text);
+    EXPECT_TRUE(done) << done.error().message;
+  }
+
+  ExecRequest request(std::vector<std::string> args) {
+    ExecRequest made;
+    made.id = "step-" + std::to_string(next_id_++);
+    made.args = std::move(args);
+    made.network = NetworkMode::host;
+    made.mounts.push_back(bind("/", root_));
+    return made;
+  }
+  ExecRequest shell(const std::string& script) { return request({"sh", "-c", script}); }
+  ExecMount bind(const std::string& dest, const base::HostPath& dir, const std::string& selector = "") {
+    ExecMount made;
+    made.dest = dest;
+    made.tree = mount(dir);
+    made.selector = selector;
+    return made;
+  }
+
+  Ran run(const ExecRequest& request, std::stop_token stop = {}) {
+    Ran ran;
+    ran.exit = executor_->run(
+        request, [&ran](Stream stream, std::string_view text) { (stream == Stream::out ? ran.out : ran.err) += text; },
+        stop);
+    return ran;
+  }
+  // For steps that must end well.
+  std::string out_of(const ExecRequest& request) {
+    const Ran ran = run(request);
+    EXPECT_TRUE(ran.exit) << ran.message();
+    EXPECT_EQ(ran.code(), 0) << ran.err;
+    return ran.out;
+  }
+
+  test::TempDir temp_;
+  const base::HostPath root_ = temp_ / "root";
+  std::deque<snapshot::MountedTree> trees_;
+  std::unique_ptr<Executor> executor_;
+  std::string mounts_before_;
+  int next_id_ = 0;
+};
+
+}  // namespace cairn::solver

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// The executors that ship, and crun as it must be used on kernels that cannot clone detached mounts.
+#include "tests/conformance/executor_suite.h"
+
+#include "libsolver/exec/oci_executor.h"
+
+namespace cairn::solver {
+namespace {
+
+using base::HostPath;
+
+base::Result<std::unique_ptr<Executor>> open_attaching(const HostPath& state_dir) {
+  // Opening makes the directory and shows that the runtime works here; then the same again, the older way.
+  TRY(open_executor({"crun", state_dir}));
+  Runtime runtime = TRY(find_runtime("crun"));
+  runtime.cgroups = CgroupView::private_v2;
+  return std::make_unique<OciExecutor>(std::move(runtime), state_dir, TRY(Spawner::open()), TreeTransfer::attach);
+}
+
+const ExecutorVariant variants[] = {
+    {"crun", [](const HostPath& state_dir) { return open_executor({"crun", state_dir}); }},
+    {"runc", [](const HostPath& state_dir) { return open_executor({"runc", state_dir}); }},
+    {"crun_attaching", open_attaching},
+};
+
+INSTANTIATE_TEST_SUITE_P(Executors, ExecutorSuite, ::testing::ValuesIn(variants),
+                         [](const auto& instance) { return instance.param.name; });
+
+}  // namespace
+}  // namespace cairn::solver

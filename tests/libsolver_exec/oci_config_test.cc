@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// The parts of config.json that decide what a step may do.
+#include "libsolver/exec/oci_config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+namespace cairn::solver {
+namespace {
+
+using nlohmann::json;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+json config_of(const ExecRequest& request, const char* runtime_name = "crun") {
+  const Runtime runtime{runtime_name, *base::HostPath::parse("/usr/bin/x"), CgroupView::host};
+  const auto text = oci_config(request, {7, 8, {8, 9}}, default_mounts(), {"CAP_CHOWN"}, runtime);
+  EXPECT_TRUE(text);
+  return json::parse(text ? *text : "{}");
+}
+
+ExecRequest two_arguments() {
+  ExecRequest request;
+  request.id = "id";
+  request.args = {"a", "b"};
+  request.env = {"A=1", "PATH=/x"};
+  return request;
+}
+
+std::vector<std::string> namespaces(const json& config) {
+  std::vector<std::string> types;
+  for (const json& each : config["linux"]["namespaces"]) types.push_back(each["type"]);
+  return types;
+}
+
+TEST(OciConfig, process) {
+  const json process = config_of(two_arguments())["process"];
+  EXPECT_EQ(process["args"], json::array({"a", "b"}));
+  EXPECT_EQ(process["env"], json::array({"A=1", "PATH=/x"}));
+  EXPECT_EQ(process["user"]["uid"], 7);
+  EXPECT_EQ(process["user"]["gid"], 8);
+  EXPECT_EQ(process["user"]["additionalGids"], json::array({8, 9}));
+  EXPECT_EQ(process["noNewPrivileges"], false);
+  EXPECT_EQ(process["capabilities"]["bounding"], json::array({"CAP_CHOWN"}));
+  EXPECT_FALSE(process["capabilities"].contains("ambient"));
+  EXPECT_FALSE(process.contains("rlimits"));
+}
+
+TEST(OciConfig, only_no_network_has_a_network_of_its_own) {
+  ExecRequest request = two_arguments();
+  EXPECT_THAT(namespaces(config_of(request)), ElementsAre("pid", "ipc", "uts", "mount"));
+  request.network = NetworkMode::none;
+  EXPECT_THAT(namespaces(config_of(request)), ElementsAre("pid", "ipc", "uts", "mount", "network"));
+}
+
+TEST(OciConfig, secrets_of_the_machine_are_masked) {
+  const json config = config_of(two_arguments());
+  EXPECT_THAT(config["linux"]["maskedPaths"].dump(), HasSubstr("\"/proc/kcore\""));
+  EXPECT_THAT(config["linux"]["readonlyPaths"].dump(), HasSubstr("\"/proc/sys\""));
+  EXPECT_FALSE(config["linux"].contains("cgroupsPath"));
+  EXPECT_EQ(config_of(two_arguments(), "runc")["linux"]["cgroupsPath"], "/cairn/id");
+}
+
+TEST(OciConfig, capabilities_are_the_usual_ones) {
+  const auto names = step_capabilities();
+  EXPECT_THAT(names, ::testing::Contains("CAP_CHOWN"));
+  EXPECT_THAT(names, ::testing::Not(::testing::Contains("CAP_SYS_ADMIN")));
+  EXPECT_LE(names.size(), 14u);
+}
+
+TEST(OciConfig, texts_must_be_utf8_without_nul) {
+  const Runtime runtime{"crun", *base::HostPath::parse("/usr/bin/crun"), CgroupView::host};
+  ExecRequest request = two_arguments();
+  request.env = {"A=\xff"};
+  EXPECT_EQ(oci_config(request, {}, {}, {}, runtime).error().code, base::ErrorCode::invalid_argument);
+  request.env = {std::string("A=\0", 3)};
+  EXPECT_EQ(oci_config(request, {}, {}, {}, runtime).error().code, base::ErrorCode::invalid_argument);
+}
+
+}  // namespace
+}  // namespace cairn::solver
