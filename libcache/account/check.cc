@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libcache/account/check.h"
 
-#include <sys/stat.h>
+#include <algorithm>
 
 #include "libbase/fs/beneath.h"
 #include "libcache/account/account.h"
@@ -25,6 +25,10 @@ Status run_pass(CheckState& state, Status (*pass)(CheckState&)) {
   if (passed || passed.error().code != ErrorCode::corrupt) return passed;
   state.found(2, "{}", passed.error().message);
   return {};
+}
+
+bool names_parent(const RecordRow& row, RecordId parent) {
+  return std::find(row.parents.begin(), row.parents.end(), parent) != row.parents.end();
 }
 
 Status load_records(CheckState& state) {
@@ -73,8 +77,7 @@ Status check_records(CheckState& state) {
     const auto& [parent, child] = key;
     children.insert(key_prefix(parent, child));
     const auto row = state.records.find(child);
-    const auto names = [&](const RecordRow& r) { return std::find(r.parents.begin(), r.parents.end(), parent) != r.parents.end(); };
-    if (row == state.records.end() || !names(row->second))
+    if (row == state.records.end() || !names_parent(row->second, parent))
       state.found(3, "child row ({}, {}): record {} does not have this parent", parent, child, child);
     return Status();
   }));
@@ -90,7 +93,8 @@ Status check_records(CheckState& state) {
   for (const auto& [id, row] : state.records) {
     for (const RecordId parent : row.parents) {
       if (!state.records.contains(parent)) state.found(3, "record {}: its parent {} does not exist", id, parent);
-      if (!children.contains(key_prefix(parent, id))) state.found(3, "record {}: its parent {} does not know it", id, parent);
+      if (!children.contains(key_prefix(parent, id)))
+        state.found(3, "record {}: its parent {} does not know it", id, parent);
     }
     if (!row.facts.chain.is_zero() && !chains.contains(key_prefix(row.facts.chain, id)))
       state.found(5, "record {}: its chain {} does not lead to it", id, row.facts.chain);
