@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// The decoders of libsnapshot's rows. The first byte chooses one; what decodes must encode to the same bytes again.
+#include <cstddef>
+#include <cstdint>
+
+#include "libsnapshot/meta/rows.h"
+
+namespace {
+
+using namespace cairn;
+
+template <class T>
+void decode(std::string_view bytes) {
+  const auto value = base::Codec<T>::decode(bytes);
+  if (value) CHECK(base::Codec<T>::encode(*value) == bytes);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  if (size == 0) return 0;
+  const std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
+  switch (data[0] % 4) {
+    case 0: decode<snapshot::SnapshotRow>(bytes); break;
+    case 1: decode<snapshot::TrashRow>(bytes); break;
+    case 2: decode<snapshot::ChildKey>(bytes); break;
+    default: decode<snapshot::Present>(bytes); break;
+  }
+  return 0;
+}
