@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "libbase/fs/host_tree.h"
 #include "libsolver/definition.h"
 #include "libsolver/export_local.h"
 
@@ -29,11 +30,12 @@ Result<solver::SolveRequest> make_request(const SolveOrder& order) {
 Status export_result(const solver::SolveOutcome& outcome, const SolveOrder& order, SolveReport& report,
                      std::stop_token stop) {
   const base::HostPath dest = TRY(base::HostPath::parse(order.output_dir));
-  if (!outcome.result) return solver::make_export_dir(dest);  // scratch: an empty directory
+  if (!outcome.result) return base::make_host_dirs(dest);  // scratch: an empty directory
   const snapshot::MountedTree tree = TRY(outcome.result->mount());
   const solver::ExportReport exported = TRY(solver::export_local(tree, dest, std::move(stop), {}));
   report.exported_files = exported.files;
   report.exported_bytes = exported.bytes;
+  report.warnings.insert(report.warnings.end(), exported.warnings.begin(), exported.warnings.end());
   return {};
 }
 
