@@ -67,7 +67,7 @@ struct GroupWriter::State {
     bool stopping = false;
     Counts counts;
 
-    bool due(const Options& options, SteadyTime now) const;
+    bool due(const Options& limits, SteadyTime now) const;
     Group take_group();
     void settle(const Group& group);
     // What waiting for the number has come to; nullopt: it goes on.
@@ -94,10 +94,10 @@ struct GroupWriter::State {
   std::jthread thread;                  // last: it uses all of the above
 };
 
-bool GroupWriter::State::Shared::due(const Options& options, SteadyTime now) const {
+bool GroupWriter::State::Shared::due(const Options& limits, SteadyTime now) const {
   if (queue.empty()) return false;
-  return stopping || crowd > 0 || wanted >= queue.front().number || queue_bytes >= options.group_bytes_max ||
-         now - queue.front().since >= options.group_age_max;
+  return stopping || crowd > 0 || wanted >= queue.front().number || queue_bytes >= limits.group_bytes_max ||
+         now - queue.front().since >= limits.group_age_max;
 }
 
 Group GroupWriter::State::Shared::take_group() {
