@@ -99,6 +99,10 @@ Status Env::State::open_map(unsigned tables_max) {
     env = nullptr;
     if (rc != ENOMEM || bytes / 2 < map_bytes_min) return fail_mdb(rc, "open metadata {}", dir.str());
   }
+  // LMDB 0.9.24 leaves this one descriptor, which can write, to every program that we start.
+  int fd = -1;
+  mdb_env_get_fd(env, &fd);
+  if (::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) return fail_errno(errno, "open metadata {}", dir.str());
   MDB_envinfo info{};
   mdb_env_info(env, &info);
   map_bytes = info.me_mapsize;  // LMDB takes more if the file has grown beyond it

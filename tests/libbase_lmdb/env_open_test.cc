@@ -57,6 +57,19 @@ TEST_F(LmdbOpen, DefaultMapIsAReservationFarBeyondTheDisk) {
   EXPECT_LT(env->allocated_bytes(), 1u << 20);
 }
 
+TEST_F(LmdbOpen, ProgramsThatAreStartedInheritNoDescriptor) {
+  auto env = open_env(meta_).value();
+  int checked = 0;
+  for (int fd = 0; fd < 256; ++fd) {
+    char target[512] = {};
+    if (::readlink(("/proc/self/fd/" + std::to_string(fd)).c_str(), target, sizeof(target) - 1) < 0) continue;
+    if (!std::string_view(target).starts_with(meta_.str())) continue;
+    ++checked;
+    EXPECT_NE(::fcntl(fd, F_GETFD) & FD_CLOEXEC, 0) << target;
+  }
+  EXPECT_GE(checked, 3);  // the data twice, the locks
+}
+
 TEST_F(LmdbOpen, SecondOpenInTheProcessIsBusyUnderAnyName) {
   auto env = open_env(meta_).value();
   EXPECT_EQ(code_of(open_env(meta_)), ErrorCode::busy);
