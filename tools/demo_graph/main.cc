@@ -99,9 +99,11 @@ base::Result<std::string> make_graph(const std::string& base_digest, const std::
                                                                           .name = "link mawk"})
                             .mount_output("/out");
   const State tested =
-      base.shell("cp -r /tests /tmp/tests && cd /tmp/tests && MAWK=/program/mawk ./mawktest > /out/test.log 2>&1; "
+      base.shell("mkdir /work && cp -r /src/. /work && cd /work/test && MAWK=/program/mawk ./mawktest > /out/test.log 2>&1; "
                  "cat /out/test.log; grep -q '^tested .* OK$' /out/test.log && cp /program/mawk /out/mawk",
-                 {.mounts = {{.dest = "/tests", .source = source, .selector = "test", .read_only = true},
+                 {.mounts = {{.dest = "/src/test", .source = source, .selector = "test", .read_only = true},
+                             {.dest = "/src/examples", .source = source, .selector = "examples", .read_only = true},
+                             {.dest = "/src/scan.c", .source = source, .selector = "scan.c", .read_only = true},
                              {.dest = "/program", .source = program, .read_only = true},
                              output},
                   .name = "run mawk's own tests"})

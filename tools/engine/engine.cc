@@ -2,10 +2,13 @@
 #include "tools/engine/engine.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <charconv>
+#include <chrono>
 #include <thread>
 
 #include "libbase/fs/beneath.h"
@@ -61,10 +64,25 @@ Status create_store(const HostPath& root) {
   return base::write_file_atomic(root / "VERSION", fmt::format("cairn {}\n", store_version), base::Durable::yes);
 }
 
-// The lock dies with the descriptor, so with the process.
+// A process that was killed may leave a child which has not got as far as closing what it inherited, the lock among it.
+// That child is being killed too; nobody waits for it longer than this.
+constexpr std::chrono::seconds dead_owner_wait_max{10};
+
+bool is_alive(const std::optional<int>& pid) { return !pid || ::kill(*pid, 0) == 0 || errno != ESRCH; }
+
+bool take_lock(const base::Fd& lock, const HostPath& root) {
+  const auto give_up_at = std::chrono::steady_clock::now() + dead_owner_wait_max;
+  while (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (is_alive(owner_pid(root)) || std::chrono::steady_clock::now() > give_up_at) return false;
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+  return true;
+}
+
+// The lock dies with the last descriptor, so with the process and its children.
 Result<base::Fd> lock_store(const HostPath& root) {
   base::Fd lock = TRY(base::open_host(root / "lock", O_RDWR | O_CREAT, 0644), "lock store {}", root.str());
-  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
+  if (!take_lock(lock, root)) {
     const std::optional<int> pid = owner_pid(root);
     auto error = fail(ErrorCode::busy, "store {} is in use by process {}", root.str(),
                       pid ? std::to_string(*pid) : std::string("(unknown)"));
@@ -137,7 +155,12 @@ Result<std::unique_ptr<Engine>> Engine::open(EngineOptions options) {
   state.env = TRY(base::lmdb::Env::open(root / "meta", tables, {}), "open store {}", root.str());
   state.snapshots = TRY(snapshot::open(root, *state.env, {state.options.snapshotter, state.options.chain_max}));
   state.writer = std::make_unique<base::lmdb::GroupWriter>(
-      *state.env, [snapshots = state.snapshots.get()](auto tokens) { return snapshots->sync(tokens); },
+      *state.env,
+      [&state](std::span<const base::lmdb::DataToken> tokens) -> Status {
+        TRY(state.snapshots->sync(tokens));
+        if (state.options.data_synced) state.options.data_synced(tokens);
+        return {};
+      },
       state.options.writer);
   state.cache = TRY(cache::Cache::open(root, *state.env, *state.writer, *state.snapshots, state.clock));
   state.solver = std::make_unique<solver::Solver>(

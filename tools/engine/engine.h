@@ -3,8 +3,10 @@
 // holds <root>/lock); others reach it through the owner's socket (server.h, client.h) or read beside it (read_only.h).
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <string>
 
@@ -31,6 +33,9 @@ struct EngineOptions {
   std::size_t parallelism = 0;  // steps at a time; 0: one per core
   unsigned chain_max = 400;     // flatten chains of more layers
   base::lmdb::GroupWriter::Options writer;
+  // Called on the writer's thread when the data of these tokens has been made durable; for the crash suite, which takes
+  // away what was not.
+  std::function<void(std::span<const base::lmdb::DataToken>)> data_synced;
 };
 
 // What opening, solving and storing has cost this engine; tests assert these.

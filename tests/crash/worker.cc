@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/crash/worker.h"
+
+#include <cstdio>
+#include <fstream>
+
+#include "libsolver/llb.h"
+
+namespace cairn::test {
+
+using solver::llb::State;
+
+base::Result<std::unique_ptr<engine::Engine>> open_store(const WorkerArguments& arguments) {
+  engine::EngineOptions options(TRY(base::HostPath::parse(arguments.root)));
+  options.chain_max = 3;
+  options.writer.order = arguments.order;
+  options.data_synced = [log = arguments.sync_log](std::span<const base::lmdb::DataToken> tokens) {
+    std::ofstream out(log, std::ios::app);
+    for (base::lmdb::DataToken token : tokens) out << token << '\n';
+  };
+  return engine::Engine::open(std::move(options));
+}
+
+std::string make_graph(const WorkerArguments& arguments) {
+  const State base = solver::llb::oci_layout("base@" + arguments.base_digest);
+  const State source = solver::llb::local("src", {.unique_id = "crash"});
+  const auto part = [&](const std::string& name) {
+    return base
+        .shell("cat /src/" + name + " /src/" + name + " > /out/" + name,
+               {.mounts = {{.dest = "/src/" + name, .source = source, .selector = name, .read_only = true},
+                           {.dest = "/out"}}})
+        .mount_output("/out");
+  };
+  const auto joined = base.shell("cat /a/a.txt /b/b.txt > /joined && echo other > /second/file",
+                                 {.mounts = {{.dest = "/a", .source = part("a.txt"), .read_only = true},
+                                             {.dest = "/b", .source = part("b.txt"), .read_only = true},
+                                             {.dest = "/second"}}});
+  State chain = joined.root();
+  for (const char* name : {"one", "two", "three"}) {
+    chain = chain.shell(fmt::format("echo {0} > /{0}", name),
+                        {.mounts = {{.dest = "/second", .source = joined.mount_output("/second"), .read_only = true}}})
+                .root();
+  }
+  auto bytes = solver::llb::marshal(chain);
+  CHECK(bytes, "{}", bytes.error().message);
+  return *bytes;
+}
+
+std::string make_failing_graph(const WorkerArguments& arguments) {
+  const State base = solver::llb::oci_layout("base@" + arguments.base_digest);
+  auto bytes = solver::llb::marshal(base.shell("echo half > /half; exit 3").root());
+  CHECK(bytes, "{}", bytes.error().message);
+  return *bytes;
+}
+
+engine::SolveReport solve(engine::Engine& engine, const WorkerArguments& arguments, const std::string& graph,
+                          const std::string& output_dir) {
+  engine::SolveOrder order;
+  order.definition = graph;
+  order.locals = {{"src", arguments.source}};
+  order.oci_layouts = {{"base", arguments.layout}};
+  order.output_dir = output_dir;
+  solver::NoProgress progress;
+  return engine::run_order(engine, order, progress, {});
+}
+
+int run_worker(const WorkerArguments& arguments) {
+  const auto complain = [](const std::string& what) {
+    std::fprintf(stderr, "worker: %s\n", what.c_str());
+    return 1;
+  };
+  auto engine = open_store(arguments);
+  if (!engine) return complain(engine.error().message);
+  const std::string graph = make_graph(arguments);
+  for (int round = 0; round < 2; ++round) {
+    const engine::SolveReport report = solve(**engine, arguments, graph, "");
+    if (report.error) return complain(report.error->message);
+    if (round == 1) break;
+    if (!solve(**engine, arguments, make_failing_graph(arguments), "").error) return complain("a failing step did not fail");
+    auto pruned = (*engine)->cache().prune({.all = true});
+    if (!pruned) return complain(pruned.error().message);
+  }
+  return 0;
+}
+
+}  // namespace cairn::test
