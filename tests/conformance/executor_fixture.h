@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The fixture of the executor suite: a busybox root, an executor, and steps to run. Each run gets mounts of its own, as
-// some executors can use a mounted tree only once. After each test the machine has the mounts that it had before.
+// some executors can use a mounted tree only once. After each test no mount and no bundle is left.
 #pragma once
 
 #include <fcntl.h>
@@ -46,12 +46,12 @@ class ExecutorSuite : public ::testing::TestWithParam<ExecutorVariant> {
     auto opened = GetParam().open(temp_ / "state");
     ASSERT_TRUE(opened) << opened.error().message;
     executor_ = std::move(*opened);
-    mounts_before_ = test::read_text("/proc/self/mountinfo");
   }
 
   void TearDown() override {
     if (!executor_) return;
-    EXPECT_EQ(test::read_text("/proc/self/mountinfo"), mounts_before_);
+    // Other programs mount, too; ours are all below the directory of this test.
+    EXPECT_THAT(test::read_text("/proc/self/mountinfo"), ::testing::Not(::testing::HasSubstr(temp_.path().str())));
     EXPECT_THAT(test::names_in(temp_ / "state"), ::testing::IsEmpty()) << "bundles are left";
   }
 
@@ -106,7 +106,6 @@ class ExecutorSuite : public ::testing::TestWithParam<ExecutorVariant> {
   const base::HostPath root_ = temp_ / "root";
   std::deque<snapshot::MountedTree> trees_;
   std::unique_ptr<Executor> executor_;
-  std::string mounts_before_;
   int next_id_ = 0;
 };
 

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a step costs above its runtime: Executor::run() of /bin/true against the bare runtime on a bundle of the same
+// content, in turns, so that whatever else the machine does meets both. Then steps a second from several threads.
+//
+// The whole program runs in a mount namespace with cgroup2 on /sys/fs/cgroup, where crun works on every host.
+#include <benchmark/benchmark.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <spawn.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "libbase/fs/fd.h"
+#include "libsolver/exec/oci_config.h"
+#include "libsolver/executor.h"
+
+namespace {
+
+namespace base = cairn::base;
+namespace solver = cairn::solver;
+using Clock = std::chrono::steady_clock;
+
+double ms_since(Clock::time_point start) { return std::chrono::duration<double, std::milli>(Clock::now() - start).count(); }
+
+double median(std::vector<double> values) {
+  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
+  return values[values.size() / 2];
+}
+
+solver::ExecRequest true_request(std::string id, const cairn::snapshot::MountedTree* tree) {
+  solver::ExecRequest request;
+  request.id = std::move(id);
+  request.args = {"/bin/true"};
+  request.network = solver::NetworkMode::host;
+  request.mounts.emplace_back();
+  request.mounts.back().dest = "/";
+  request.mounts.back().tree = tree;
+  return request;
+}
+
+// A root with one static program, an executor, and a bundle for the bare runtime.
+class Place {
+ public:
+  Place() : dir_(make_dir()), executor_(open(dir_)) {
+    std::filesystem::create_directories(dir_ + "/root/bin");
+    std::filesystem::copy_file("/bin/busybox", dir_ + "/root/bin/true");
+    tree_ = mount(dir_ + "/root");
+    std::filesystem::create_directories(dir_ + "/bundle");
+    std::filesystem::copy(dir_ + "/root", dir_ + "/bundle/rootfs", std::filesystem::copy_options::recursive);
+    const auto runtime = solver::find_runtime(executor_->name()).value();
+    runtime_ = runtime.path.str();
+    const auto config = solver::oci_config(true_request("bare", nullptr), {}, solver::default_mounts(),
+                                           solver::step_capabilities(), runtime);
+    write_file_to(dir_ + "/bundle/config.json", config.value());
+  }
+  ~Place() {
+    executor_.reset();
+    std::filesystem::remove_all(dir_);
+  }
+
+  void run_step(const cairn::snapshot::MountedTree& tree) {
+    const auto request = true_request("step-" + std::to_string(next_id_++), &tree);
+    const auto exit = executor_->run(request, [](solver::Stream, std::string_view) {}, {});
+    CHECK(exit && exit->code == 0, "{}", exit ? "exit code" : exit.error().message);
+  }
+  void run_bare() {
+    const std::string state = dir_ + "/bare-state", bundle = dir_ + "/bundle";
+    std::vector<const char*> command{runtime_.c_str(), "--root", state.c_str()};
+    if (executor_->name() == "crun") command.push_back("--cgroup-manager=disabled");
+    command.insert(command.end(), {"run", "--bundle", bundle.c_str(), "bare", nullptr});
+    ::pid_t child = 0;
+    CHECK(::posix_spawn(&child, runtime_.c_str(), nullptr, nullptr, const_cast<char* const*>(command.data()), environ) == 0);
+    int status = 0;
+    CHECK(::waitpid(child, &status, 0) == child && status == 0, "the bare runtime ended with {}", status);
+  }
+  const cairn::snapshot::MountedTree& tree() const { return *tree_; }
+  std::unique_ptr<cairn::snapshot::MountedTree> copy_tree(int number) {
+    const std::string copy = dir_ + "/root-" + std::to_string(number);
+    if (!std::filesystem::exists(copy)) {
+      std::filesystem::copy(dir_ + "/root", copy, std::filesystem::copy_options::recursive);
+    }
+    return mount(copy);
+  }
+
+ private:
+  static std::string make_dir() {
+    const char* top = std::getenv("TMPDIR");
+    std::string name = std::string(top != nullptr ? top : "/tmp") + "/cairn-bench-XXXXXX";
+    CHECK(::mkdtemp(name.data()) != nullptr);
+    return name;
+  }
+  static std::unique_ptr<solver::Executor> open(const std::string& dir) {
+    auto executor = solver::open_executor({"", base::HostPath::parse(dir + "/state").value()});
+    CHECK(executor.has_value(), "{}", executor.error().message);
+    return std::move(*executor);
+  }
+  static std::unique_ptr<cairn::snapshot::MountedTree> mount(const std::string& dir) {
+    base::Fd fd(::open_tree(AT_FDCWD, dir.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
+    CHECK(static_cast<bool>(fd), "mount {}", dir);
+    return std::make_unique<cairn::snapshot::MountedTree>(std::move(fd));
+  }
+  static void write_file_to(const std::string& path, const std::string& text) {
+    const auto file = base::open_host(base::HostPath::parse(path).value(), O_WRONLY | O_CREAT | O_EXCL, 0644);
+    CHECK(file && base::write_full(file->get(), text), "write {}", path);
+  }
+
+  const std::string dir_;
+  std::unique_ptr<solver::Executor> executor_;
+  std::unique_ptr<cairn::snapshot::MountedTree> tree_;
+  std::string runtime_;
+  std::atomic<int> next_id_{0};
+};
+
+void step_against_bare_runtime(benchmark::State& state) {
+  Place place;
+  std::vector<double> steps, bare;
+  for (auto _ : state) {
+    const auto start = Clock::now();
+    place.run_step(place.tree());
+    steps.push_back(ms_since(start));
+    const auto between = Clock::now();
+    place.run_bare();
+    bare.push_back(ms_since(between));
+  }
+  state.counters["step_ms"] = median(steps);
+  state.counters["bare_ms"] = median(bare);
+  state.counters["ratio"] = median(steps) / median(bare);
+}
+BENCHMARK(step_against_bare_runtime)->Unit(benchmark::kMillisecond)->Iterations(100)->UseRealTime();
+
+void steps_at_once(benchmark::State& state) {
+  Place place;
+  const int threads = static_cast<int>(state.range(0));
+  constexpr int steps_each = 10;
+  for (auto _ : state) {
+    std::vector<std::jthread> runners;
+    for (int number = 0; number < threads; ++number) {
+      runners.emplace_back([&place, number] {
+        const auto tree = place.copy_tree(number);
+        for (int i = 0; i < steps_each; ++i) place.run_step(*tree);
+      });
+    }
+  }
+  state.SetItemsProcessed(state.iterations() * threads * steps_each);
+}
+BENCHMARK(steps_at_once)->Arg(1)->Arg(2)->Arg(8)->Unit(benchmark::kMillisecond)->Iterations(3)->UseRealTime();
+
+}  // namespace
+
+int main(int count, char** values) {
+  CHECK(::unshare(CLONE_NEWNS) == 0, "this bench needs root");
+  CHECK(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0);
+  CHECK(::mount("cgroup2", "/sys/fs/cgroup", "cgroup2", 0, nullptr) == 0);
+  benchmark::Initialize(&count, values);
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}
