@@ -80,7 +80,7 @@ std::string_view TreePath::name() const {
 TreePath TreePath::child(std::string_view name) const {
   CHECK(!name.empty() && name != "." && name != ".." && name.size() <= component_size_max &&
             name.find('/') == std::string_view::npos && name.find('\0') == std::string_view::npos,
-        "\"{}\" is not one path component", name);
+        "not one path component: \"{}\"", name);
   std::string text;
   text.reserve(text_.size() + 1 + name.size());
   text += text_;
@@ -109,7 +109,7 @@ HostPath HostPath::operator/(std::string_view relative) const {
   CHECK(!relative.starts_with('/'), "\"{}\" is not relative", relative);
   std::string out = text_ == "/" ? std::string() : text_.substr(1);
   const Status appended = append_components(out, relative, DotDot::refuse);
-  CHECK(appended.has_value(), "\"{}\": {}", relative, appended.error().message);
+  CHECK(appended.has_value(), "{}: \"{}\"", appended.error().message, relative);
   return HostPath("/" + out);
 }
 

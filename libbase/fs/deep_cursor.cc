@@ -52,6 +52,7 @@ Result<std::vector<DirEntry>> read_entries(int dir) {
   alignas(::dirent64) char buffer[32768];
   while (true) {
     const ssize_t size = ::getdents64(dir, buffer, sizeof buffer);
+    if (size < 0 && errno == ENOENT) return entries;  // removed while it was open: it is empty for ever
     if (size < 0) return fail_errno(errno, "list a directory");
     if (size == 0) return entries;
     for (ssize_t at = 0; at < size;) {

@@ -63,7 +63,7 @@ Result<std::map<std::string, std::string>> read_xattrs(List list, Get get) {
 
 // A path to a name in an open directory, for calls that have no form with a directory descriptor.
 std::string path_at(int dir, const std::string& name) {
-  CHECK(!name.empty() && name.find('/') == std::string::npos, "\"{}\" is not one path component", name);
+  CHECK(!name.empty() && name.find('/') == std::string::npos, "not one path component: \"{}\"", name);
   return fmt::format("/proc/self/fd/{}/{}", dir, name);
 }
 
