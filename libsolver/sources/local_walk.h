@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// The first half of reading a local directory: which entries a filter selects and what they are, without opening any
+// file. The second half (local_dir.cc) then takes them one by one, so that files can be read in any order.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <cstdint>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "libbase/fs/fd.h"
+#include "libbase/result.h"
+#include "libsolver/sources/local_dir.h"
+#include "libsolver/sources/stream_digest.h"
+
+namespace cairn::solver {
+
+struct LocalEntry {
+  static constexpr std::uint32_t none = UINT32_MAX;
+
+  std::string name;
+  std::uint32_t parent = none;  // the index of its directory; none: the root
+  std::uint32_t link = none;    // the index of the first selected name of the same regular file
+  mode_t mode = 0;              // a socket is here already the empty file that it becomes
+  std::uint64_t size = 0;       // of regular files
+  dev_t device = 0;
+  timespec modified{};
+  std::string target;           // of a symlink
+  Xattrs xattrs;                // as they are sent; of a regular file empty until it is opened
+  bool has_content = false;     // a regular file to be opened, unlike what a socket becomes
+};
+
+struct LocalWalk {
+  std::vector<LocalEntry> entries;  // siblings bytewise by name, each directory followed by what is in it
+  std::uint64_t bytes = 0;          // of the regular files, links once
+  std::vector<std::string> warnings;
+
+  std::string path_of(std::uint32_t index) const;  // "a/b"; none: ""
+};
+
+// Errors: as of scan_local().
+base::Result<LocalWalk> walk_local(int dir, const LocalFilter& filter, std::stop_token stop);
+
+// The xattrs that are sent.
+Xattrs sent_xattrs(Xattrs all);
+
+// Descriptors of directories beneath a root, by their index in a walk; the last one is kept, for entries come in order.
+class DirectoryCursor {
+ public:
+  DirectoryCursor(int root, const LocalWalk& walk) : root_(root), walk_(walk) {}
+  // Owned by the cursor, valid until the next call. Errors: not_found, invalid_argument (a link on the way), io.
+  base::Result<int> at(std::uint32_t directory);
+
+ private:
+  int root_;
+  const LocalWalk& walk_;
+  std::uint32_t current_ = LocalEntry::none;
+  base::Fd fd_;
+};
+
+}  // namespace cairn::solver

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libsolver/sources/platform_match.h"
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "libsolver/load/platform.h"
+
+namespace cairn::solver {
+namespace {
+
+using Machine = std::pair<std::string, std::string>;  // architecture, variant
+
+// "v7" is 7; anything else that is not one digit after a v is 0.
+int variant_number(std::string_view variant) {
+  return variant.size() == 2 && variant[0] == 'v' && variant[1] >= '0' && variant[1] <= '9' ? variant[1] - '0' : 0;
+}
+
+// What serves the wanted machine, best first.
+std::vector<Machine> serving_machines(const Machine& wanted) {
+  std::vector<Machine> machines{wanted};
+  const auto& [arch, variant] = wanted;
+  if (arch == "amd64") {
+    for (int v = variant_number(variant) - 1; v >= 1; --v) {
+      machines.emplace_back("amd64", v == 1 ? "" : "v" + std::to_string(v));
+    }
+    machines.emplace_back("386", "");
+  } else if (arch == "arm64") {
+    if (!variant.empty()) machines.emplace_back("arm64", "");
+    for (int v = 8; v >= 5; --v) machines.emplace_back("arm", "v" + std::to_string(v));
+  } else if (arch == "arm") {
+    for (int v = variant_number(variant) - 1; v >= 5; --v) machines.emplace_back("arm", "v" + std::to_string(v));
+  }
+  return machines;
+}
+
+}  // namespace
+
+std::string platform_text(const wire::Platform& platform) {
+  std::string text = platform.os + "/" + platform.architecture;
+  if (!platform.variant.empty()) text += "/" + platform.variant;
+  return text;
+}
+
+std::optional<std::size_t> platform_rank(const wire::Platform& wanted, const wire::Platform& offered) {
+  const wire::Platform want = normalize_platform(wanted);
+  const wire::Platform have = normalize_platform(offered);
+  if (want.os != have.os) return std::nullopt;
+  // Both lists are sorted now.
+  if (!std::includes(want.os_features.begin(), want.os_features.end(), have.os_features.begin(), have.os_features.end())) {
+    return std::nullopt;
+  }
+  const auto machines = serving_machines({want.architecture, want.variant});
+  const auto found = std::find(machines.begin(), machines.end(), Machine(have.architecture, have.variant));
+  if (found == machines.end()) return std::nullopt;
+  return static_cast<std::size_t>(found - machines.begin());
+}
+
+}  // namespace cairn::solver
