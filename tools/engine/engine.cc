@@ -188,8 +188,13 @@ Result<std::unique_ptr<Engine>> Engine::open(EngineOptions options) {
 Engine::~Engine() {
   if (!state_) return;
   state_->eraser = {};
+  if (!state_->solver) return;  // never opened; the store may be another owner's
   state_->solver.reset();
-  if (state_->cache) state_->cache->save_late_facts();
+  // What the executor kept its bundles in. Whatever stays is erased by the next open.
+  if (auto emptied = empty_dir(state_->options.root / "tmp"); !emptied) {
+    base::log_debug("{}", emptied.error().message);
+  }
+  state_->cache->save_late_facts();
 }
 
 solver::SolveOutcome Engine::solve(const solver::SolveRequest& request, solver::ProgressSink& progress,
