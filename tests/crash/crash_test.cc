@@ -22,6 +22,7 @@
 #include "libcache/cache.h"
 #include "tests/crash/worker.h"
 #include "tests/support/busybox_root.h"
+#include "tests/support/host_state.h"
 #include "tests/support/oci_layout_builder.h"
 #include "tests/support/temp_dir.h"
 
@@ -38,6 +39,16 @@ struct Pass {
 };
 
 std::string self_path() { return fs::read_symlink("/proc/self/exe"); }
+
+// Another thread of this program may be starting a process, which for a moment has a copy of the lock's descriptor.
+base::Result<std::unique_ptr<engine::Engine>> open_when_free(const WorkerArguments& arguments) {
+  base::Result<std::unique_ptr<engine::Engine>> opened = base::fail(base::ErrorCode::busy, "not tried");
+  eventually([&] {
+    opened = open_store(arguments);
+    return opened || opened.error().code != base::ErrorCode::busy;
+  });
+  return opened;
+}
 
 // One store and what may be done to it; of one thread.
 class Store {
@@ -113,7 +124,7 @@ void Store::cut_power() const {
 std::vector<std::string> Store::violations() const {
   std::vector<std::string> found;
   const base::HostPath root = *base::HostPath::parse(arguments_.root);
-  auto engine = open_store(arguments_);
+  auto engine = open_when_free(arguments_);
   if (!engine) return {"cannot be opened: " + engine.error().message};
   auto findings = (*engine)->cache().check();
   if (!findings) return {"cannot be checked: " + findings.error().message};
@@ -134,7 +145,7 @@ std::vector<std::string> Store::violations() const {
 std::string Store::result_of_solve() const {
   const std::string out = arguments_.root + ".out";
   fs::remove_all(out);
-  auto engine = open_store(arguments_);
+  auto engine = open_when_free(arguments_);
   if (!engine) return "cannot be opened: " + engine.error().message;
   const engine::SolveReport report = solve(**engine, arguments_, make_graph(arguments_), out);
   if (report.error) return "solve fails: " + report.error->message;
