@@ -30,7 +30,9 @@ CLEAN = {
     "libsolver/llb.h": LICENCE + '// Graphs.\n#pragma once\n#include "libcache/cache.h"\n#include "libsolver/wire/ops.h"\n',
     "tools/engine/engine.h": LICENCE + '// Joins.\n#pragma once\n#include "libsolver/llb.h"\n',
     "tests/CMakeLists.txt": HASH_LICENCE + "add_subdirectory(libsnapshot)\n",
-    "tests/libsnapshot/CMakeLists.txt": HASH_LICENCE + "add_executable(t rows_test.cc)\nfile(GLOB more *_more.cc)\n",
+    "tests/libsnapshot/CMakeLists.txt": HASH_LICENCE + "add_executable(t rows_test.cc)\nfile(GLOB more *_more.cc)\n"
+                                    "foreach(suite x y)\n  add_executable(${suite} ${suite}_suite.cc)\nendforeach()\n",
+    "tests/libsnapshot/y_suite.cc": LICENCE,
     "tests/libsnapshot/rows_test.cc": LICENCE + '#include "libsnapshot/meta/rows.h"\n',
     "tests/libsnapshot/one_more.cc": LICENCE,
     "tests/support/temp_dir.h": LICENCE + "// A directory.\n#pragma once\n",
@@ -103,6 +105,7 @@ class Tidy(unittest.TestCase):
 
     def test_source_that_nothing_builds(self):
         self.found("tests/libsnapshot/lost_test.cc", LICENCE, 1, "no CMakeLists.txt builds it")
+        self.found("tests/libsnapshot/z_suite.cc", LICENCE, 1, "no CMakeLists.txt builds it")
         self.found("bench/micro/lost_bench.cc", LICENCE, 1, "no CMakeLists.txt builds it")
 
     def test_tests_that_do_not_run(self):

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+# The test embed.find_package, run by `cmake -P`. The installation is moved before it is used: nothing in it may lead back.
+file(REMOVE_RECURSE ${work})
+file(MAKE_DIRECTORY ${work})
+
+macro(run)
+  execute_process(COMMAND ${ARGN} OUTPUT_VARIABLE output ERROR_VARIABLE errors RESULT_VARIABLE code)
+  if(NOT code EQUAL 0)
+    string(JOIN " " command ${ARGN})
+    message(FATAL_ERROR "${command}: ${code}\n${output}${errors}")
+  endif()
+endmacro()
+
+run(${CMAKE_COMMAND} --install ${build} --prefix ${work}/first)
+file(RENAME ${work}/first ${work}/prefix)
+file(COPY ${example}/ DESTINATION ${work}/example)
+
+# Headers of rooms stay at home.
+file(GLOB_RECURSE headers RELATIVE ${work}/prefix/include/cairn ${work}/prefix/include/cairn/*.h)
+foreach(header ${headers})
+  if(header MATCHES "^lib(snapshot|cache|solver)/.*/" AND NOT header STREQUAL "libsolver/wire/ops.h")
+    message(FATAL_ERROR "${header} is private and was installed")
+  endif()
+endforeach()
+
+run(${CMAKE_COMMAND} -G Ninja -S ${work}/example -B ${work}/build -D CMAKE_PREFIX_PATH=${work}/prefix
+    -D CMAKE_CXX_COMPILER=${compiler} "-DCMAKE_CXX_FLAGS=${flags}")
+run(${CMAKE_COMMAND} --build ${work}/build)
+file(WRITE ${work}/source/hello.txt "hello\n")
+run(${work}/build/example ${work}/store ${work}/source)
+if(NOT output STREQUAL "1\n0\n")
+  message(FATAL_ERROR "the first solve shall execute 1 step and the second none; got:\n${output}${errors}")
+endif()
+run(${work}/prefix/bin/cachectl --root ${work}/store ls --json)
+if(NOT output MATCHES "\"type\":\"source.local\"")
+  message(FATAL_ERROR "cachectl does not find what the example stored:\n${output}${errors}")
+endif()
+message(STATUS "the example found Cairn, solved 1 step, then none")
