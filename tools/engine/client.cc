@@ -76,9 +76,12 @@ Asked<Message> ask(const base::HostPath& root, const Message& request, solver::P
   while (true) {
     auto message = channel.receive();
     if (!message || !*message) return tl::unexpected(Lost{});
+    if ((*message)->contains("event")) {  // asked first: the event "bytes" has a number called "done"
+      TRY(pass_on(**message, progress));
+      continue;
+    }
     if ((*message)->contains("done")) return (**message)["done"];
     if ((*message)->contains("failed")) return tl::unexpected(decode_error((**message)["failed"]));
-    TRY(pass_on(**message, progress));
   }
 }
 
