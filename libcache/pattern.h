@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Two pattern languages that digests depend on: Go's path.Match, and the .dockerignore language of moby/patternmatcher
 // ("**", "!", a matched directory matches what is below it). Sources: Go path package documentation; spec/storage 3.5.
-// Both cost at most the length of the pattern times that of the path.
+// Both cost at most the length of the pattern times that of the path, whatever the pattern.
 #pragma once
 
 #include <memory>
@@ -28,12 +28,13 @@ class PatternList {
   static base::Result<PatternList> compile(const std::vector<std::string>& patterns);
 
   // For each pattern, whether the path or one of its parents matched; handed from a directory to its children
-  // (MatchesUsingParentResults). Empty: nothing is known of the parents, so each of them is tried.
+  // (MatchesUsingParentResults). Empty: nothing is known of the parents, so each of them is tried, at the same cost.
   struct MatchInfo {
     std::vector<bool> parent_matched;
   };
   // Whether `path` (relative, '/'-separated) is matched, last pattern wins; info is filled for the children.
-  // Errors: invalid_argument if a pattern that has to be tried means nothing (for example "[z-a]", whose syntax is right).
+  // Errors: invalid_argument if a pattern that has to be tried means nothing (for example "[z-a]", whose syntax is
+  // right).
   base::Result<bool> matches(std::string_view path, const MatchInfo& parent, MatchInfo& info) const;
   bool empty() const { return patterns_.empty(); }
   bool has_exclusions() const;  // some pattern begins with '!'

@@ -22,8 +22,8 @@ class StreamedTree {
   struct Change {
     std::string path;
     EntryType type = EntryType::file;
-    std::string link;    // of a symlink: its target. Of anything else: the path of which this is another name
-    TreeDigest digest;   // by EntryHasher, of the entry and its bytes; a directory's is of its header
+    std::string link;   // of a symlink: its target. Of anything else: the path of which this is another name
+    TreeDigest digest;  // by EntryHasher, of the entry and its bytes; a directory's is of its header
   };
 
   StreamedTree();

@@ -33,11 +33,11 @@ struct DigestCounts {
   std::uint64_t bytes_read = 0;
 };
 
-// The digest of one selection of the tree at descriptor `tree` (O_PATH will do). Follows no link out of it. counts may be
-// null; it is added to. Reads the files that are selected and lists the directories below the path (below the part of it
-// before any wildcard), nothing else; memory follows the depth of the tree and its widest directory. Safe to call from
-// many threads on one tree. Required paths count only beside a wildcard or patterns, as in BuildKit.
-// Errors: not_found (the path, a required path, a broken followed link), invalid_argument (too many links, bad pattern),
+// The digest of one selection of the tree at descriptor `tree` (O_PATH will do). Follows no link out of it. counts may
+// be null; it is added to. Reads the files that are selected and lists the directories below the path (below the part
+// of it before any wildcard), nothing else; memory follows the depth of the tree and its widest directory. Safe to call
+// from many threads on one tree. Required paths count only beside a wildcard or patterns, as in BuildKit. Errors:
+// not_found (the path, a required path, a broken followed link), invalid_argument (too many links, bad pattern),
 // cancelled, io (also if a file vanishes or changes while it is read; the message names it).
 base::Result<TreeDigest> tree_digest(int tree, const Selection& selection, DigestRules rules, DigestCounts* counts,
                                      std::stop_token stop = {});

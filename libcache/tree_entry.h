@@ -20,8 +20,8 @@ struct TreeEntry {
   EntryType type = EntryType::file;
   std::uint32_t mode = 0;  // permission, setuid, setgid and sticky bits (07777)
   std::uint32_t uid = 0, gid = 0;
-  std::uint64_t size = 0;        // counts for files and sockets only
-  std::string link;              // counts for symlinks only
+  std::uint64_t size = 0;  // counts for files and sockets only
+  std::string link;        // counts for symlinks only
   std::uint32_t device_major = 0, device_minor = 0;
   std::map<std::string, std::string> xattrs;  // those of security.* (but capabilities) and system.* do not count
 };

@@ -21,9 +21,8 @@ void RuneSet::add_all_but(const RuneSet& other) {
 }
 
 bool RuneSet::contains(char32_t rune) const {
-  const bool found = std::any_of(ranges.begin(), ranges.end(), [rune](const auto& range) {
-    return range.first <= rune && rune <= range.second;
-  });
+  const bool found = std::any_of(ranges.begin(), ranges.end(),
+                                 [rune](const auto& range) { return range.first <= rune && rune <= range.second; });
   return found != negated;
 }
 
@@ -38,8 +37,7 @@ bool is_word(std::optional<char32_t> rune) {
 // One match: the steps that wait for the next rune.
 class Expression::Run {
  public:
-  explicit Run(const Expression& expression)
-      : expression_(expression), seen_at_(expression.steps_.size(), 0) {}
+  explicit Run(const Expression& expression) : expression_(expression), seen_at_(expression.steps_.size(), 0) {}
 
   bool match(std::string_view text) {
     std::optional<char32_t> before;
@@ -83,10 +81,18 @@ class Expression::Run {
           pending_.push_back(step.index);
           pending_.push_back(index + 1);
           break;
-        case Kind::begin: if (!before) pending_.push_back(index + 1); break;
-        case Kind::end: if (!after) pending_.push_back(index + 1); break;
-        case Kind::word_boundary: if (boundary) pending_.push_back(index + 1); break;
-        case Kind::no_word_boundary: if (!boundary) pending_.push_back(index + 1); break;
+        case Kind::begin:
+          if (!before) pending_.push_back(index + 1);
+          break;
+        case Kind::end:
+          if (!after) pending_.push_back(index + 1);
+          break;
+        case Kind::word_boundary:
+          if (boundary) pending_.push_back(index + 1);
+          break;
+        case Kind::no_word_boundary:
+          if (!boundary) pending_.push_back(index + 1);
+          break;
         case Kind::accept: accepted_ = true; break;
       }
     }

@@ -36,7 +36,7 @@ class Expression {
   enum class Kind : std::uint8_t { rune, set, split, begin, end, word_boundary, no_word_boundary, accept };
   struct Step {
     Kind kind;
-    char32_t rune = 0;       // of rune
+    char32_t rune = 0;        // of rune
     std::uint32_t index = 0;  // of set: in sets_; of split: the other step to go on with
   };
   class Run;

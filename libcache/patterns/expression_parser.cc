@@ -22,13 +22,20 @@ struct NamedClass {
   std::string_view ranges;  // pairs of first and last
 };
 constexpr std::array named_classes = {
-    NamedClass{"alnum", "09AZaz"},   NamedClass{"alpha", "AZaz"},
-    NamedClass{"ascii", {"\x00\x7f", 2}}, NamedClass{"blank", "\t\t  "},
-    NamedClass{"cntrl", {"\x00\x1f\x7f\x7f", 4}}, NamedClass{"digit", "09"},
-    NamedClass{"graph", "!~"},       NamedClass{"lower", "az"},
-    NamedClass{"print", " ~"},       NamedClass{"punct", "!/:@[`{~"},
-    NamedClass{"space", "\t\r  "},   NamedClass{"upper", "AZ"},
-    NamedClass{"word", "09AZaz__"},  NamedClass{"xdigit", "09AFaf"},
+    NamedClass{"alnum", "09AZaz"},
+    NamedClass{"alpha", "AZaz"},
+    NamedClass{"ascii", {"\x00\x7f", 2}},
+    NamedClass{"blank", "\t\t  "},
+    NamedClass{"cntrl", {"\x00\x1f\x7f\x7f", 4}},
+    NamedClass{"digit", "09"},
+    NamedClass{"graph", "!~"},
+    NamedClass{"lower", "az"},
+    NamedClass{"print", " ~"},
+    NamedClass{"punct", "!/:@[`{~"},
+    NamedClass{"space", "\t\r  "},
+    NamedClass{"upper", "AZ"},
+    NamedClass{"word", "09AZaz__"},
+    NamedClass{"xdigit", "09AFaf"},
 };
 
 RuneSet set_of(std::string_view ranges) {

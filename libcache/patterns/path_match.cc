@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Go's path.Match. A pattern is a row of chunks, each a text without '*' that may be preceded by stars. Every chunk takes
-// the first place where it fits and is never tried again, so the cost is at most pattern times name.
+// Go's path.Match. A pattern is a row of chunks, each a text without '*' that may be preceded by stars. Every chunk
+// takes the first place where it fits and is never tried again, so the cost is at most pattern times name.
 #include <algorithm>
 #include <optional>
 
@@ -58,7 +58,8 @@ Result<char32_t> take_range_end(std::string_view& chunk) {
   return rune.value;
 }
 
-// Takes what stands between '[' and ']' (both included) and says whether the rune is one of it. Brackets, unlike '*' and
+// Takes what stands between '[' and ']' (both included) and says whether the rune is one of it. Brackets, unlike '*'
+// and
 // '?', do match a '/'.
 Result<bool> take_brackets(std::string_view& chunk, char32_t rune) {
   chunk.remove_prefix(1);

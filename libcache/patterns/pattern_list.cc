@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ignore patterns. Simple ones are compared as bytes; the others are translated to an expression, rune by rune, and mean
-// what that expression means, oddities included: digests of existing caches depend on them.
+// Ignore patterns. Simple ones are compared as bytes; the others are translated to an expression, rune by rune, and
+// mean what that expression means, oddities included: digests of existing caches depend on them.
 #include <algorithm>
 
 #include "libcache/pattern.h"
@@ -18,8 +18,8 @@ using base::Result;
 // Go's unicode.IsSpace.
 bool is_space(char32_t rune) {
   return (rune >= 0x09 && rune <= 0x0d) || rune == 0x20 || rune == 0x85 || rune == 0xa0 || rune == 0x1680 ||
-         (rune >= 0x2000 && rune <= 0x200a) || rune == 0x2028 || rune == 0x2029 || rune == 0x202f ||
-         rune == 0x205f || rune == 0x3000;
+         (rune >= 0x2000 && rune <= 0x200a) || rune == 0x2028 || rune == 0x2029 || rune == 0x202f || rune == 0x205f ||
+         rune == 0x3000;
 }
 
 std::string_view trim_space(std::string_view text) {
@@ -94,8 +94,8 @@ void PatternList::translate(Pattern& pattern) {
     if (rune.value == '*' || rune.value == '?') {
       source += rune.value == '*' ? "[^/]*" : "[^/]";
       pattern.kind = Kind::expression;
-    } else if (rune.value < 0x80 && std::string_view(".+()|{}$").find(static_cast<char>(rune.value)) !=
-                                        std::string_view::npos) {
+    } else if (rune.value < 0x80 &&
+               std::string_view(".+()|{}$").find(static_cast<char>(rune.value)) != std::string_view::npos) {
       source += '\\';
       source += static_cast<char>(rune.value);
     } else if (rune.value == '\\' && !rest.empty()) {

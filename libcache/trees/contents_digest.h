@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The digest of a directory's contents (spec/storage 3.3), from its records in key order: the hash of every child's name
-// and digest, a child directory giving the digest of its own contents. Keeps one hash per level, not per entry.
+// The digest of a directory's contents (spec/storage 3.3), from its records in key order: the hash of every child's
+// name and digest, a child directory giving the digest of its own contents. Keeps one hash per level, not per entry.
 #pragma once
 
 #include <string>

@@ -142,8 +142,8 @@ Result<TreeDigest> DiskTree::digest_leaf(const Place& place) {
 
 Result<TreeDigest> DiskTree::digest_file(const Place& place) {
   // O_NONBLOCK: should the name be a FIFO by now, opening it must not wait for a writer.
-  const auto fd = base::open_beneath(place.dir, base::TreePath().child(place.name),
-                                     O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+  const auto fd =
+      base::open_beneath(place.dir, base::TreePath().child(place.name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
   if (!fd) return unreadable(fd.error(), place.path);
   const struct ::stat before = TRY(base::stat_fd(fd->get()));
   if (!S_ISREG(before.st_mode)) return changed(place.path);

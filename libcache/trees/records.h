@@ -40,7 +40,8 @@ class RecordSource {
     RecordType type;
     std::string link;  // the target, of a symlink
   };
-  // What is at this path (clean, from the root: "/a/b" or ""), no link on the way followed; nullopt if there is nothing.
+  // What is at this path (clean, from the root: "/a/b" or ""), no link on the way followed; nullopt if there is
+  // nothing.
   virtual base::Result<std::optional<Found>> find(std::string_view path) = 0;
   // Visits the record at the path and all below it, in key order. Nothing there: nothing is visited.
   virtual base::Status walk(std::string_view path, const RecordVisit& visit) = 0;

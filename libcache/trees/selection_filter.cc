@@ -158,8 +158,8 @@ void SelectionFilter::take(Taken taken) {
 
 Status SelectionFilter::check_required() const {
   for (const std::string& required : selection_->required_paths) {
-    const bool found = std::any_of(taken_.begin(), taken_.end(),
-                                   [&](const Taken& taken) { return taken.path.starts_with(required); });
+    const bool found =
+        std::any_of(taken_.begin(), taken_.end(), [&](const Taken& taken) { return taken.path.starts_with(required); });
     if (!found) return fail(ErrorCode::not_found, "\"{}\": not found", required);
   }
   return {};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which records of a tree a selection with a wildcard or with patterns takes, and the digest of those (spec/storage 3.5).
-// Directories count by their headers only: a header is taken if it is selected itself, or as soon as something below is.
+// Which records of a tree a selection with a wildcard or with patterns takes, and the digest of those
+// (spec/storage 3.5). Directories count by their headers only: a header is taken if it is selected itself, or as soon
+// as something below is.
 #pragma once
 
 #include <optional>
@@ -53,8 +54,8 @@ class SelectionFilter {
   RecordSource* source_;
   const Selection* selection_;
   std::optional<PatternList> include_, exclude_;
-  std::string path_;             // cleaned; "" is the root
-  bool ends_in_slash_ = false;   // as written; then the header of the path itself does not count
+  std::string path_;            // cleaned; "" is the root
+  bool ends_in_slash_ = false;  // as written; then the header of the path itself does not count
   std::optional<std::string> scope_;
   std::string start_key_;        // records before it do not count
   std::string written_prefix_;   // what is before any wildcard, as written ...

@@ -31,10 +31,11 @@ class StreamedRecords final : public RecordSource {
     const std::string below = start + '\0';
     std::string skipped;  // the keys that begin with it; none if empty
     for (auto at = records_.lower_bound(start); at != records_.end(); ++at) {
-      const auto& [key, record] = *at;
+      const std::string& key = at->first;
+      const StreamedTree::Record& record = at->second;
       if (key != start && !key.starts_with(below)) break;
       if (!skipped.empty() && key.starts_with(skipped)) continue;
-      const std::function<base::Result<TreeDigest>()> digest = [&digest_now = record.digest] { return digest_now; };
+      const std::function<base::Result<TreeDigest>()> digest = [&record] { return record.digest; };
       const Step step = TRY(visit({key, type_of(record.kind), digest}));
       if (step == Step::stop) break;
       if (step == Step::skip_below) skipped = key + '\0';

@@ -13,7 +13,8 @@ using base::ErrorCode;
 using base::fail;
 using base::Result;
 
-// The hash over the digests of all selections, each computed by digest_one on the selection with its path made absolute.
+// The hash over the digests of all selections, each computed by digest_one on the selection with its path made
+// absolute.
 template <class DigestOne>
 Result<TreeDigest> combine(const std::vector<Selection>& selections, DigestOne&& digest_one) {
   const std::vector<Selection> whole(1);
@@ -37,9 +38,8 @@ Result<TreeDigest> tree_digest(int tree, const Selection& selection, DigestRules
 
 Result<TreeDigest> content_digest(int tree, const std::vector<Selection>& selections, DigestRules rules,
                                   DigestCounts* counts, std::stop_token stop) {
-  return combine(selections, [&](const Selection& selection) {
-    return tree_digest(tree, selection, rules, counts, stop);
-  });
+  return combine(selections,
+                 [&](const Selection& selection) { return tree_digest(tree, selection, rules, counts, stop); });
 }
 
 Result<TreeDigest> content_digest_of_nothing(const std::vector<Selection>& selections) {

@@ -29,8 +29,7 @@ EntryHasher::EntryHasher(const TreeEntry& entry) {
   const bool has_size = type_flag(entry.type) == '0';
   hash_.update(fmt::format("namemode{}uid{}gid{}size{}typeflag{}linkname{}unamegnamedevmajor{}devminor{}",
                            entry.mode & 07777, entry.uid, entry.gid, has_size ? entry.size : 0, type_flag(entry.type),
-                           entry.type == EntryType::symlink ? entry.link : "", entry.device_major,
-                           entry.device_minor));
+                           entry.type == EntryType::symlink ? entry.link : "", entry.device_major, entry.device_minor));
   for (const auto& [name, value] : entry.xattrs) {
     if (counts(name)) hash_.update(name).update(value);
   }
