@@ -23,23 +23,23 @@ namespace cairn::solver {
 
 // One mount of a step. Either a tree (a detached mount, kept open by the caller until run() returns) or a tmpfs.
 struct ExecMount {
-  std::string dest;                     // absolute in the step's root; "/" is the root itself
+  std::string dest;                             // absolute in the step's root; "/" is the root itself
   const snapshot::MountedTree* tree = nullptr;  // null: tmpfs
-  std::string selector;                 // path inside the tree that is mounted, resolved inside it; "" or "/": all
+  std::string selector;  // path inside the tree that is mounted, resolved inside it; "" or "/": all
   bool read_only = false;
-  std::int64_t tmpfs_size = 0;          // bytes; 0: the kernel's default
+  std::int64_t tmpfs_size = 0;  // bytes; 0: the kernel's default
 };
 
 enum class NetworkMode { sandbox, host, none };
 
 struct ExecRequest {
-  std::string id;                       // unique among running steps: [a-z0-9-], at most 60 bytes
+  std::string id;  // unique among running steps: [a-z0-9-], at most 60 bytes
   std::vector<std::string> args;
-  std::vector<std::string> env;         // "K=V"; PATH gets a default if absent
-  std::string cwd = "/";                // made (0755) if missing
-  std::string user;                     // "", "name", "uid", "uid:gid", "name:group": resolved in the step's root
-  std::string hostname;                 // "": "buildkitsandbox"
-  std::vector<ExecMount> mounts;        // the one with dest "/" must be there
+  std::vector<std::string> env;   // "K=V"; PATH gets a default if absent
+  std::string cwd = "/";          // made (0755) if missing
+  std::string user;               // "", "name", "uid", "uid:gid", "name:group": resolved in the step's root
+  std::string hostname;           // "": "buildkitsandbox"
+  std::vector<ExecMount> mounts;  // the one with dest "/" must be there
   bool read_only_root = false;
   bool remove_mount_stubs_recursive = false;
   std::vector<std::pair<std::string, std::string>> extra_hosts;  // name, address
@@ -63,8 +63,10 @@ class Executor {
   // Runs the process to its end and returns how it ended. Afterwards no process of the step is alive and none of its
   // mounts exists; mount points that were made only for it in the root are gone again, unless the step changed them.
   // Output is handed over as it comes, on one thread. A stop request kills everything at once: cancelled.
-  // Errors: invalid_argument (no such user, selector not found, program not found or not executable), cancelled,
-  // no_space, unavailable, io.
+  // Thread-safe; steps run at once. Before Linux 6.15 a MountedTree serves one run, a second one is unavailable: mount
+  // the snapshot again for each.
+  // Errors: invalid_argument (no such user, selector not found, program not found or not executable, a mount point
+  // missing in a read-only mount), busy (the id is running), cancelled, no_space, unavailable, io.
   virtual base::Result<ExecExit> run(const ExecRequest& request,
                                      const std::function<void(Stream, std::string_view)>& output,
                                      std::stop_token stop) = 0;

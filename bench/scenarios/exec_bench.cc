@@ -32,7 +32,9 @@ namespace base = cairn::base;
 namespace solver = cairn::solver;
 using Clock = std::chrono::steady_clock;
 
-double ms_since(Clock::time_point start) { return std::chrono::duration<double, std::milli>(Clock::now() - start).count(); }
+double ms_since(Clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+}
 
 double median(std::vector<double> values) {
   std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
@@ -81,7 +83,8 @@ class Place {
     if (executor_->name() == "crun") command.push_back("--cgroup-manager=disabled");
     command.insert(command.end(), {"run", "--bundle", bundle.c_str(), "bare", nullptr});
     ::pid_t child = 0;
-    CHECK(::posix_spawn(&child, runtime_.c_str(), nullptr, nullptr, const_cast<char* const*>(command.data()), environ) == 0);
+    CHECK(::posix_spawn(&child, runtime_.c_str(), nullptr, nullptr, const_cast<char* const*>(command.data()),
+                        environ) == 0);
     int status = 0;
     CHECK(::waitpid(child, &status, 0) == child && status == 0, "the bare runtime ended with {}", status);
   }

@@ -31,10 +31,14 @@ base::Result<Bundle> Bundle::create(const base::HostPath& state_dir, const std::
   }
   TreePath name = TRY(TreePath::parse(id));
   Fd fd = TRY(base::open_beneath(parent.get(), name, O_RDONLY | O_DIRECTORY), "make a bundle");
+  Bundle bundle(std::move(parent), std::move(fd), std::move(name), (state_dir / id).str());
   for (const char* folder : {"rootfs", "state", "m", "t"}) {
-    if (::mkdirat(fd.get(), folder, 0700) != 0) return base::fail_errno(errno, "make {} in the bundle {}", folder, id);
+    if (::mkdirat(bundle.fd_.get(), folder, 0700) == 0) continue;
+    const int error = errno;
+    (void)std::move(bundle).remove();  // or the id would stay in use
+    return base::fail_errno(error, "make {} in the bundle {}", folder, id);
   }
-  return Bundle(std::move(parent), std::move(fd), std::move(name), (state_dir / id).str());
+  return bundle;
 }
 
 base::Result<std::string> Bundle::add_target(const std::string& folder, PointKind kind) {
@@ -49,8 +53,8 @@ base::Result<std::string> Bundle::add_target(const std::string& folder, PointKin
 
 base::Status Bundle::write(const std::string& name, std::string_view text) {
   const TreePath path_inside = TRY(TreePath::parse(name));
-  const Fd file = TRY(base::open_beneath(fd_.get(), path_inside, O_WRONLY | O_CREAT | O_EXCL, 0644),
-                      "make {} in a bundle", name);
+  const Fd file =
+      TRY(base::open_beneath(fd_.get(), path_inside, O_WRONLY | O_CREAT | O_EXCL, 0644), "make {} in a bundle", name);
   // Steps of any user read hosts and resolv.conf; the engine's umask does not matter to them.
   if (::fchmod(file.get(), 0644) != 0) return base::fail_errno(errno, "set the mode of {} in a bundle", name);
   TRY(base::write_full(file.get(), text), "write {} in a bundle", name);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The directory that describes one run to the runtime:
-//   config.json  hosts  resolv.conf  log  state/ (the runtime's own)  rootfs/ and m/<n> (where trees are attached, in the
-//   child's mount namespace only)  t/<n> (whole trees, where the kernel cannot clone detached ones)
+//   config.json  hosts  resolv.conf  log  state/ (the runtime's own)  rootfs/ and m/<n> (where trees are attached, in
+//   the child's mount namespace only)  t/<n> (whole trees, where the kernel cannot clone detached ones)
 #pragma once
 
 #include <string>

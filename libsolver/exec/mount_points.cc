@@ -114,7 +114,8 @@ base::Result<MountPoints::Place> MountPoints::resolve(const TreePath& path) cons
     const auto stat = TRY(base::find_stat_beneath(layers_[layer].dir, in_layer), "resolve /{}", path.str());
     if (!stat) continue;
     if (S_ISLNK(stat->st_mode)) {
-      if (++links > links_max) return base::fail(ErrorCode::invalid_argument, "resolve /{}: too many links", path.str());
+      if (++links > links_max)
+        return base::fail(ErrorCode::invalid_argument, "resolve /{}: too many links", path.str());
       const std::string target = TRY(read_link(layers_[layer].dir, in_layer));
       place.components.pop_back();
       if (target.starts_with('/')) place.components.clear();
@@ -134,8 +135,7 @@ base::Result<MountPoints::Place> MountPoints::resolve(const TreePath& path) cons
   return place;
 }
 
-base::Result<std::string> MountPoints::add(const TreePath& dest, PointKind kind, int content,
-                                           snapshot::Access access) {
+base::Result<std::string> MountPoints::add(const TreePath& dest, PointKind kind, int content, snapshot::Access access) {
   const Place place = TRY(resolve(dest), "place a mount");
   if (place.components.empty()) {
     return base::fail(ErrorCode::invalid_argument, "place a mount at /{}: it would hide the root", dest.str());
@@ -210,8 +210,7 @@ base::Status MountPoints::remove_stub(const Stub& stub) const {
   const bool is_directory = S_ISDIR((*stat)->st_mode);
   if (is_directory != (stub.kind == PointKind::directory) || (!is_directory && (*stat)->st_size != 0)) return {};
   const Fd parent = TRY(open_dir(dir, stub.path.parent()));
-  const int removed =
-      ::unlinkat(parent.get(), std::string(stub.path.name()).c_str(), is_directory ? AT_REMOVEDIR : 0);
+  const int removed = ::unlinkat(parent.get(), std::string(stub.path.name()).c_str(), is_directory ? AT_REMOVEDIR : 0);
   if (removed == 0 || errno == ENOENT || errno == ENOTEMPTY || errno == EEXIST) return {};
   return base::fail_errno(errno, "remove the mount point /{}", stub.path.str());
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where each mount of a step goes, and the mount points ("stubs") made for it. Destinations are resolved once, here, the
-// way the kernel will see them with the earlier mounts in place, so that a link in the root cannot lead the runtime
+// Where each mount of a step goes, and the mount points ("stubs") made for it. Destinations are resolved once, here,
+// the way the kernel will see them with the earlier mounts in place, so that a link in the root cannot lead the runtime
 // somewhere else; the runtime gets paths without links whose mount points exist.
 //
 // spec/solver 6.2: stubs made only to mount on are removed afterwards when unchanged, and the directories that held

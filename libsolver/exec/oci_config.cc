@@ -22,10 +22,20 @@ struct Capability {
 };
 // Numbers as in linux/capability.h, whose macros have the same names.
 constexpr Capability usual_capabilities[] = {
-    {"CAP_CHOWN", 0},  {"CAP_DAC_OVERRIDE", 1}, {"CAP_FSETID", 4},   {"CAP_FOWNER", 3},
-    {"CAP_MKNOD", 27}, {"CAP_NET_RAW", 13},     {"CAP_SETGID", 6},   {"CAP_SETUID", 7},
-    {"CAP_SETFCAP", 31}, {"CAP_SETPCAP", 8},    {"CAP_NET_BIND_SERVICE", 10}, {"CAP_SYS_CHROOT", 18},
-    {"CAP_KILL", 5},   {"CAP_AUDIT_WRITE", 29},
+    {"CAP_CHOWN", 0},
+    {"CAP_DAC_OVERRIDE", 1},
+    {"CAP_FSETID", 4},
+    {"CAP_FOWNER", 3},
+    {"CAP_MKNOD", 27},
+    {"CAP_NET_RAW", 13},
+    {"CAP_SETGID", 6},
+    {"CAP_SETUID", 7},
+    {"CAP_SETFCAP", 31},
+    {"CAP_SETPCAP", 8},
+    {"CAP_NET_BIND_SERVICE", 10},
+    {"CAP_SYS_CHROOT", 18},
+    {"CAP_KILL", 5},
+    {"CAP_AUDIT_WRITE", 29},
 };
 
 bool is_path_variable(const std::string& variable) { return variable.starts_with("PATH="); }
@@ -48,17 +58,14 @@ json process_section(const ExecRequest& request, const StepUser& user, const std
           {"env", env},
           {"cwd", request.cwd},
           {"noNewPrivileges", false},
-          {"capabilities",
-           {{"bounding", capabilities}, {"effective", capabilities}, {"permitted", capabilities}}}};
+          {"capabilities", {{"bounding", capabilities}, {"effective", capabilities}, {"permitted", capabilities}}}};
 }
 
 json mounts_section(const std::vector<OciMount>& mounts) {
   json section = json::array();
   for (const OciMount& mount : mounts) {
-    section.push_back({{"destination", mount.dest},
-                       {"type", mount.type},
-                       {"source", mount.source},
-                       {"options", mount.options}});
+    section.push_back(
+        {{"destination", mount.dest}, {"type", mount.type}, {"source", mount.source}, {"options", mount.options}});
   }
   return section;
 }
@@ -67,12 +74,12 @@ json linux_section(const ExecRequest& request, const Runtime& runtime) {
   json namespaces = json::array();
   for (const char* type : {"pid", "ipc", "uts", "mount"}) namespaces.push_back({{"type", type}});
   if (request.network == NetworkMode::none) namespaces.push_back({{"type", "network"}});
-  json section = {{"namespaces", std::move(namespaces)},
-                  {"maskedPaths",
-                   {"/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
-                    "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware",
-                    "/sys/devices/virtual/powercap"}},
-                  {"readonlyPaths", {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}}};
+  json section = {
+      {"namespaces", std::move(namespaces)},
+      {"maskedPaths",
+       {"/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
+        "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap"}},
+      {"readonlyPaths", {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}}};
   if (!runtime.is_crun()) section["cgroupsPath"] = "/cairn/" + request.id;
   return section;
 }
@@ -99,8 +106,8 @@ std::vector<std::string> step_capabilities() {
 }
 
 base::Result<std::string> oci_config(const ExecRequest& request, const StepUser& user,
-                                     const std::vector<OciMount>& mounts,
-                                     const std::vector<std::string>& capabilities, const Runtime& runtime) {
+                                     const std::vector<OciMount>& mounts, const std::vector<std::string>& capabilities,
+                                     const Runtime& runtime) {
   TRY(check_texts("argument", request.args));
   TRY(check_texts("environment", request.env));
   TRY(check_texts("working directory", {request.cwd}));
@@ -125,8 +132,8 @@ std::string_view step_hostname(const ExecRequest& request) {
 }
 
 std::string hosts_file(const ExecRequest& request) {
-  std::string text = fmt::format("127.0.0.1\tlocalhost {}\n::1\tlocalhost ip6-localhost ip6-loopback\n",
-                                 step_hostname(request));
+  std::string text =
+      fmt::format("127.0.0.1\tlocalhost {}\n::1\tlocalhost ip6-localhost ip6-loopback\n", step_hostname(request));
   for (const auto& [name, address] : request.extra_hosts) text += fmt::format("{}\t{}\n", address, name);
   return text;
 }

@@ -28,8 +28,8 @@ std::vector<std::string> step_capabilities();
 
 // mounts: in mount order, the root excluded. Errors: invalid_argument (a text that is not UTF-8 or holds a NUL).
 base::Result<std::string> oci_config(const ExecRequest& request, const StepUser& user,
-                                     const std::vector<OciMount>& mounts,
-                                     const std::vector<std::string>& capabilities, const Runtime& runtime);
+                                     const std::vector<OciMount>& mounts, const std::vector<std::string>& capabilities,
+                                     const Runtime& runtime);
 
 // The generated files of a step.
 std::string hosts_file(const ExecRequest& request);

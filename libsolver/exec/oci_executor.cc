@@ -53,7 +53,8 @@ base::Status check_request(const ExecRequest& request) {
   const auto is_id_char = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; };
   if (request.id.empty() || request.id.size() > id_size_max ||
       !std::all_of(request.id.begin(), request.id.end(), is_id_char)) {
-    return base::fail(ErrorCode::invalid_argument, "run a step: the id \"{}\" is not [a-z0-9-], at most 60", request.id);
+    return base::fail(ErrorCode::invalid_argument, "run a step: the id \"{}\" is not [a-z0-9-], at most 60",
+                      request.id);
   }
   if (request.args.empty()) return base::fail(ErrorCode::invalid_argument, "run a step: no program is given");
   if (!request.cwd.starts_with('/')) {

@@ -55,8 +55,8 @@ base::Result<Runtime> choose_runtime(const ExecutorOptions& options, TreeTransfe
   const char* variable = ::getenv("CAIRN_RUNTIME");
   std::string asked = options.runtime;
   if (asked.empty() && variable != nullptr) asked = variable;
-  const std::vector<std::string> names = asked.empty() ? std::vector<std::string>{"crun", "runc"}
-                                                       : std::vector<std::string>{asked};
+  const std::vector<std::string> names =
+      asked.empty() ? std::vector<std::string>{"crun", "runc"} : std::vector<std::string>{asked};
   std::string reasons;
   for (const std::string& name : names) {
     auto runtime = try_runtime(name, options.state_dir, transfer);

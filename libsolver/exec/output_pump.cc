@@ -56,10 +56,8 @@ base::Result<int> pump_output(const Child& child, Fd out, Fd err,
   }
   const std::stop_callback on_stop(stop, [&stop_event] { (void)::eventfd_write(stop_event.get(), 1); });
   std::vector<char> buffer(64 * 1024);
-  std::array<struct ::pollfd, 4> polled{{{out.get(), POLLIN, 0},
-                                         {err.get(), POLLIN, 0},
-                                         {child.pidfd.get(), POLLIN, 0},
-                                         {stop_event.get(), POLLIN, 0}}};
+  std::array<struct ::pollfd, 4> polled{
+      {{out.get(), POLLIN, 0}, {err.get(), POLLIN, 0}, {child.pidfd.get(), POLLIN, 0}, {stop_event.get(), POLLIN, 0}}};
   bool stopped = false;
   while (polled[2].revents == 0) {
     if (::poll(polled.data(), polled.size(), -1) < 0) {

@@ -14,7 +14,7 @@
 namespace cairn::solver {
 
 struct Pipe {
-  base::Fd read;   // non-blocking
+  base::Fd read;  // non-blocking
   base::Fd write;
 };
 base::Result<Pipe> make_pipe();

@@ -88,8 +88,8 @@ base::Result<Runtime> find_runtime(std::string_view name) {
 }
 
 std::vector<std::string> runtime_command(const Runtime& runtime, const std::string& bundle, const std::string& id) {
-  std::vector<std::string> command{runtime.path.str(), "--root",       bundle + "/state", "--log",
-                                   bundle + "/log",    "--log-format", "json"};
+  std::vector<std::string> command{runtime.path.str(), "--root", bundle + "/state", "--log", bundle + "/log",
+                                   "--log-format",     "json"};
   if (runtime.is_crun()) command.push_back("--cgroup-manager=disabled");
   command.insert(command.end(), {"run", "--bundle", bundle, id});
   return command;

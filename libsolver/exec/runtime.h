@@ -29,8 +29,8 @@ base::Result<Runtime> find_runtime(std::string_view name);
 // The command line that runs the bundle to its end.
 std::vector<std::string> runtime_command(const Runtime& runtime, const std::string& bundle, const std::string& id);
 
-// The error that a runtime reports, or nullopt if it reports none: then the exit code is the program's own. Most of them
-// are in its log (one JSON object a line); that the kernel refused to execute the program is written where the
+// The error that a runtime reports, or nullopt if it reports none: then the exit code is the program's own. Most of
+// them are in its log (one JSON object a line); that the kernel refused to execute the program is written where the
 // program's errors go, so said is all output of the step if there was little. A program that cannot be started or a cwd
 // that cannot be entered is invalid_argument.
 std::optional<base::Error> runtime_error(const Runtime& runtime, std::string_view log, std::string_view said,

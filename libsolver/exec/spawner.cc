@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The child side shares the memory of the engine until exec (vfork), so that starting a step costs the same in an engine
-// of 10 GB as in one of 10 MB. It therefore calls the kernel and nothing else: no allocation, no lock, no library state,
-// and no sanitizer's bookkeeping.
+// The child side shares the memory of the engine until exec (vfork), so that starting a step costs the same in an
+// engine of 10 GB as in one of 10 MB. It therefore calls the kernel and nothing else: no allocation, no lock, no
+// library state, and no sanitizer's bookkeeping.
 #include "libsolver/exec/spawner.h"
 
 #include <fcntl.h>
@@ -9,8 +9,8 @@
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/mount.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -19,8 +19,7 @@
 #include <array>
 #include <cerrno>
 
-#define CAIRN_CHILD_SIDE \
-  __attribute__((no_sanitize("address"), no_sanitize("thread"), no_sanitize("undefined")))
+#define CAIRN_CHILD_SIDE __attribute__((no_sanitize("address"), no_sanitize("thread"), no_sanitize("undefined")))
 
 // glibc's own name of clone(). Under "clone" the thread sanitizer puts a wrapper that takes the child for a fork with a
 // memory of its own, and then stops watching the parent.
@@ -97,8 +96,8 @@ CAIRN_CHILD_SIDE bool mount_own_view(ChildPlan* plan) {
   if (::syscall(SYS_mount, "proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) != 0) {
     return give_up(plan, "mount /proc");
   }
-  if (plan->private_cgroup2 && ::syscall(SYS_mount, "cgroup2", "/sys/fs/cgroup", "cgroup2",
-                                         MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) != 0) {
+  if (plan->private_cgroup2 &&
+      ::syscall(SYS_mount, "cgroup2", "/sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) != 0) {
     return give_up(plan, "mount cgroup2 on /sys/fs/cgroup");
   }
   return true;
@@ -113,8 +112,8 @@ CAIRN_CHILD_SIDE bool attach_trees(ChildPlan* plan) {
   }
   for (std::size_t i = 0; i < plan->bind_count; ++i) {
     const ChildBind& bind = plan->bind[i];
-    const long clone = ::syscall(SYS_open_tree, bind.source, "",
-                                 OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
+    const long clone =
+        ::syscall(SYS_open_tree, bind.source, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | AT_RECURSIVE);
     if (clone < 0) return give_up(plan, "clone a tree");
     if (bind.read_only) {
       struct ::mount_attr attributes = {MOUNT_ATTR_RDONLY, 0, 0, 0};
@@ -176,12 +175,21 @@ base::Result<Child> start(const SpawnPlan& plan, std::byte* stack, int null, int
   for (const BindMount& mount : plan.bind) {
     bind.push_back({mount.source, mount.path.c_str(), mount.access == snapshot::Access::read_only});
   }
-  ChildPlan child_plan{command.data(), environment, attach.data(), attach.size(), bind.data(), bind.size(),
-                       plan.cgroups == CgroupView::private_v2, null, plan.out, plan.err, engine_pidfd};
+  ChildPlan child_plan{command.data(),
+                       environment,
+                       attach.data(),
+                       attach.size(),
+                       bind.data(),
+                       bind.size(),
+                       plan.cgroups == CgroupView::private_v2,
+                       null,
+                       plan.out,
+                       plan.err,
+                       engine_pidfd};
   int pidfd = -1;
-  const int pid = ::__clone(child_main, stack + stack_size,
-                            CLONE_VM | CLONE_VFORK | CLONE_NEWNS | CLONE_NEWPID | CLONE_PIDFD | SIGCHLD, &child_plan,
-                            &pidfd);
+  const int pid =
+      ::__clone(child_main, stack + stack_size,
+                CLONE_VM | CLONE_VFORK | CLONE_NEWNS | CLONE_NEWPID | CLONE_PIDFD | SIGCHLD, &child_plan, &pidfd);
   if (pid < 0) return base::fail_errno(errno, "start {}: make its namespaces", plan.command[0]);
   Child child{Fd(pidfd)};
   if (child_plan.failed_at != nullptr) {

@@ -86,9 +86,9 @@ TEST_P(ExecutorSuite, a_stop_request_kills_everything_at_once) {
     test::eventually([] { return test::find_process("100021").has_value(); });
     source.request_stop();
   });
-  const Ran ran =
-      run(shell("trap '' TERM INT HUP; setsid sleep 100020 & setsid sh -c 'trap \"\" TERM; sleep 100021'; sleep 100022"),
-          source.get_token());
+  const Ran ran = run(
+      shell("trap '' TERM INT HUP; setsid sleep 100020 & setsid sh -c 'trap \"\" TERM; sleep 100021'; sleep 100022"),
+      source.get_token());
   ASSERT_FALSE(ran.exit);
   EXPECT_EQ(ran.error(), base::ErrorCode::cancelled);
   for (const char* left : {"100020", "100021", "100022"}) EXPECT_EQ(test::find_process(left), std::nullopt) << left;
@@ -109,8 +109,9 @@ TEST_P(ExecutorSuite, many_steps_run_at_once) {
   for (int i = 0; i < count; ++i) {
     const base::HostPath own_root = temp_ / ("root-" + std::to_string(i));
     ASSERT_TRUE(test::make_busybox_root(own_root));
-    ExecRequest step = shell("echo $0 > /data/me; until [ $(ls /all | wc -l) = 16 ]; do touch /all/$0; usleep 5000; done; "
-                             "cat /data/me");
+    ExecRequest step = shell(
+        "echo $0 > /data/me; until [ $(ls /all | wc -l) = 16 ]; do touch /all/$0; usleep 5000; done; "
+        "cat /data/me");
     step.args.push_back("step" + std::to_string(i));
     step.mounts.clear();
     step.mounts.push_back(bind("/", own_root));

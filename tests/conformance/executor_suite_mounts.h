@@ -155,8 +155,9 @@ TEST_P(ExecutorSuite, a_mount_inside_a_read_only_mount_needs_its_mount_point) {
 TEST_P(ExecutorSuite, tmpfs_has_its_size_and_can_hold_mounts) {
   const base::HostPath data = make_dir("data");
   put(data, "file", "seen");
-  ExecRequest step = shell("dd if=/dev/zero of=/scratch/x bs=1k count=2048 2>/dev/null || stat -c %s /scratch/x; "
-                           "cat /scratch/a/b/file; stat -f -c %T /scratch; touch /locked/x || echo read-only");
+  ExecRequest step = shell(
+      "dd if=/dev/zero of=/scratch/x bs=1k count=2048 2>/dev/null || stat -c %s /scratch/x; "
+      "cat /scratch/a/b/file; stat -f -c %T /scratch; touch /locked/x || echo read-only");
   ExecMount tmpfs;
   tmpfs.dest = "/scratch";
   tmpfs.tmpfs_size = 1 << 20;

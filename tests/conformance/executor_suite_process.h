@@ -73,10 +73,11 @@ TEST_P(ExecutorSuite, users_are_resolved_in_the_root) {
     std::string user, expected;
   };
   // id prints the groups that the kernel has; the names come from the root's /etc/group.
-  for (const Case& each : {Case{"", "0 0 [0 2000]"}, Case{"root", "0 0 [0 2000]"}, Case{"worker", "1000 1000 [1000 50 2000]"},
-                           Case{"1000", "1000 1000 [1000 50 2000]"}, Case{"4242", "4242 0 [0]"},
-                           Case{"1000:50", "1000 50 [50]"}, Case{"4242:4243", "4242 4243 [4243]"},
-                           Case{"worker:builders", "1000 2000 [2000]"}, Case{"lone", "1001 100 [100]"}}) {
+  for (const Case& each :
+       {Case{"", "0 0 [0 2000]"}, Case{"root", "0 0 [0 2000]"}, Case{"worker", "1000 1000 [1000 50 2000]"},
+        Case{"1000", "1000 1000 [1000 50 2000]"}, Case{"4242", "4242 0 [0]"}, Case{"1000:50", "1000 50 [50]"},
+        Case{"4242:4243", "4242 4243 [4243]"}, Case{"worker:builders", "1000 2000 [2000]"},
+        Case{"lone", "1001 100 [100]"}}) {
     ExecRequest step = shell("echo $(id -u) $(id -g) [$(id -G)]");
     step.user = each.user;
     EXPECT_EQ(out_of(step), each.expected + "\n") << each.user;
@@ -108,9 +109,11 @@ TEST_P(ExecutorSuite, without_network_there_is_only_the_loopback) {
 }
 
 TEST_P(ExecutorSuite, a_step_has_no_power_over_the_machine) {
-  const std::string said = out_of(shell(
-      "mount -t tmpfs t /tmp 2>/dev/null || echo no mount; ls -A /proc/scsi /sys/firmware 2>/dev/null | grep -c '^[a-z]';"
-      "echo 1 2>/dev/null > /proc/sys/kernel/dmesg_restrict || echo read-only; echo $$; tr '\\0' ' ' < /proc/1/cmdline | cut -c1-5"));
+  const std::string said =
+      out_of(shell("mount -t tmpfs t /tmp 2>/dev/null || echo no mount; ls -A /proc/scsi /sys/firmware 2>/dev/null | "
+                   "grep -c '^[a-z]';"
+                   "echo 1 2>/dev/null > /proc/sys/kernel/dmesg_restrict || echo read-only; echo $$; tr '\\0' ' ' < "
+                   "/proc/1/cmdline | cut -c1-5"));
   EXPECT_EQ(said, "no mount\n0\nread-only\n1\nsh -c\n");
 }
 

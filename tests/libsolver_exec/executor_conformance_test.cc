@@ -18,8 +18,14 @@ base::Result<std::unique_ptr<Executor>> open_attaching(const HostPath& state_dir
 }
 
 const ExecutorVariant variants[] = {
-    {"crun", [](const HostPath& state_dir) { return open_executor({"crun", state_dir}); }},
-    {"runc", [](const HostPath& state_dir) { return open_executor({"runc", state_dir}); }},
+    {"crun",
+     [](const HostPath& state_dir) {
+       return open_executor({"crun", state_dir});
+     }},
+    {"runc",
+     [](const HostPath& state_dir) {
+       return open_executor({"runc", state_dir});
+     }},
     {"crun_attaching", open_attaching},
 };
 

@@ -40,8 +40,8 @@ TEST(Lifetime, a_killed_engine_takes_its_step_with_it) {
   ASSERT_TRUE(test::make_busybox_root(temp / "root"));
   const std::string program = CAIRN_BIN_DIR "/cairn_exec_engine", root = (temp / "root").str(),
                     state = (temp / "state").str();
-  const char* arguments[] = {program.c_str(), root.c_str(), state.c_str(), "sh", "-c",
-                             "setsid sleep 100025 & sleep 100026", nullptr};
+  const char* arguments[] = {
+      program.c_str(), root.c_str(), state.c_str(), "sh", "-c", "setsid sleep 100025 & sleep 100026", nullptr};
   ::pid_t engine = 0;
   ASSERT_EQ(::posix_spawn(&engine, program.c_str(), nullptr, nullptr, const_cast<char* const*>(arguments), environ), 0);
   const bool running = test::eventually(

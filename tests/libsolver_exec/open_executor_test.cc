@@ -55,7 +55,8 @@ TEST_F(OpenExecutorTest, a_runtime_asked_for_that_does_not_work_is_unavailable) 
     EXPECT_THAT(executor.error().message, HasSubstr(runtime));
     EXPECT_THAT(executor.error().hint, HasSubstr("apt-get install crun"));
   }
-  EXPECT_THAT(open_executor({broken_runtime().str(), temp_ / "state"}).error().message, HasSubstr("this one is broken"));
+  EXPECT_THAT(open_executor({broken_runtime().str(), temp_ / "state"}).error().message,
+              HasSubstr("this one is broken"));
 }
 
 TEST_F(OpenExecutorTest, falls_back_to_runc_when_crun_does_not_work) {
@@ -90,7 +91,9 @@ TEST(ProbeTree, is_one_program) {
   const auto program = base::read_beneath(tree->fd(), *base::TreePath::parse("probe"), 1 << 20);
   ASSERT_TRUE(program);
   EXPECT_LT(program->size(), 200u);
-  EXPECT_TRUE(program->starts_with("\x7f" "ELF"));
+  EXPECT_TRUE(
+      program->starts_with("\x7f"
+                           "ELF"));
 }
 
 }  // namespace

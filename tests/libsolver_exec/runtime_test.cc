@@ -26,9 +26,11 @@ TEST(RuntimeError, failures_of_the_program_are_invalid_arguments) {
            Case{"open executable: Permission denied", "not executable"},
            Case{"open executable: Operation not permitted", "not executable"},
            Case{"exec container process `/x`: Exec format error", "not a program (exec format error)"},
-           Case{"runc run failed: unable to start container process: exec: \\\"x\\\": stat x: no such file or directory",
-                "not found in the step's root"},
-           Case{"runc run failed: unable to start container process: exec: \\\"x\\\": permission denied", "not executable"},
+           Case{
+               "runc run failed: unable to start container process: exec: \\\"x\\\": stat x: no such file or directory",
+               "not found in the step's root"},
+           Case{"runc run failed: unable to start container process: exec: \\\"x\\\": permission denied",
+                "not executable"},
            Case{"exec /x: exec format error", "not a program (exec format error)"},
        }) {
     const auto error = runtime_error(runtime("crun"), line(each.message), "", "x");
@@ -51,12 +53,15 @@ TEST(RuntimeError, the_last_error_counts_and_other_lines_do_not) {
 }
 
 TEST(RuntimeError, codes_of_other_failures) {
-  EXPECT_EQ(runtime_error(runtime("crun"), line("mkdir `a`: No space left on device"), "", "x")->code, ErrorCode::no_space);
-  EXPECT_EQ(runtime_error(runtime("crun"), line("chdir: Permission denied"), "", "x")->code, ErrorCode::invalid_argument);
+  EXPECT_EQ(runtime_error(runtime("crun"), line("mkdir `a`: No space left on device"), "", "x")->code,
+            ErrorCode::no_space);
+  EXPECT_EQ(runtime_error(runtime("crun"), line("chdir: Permission denied"), "", "x")->code,
+            ErrorCode::invalid_argument);
 }
 
 TEST(RuntimeError, a_program_that_the_kernel_refuses_is_told_from_output_alone) {
-  const std::string crun_says = line("exec container process (missing dynamic library?) `/s`: No such file or directory");
+  const std::string crun_says =
+      line("exec container process (missing dynamic library?) `/s`: No such file or directory");
   ASSERT_TRUE(runtime_error(runtime("crun"), "", crun_says, "/s"));
   EXPECT_EQ(runtime_error(runtime("crun"), "", crun_says, "/s")->message,
             "run \"/s\": its interpreter is not in the step's root");

@@ -18,12 +18,12 @@ using base::ErrorCode;
 using base::Fd;
 
 constexpr const char* applets[] = {
-    "[",    "awk",   "basename", "cat",  "chmod", "chown", "cp",     "cut",  "date",  "dd",    "df",    "dirname",
-    "du",   "echo",  "env",      "expr", "false", "find",  "grep",   "gzip", "head",  "hostname", "id", "ip",
-    "kill", "ln",    "ls",       "md5sum", "mkdir", "mkfifo", "mknod", "mount", "mv", "nc",    "od",    "printf",
-    "ps",   "pwd",   "readlink", "rm",   "rmdir", "sed",   "seq",    "setsid", "sh",  "sha256sum", "sleep", "sort",
-    "stat", "sync",  "tail",     "tar",  "test",  "touch", "tr",     "true", "umount", "uname", "uniq",  "usleep",
-    "wc",   "which", "whoami",   "xargs", "yes",
+    "[",       "awk",       "basename", "cat",  "chmod",  "chown",    "cp",    "cut",    "date",  "dd",    "df",
+    "dirname", "du",        "echo",     "env",  "expr",   "false",    "find",  "grep",   "gzip",  "head",  "hostname",
+    "id",      "ip",        "kill",     "ln",   "ls",     "md5sum",   "mkdir", "mkfifo", "mknod", "mount", "mv",
+    "nc",      "od",        "printf",   "ps",   "pwd",    "readlink", "rm",    "rmdir",  "sed",   "seq",   "setsid",
+    "sh",      "sha256sum", "sleep",    "sort", "stat",   "sync",     "tail",  "tar",    "test",  "touch", "tr",
+    "true",    "umount",    "uname",    "uniq", "usleep", "wc",       "which", "whoami", "xargs", "yes",
 };
 
 constexpr std::size_t busybox_size_max = 64 << 20;
