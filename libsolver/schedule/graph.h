@@ -53,6 +53,7 @@ struct Edge {
   std::vector<KeyDigest> stored_keys;   // under which its result is (or will be) stored; used when users are stored
   std::vector<cache::KeyResult> candidates;  // results not tried yet, best last
   bool root_probed = false;
+  bool renewed = false;         // made anew in this solve because a step ignores the cache, here or below
   OptionalRef result;           // valid at level complete
 };
 

@@ -95,6 +95,7 @@ class Run {
   KeyPlan plan_keys(NodeIndex node);
   static void add_keys(const KeyPlan& plan, const OpOutputs& outputs, cache::Publication& publication);
   Flights::Work make_work(NodeIndex node, KeyPlan plan, std::vector<OptionalRef> inputs);
+  bool is_renewed(NodeIndex node) const;
   void store_joined(NodeIndex node, const OpOutputs& outputs);
 
   OpContext context(NodeIndex node, std::stop_token stop);

@@ -16,12 +16,14 @@ void add_new(std::vector<KeyDigest>& keys, const KeyDigest& key) {
   if (std::find(keys.begin(), keys.end(), key) == keys.end()) keys.push_back(key);
 }
 
-// Every key that leads from one input: its stored keys under the selector, its content key without one.
+// Every key that leads from one input: its stored keys under the selector, its content key without one. The first is what
+// the step's own key is made of. For an input that was made anew that is the content if it decides: its stored keys are
+// those of its earlier results, too, and what was made of other content must not be found by this one.
 std::vector<KeyInput> keys_of_input(const Edge& input, const CacheMapDep& dep, const ContentKey& content) {
   std::vector<KeyInput> keys;
   const base::Sha256Bytes selector = dep.selector ? dep.selector->bytes() : base::Sha256Bytes{};
   for (const KeyDigest& key : input.stored_keys) keys.push_back({key, selector});
-  if (content.phase == Phase::done && content.key) keys.push_back({*content.key, {}});
+  if (content.phase == Phase::done && content.key) keys.insert(input.renewed ? keys.begin() : keys.end(), {*content.key, {}});
   return keys;
 }
 
@@ -108,14 +110,21 @@ void Run::finish_execute(NodeIndex index, const Flights::Outcome& outcome, Role 
     Edge& edge = edges_[edge_index];
     if (edge.level == Level::complete) continue;
     edge.stored_keys = outputs.true_keys ? *outputs.true_keys : plan.results[output];
-    // What ignores the cache must not make its users hit what was made of an earlier result.
-    if (!node.ignore_cache) {
+    // What ignores the cache must not make its users, near or far, hit what was made of an earlier result.
+    edge.renewed = is_renewed(index);
+    if (!edge.renewed) {
       if (outputs.true_keys) edge.keys.clear();
       for (const KeyDigest& key : edge.stored_keys) add_new(edge.keys, key);
     }
     complete(edge_index, outputs.refs[output]);
   }
   report_finished(index, StepState::executed);
+}
+
+bool Run::is_renewed(NodeIndex index) const {
+  const Node& node = nodes_[index];
+  return node.ignore_cache || std::any_of(node.inputs.begin(), node.inputs.end(),
+                                          [&](EdgeIndex input) { return edges_[input].renewed; });
 }
 
 // The work was another solve's, which stored it under its own keys; ours may be others.
