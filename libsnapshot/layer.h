@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Applies an OCI layer (a tar, maybe compressed) to a mounted tree, with all its metadata: owners, modes, times, xattrs,
-// hard links, devices, fifos, whiteouts and opaque directories (spec/storage 4.6). A layer is hostile input: names are
-// cleaned, everything is opened beneath the tree, and no link leads out of it.
+// hard links, devices, fifos, whiteouts and opaque directories (spec/storage 4.6). A layer is hostile input: names
+// that are absolute or step up are refused, everything is opened beneath the tree, and no link leads out of it.
 #pragma once
 
 #include <cstdint>

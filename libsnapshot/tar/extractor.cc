@@ -80,6 +80,12 @@ Status make_node(const TarEntry& entry, mode_t type, int directory, const std::s
   return {};
 }
 
+// An absolute name means nothing inside a tree, and a layer that has one was not made by a builder.
+base::Result<TreePath> parse_name(std::string_view name) {
+  if (name.starts_with('/')) return fail(ErrorCode::invalid_argument, "\"{}\" is an absolute path", name);
+  return TreePath::parse(name);
+}
+
 }  // namespace
 
 Status Extractor::apply(const TarEntry& entry, TarReader& reader, const std::stop_token& stop) {
@@ -88,7 +94,7 @@ Status Extractor::apply(const TarEntry& entry, TarReader& reader, const std::sto
 }
 
 Status Extractor::apply_checked(const TarEntry& entry, TarReader& reader, const std::stop_token& stop) {
-  const TreePath path = TRY(TreePath::parse(entry.name));
+  const TreePath path = TRY(parse_name(entry.name));
   if (path.is_root()) return apply_root(entry);
   if (path.name().starts_with(whiteout_prefix)) return apply_whiteout(path);
 
@@ -202,7 +208,7 @@ base::Result<bool> Extractor::make_way(const TreePath& target, int directory, co
   }
   if (S_ISDIR(status.st_mode) && entry.type == EntryType::directory) return true;
   if (entry.type == EntryType::hard_link) {
-    const auto to = TRY(TreePath::parse(entry.link), "hard link to \"{}\"", entry.link);
+    const auto to = TRY(parse_name(entry.link), "hard link to \"{}\"", entry.link);
     if (!to.is_root() && TRY(resolve(to.parent())).child(to.name()) == target) {
       return fail(ErrorCode::invalid_argument, "a hard link to itself");
     }
@@ -236,7 +242,7 @@ Status Extractor::make(const TarEntry& entry, TarReader& reader, const std::stop
 }
 
 Status Extractor::make_link(const TarEntry& entry, const TreePath& target) {
-  const auto to = TRY(TreePath::parse(entry.link), "hard link to \"{}\"", entry.link);
+  const auto to = TRY(parse_name(entry.link), "hard link to \"{}\"", entry.link);
   if (to.is_root()) return fail(ErrorCode::invalid_argument, "a hard link to the root");
   const TreePath from = TRY(resolve(to.parent())).child(to.name());
   const auto status = TRY(base::find_stat_beneath(root_, from));

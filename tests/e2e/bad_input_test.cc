@@ -209,12 +209,8 @@ TEST_F(BadLayout, NamesThatStepUpAreRefused) {
   refuse_layer(snapshot::TarBuilder().file("a/../../evil", "x"), {"a/../../evil"});
 }
 
-TEST_F(BadLayout, AbsoluteNamesStayInside) {
-  const std::string target = (outside_ / "evil").str();
-  const Solved solved = solve(llb::oci_layout("bad@" + write(snapshot::TarBuilder().file(target, "x").finish()).str()),
-                              {"--oci-layout", "bad=" + layout_.str(), "--output", export_to("out")});
-  EXPECT_EQ(solved.code, 0) << solved.err;
-  EXPECT_EQ(exported("out", target.substr(1)), "x");
+TEST_F(BadLayout, AbsoluteNamesAreRefused) {
+  refuse_layer(snapshot::TarBuilder().file((outside_ / "evil").str(), "x"), {"bad image", (outside_ / "evil").str(), "absolute"});
 }
 
 TEST_F(BadLayout, HardLinksOutOfTheTreeAreRefused) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A store opened by its owner: the composition root that joins the libraries. One process owns a store at a time (it
-// holds <root>/lock); others reach it through the owner's socket (server.h, client.h) or read beside it (read_only.h).
+// holds <root>/lock); others reach it through the owner's socket (server.h, client.h) or read beside it (open_read_only).
 #pragma once
 
 #include <functional>

@@ -21,7 +21,7 @@ Result<std::map<std::string, base::HostPath>> parse_paths(const std::map<std::st
 }
 
 Result<solver::SolveRequest> make_request(const SolveOrder& order) {
-  return solver::SolveRequest{.definition = TRY(solver::load_definition(order.definition), "load definition"),
+  return solver::SolveRequest{.definition = TRY(solver::load_definition(order.definition)),
                               .locals = TRY(parse_paths(order.locals)),
                               .oci_layouts = TRY(parse_paths(order.oci_layouts)),
                               .use_cache = order.use_cache};
