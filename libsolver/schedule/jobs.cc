@@ -89,7 +89,8 @@ void Run::start_content(NodeIndex index, std::size_t input) {
     mailbox->post([this, index, input, digest] {
       --outstanding_;
       if (!*digest) {
-        return fail_node(index, base::add_context(digest->error(), fmt::format("take the digest of input {}", input)));
+        const std::string& name = nodes_[edges_[nodes_[index].inputs[input]].node].vertex->name;
+        return fail_node(index, base::add_context(digest->error(), fmt::format("look into its input \"{}\"", name)));
       }
       nodes_[index].content[input] = {Phase::done, content_key(**digest)};
       if (!giving_up_) {

@@ -21,7 +21,10 @@ Result<std::map<std::string, base::HostPath>> parse_paths(const std::map<std::st
 }
 
 Result<solver::SolveRequest> make_request(const SolveOrder& order) {
-  return solver::SolveRequest{.definition = TRY(solver::load_definition(order.definition)),
+  solver::Definition definition = TRY(solver::load_definition(order.definition));
+  // What is no definition at all (an empty file, a text) may well read as one without steps, and nobody wants that.
+  if (!definition.result) return base::fail(base::ErrorCode::invalid_argument, "load definition: it holds no steps");
+  return solver::SolveRequest{.definition = std::move(definition),
                               .locals = TRY(parse_paths(order.locals)),
                               .oci_layouts = TRY(parse_paths(order.oci_layouts)),
                               .use_cache = order.use_cache};
