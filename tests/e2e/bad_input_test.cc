@@ -62,7 +62,7 @@ class BadDefinition : public BadInput {};
 TEST_F(BadDefinition, TruncatedAnywhereIsRefused) {
   const std::string bytes = bytes_of(output("step", "true"));
   ASSERT_EQ(solve_bytes(bytes).code, 0);
-  for (std::size_t size = 1; size < bytes.size(); size += bytes.size() / 12) {
+  for (std::size_t size = 0; size < bytes.size(); size += bytes.size() / 12) {
     const Solved solved = solve_bytes(bytes.substr(0, size));
     EXPECT_EQ(solved.code, 1) << size << " bytes of " << bytes.size() << solved.err;
     EXPECT_THAT(solved.err, StartsWith("cachectl: load definition: "));
@@ -73,6 +73,7 @@ TEST_F(BadDefinition, TruncatedAnywhereIsRefused) {
 TEST_F(BadDefinition, NoiseIsRefused) {
   refuse_graph(std::string(1000, '\xff'), {"load definition"});
   refuse_graph("#!/bin/sh\necho this is no graph\n", {"load definition"});
+  refuse_graph("x\n", {"it holds no steps"});
 }
 
 TEST_F(BadDefinition, InputsThatAreNotThereAreRefused) {
