@@ -2,6 +2,7 @@
 // What each format offers to the door (decoder.h). For the files of this room only.
 #pragma once
 
+#include <cstring>
 #include <memory>
 #include <string_view>
 #include <vector>
@@ -27,11 +28,17 @@ class CodecInput {
   explicit CodecInput(std::unique_ptr<ByteSource> source) : source_(std::move(source)), buffer_(codec_buffer_size) {}
 
   // The next piece; empty once the source has ended. The last piece is overwritten.
-  Result<std::span<std::byte>> next() {
-    if (ended_) return std::span<std::byte>();
-    const std::size_t count = TRY(source_->read(buffer_));
-    ended_ = count == 0;
-    return std::span(buffer_).first(count);
+  Result<std::span<std::byte>> next() { return extend({}, 1); }
+  // What is left of the last piece and more behind it: at least `count` bytes, unless the source ends before.
+  Result<std::span<std::byte>> extend(std::span<const std::byte> rest, std::size_t count) {
+    if (!rest.empty()) std::memmove(buffer_.data(), rest.data(), rest.size());
+    std::size_t size = rest.size();
+    while (size < count && !ended_) {
+      const std::size_t more = TRY(source_->read(std::span(buffer_).subspan(size)));
+      ended_ = more == 0;
+      size += more;
+    }
+    return std::span(buffer_).first(size);
   }
   bool ended() const { return ended_; }
 

@@ -136,7 +136,20 @@ TEST(DecoderDetailTest, none_passes_bytes_on_and_bounds_them) {
 TEST(DecoderDetailTest, a_gzip_header_may_have_all_its_fields) {
   // FEXTRA, FNAME, FCOMMENT: 3 bytes of extra, then two texts.
   const std::string header("\x1f\x8b\x08\x1c\x01\x02\x03\x04\x00\x03\x03\x00xyzname\0comment\0", 28);
-  EXPECT_EQ(decompress(Compression::gzip, header + gzip_hello.substr(10), 100).value(), "hello\n");
+  const std::string member = header + gzip_hello.substr(10);
+  EXPECT_EQ(decompress(Compression::gzip, member + member, 100).value(), "hello\nhello\n");
+  for (std::size_t piece = 1; piece < member.size(); ++piece) {
+    const auto decoder = make_decoder(Compression::gzip, std::make_unique<PieceSource>(member + member, piece), 100);
+    EXPECT_EQ(read_to_end(*decoder, 5).value(), "hello\nhello\n") << piece;
+  }
+}
+
+TEST(DecoderDetailTest, a_zstd_frame_that_says_another_size_is_corrupt) {
+  const std::string frame("\x28\xb5\x2f\xfd\x20\x90\x01\x00\x00", 9);  // says 144 bytes, holds one empty block
+  for (std::size_t piece = 1; piece <= frame.size(); ++piece) {
+    const auto decoder = make_decoder(Compression::zstd, std::make_unique<PieceSource>(frame, piece), no_bound);
+    EXPECT_EQ(code_of(read_to_end(*decoder, 1000)), ErrorCode::corrupt) << piece;
+  }
 }
 
 TEST(DecoderDetailTest, skippable_zstd_frames_are_skipped) {
