@@ -34,8 +34,8 @@ Result<std::optional<struct ::stat>> find_stat_beneath(int dir, const TreePath& 
 // link or file is in the way), no_space, io.
 Status make_dirs_beneath(int dir, const TreePath& path, unsigned mode);
 // Removes a file, or a directory with everything in it, beneath dir; nothing there is success. Never follows a link, and
-// never enters a mount (not even one of the same file system) or another device number (a subvolume). Works on trees of
-// any depth, with two descriptors and no recursion. path must not be the root (CHECKed). Errors: busy (a mount is in
+// never enters a mount (not even one of the same file system) or, inside it, another device number (a subvolume). Works
+// on trees of any depth, with two descriptors and no recursion. path must not be the root (CHECKed). Errors: busy (a mount is in
 // it, or somebody moves or fills directories of it meanwhile), invalid_argument (a link on the way to it), io. After an
 // error some of it is gone; the call can be repeated.
 Status remove_all_beneath(int dir, const TreePath& path);
