@@ -91,8 +91,7 @@ class DenseGzipEncoder final : public Encoder {
   Status finish() override {
     CHECK(!finished_, "finish twice");
     finished_ = true;
-    while (TRY(deflate_some(Z_FINISH)) != Z_STREAM_END) {
-    }
+    while (TRY(deflate_some(Z_FINISH)) != Z_STREAM_END) {}
     return output_.flush();
   }
 

@@ -10,7 +10,7 @@ namespace cairn::base {
 namespace {
 
 constexpr std::size_t header_size_max = 18;  // RFC 8878, 3.1.1: the magic number and the frame header
-constexpr int window_log_max = 27;  // 128 MiB: what an untrusted frame may make us allocate
+constexpr int window_log_max = 27;           // 128 MiB: what an untrusted frame may make us allocate
 
 struct FreeContext {
   void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
@@ -53,8 +53,8 @@ class ZstdDecoder final : public ByteSource {
     if (piece_.pos == piece_.size && had_frame_) return {};
     in_frame_ = true;
     frame_size_ = 0;
-    frame_size_said_ = ZSTD_getFrameContentSize(static_cast<const std::byte*>(piece_.src) + piece_.pos,
-                                                piece_.size - piece_.pos);
+    frame_size_said_ =
+        ZSTD_getFrameContentSize(static_cast<const std::byte*>(piece_.src) + piece_.pos, piece_.size - piece_.pos);
     return {};
   }
 

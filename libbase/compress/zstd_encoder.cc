@@ -32,8 +32,7 @@ class ZstdEncoder final : public Encoder {
     CHECK(!finished_, "finish twice");
     finished_ = true;
     ZSTD_inBuffer nothing = {nullptr, 0, 0};
-    while (TRY(compress_some(nothing, ZSTD_e_end)) > 0) {
-    }
+    while (TRY(compress_some(nothing, ZSTD_e_end)) > 0) {}
     return output_.flush();
   }
 

@@ -33,11 +33,11 @@ Result<std::optional<struct ::stat>> find_stat_beneath(int dir, const TreePath& 
 // mkdir -p beneath dir, with mode less the umask; existing directories are kept as they are. Errors: already_exists (a
 // link or file is in the way), no_space, io.
 Status make_dirs_beneath(int dir, const TreePath& path, unsigned mode);
-// Removes a file, or a directory with everything in it, beneath dir; nothing there is success. Never follows a link, and
-// never enters a mount (not even one of the same file system) or, inside it, another device number (a subvolume). Works
-// on trees of any depth, with two descriptors and no recursion. path must not be the root (CHECKed). Errors: busy (a mount is in
-// it, or somebody moves or fills directories of it meanwhile), invalid_argument (a link on the way to it), io. After an
-// error some of it is gone; the call can be repeated.
+// Removes a file, or a directory with everything in it, beneath dir; nothing there is success. Never follows a link,
+// and never enters a mount (not even one of the same file system) or, inside it, another device number (a subvolume).
+// Works on trees of any depth, with two descriptors and no recursion. path must not be the root (CHECKed). Errors: busy
+// (a mount is in it, or somebody moves or fills directories of it meanwhile), invalid_argument (a link on the way to
+// it), io. After an error some of it is gone; the call can be repeated.
 Status remove_all_beneath(int dir, const TreePath& path);
 
 struct DirEntry {
@@ -55,8 +55,8 @@ Result<std::map<std::string, std::string>> list_xattrs_at(int dir, const std::st
 Status set_xattr_at(int dir, const std::string& name, const std::string& key, std::string_view value);
 
 // Allocated bytes (512 * st_blocks) and inodes of a tree, the root included, hard links counted once; mounts in it are
-// left out. Works on trees of any depth. O(tree), one stat per inode. Errors: busy (a directory was moved out meanwhile),
-// io.
+// left out. Works on trees of any depth. O(tree), one stat per inode. Errors: busy (a directory was moved out
+// meanwhile), io.
 struct TreeSize {
   std::int64_t bytes = 0;
   std::int64_t inodes = 0;

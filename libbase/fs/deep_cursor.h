@@ -16,7 +16,7 @@ class DeepCursor {
   explicit DeepCursor(int base) : base_(base) {}
 
   struct Frame {
-    std::string name;                  // in the directory above
+    std::string name;  // in the directory above
     dev_t device = 0;
     ino_t inode = 0;
     std::vector<std::string> pending;  // directories in it that the walk has still to enter; the walker's own

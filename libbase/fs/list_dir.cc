@@ -85,11 +85,10 @@ Result<std::map<std::string, std::string>> list_xattrs(int fd) {
 
 Result<std::map<std::string, std::string>> list_xattrs_at(int dir, const std::string& name) {
   const std::string path = path_at(dir, name);
-  return TRY(read_xattrs(
-                 [&](char* out, std::size_t size) { return ::llistxattr(path.c_str(), out, size); },
-                 [&](const char* key, char* out, std::size_t size) {
-                   return ::lgetxattr(path.c_str(), key, out, size);
-                 }),
+  return TRY(read_xattrs([&](char* out, std::size_t size) { return ::llistxattr(path.c_str(), out, size); },
+                         [&](const char* key, char* out, std::size_t size) {
+                           return ::lgetxattr(path.c_str(), key, out, size);
+                         }),
              "\"{}\"", name);
 }
 

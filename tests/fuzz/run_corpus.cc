@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // A main() for a fuzz target that is built without libFuzzer: it runs every file below the folders (or files) of its
 // command line once, in bytewise order. No input at all is a failure, for then nothing was tested.
+#include <sys/stat.h>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <sys/stat.h>
 
 #include "libbase/fs/beneath.h"
 #include "libbase/fs/fd.h"

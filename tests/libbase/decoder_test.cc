@@ -13,8 +13,10 @@ namespace {
 constexpr std::uint64_t no_bound = std::numeric_limits<std::uint64_t>::max();
 
 // "hello\n" by another implementation of each format, so that two mistakes of ours cannot cancel out.
-const std::string gzip_hello("\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xcb\x48\xcd\xc9\xc9\xe7\x02\x00\x20\x30\x3a\x36\x06"
-                             "\x00\x00\x00", 26);
+const std::string gzip_hello(
+    "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xcb\x48\xcd\xc9\xc9\xe7\x02\x00\x20\x30\x3a\x36\x06"
+    "\x00\x00\x00",
+    26);
 const std::string zstd_hello("\x28\xb5\x2f\xfd\x20\x06\x31\x00\x00hello\n", 15);
 
 class DecoderTest : public testing::TestWithParam<Compression> {
@@ -57,7 +59,8 @@ TEST_P(DecoderTest, pieces_of_any_size_give_the_same_bytes) {
 
 TEST_P(DecoderTest, a_read_fills_its_buffer) {
   const std::string text = make_text(100'000);
-  const auto decoder = make_decoder(format_, std::make_unique<PieceSource>(compress(format_, text).value(), 10), no_bound);
+  const auto decoder =
+      make_decoder(format_, std::make_unique<PieceSource>(compress(format_, text).value(), 10), no_bound);
   std::string out(60'000, '\0');
   EXPECT_EQ(decoder->read(std::as_writable_bytes(std::span(out))).value(), 60'000u);
   EXPECT_EQ(decoder->read(std::as_writable_bytes(std::span(out))).value(), 40'000u);
@@ -162,7 +165,10 @@ TEST(DecoderDetailTest, a_zstd_window_above_128_mib_is_refused) {
   const auto frame = [](int window_log) {  // header without content size, then one raw block of "a", the last
     std::string bytes("\x28\xb5\x2f\xfd\x00", 5);
     bytes += static_cast<char>((window_log - 10) << 3);
-    return bytes + std::string("\x09\x00\x00" "a", 4);
+    return bytes + std::string(
+                       "\x09\x00\x00"
+                       "a",
+                       4);
   };
   EXPECT_EQ(decompress(Compression::zstd, frame(27), 100).value(), "a");
   EXPECT_EQ(code_of(decompress(Compression::zstd, frame(28), 100)), ErrorCode::invalid_argument);

@@ -29,10 +29,9 @@ TEST(DigestTest, text_goes_there_and_back) {
 TEST(DigestTest, only_the_one_text_form_is_accepted) {
   std::string upper = hex;
   upper[2] = 'F';
-  for (const std::string& text :
-       {std::string(), std::string("sha256:"), hex, "sha512:" + hex, "SHA256:" + hex, "sha256:" + hex.substr(1),
-        "sha256:" + hex + "0", "sha256:" + upper, "sha256:g" + hex.substr(1), "sha256:" + hex.substr(1) + "/",
-        " sha256:" + hex}) {
+  for (const std::string& text : {std::string(), std::string("sha256:"), hex, "sha512:" + hex, "SHA256:" + hex,
+                                  "sha256:" + hex.substr(1), "sha256:" + hex + "0", "sha256:" + upper,
+                                  "sha256:g" + hex.substr(1), "sha256:" + hex.substr(1) + "/", " sha256:" + hex}) {
     const auto parsed = RedDigest::parse(text);
     ASSERT_FALSE(parsed) << text;
     EXPECT_EQ(parsed.error().code, ErrorCode::invalid_argument) << text;

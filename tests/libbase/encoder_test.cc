@@ -18,7 +18,8 @@ class EncoderTest : public testing::TestWithParam<std::tuple<Compression, int>> 
   const int level_ = std::get<1>(GetParam());
 };
 INSTANTIATE_TEST_SUITE_P(Gzip, EncoderTest,
-                         testing::Combine(testing::Values(Compression::gzip), testing::Values(-1, 0, 1, 2, 5, 6, 9, 99)));
+                         testing::Combine(testing::Values(Compression::gzip),
+                                          testing::Values(-1, 0, 1, 2, 5, 6, 9, 99)));
 INSTANTIATE_TEST_SUITE_P(Zstd, EncoderTest,
                          testing::Combine(testing::Values(Compression::zstd), testing::Values(-5, 0, 1, 3, 9)));
 INSTANTIATE_TEST_SUITE_P(None, EncoderTest, testing::Combine(testing::Values(Compression::none), testing::Values(0)));
@@ -82,8 +83,10 @@ TEST(EncoderLevelTest, higher_levels_are_denser) {
 }
 
 TEST(EncoderDeathTest, finish_is_the_last_call) {
-  for (const auto& [format, level] : {std::pair(Compression::gzip, 1), {Compression::gzip, 6}, {Compression::zstd, 1}}) {
-    const auto encoder = make_encoder(format, [](std::string_view) { return Status(); }, level);
+  for (const auto& [format, level] :
+       {std::pair(Compression::gzip, 1), {Compression::gzip, 6}, {Compression::zstd, 1}}) {
+    const auto encoder = make_encoder(
+        format, [](std::string_view) { return Status(); }, level);
     ASSERT_TRUE(encoder->finish());
     EXPECT_DEATH(static_cast<void>(encoder->write("x")), "write after finish");
     EXPECT_DEATH(static_cast<void>(encoder->finish()), "finish twice");

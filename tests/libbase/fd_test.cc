@@ -89,7 +89,8 @@ TEST_F(FdTest, reads_and_writes_tell_why_they_cannot) {
 }
 
 TEST_F(FdTest, read_file_is_bounded_exactly) {
-  for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{16383}, std::size_t{16384}, std::size_t{100'000}}) {
+  for (const std::size_t size :
+       {std::size_t{0}, std::size_t{1}, std::size_t{16383}, std::size_t{16384}, std::size_t{100'000}}) {
     const std::string bytes(size, 'y');
     make_file("file", bytes);
     EXPECT_EQ(read_file(host("file"), size).value(), bytes);

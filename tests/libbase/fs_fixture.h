@@ -76,16 +76,16 @@ class FsTest : public testing::Test {
   Fd root_ = open_host_dir(temp_.path()).value();
 };
 
-#define EXPECT_CODE(expression, expected)                                     \
-  do {                                                                        \
-    const auto outcome = (expression);                                        \
-    ASSERT_FALSE(outcome) << #expression << " has succeeded";                 \
-    EXPECT_EQ(outcome.error().code, expected) << outcome.error().message;     \
+#define EXPECT_CODE(expression, expected)                                 \
+  do {                                                                    \
+    const auto outcome = (expression);                                    \
+    ASSERT_FALSE(outcome) << #expression << " has succeeded";             \
+    EXPECT_EQ(outcome.error().code, expected) << outcome.error().message; \
   } while (false)
-#define EXPECT_OK(expression)                                                 \
-  do {                                                                        \
-    const auto outcome = (expression);                                        \
-    EXPECT_TRUE(outcome) << #expression << ": " << outcome.error().message;   \
+#define EXPECT_OK(expression)                                               \
+  do {                                                                      \
+    const auto outcome = (expression);                                      \
+    EXPECT_TRUE(outcome) << #expression << ": " << outcome.error().message; \
   } while (false)
 
 }  // namespace cairn::base

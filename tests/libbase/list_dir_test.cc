@@ -25,10 +25,10 @@ TEST_F(ListDirTest, names_are_in_bytewise_order_with_their_types) {
   make_link("b", "a-link");
   ASSERT_EQ(::mkfifo(host(".fifo").c_str(), 0600), 0);
   ASSERT_EQ(::mknod(host("a.device").c_str(), S_IFCHR | 0600, 0), 0);
-  EXPECT_THAT(list_dir(root()).value(),
-              ElementsAre(DirEntry{".fifo", DT_FIFO}, DirEntry{"B", DT_REG}, DirEntry{"a", DT_DIR},
-                          DirEntry{"a-link", DT_LNK}, DirEntry{"a.device", DT_CHR}, DirEntry{"b", DT_REG},
-                          DirEntry{"\xc3\xa4", DT_DIR}));
+  EXPECT_THAT(
+      list_dir(root()).value(),
+      ElementsAre(DirEntry{".fifo", DT_FIFO}, DirEntry{"B", DT_REG}, DirEntry{"a", DT_DIR}, DirEntry{"a-link", DT_LNK},
+                  DirEntry{"a.device", DT_CHR}, DirEntry{"b", DT_REG}, DirEntry{"\xc3\xa4", DT_DIR}));
   EXPECT_EQ(list_dir(root()).value().size(), 7u) << "again, from the start";
   EXPECT_EQ(list_dir(open_host(temp_.path(), O_PATH).value().get()).value().size(), 7u);
 }
@@ -61,7 +61,8 @@ TEST_F(XattrTest, are_sorted_and_may_hold_any_bytes) {
   EXPECT_OK(set_xattr_at(root(), "file", "user.a", ""));
   EXPECT_OK(set_xattr_at(root(), "file", "trusted.c", std::string(2000, 'x')));
   EXPECT_OK(set_xattr_at(root(), "file", "user.a", "replaced"));
-  const auto expected = ElementsAre(Pair("trusted.c", std::string(2000, 'x')), Pair("user.a", "replaced"), Pair("user.b", value));
+  const auto expected =
+      ElementsAre(Pair("trusted.c", std::string(2000, 'x')), Pair("user.a", "replaced"), Pair("user.b", value));
   EXPECT_THAT(list_xattrs_at(root(), "file").value(), expected);
   EXPECT_THAT(list_xattrs(open_host(host("file"), O_RDONLY).value().get()).value(), expected);
   EXPECT_THAT(list_xattrs(open_host(host("file"), O_PATH).value().get()).value(), expected);

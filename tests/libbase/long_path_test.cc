@@ -51,10 +51,9 @@ TEST_F(LongPathTest, is_opened_read_and_found) {
 TEST_F(LongPathTest, links_in_it_are_followed_in_the_root_or_refused) {
   const Fd bottom = open_beneath(root(), bottom_, O_RDONLY | O_DIRECTORY).value();
   make_file("top_file", "top");
-  const std::pair<const char*, const char*> links[] = {{"/top_file", "absolute"}, {"../../top_file", "up"},
-                                                       {"file", "beside"},        {"absolute", "chain"},
-                                                       {"loop", "loop"},          {"none", "dangling"},
-                                                       {"..", "parent"}};
+  const std::pair<const char*, const char*> links[] = {
+      {"/top_file", "absolute"}, {"../../top_file", "up"}, {"file", "beside"}, {"absolute", "chain"},
+      {"loop", "loop"},          {"none", "dangling"},     {"..", "parent"}};
   for (const auto& [target, name] : links) ASSERT_EQ(::symlinkat(target, bottom.get(), name), 0);
   EXPECT_EQ(read_beneath(root(), bottom_.child("absolute"), 100, Follow::in_root).value(), "top");
   EXPECT_EQ(read_beneath(root(), bottom_.child("chain"), 100, Follow::in_root).value(), "top");

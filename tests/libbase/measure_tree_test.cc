@@ -24,8 +24,8 @@ TEST_F(MeasureTreeTest, counts_blocks_and_inodes_with_the_root) {
   make_link("big", "a/link");
   const TreeSize size = measure();
   EXPECT_EQ(size.inodes, 6);
-  EXPECT_EQ(size.bytes, allocated("") + allocated("a") + allocated("a/b") + allocated("a/big") + allocated("a/b/small") +
-                            allocated("a/link"));
+  EXPECT_EQ(size.bytes, allocated("") + allocated("a") + allocated("a/b") + allocated("a/big") +
+                            allocated("a/b/small") + allocated("a/link"));
   EXPECT_GE(size.bytes, 100'000);
 }
 

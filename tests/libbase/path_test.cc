@@ -17,9 +17,19 @@ namespace {
 using Texts = std::vector<std::pair<std::string, std::string>>;
 
 TEST(TreePathTest, parse_folds_what_archives_write) {
-  for (const auto& [text, expected] :
-       Texts{{"", ""}, {"/", ""}, {".", ""}, {"./", ""}, {"a", "a"}, {"/a", "a"}, {"./a/", "a"}, {"//a//b///", "a/b"},
-             {"a/./b/.", "a/b"}, {"...", "..."}, {"a/..b/.c", "a/..b/.c"}, {"a b/\n", "a b/\n"}, {"\xff\xfe", "\xff\xfe"}}) {
+  for (const auto& [text, expected] : Texts{{"", ""},
+                                            {"/", ""},
+                                            {".", ""},
+                                            {"./", ""},
+                                            {"a", "a"},
+                                            {"/a", "a"},
+                                            {"./a/", "a"},
+                                            {"//a//b///", "a/b"},
+                                            {"a/./b/.", "a/b"},
+                                            {"...", "..."},
+                                            {"a/..b/.c", "a/..b/.c"},
+                                            {"a b/\n", "a b/\n"},
+                                            {"\xff\xfe", "\xff\xfe"}}) {
     const auto path = TreePath::parse(text);
     ASSERT_TRUE(path) << text;
     EXPECT_EQ(path->str(), expected) << text;
@@ -28,8 +38,8 @@ TEST(TreePathTest, parse_folds_what_archives_write) {
 
 TEST(TreePathTest, parse_refuses_what_could_lead_out) {
   const std::string nul("a\0b", 3);
-  for (const std::string& text : {std::string(".."), std::string("../a"), std::string("a/.."), std::string("/a/../b"), nul,
-                                  std::string(256, 'x'), "a/" + std::string(256, 'x') + "/b"}) {
+  for (const std::string& text : {std::string(".."), std::string("../a"), std::string("a/.."), std::string("/a/../b"),
+                                  nul, std::string(256, 'x'), "a/" + std::string(256, 'x') + "/b"}) {
     const auto path = TreePath::parse(text);
     ASSERT_FALSE(path) << text;
     EXPECT_EQ(path.error().code, ErrorCode::invalid_argument) << text;
@@ -45,9 +55,15 @@ TEST(TreePathTest, components_may_have_255_bytes_and_paths_any_number) {
 }
 
 TEST(TreePathTest, clean_steps_up_but_never_out) {
-  for (const auto& [text, expected] :
-       Texts{{"", ""}, {"..", ""}, {"../../etc/passwd", "etc/passwd"}, {"a/../../b", "b"}, {"a/b/../c", "a/c"},
-             {"/a/b/../../..", ""}, {"a/./../b//", "b"}, {"a/...", "a/..."}, {std::string(300, 'x') + "/../y", "y"}}) {
+  for (const auto& [text, expected] : Texts{{"", ""},
+                                            {"..", ""},
+                                            {"../../etc/passwd", "etc/passwd"},
+                                            {"a/../../b", "b"},
+                                            {"a/b/../c", "a/c"},
+                                            {"/a/b/../../..", ""},
+                                            {"a/./../b//", "b"},
+                                            {"a/...", "a/..."},
+                                            {std::string(300, 'x') + "/../y", "y"}}) {
     const auto path = TreePath::clean(text);
     ASSERT_TRUE(path) << text;
     EXPECT_EQ(path->str(), expected) << text;
@@ -77,7 +93,10 @@ TEST(TreePathDeathTest, child_is_one_component) {
 }
 
 TEST(HostPathTest, parse_normalises) {
-  for (const auto& [text, expected] : Texts{{"/", "/"}, {"//", "/"}, {"/a//b/../c/", "/a/c"}, {"/../a/.", "/a"},
+  for (const auto& [text, expected] : Texts{{"/", "/"},
+                                            {"//", "/"},
+                                            {"/a//b/../c/", "/a/c"},
+                                            {"/../a/.", "/a"},
                                             {"/a/" + std::string(300, 'x'), "/a/" + std::string(300, 'x')}}) {
     const auto path = HostPath::parse(text);
     ASSERT_TRUE(path) << text;

@@ -59,26 +59,33 @@ TEST(ErrorTest, context_keeps_the_code_and_the_hint) {
 
 TEST(ErrorTest, every_code_has_a_name_of_its_own) {
   std::set<std::string_view> names;
-  const std::vector<ErrorCode> codes = {
-      ErrorCode::not_found, ErrorCode::already_exists, ErrorCode::invalid_argument, ErrorCode::corrupt,
-      ErrorCode::no_space,  ErrorCode::busy,           ErrorCode::unavailable,      ErrorCode::cancelled,
-      ErrorCode::io};
+  const std::vector<ErrorCode> codes = {ErrorCode::not_found,   ErrorCode::already_exists, ErrorCode::invalid_argument,
+                                        ErrorCode::corrupt,     ErrorCode::no_space,       ErrorCode::busy,
+                                        ErrorCode::unavailable, ErrorCode::cancelled,      ErrorCode::io};
   for (const ErrorCode code : codes) names.insert(to_string(code));
   EXPECT_EQ(names.size(), codes.size());
   EXPECT_EQ(to_string(ErrorCode::no_space), "no space");
 }
 
 TEST(ErrorTest, errno_values_have_codes) {
-  const std::vector<std::pair<int, ErrorCode>> expected = {
-      {ENOENT, ErrorCode::not_found},         {ENOTDIR, ErrorCode::not_found},
-      {EEXIST, ErrorCode::already_exists},    {EINVAL, ErrorCode::invalid_argument},
-      {ELOOP, ErrorCode::invalid_argument},   {ENAMETOOLONG, ErrorCode::invalid_argument},
-      {EXDEV, ErrorCode::invalid_argument},   {ENOSPC, ErrorCode::no_space},
-      {EDQUOT, ErrorCode::no_space},          {EBUSY, ErrorCode::busy},
-      {ETXTBSY, ErrorCode::busy},             {EAGAIN, ErrorCode::busy},
-      {ENOSYS, ErrorCode::unavailable},       {EOPNOTSUPP, ErrorCode::unavailable},
-      {ECANCELED, ErrorCode::cancelled},      {EIO, ErrorCode::io},
-      {EACCES, ErrorCode::io},                {123456, ErrorCode::io}};
+  const std::vector<std::pair<int, ErrorCode>> expected = {{ENOENT, ErrorCode::not_found},
+                                                           {ENOTDIR, ErrorCode::not_found},
+                                                           {EEXIST, ErrorCode::already_exists},
+                                                           {EINVAL, ErrorCode::invalid_argument},
+                                                           {ELOOP, ErrorCode::invalid_argument},
+                                                           {ENAMETOOLONG, ErrorCode::invalid_argument},
+                                                           {EXDEV, ErrorCode::invalid_argument},
+                                                           {ENOSPC, ErrorCode::no_space},
+                                                           {EDQUOT, ErrorCode::no_space},
+                                                           {EBUSY, ErrorCode::busy},
+                                                           {ETXTBSY, ErrorCode::busy},
+                                                           {EAGAIN, ErrorCode::busy},
+                                                           {ENOSYS, ErrorCode::unavailable},
+                                                           {EOPNOTSUPP, ErrorCode::unavailable},
+                                                           {ECANCELED, ErrorCode::cancelled},
+                                                           {EIO, ErrorCode::io},
+                                                           {EACCES, ErrorCode::io},
+                                                           {123456, ErrorCode::io}};
   for (const auto& [number, code] : expected) EXPECT_EQ(code_of_errno(number), code) << number;
 }
 
