@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a solve costs when everything has been done before, and what one real step costs above its runtime.
+//
+// The warm figures are those of a real store that was filled through the solver by an executor which only writes a file;
+// the engine that is measured has never seen it, and starts no process. Each line has its counts: a warm solve that
+// starts a process, syncs, or reads a tree is a failure of this program, not a figure.
+#include <benchmark/benchmark.h>
+
+#include <algorithm>
+#include <chrono>
+#include <ctime>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "libsolver/llb.h"
+#include "tests/libsolver/fake_executor.h"
+#include "tests/support/busybox_root.h"
+#include "tests/support/oci_layout_builder.h"
+#include "tests/support/temp_dir.h"
+#include "tools/engine/engine.h"
+
+namespace {
+
+using namespace cairn;
+using solver::llb::State;
+using solver::StepState;
+
+template <class T>
+T must(base::Result<T> result) {
+  CHECK(result.has_value(), "{}", result.error().message);
+  return std::move(*result);
+}
+void must(const base::Status& status) { CHECK(status.has_value(), "{}", status.error().message); }
+
+double now_ms(clockid_t clock) {
+  timespec time{};
+  ::clock_gettime(clock, &time);
+  return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_nsec) / 1e6;
+}
+
+// Wall and processor time of one part of the work, as medians over all rounds.
+class Parts {
+ public:
+  template <class F>
+  auto time(const std::string& part, const F& f) {
+    const double wall = now_ms(CLOCK_MONOTONIC), cpu = now_ms(CLOCK_PROCESS_CPUTIME_ID);
+    auto result = f();
+    wall_[part].push_back(now_ms(CLOCK_MONOTONIC) - wall);
+    cpu_[part].push_back(now_ms(CLOCK_PROCESS_CPUTIME_ID) - cpu);
+    return result;
+  }
+  void report(benchmark::State& state) {
+    for (auto& [part, values] : wall_) state.counters[part + "_ms"] = median(values);
+    for (auto& [part, values] : cpu_) state.counters[part + "_cpu_ms"] = median(values);
+  }
+
+ private:
+  static double median(std::vector<double>& values) {
+    const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+    std::nth_element(values.begin(), middle, values.end());
+    return *middle;
+  }
+  std::map<std::string, std::vector<double>> wall_, cpu_;
+};
+
+// A store, an image to build on, and the graphs.
+class Place {
+ public:
+  Place() {
+    must(test::make_busybox_root(dir_ / "rootfs"));
+    test::ImageSpec image;
+    image.layer_tars = {test::tar_of(dir_ / "rootfs")};
+    const auto manifest = test::write_layout(dir_ / "layout", image);
+    base_ = solver::llb::oci_layout("base@" + manifest.str());
+  }
+
+  static std::vector<std::string> command(int number) {
+    return {"write", "/", "file" + std::to_string(number), "x"};
+  }
+  std::string stacked(int steps) const {
+    State chain = base_;
+    for (int i = 0; i < steps; ++i) chain = chain.run(command(i)).root();
+    return must(solver::llb::marshal(chain));
+  }
+  // Each step has the image as its root, and the tree of the step before beside it.
+  std::string dependent(int steps) const {
+    State last = base_;
+    for (int i = 0; i < steps; ++i) {
+      last = base_.run(command(i), {.mounts = {{.dest = "/in", .source = last, .read_only = true}}}).root();
+    }
+    return must(solver::llb::marshal(last));
+  }
+  // None needs another; one takes them all, a hundred at a time.
+  std::string independent(int steps) const {
+    State last = base_;
+    for (int i = 0; i < steps;) {
+      solver::llb::RunOptions options{.mounts = {{.dest = "/in", .source = last, .read_only = true}}};
+      for (int group = 0; group < 100 && i < steps; ++group, ++i) {
+        options.mounts.push_back(
+            {.dest = "/in" + std::to_string(group), .source = base_.run(command(i)).root(), .read_only = true});
+      }
+      last = base_.run(command(steps + i), options).root();
+    }
+    return must(solver::llb::marshal(last));
+  }
+  State real_step(const State& on, int number) const {
+    return on.run({"/bin/true", std::to_string(number)}, {.network = solver::wire::NetMode::host}).root();
+  }
+  const State& base_image() const { return base_; }
+
+  solver::SolveRequest load(const std::string& definition) const {
+    solver::SolveRequest request;
+    request.definition = must(solver::load_definition(definition));
+    request.oci_layouts.insert_or_assign("base", dir_ / "layout");
+    return request;
+  }
+
+  // Solves with an executor that only writes; the store is closed again afterwards.
+  void fill(const std::string& definition) const {
+    const std::unique_ptr<engine::Engine> engine = open();
+    solver::FakeExecutor::Script script;
+    const base::SystemClock clock;
+    solver::Solver solver(
+        engine->cache(),
+        [&]() -> base::Result<std::unique_ptr<solver::Executor>> { return std::make_unique<solver::FakeExecutor>(script); },
+        clock, {});
+    solver::NoProgress progress;
+    const solver::SolveOutcome outcome = solver.solve(load(definition), progress, {});
+    must(outcome.status);
+  }
+  std::unique_ptr<engine::Engine> open() const { return must(engine::Engine::open(engine::EngineOptions(dir_ / "store"))); }
+
+ private:
+  test::TempDir dir_;
+  State base_;
+};
+
+void solve_warm(benchmark::State& state, const std::string& definition, const Place& place) {
+  place.fill(definition);
+  Parts parts;
+  const auto engine = parts.time("open", [&] { return place.open(); });
+  solver::NoProgress progress;
+  const engine::EngineCounts before = engine->counts();
+  for (auto _ : state) {
+    const solver::SolveRequest request = parts.time("load", [&] { return place.load(definition); });
+    const solver::SolveOutcome outcome = parts.time("solve", [&] { return engine->solve(request, progress, {}); });
+    must(outcome.status);
+    CHECK(outcome.count(StepState::executed) == 0, "a step ran again");
+  }
+  const engine::EngineCounts after = engine->counts();
+  parts.report(state);
+  const auto per_solve = [&](std::uint64_t engine::EngineCounts::*count) {
+    return static_cast<double>(after.*count - before.*count) / static_cast<double>(state.iterations());
+  };
+  state.counters["processes"] = per_solve(&engine::EngineCounts::processes);
+  state.counters["syncs"] = per_solve(&engine::EngineCounts::syncs);
+  state.counters["reads"] = per_solve(&engine::EngineCounts::read_transactions);
+  state.counters["tree_bytes"] = per_solve(&engine::EngineCounts::tree_bytes_read);
+  CHECK(after.processes == before.processes && after.syncs == before.syncs &&
+            after.tree_bytes_read == before.tree_bytes_read,
+        "a warm solve did what it must not");
+}
+
+void warm_stacked(benchmark::State& state) {
+  const Place place;
+  solve_warm(state, place.stacked(static_cast<int>(state.range(0))), place);
+}
+BENCHMARK(warm_stacked)->Arg(100)->Arg(400)->Arg(1000)->Iterations(51)->UseRealTime()->MeasureProcessCPUTime()->Unit(benchmark::kMillisecond);
+
+void warm_flat_dependent(benchmark::State& state) {
+  const Place place;
+  solve_warm(state, place.dependent(static_cast<int>(state.range(0))), place);
+}
+BENCHMARK(warm_flat_dependent)->Arg(1000)->Iterations(51)->UseRealTime()->MeasureProcessCPUTime()->Unit(benchmark::kMillisecond);
+
+void warm_flat_independent(benchmark::State& state) {
+  const Place place;
+  solve_warm(state, place.independent(static_cast<int>(state.range(0))), place);
+}
+BENCHMARK(warm_flat_independent)->Arg(1000)->Iterations(51)->UseRealTime()->MeasureProcessCPUTime()->Unit(benchmark::kMillisecond);
+
+// A store of as many records, closed well.
+void open_store(benchmark::State& state) {
+  const Place place;
+  place.fill(place.stacked(static_cast<int>(state.range(0))));
+  for (auto _ : state) {
+    auto engine = place.open();
+    state.PauseTiming();
+    engine.reset();
+    state.ResumeTiming();
+  }
+}
+BENCHMARK(open_store)->Arg(10)->Arg(1000)->Iterations(21)->UseRealTime()->MeasureProcessCPUTime()->Unit(benchmark::kMillisecond);
+
+// One more step on a chain, durable when the solve ends, with a real runtime. exec_bench has the bare runtime beside it.
+void cold_step(benchmark::State& state) {
+  const Place place;
+  const auto engine = place.open();
+  solver::NoProgress progress;
+  const auto solve = [&](const State& wanted) {
+    const solver::SolveRequest request = place.load(must(solver::llb::marshal(wanted)));
+    return engine->solve(request, progress, {});
+  };
+  State chain = place.real_step(place.base_image(), 0);
+  must(solve(chain).status);  // unpacks the image and probes the runtime
+  const std::uint64_t syncs = engine->counts().syncs;
+  int number = 0;
+  for (auto _ : state) {
+    for (int i = 0; i < 10; ++i) chain = place.real_step(chain, ++number);
+    const solver::SolveOutcome outcome = solve(chain);
+    must(outcome.status);
+    CHECK(outcome.count(StepState::executed) == 10);
+  }
+  state.SetItemsProcessed(number);
+  state.counters["syncs_per_step"] = static_cast<double>(engine->counts().syncs - syncs) / number;
+}
+BENCHMARK(cold_step)->Iterations(10)->UseRealTime()->MeasureProcessCPUTime()->Unit(benchmark::kMillisecond);
+
+void cold_independent_100(benchmark::State& state) {
+  const Place place;
+  const auto engine = place.open();
+  solver::NoProgress progress;
+  must(engine->solve(place.load(must(solver::llb::marshal(place.real_step(place.base_image(), -1)))), progress, {}).status);
+  int number = 0;
+  for (auto _ : state) {
+    solver::llb::RunOptions options{.network = solver::wire::NetMode::host};
+    for (int i = 0; i < 100; ++i) {
+      options.mounts.push_back({.dest = "/in" + std::to_string(i),
+                                .source = place.real_step(place.base_image(), number++),
+                                .read_only = true,
+                                .content_cache = solver::wire::ContentCache::off});
+    }
+    const State all = place.base_image().run({"/bin/true", "all", std::to_string(number)}, options).root();
+    const solver::SolveOutcome outcome = engine->solve(place.load(must(solver::llb::marshal(all))), progress, {});
+    must(outcome.status);
+    CHECK(outcome.count(StepState::executed) == 101);
+  }
+  state.SetItemsProcessed(number);
+}
+BENCHMARK(cold_independent_100)->Iterations(5)->UseRealTime()->MeasureProcessCPUTime()->Unit(benchmark::kMillisecond);
+
+}  // namespace
+
+BENCHMARK_MAIN();
