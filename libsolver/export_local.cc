@@ -25,7 +25,7 @@ using base::Fd;
 using base::Result;
 using base::Status;
 
-constexpr std::size_t open_levels_max = 64;  // pairs of directories that are kept open
+constexpr std::size_t open_levels_max = 24;  // pairs of directories that are kept open
 constexpr std::size_t warnings_max = 20;
 constexpr std::uint64_t progress_step = 1 << 20;
 

@@ -11,8 +11,8 @@
 
 namespace cairn::solver {
 
-// `to` is empty. Afterwards it has the first `size` bytes of `from`. on_bytes gets the count of each part (all data, but
-// no holes). Errors: no_space, cancelled, io.
+// `to` is empty. Afterwards it has the first `size` bytes of `from`. on_bytes gets the count of each part (all data,
+// but no holes). Errors: no_space, cancelled, io.
 base::Status copy_data(int from, int to, std::uint64_t size, const std::stop_token& stop,
                        const std::function<void(std::uint64_t)>& on_bytes);
 

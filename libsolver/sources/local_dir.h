@@ -20,8 +20,8 @@
 
 namespace cairn::solver {
 
-// Patterns are those of .dockerignore files (libcache/pattern.h). A directory that only lies above something selected is
-// sent too, without its other contents.
+// Patterns are those of .dockerignore files (libcache/pattern.h). A directory that only lies above something selected
+// is sent too, without its other contents.
 struct LocalFilter {
   std::vector<std::string> include_patterns;  // empty: everything
   std::vector<std::string> exclude_patterns;
@@ -32,10 +32,10 @@ struct LocalFilter {
 };
 
 struct LocalScan {
-  TreeDigest digest;              // of the whole selection, by stream rules (the root's header is H(""))
-  std::uint64_t entries = 0;      // names of any kind, without the root
-  std::uint64_t files = 0;        // regular files, each name of a hard link counted
-  std::uint64_t bytes = 0;        // read and hashed; hard links once
+  TreeDigest digest;                  // of the whole selection, by stream rules (the root's header is H(""))
+  std::uint64_t entries = 0;          // names of any kind, without the root
+  std::uint64_t files = 0;            // regular files, each name of a hard link counted
+  std::uint64_t bytes = 0;            // read and hashed; hard links once
   std::vector<std::string> warnings;  // sentences for the user, at most 20
 };
 
@@ -45,9 +45,9 @@ struct LocalScan {
 base::Result<LocalScan> scan_local(int dir, const LocalFilter& filter, std::stop_token stop = {});
 
 // Copies the selection into `to`, which is empty and whose root stays as it is. The digest is of what was written: it
-// equals cache::tree_digest(to, "/", DigestRules::stream). On an error `to` holds a part of it and the caller abandons it.
-// progress (may be empty) gets the bytes done and the total, which is what the directory walk saw.
-// Errors: as scan_local, and no_space, naming the file.
+// equals cache::tree_digest(to, "/", DigestRules::stream). On an error `to` holds a part of it and the caller abandons
+// it. progress (may be empty) gets the bytes done and the total, which is what the directory walk saw. Errors: as
+// scan_local, and no_space, naming the file.
 using LocalProgress = std::function<void(std::uint64_t done, std::uint64_t total)>;
 base::Result<LocalScan> copy_local(int dir, const LocalFilter& filter, const snapshot::MountedTree& to,
                                    std::stop_token stop = {}, const LocalProgress& progress = {});

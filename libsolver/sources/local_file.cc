@@ -28,7 +28,8 @@ bool same_state(const struct ::stat& a, const struct ::stat& b) {
 }
 
 bool all_zero(std::span<const std::byte> bytes) {
-  return bytes.empty() || (bytes[0] == std::byte{0} && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
+  return bytes.empty() ||
+         (bytes[0] == std::byte{0} && std::memcmp(bytes.data(), bytes.data() + 1, bytes.size() - 1) == 0);
 }
 
 }  // namespace
@@ -60,6 +61,7 @@ FileReader::FileReader(std::stop_token stop, std::function<void(std::size_t)> on
 Result<FileState> FileReader::read(int fd, FileWriter* writer) {
   FileState state;
   if (TRY(try_read(fd, writer, state)) == Attempt::good) return state;
+  if (::lseek(fd, 0, SEEK_SET) != 0) return fail_errno(errno, "seek");
   if (TRY(try_read(fd, writer, state)) == Attempt::good) return state;
   auto error = fail(ErrorCode::busy, "the file changed twice while it was read");
   error.value().hint = "stop what writes to it, or exclude it";
@@ -70,7 +72,6 @@ Result<FileReader::Attempt> FileReader::try_read(int fd, FileWriter* writer, Fil
   const struct ::stat before = TRY(base::stat_fd(fd));
   if (!S_ISREG(before.st_mode)) return fail(ErrorCode::busy, "it is no longer a regular file");
   state.xattrs = sent_xattrs(TRY(base::list_xattrs(fd), "read its xattrs"));
-  if (::lseek(fd, 0, SEEK_SET) != 0) return fail_errno(errno, "seek");
   if (writer) {
     const bool has_holes = before.st_blocks * 512 < before.st_size;
     TRY(writer->restart(has_holes ? FileWriter::Holes::keep : FileWriter::Holes::none));
@@ -79,10 +80,10 @@ Result<FileReader::Attempt> FileReader::try_read(int fd, FileWriter* writer, Fil
   const auto size = static_cast<std::uint64_t>(before.st_size);
   cache::EntryHasher hasher = stream_hasher(before.st_mode, size, {}, 0, state.xattrs);
   std::uint64_t done = 0;
-  while (done <= size) {
+  for (bool at_end = false; !at_end;) {
     if (stop_.stop_requested()) return fail(ErrorCode::cancelled, "reading was cancelled");
     const std::size_t count = TRY(base::read_full(fd, buffer_), "read");
-    if (count == 0) break;
+    at_end = count < buffer_.size();
     done += count;
     if (done > size) return Attempt::changed;
     const auto bytes = std::span<const std::byte>(buffer_).first(count);

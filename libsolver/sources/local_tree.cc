@@ -64,11 +64,9 @@ Result<FileWriter> LocalTree::create_file(std::uint32_t index) {
 }
 
 Status LocalTree::finish_file(const FileWriter& file, const FileState& state) {
-  return give(file.fd(), {.owner = 0,
-                          .group = 0,
-                          .mode = state.facts.st_mode,
-                          .modified = state.facts.st_mtim,
-                          .xattrs = state.xattrs});
+  return give(
+      file.fd(),
+      {.owner = 0, .group = 0, .mode = state.facts.st_mode, .modified = state.facts.st_mtim, .xattrs = state.xattrs});
 }
 
 Status LocalTree::link(std::uint32_t existing, std::uint32_t index) {

@@ -25,14 +25,15 @@ using base::Fd;
 using base::Result;
 using base::Status;
 
-constexpr std::size_t open_levels_max = 64;   // directories that a walk keeps open
+constexpr std::size_t open_levels_max = 32;  // directories that a walk or a cursor keeps open
 constexpr std::size_t warnings_max = 20;
 
 bool is_gone(const base::Error& error) { return error.code == ErrorCode::not_found; }
 
 class Walker {
  public:
-  Walker(int dir, const PathFilter& filter, std::stop_token stop) : dir_(dir), filter_(filter), stop_(std::move(stop)) {}
+  Walker(int dir, const PathFilter& filter, std::stop_token stop)
+      : dir_(dir), filter_(filter), stop_(std::move(stop)) {}
 
   Result<LocalWalk> run() {
     Level root;
@@ -140,7 +141,8 @@ class Walker {
     if (S_ISSOCK(facts.st_mode)) {
       // spec/storage 3.1: the socket bit is cleared, and what is left is a regular file without data.
       entry.mode = (facts.st_mode & 07777) | S_IFREG;
-      if (walk_.warnings.size() < warnings_max) walk_.warnings.push_back(path + " is a socket: it becomes an empty file");
+      if (walk_.warnings.size() < warnings_max)
+        walk_.warnings.push_back(path + " is a socket: it becomes an empty file");
       return entry;
     }
     if (S_ISCHR(facts.st_mode) || S_ISBLK(facts.st_mode)) entry.device = facts.st_rdev;
@@ -220,12 +222,28 @@ Result<LocalWalk> walk_local(int dir, const LocalFilter& filter, std::stop_token
 
 Result<int> DirectoryCursor::at(std::uint32_t directory) {
   if (directory == LocalEntry::none) return root_;
-  if (directory != current_ || !fd_) {
+  while (!open_.empty() && open_.back().first != directory && !is_above(open_.back().first, directory))
+    open_.pop_back();
+  if (!open_.empty() && open_.back().first == directory) return open_.back().second.get();
+  const LocalEntry& entry = walk_.entries[directory];
+  const bool is_next = open_.empty() ? entry.parent == LocalEntry::none : open_.back().first == entry.parent;
+  Fd fd;
+  if (is_next) {
+    const int parent = open_.empty() ? root_ : open_.back().second.get();
+    fd = TRY(base::open_beneath(parent, base::TreePath().child(entry.name), O_RDONLY | O_DIRECTORY));
+  } else {
     const base::TreePath path = TRY(base::TreePath::parse(walk_.path_of(directory)));
-    fd_ = TRY(base::open_beneath(root_, path, O_RDONLY | O_DIRECTORY));
-    current_ = directory;
+    fd = TRY(base::open_beneath(root_, path, O_RDONLY | O_DIRECTORY));
   }
-  return fd_.get();
+  if (open_.size() == open_levels_max) open_.clear();
+  open_.emplace_back(directory, std::move(fd));
+  return open_.back().second.get();
+}
+
+bool DirectoryCursor::is_above(std::uint32_t ancestor, std::uint32_t directory) const {
+  // A directory comes before what is in it, so the way up need not go further than the ancestor.
+  while (directory != LocalEntry::none && directory > ancestor) directory = walk_.entries[directory].parent;
+  return directory == ancestor;
 }
 
 }  // namespace cairn::solver

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <stop_token>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "libbase/fs/fd.h"
@@ -27,9 +28,9 @@ struct LocalEntry {
   std::uint64_t size = 0;       // of regular files
   dev_t device = 0;
   timespec modified{};
-  std::string target;           // of a symlink
-  Xattrs xattrs;                // as they are sent; of a regular file empty until it is opened
-  bool has_content = false;     // a regular file to be opened, unlike what a socket becomes
+  std::string target;        // of a symlink
+  Xattrs xattrs;             // as they are sent; of a regular file empty until it is opened
+  bool has_content = false;  // a regular file to be opened, unlike what a socket becomes
 };
 
 struct LocalWalk {
@@ -46,7 +47,8 @@ base::Result<LocalWalk> walk_local(int dir, const LocalFilter& filter, std::stop
 // The xattrs that are sent.
 Xattrs sent_xattrs(Xattrs all);
 
-// Descriptors of directories beneath a root, by their index in a walk; the last one is kept, for entries come in order.
+// Descriptors of directories beneath a root, by their index in a walk. The last one and those above it are kept, for
+// entries come in order.
 class DirectoryCursor {
  public:
   DirectoryCursor(int root, const LocalWalk& walk) : root_(root), walk_(walk) {}
@@ -54,10 +56,11 @@ class DirectoryCursor {
   base::Result<int> at(std::uint32_t directory);
 
  private:
+  bool is_above(std::uint32_t ancestor, std::uint32_t directory) const;
+
   int root_;
   const LocalWalk& walk_;
-  std::uint32_t current_ = LocalEntry::none;
-  base::Fd fd_;
+  std::vector<std::pair<std::uint32_t, base::Fd>> open_;  // each lies above the next; not every level need be there
 };
 
 }  // namespace cairn::solver

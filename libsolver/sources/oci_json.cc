@@ -61,7 +61,8 @@ template <class D>
 Result<D> parse_digest(const std::string& text) {
   const auto colon = text.find(':');
   if (colon != std::string::npos && text.compare(0, colon, "sha256") != 0) {
-    return fail(ErrorCode::unavailable, "not supported: digest algorithm \"{}\"", text.substr(0, std::min<std::size_t>(colon, 32)));
+    return fail(ErrorCode::unavailable, "not supported: digest algorithm \"{}\"",
+                text.substr(0, std::min<std::size_t>(colon, 32)));
   }
   auto digest = D::parse(text);
   if (!digest) return fail(ErrorCode::corrupt, "bad digest \"{}\"", text.substr(0, 100));

@@ -26,7 +26,8 @@ constexpr std::size_t documents_max = 512;
 // A file that must hold exactly so many bytes.
 class LayerFile final : public base::ByteSource {
  public:
-  LayerFile(base::Fd fd, std::uint64_t size, std::string name) : fd_(std::move(fd)), left_(size), name_(std::move(name)) {}
+  LayerFile(base::Fd fd, std::uint64_t size, std::string name)
+      : fd_(std::move(fd)), left_(size), name_(std::move(name)) {}
 
   Result<std::size_t> read(std::span<std::byte> out) override {
     if (out.empty()) return 0;
@@ -53,10 +54,12 @@ class LayerFile final : public base::ByteSource {
 };
 
 bool is_layer_type(std::string_view media_type) {
-  static constexpr std::array<std::string_view, 6> types = {
-      "application/vnd.oci.image.layer.v1.tar",      "application/vnd.oci.image.layer.v1.tar+gzip",
-      "application/vnd.oci.image.layer.v1.tar+zstd", "application/vnd.docker.image.rootfs.diff.tar",
-      "application/vnd.docker.image.rootfs.diff.tar.gzip", "application/vnd.docker.image.rootfs.diff.tar.zstd"};
+  static constexpr std::array<std::string_view, 6> types = {"application/vnd.oci.image.layer.v1.tar",
+                                                            "application/vnd.oci.image.layer.v1.tar+gzip",
+                                                            "application/vnd.oci.image.layer.v1.tar+zstd",
+                                                            "application/vnd.docker.image.rootfs.diff.tar",
+                                                            "application/vnd.docker.image.rootfs.diff.tar.gzip",
+                                                            "application/vnd.docker.image.rootfs.diff.tar.zstd"};
   return std::find(types.begin(), types.end(), media_type) != types.end();
 }
 
@@ -134,8 +137,8 @@ Result<base::Fd> OciLayout::open_blob(const BlobDigest& digest) const {
 
 Result<std::string> OciLayout::read_blob(const BlobDigest& digest) const {
   const base::Fd fd = TRY(open_blob(digest));
-  std::string bytes = TRY(base::read_all(fd.get(), OciDocumentLimits::bytes_max), "read blob {} of OCI layout {}",
-                          digest, dir_.str());
+  std::string bytes =
+      TRY(base::read_all(fd.get(), OciDocumentLimits::bytes_max), "read blob {} of OCI layout {}", digest, dir_.str());
   const auto actual = base::digest_of<BlobDigest>(bytes);
   if (actual != digest) {
     return fail(ErrorCode::corrupt, "blob {} of OCI layout {} holds other bytes: {}", digest, dir_.str(), actual);

@@ -29,14 +29,14 @@ struct OciLayer {
 
 // One image for one platform.
 struct OciImage {
-  BlobDigest root;                // what was asked for: an index or the manifest itself
+  BlobDigest root;  // what was asked for: an index or the manifest itself
   BlobDigest manifest;
   std::string manifest_bytes;
   BlobDigest config;
   std::string config_bytes;
-  std::vector<OciLayer> layers;   // lowest first; may be empty (an image of nothing)
+  std::vector<OciLayer> layers;    // lowest first; may be empty (an image of nothing)
   std::vector<ChainId> chain_ids;  // of each prefix of the layers: chain_ids[i] covers layers 0 … i
-  wire::Platform platform;        // as the config says it
+  wire::Platform platform;         // as the config says it
 };
 
 class OciLayout {
@@ -44,10 +44,10 @@ class OciLayout {
   // Errors: not_found (no such directory, or not a layout), corrupt, unavailable (another version), io.
   static base::Result<OciLayout> open(const base::HostPath& dir);
 
-  // The image that `root` names for `platform`. If root is a manifest, it is taken whatever its platform; in an index the
-  // best match wins, the first of equals; attestations are passed over. Reads documents only, no layer.
-  // Errors: not_found (a blob, or no match; the hint lists what there is), corrupt (digest, size, JSON; names the blob
-  // and the layout), invalid_argument (over a limit: 8 levels, 512 documents), unavailable (media type), io.
+  // The image that `root` names for `platform`. If root is a manifest, it is taken whatever its platform; in an index
+  // the best match wins, the first of equals; attestations are passed over. Reads documents only, no layer. Errors:
+  // not_found (a blob, or no match; the hint lists what there is), corrupt (digest, size, JSON; names the blob and the
+  // layout), invalid_argument (over a limit: 8 levels, 512 documents), unavailable (media type), io.
   base::Result<OciImage> resolve(const BlobDigest& root, const wire::Platform& platform) const;
 
   // The compressed bytes of a layer. The stream fails with corrupt if there are more or fewer bytes than the manifest

@@ -41,8 +41,8 @@ class PathFilter {
   static bool may_match_below(const std::optional<std::vector<Start>>& starts, std::string_view path);
 
   std::optional<cache::PatternList> include_, exclude_;
-  // Of the patterns that take something (includes; exceptions among excludes). nullopt: some pattern defies analysis, so
-  // nothing is pruned.
+  // Of the patterns that take something (includes; exceptions among excludes). nullopt: some pattern defies analysis,
+  // so nothing is pruned.
   std::optional<std::vector<Start>> include_starts_, exception_starts_;
 };
 

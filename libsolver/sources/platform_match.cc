@@ -50,7 +50,8 @@ std::optional<std::size_t> platform_rank(const wire::Platform& wanted, const wir
   const wire::Platform have = normalize_platform(offered);
   if (want.os != have.os) return std::nullopt;
   // Both lists are sorted now.
-  if (!std::includes(want.os_features.begin(), want.os_features.end(), have.os_features.begin(), have.os_features.end())) {
+  if (!std::includes(want.os_features.begin(), want.os_features.end(), have.os_features.begin(),
+                     have.os_features.end())) {
     return std::nullopt;
   }
   const auto machines = serving_machines({want.architecture, want.variant});

@@ -14,8 +14,8 @@ namespace cairn::solver {
 // "linux/arm/v7", for messages.
 std::string platform_text(const wire::Platform& platform);
 
-// 0 for the platform itself, more for a worse substitute, nullopt if `offered` cannot serve `wanted`. Neither needs to be
-// normalised. Cost: constant.
+// 0 for the platform itself, more for a worse substitute, nullopt if `offered` cannot serve `wanted`. Neither needs to
+// be normalised. Cost: constant.
 std::optional<std::size_t> platform_rank(const wire::Platform& wanted, const wire::Platform& offered);
 
 }  // namespace cairn::solver

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The content digest of a whole tree by stream rules (spec/storage 3.1-3.3), folded while entries go by in order, so that
-// bytes can be hashed on their way into the tree. cache::StreamedTree gives the same and answers any question in any
-// order, but keeps every record; this keeps one hash per level.
+// The content digest of a whole tree by stream rules (spec/storage 3.1-3.3), folded while entries go by in order, so
+// that bytes can be hashed on their way into the tree. cache::StreamedTree gives the same and answers any question in
+// any order, but keeps every record; this keeps one hash per level.
 #pragma once
 
 #include <sys/stat.h>

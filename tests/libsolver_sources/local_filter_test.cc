@@ -25,9 +25,15 @@ struct LocalFilterTest : testing::Test {
     }
     return names;
   }
-  static LocalFilter include(Names patterns) { return {.include_patterns = std::move(patterns), .exclude_patterns = {}, .follow_paths = {}}; }
-  static LocalFilter exclude(Names patterns) { return {.include_patterns = {}, .exclude_patterns = std::move(patterns), .follow_paths = {}}; }
-  static LocalFilter follow(Names paths) { return {.include_patterns = {}, .exclude_patterns = {}, .follow_paths = std::move(paths)}; }
+  static LocalFilter include(Names patterns) {
+    return {.include_patterns = std::move(patterns), .exclude_patterns = {}, .follow_paths = {}};
+  }
+  static LocalFilter exclude(Names patterns) {
+    return {.include_patterns = {}, .exclude_patterns = std::move(patterns), .follow_paths = {}};
+  }
+  static LocalFilter follow(Names paths) {
+    return {.include_patterns = {}, .exclude_patterns = {}, .follow_paths = std::move(paths)};
+  }
 
   void sample() {
     tree.file("a/one");
@@ -48,7 +54,8 @@ TEST_F(LocalFilterTest, WithoutAFilterEverythingComesWithSlashLowest) {
   tree.file("foo.subdir");
   tree.file("foo/a.b/c");
   tree.file("foo/a/c");
-  EXPECT_THAT(select({}), ElementsAre("foo", "foo/a", "foo/a/c", "foo/a.b", "foo/a.b/c", "foo/bar", "foo-subdir", "foo.subdir"));
+  EXPECT_THAT(select({}),
+              ElementsAre("foo", "foo/a", "foo/a/c", "foo/a.b", "foo/a.b/c", "foo/bar", "foo-subdir", "foo.subdir"));
 }
 
 TEST_F(LocalFilterTest, AnEmptyDirectoryGivesNothing) { EXPECT_THAT(select({}), ElementsAre()); }
@@ -76,7 +83,8 @@ TEST_F(LocalFilterTest, ExceptionsBringBackWhatIsExcluded) {
   EXPECT_THAT(select(exclude({"*", "!a/b/three"})), ElementsAre("a", "a/b", "a/b/three"));
   EXPECT_THAT(select(exclude({"a", "!a/**/*.md"})),
               ElementsAre("a", "a/b", "a/b/four.md", "a/two.md", "c", "c/five", "empty", "six.md"));
-  EXPECT_THAT(select(exclude({"a", "!a/b", "a/b/four.md", "c", "empty", "six.md"})), ElementsAre("a", "a/b", "a/b/three"));
+  EXPECT_THAT(select(exclude({"a", "!a/b", "a/b/four.md", "c", "empty", "six.md"})),
+              ElementsAre("a", "a/b", "a/b/three"));
 }
 
 TEST_F(LocalFilterTest, BothFiltersHold) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Over random trees and filters: scanning, copying, and the digest of the copy agree; owners do not matter.
-#include <gtest/gtest.h>
 #include <fcntl.h>
+#include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -28,14 +28,16 @@ class RandomTree {
   }
   unsigned pick(unsigned count) { return std::uniform_int_distribution<unsigned>(0, count - 1)(random_); }
   std::string pattern() {
-    static const std::vector<std::string> choices = {"a", "b", "a/*", "**/c", "*b*", "a/b", "**", "*/a", "\xff*", "a.b", "b/**/a"};
+    static const std::vector<std::string> choices = {"a",  "b",   "a/*",   "**/c", "*b*",   "a/b",
+                                                     "**", "*/a", "\xff*", "a.b",  "b/**/a"};
     return choices[pick(static_cast<unsigned>(choices.size()))];
   }
 
  private:
   // Names that sort oddly around '/' and 0xff.
   std::string name() {
-    static const std::vector<std::string> choices = {"a", "b", "c", "a.b", "a-b", "a b", "\xff", "\xff\x01", "\x01", "é", "B", "ab"};
+    static const std::vector<std::string> choices = {"a",    "b",        "c",    "a.b", "a-b", "a b",
+                                                     "\xff", "\xff\x01", "\x01", "é",   "B",   "ab"};
     return choices[pick(static_cast<unsigned>(choices.size()))];
   }
 
@@ -68,7 +70,8 @@ class RandomTree {
         }
         [[fallthrough]];
       default:
-        tree_->file(path, std::string(pick(2) ? pick(50) : pick(600'000), static_cast<char>('a' + pick(20))), pick(010000));
+        tree_->file(path, std::string(pick(2) ? pick(50) : pick(600'000), static_cast<char>('a' + pick(20))),
+                    pick(010000));
         if (pick(4) == 0) tree_->xattr(path, "user.x" + std::to_string(pick(3)), std::to_string(pick(9)));
         files_.push_back(path);
     }
@@ -112,7 +115,10 @@ TreeDigest announced_digest(const LocalWalk& walk, int dir) {
     std::string content;
     switch (entry.mode & S_IFMT) {
       case S_IFDIR: facts.type = cache::EntryType::directory; break;
-      case S_IFLNK: facts.type = cache::EntryType::symlink; change.link = entry.target; break;
+      case S_IFLNK:
+        facts.type = cache::EntryType::symlink;
+        change.link = entry.target;
+        break;
       case S_IFIFO: facts.type = cache::EntryType::fifo; break;
       case S_IFCHR:
         facts.type = cache::EntryType::char_device;

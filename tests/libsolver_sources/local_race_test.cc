@@ -83,7 +83,8 @@ TEST_F(LocalRaceTest, OnlyItsModeChanging) {
   });
   ASSERT_TRUE(copied);
   EXPECT_EQ(copied->digest, test::stream_digest_of(target.root()));
-  EXPECT_EQ(test::describe_tree(target.root(), test::Times::leave_out), test::describe_tree(source.root(), test::Times::leave_out));
+  EXPECT_EQ(test::describe_tree(target.root(), test::Times::leave_out),
+            test::describe_tree(source.root(), test::Times::leave_out));
 }
 
 TEST_F(LocalRaceTest, FilesThatVanishAreLeftOut) {

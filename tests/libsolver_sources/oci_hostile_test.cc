@@ -155,7 +155,8 @@ TEST_F(OciHostileTest, AFifoOrDirectoryInPlaceOfABlobDoesNotHang) {
 
 TEST_F(OciHostileTest, DigestsThatArePathsAreRefused) {
   for (const char* digest : {"sha256:../../../etc/passwd", "sha256:", "", "../x", "sha256:ABCDEF"}) {
-    expect_error(resolve(changed_manifest([&](json& m) { m["config"]["digest"] = digest; })), ErrorCode::corrupt, "digest");
+    expect_error(resolve(changed_manifest([&](json& m) { m["config"]["digest"] = digest; })), ErrorCode::corrupt,
+                 "digest");
   }
   expect_error(resolve(changed_manifest([](json& m) { m["config"]["digest"] = "sha512:" + std::string(128, 'a'); })),
                ErrorCode::unavailable, "sha512");
@@ -164,15 +165,17 @@ TEST_F(OciHostileTest, DigestsThatArePathsAreRefused) {
 
 TEST_F(OciHostileTest, DocumentsThatAreNotWhatTheyShouldBe) {
   test::begin_layout(dir);
-  for (const char* text : {"", "not json", "[]", "17", "{", "{}", R"({"schemaVersion":2})", "\"\xff\"",
-                           R"({"schemaVersion":2,"manifests":7})", R"({"schemaVersion":2,"manifests":[7]})",
-                           R"({"schemaVersion":2,"layers":[]})", R"({"schemaVersion":2,"config":7})",
-                           R"({"schemaVersion":2,"manifests":[],"layers":[],"config":{}})",
-                           R"({"schemaVersion":2,"manifests":[],"mediaType":"application/vnd.oci.image.manifest.v1+json"})"}) {
+  for (const char* text :
+       {"", "not json", "[]", "17", "{", "{}", R"({"schemaVersion":2})", "\"\xff\"",
+        R"({"schemaVersion":2,"manifests":7})", R"({"schemaVersion":2,"manifests":[7]})",
+        R"({"schemaVersion":2,"layers":[]})", R"({"schemaVersion":2,"config":7})",
+        R"({"schemaVersion":2,"manifests":[],"layers":[],"config":{}})",
+        R"({"schemaVersion":2,"manifests":[],"mediaType":"application/vnd.oci.image.manifest.v1+json"})"}) {
     const BlobDigest digest = test::put_blob(dir, text);
     expect_error(resolve(digest), ErrorCode::corrupt, digest.str());
   }
-  expect_error(resolve(test::put_blob(dir, R"({"schemaVersion":1,"fsLayers":[]})")), ErrorCode::unavailable, "schemaVersion 1");
+  expect_error(resolve(test::put_blob(dir, R"({"schemaVersion":1,"fsLayers":[]})")), ErrorCode::unavailable,
+               "schemaVersion 1");
   expect_error(resolve(test::put_blob(dir, R"({"schemaVersion":2,"layers":[],"mediaType":"text/html"})")),
                ErrorCode::unavailable, "text/html");
 }
@@ -198,8 +201,8 @@ TEST_F(OciHostileTest, LayersAndDiffIdsMustAgree) {
 TEST_F(OciHostileTest, LayersOfOtherKindsAreNotSupported) {
   for (const char* type : {"application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
                            "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"}) {
-    expect_error(resolve(changed_manifest([&](json& m) { m["layers"][0]["mediaType"] = type; })), ErrorCode::unavailable,
-                 "not distributed");
+    expect_error(resolve(changed_manifest([&](json& m) { m["layers"][0]["mediaType"] = type; })),
+                 ErrorCode::unavailable, "not distributed");
   }
   expect_error(resolve(changed_manifest([&](json& m) { m["layers"][0]["mediaType"] = "application/wasm"; })),
                ErrorCode::unavailable, "application/wasm");

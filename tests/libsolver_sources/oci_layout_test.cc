@@ -196,8 +196,8 @@ TEST_F(OciLayoutTest, AsksTheConfigWhereTheIndexNamesNoPlatform) {
 
 TEST_F(OciLayoutTest, ListsWhatThereIsWhenNothingMatches) {
   test::begin_layout(dir);
-  const Described index = test::put_index(
-      dir, {test::put_image(dir, image_for("arm64")), test::put_image(dir, image_for("s390x"))});
+  const Described index =
+      test::put_index(dir, {test::put_image(dir, image_for("arm64")), test::put_image(dir, image_for("s390x"))});
   const auto image = open().resolve(index.digest, amd64);
   ASSERT_FALSE(image);
   EXPECT_EQ(image.error().code, ErrorCode::not_found);

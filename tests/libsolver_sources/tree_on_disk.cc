@@ -87,7 +87,8 @@ void TreeOnDisk::node(std::string_view path, mode_t type_and_mode, dev_t device)
 }
 
 void TreeOnDisk::xattr(std::string_view path, const std::string& name, std::string_view value) const {
-  CHECK(::lsetxattr(made(path).c_str(), name.c_str(), value.data(), value.size(), 0) == 0, "xattr {} of {}", name, path);
+  CHECK(::lsetxattr(made(path).c_str(), name.c_str(), value.data(), value.size(), 0) == 0, "xattr {} of {}", name,
+        path);
 }
 
 void TreeOnDisk::owner(std::string_view path, uid_t uid, gid_t gid) const {
@@ -98,6 +99,26 @@ void TreeOnDisk::modified(std::string_view path, timespec time) const {
   const std::array<timespec, 2> times{time, time};
   CHECK(::utimensat(AT_FDCWD, made(path).c_str(), times.data(), AT_SYMLINK_NOFOLLOW) == 0, "utimensat {}", path);
 }
+
+void TreeOnDisk::deep(int levels) const {
+  base::Fd here = base::open_host_dir(root_).value();
+  for (int i = 0; i < levels; ++i) {
+    CHECK(::mkdirat(here.get(), "a-level-of-a-deep-tree", 0755) == 0);
+    here = base::Fd(::openat(here.get(), "a-level-of-a-deep-tree", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    CHECK(here);
+  }
+  const base::Fd end(::openat(here.get(), "end", O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+  CHECK(end && base::write_full(end.get(), "the end"));
+}
+
+FewDescriptors::FewDescriptors() {
+  CHECK(::getrlimit(RLIMIT_NOFILE, &before_) == 0);
+  rlimit few = before_;
+  few.rlim_cur = 100;
+  CHECK(::setrlimit(RLIMIT_NOFILE, &few) == 0);
+}
+
+FewDescriptors::~FewDescriptors() { CHECK(::setrlimit(RLIMIT_NOFILE, &before_) == 0); }
 
 snapshot::MountedTree as_tree(const base::HostPath& dir) {
   auto fd = base::open_host_dir(dir);

@@ -2,6 +2,8 @@
 // Directories with everything a tree can hold, made and read back by tests.
 #pragma once
 
+#include <sys/resource.h>
+
 #include <map>
 #include <set>
 #include <string>
@@ -26,11 +28,25 @@ class TreeOnDisk {
   void xattr(std::string_view path, const std::string& name, std::string_view value) const;
   void owner(std::string_view path, uid_t uid, gid_t gid) const;
   void modified(std::string_view path, timespec time) const;
+  // Directories within directories, longer in all than a path may be, and a file at the end.
+  void deep(int levels) const;
   const base::HostPath& root() const { return root_; }
 
  private:
   std::string made(std::string_view path) const;  // the host path, its parents made
   base::HostPath root_;
+};
+
+// While it lives, the process may have 100 descriptors open.
+class FewDescriptors {
+ public:
+  FewDescriptors();
+  ~FewDescriptors();
+  FewDescriptors(const FewDescriptors&) = delete;
+  FewDescriptors& operator=(const FewDescriptors&) = delete;
+
+ private:
+  rlimit before_{};
 };
 
 // The directory as a mounted tree.

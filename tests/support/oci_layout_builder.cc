@@ -63,7 +63,8 @@ Described put_image(const base::HostPath& dir, const ImageSpec& image) {
     diff_ids.push_back(base::digest_of<DiffId>(tar).str());
     const auto bytes = base::compress(image.compression, tar);
     CHECK(bytes, "compress a layer");
-    layers.push_back(descriptor(put_blob(dir, *bytes), bytes->size(), layer_type(image.media_types, image.compression)));
+    layers.push_back(
+        descriptor(put_blob(dir, *bytes), bytes->size(), layer_type(image.media_types, image.compression)));
   }
   Json config = {{"architecture", image.architecture}, {"os", image.os}};
   if (!image.variant.empty()) config["variant"] = image.variant;
@@ -72,8 +73,8 @@ Described put_image(const base::HostPath& dir, const ImageSpec& image) {
   const std::string config_text = config.dump();
 
   Described out;
-  out.media_type = docker ? "application/vnd.docker.distribution.manifest.v2+json"
-                          : "application/vnd.oci.image.manifest.v1+json";
+  out.media_type =
+      docker ? "application/vnd.docker.distribution.manifest.v2+json" : "application/vnd.oci.image.manifest.v1+json";
   const Json manifest = {{"schemaVersion", 2},
                          {"mediaType", out.media_type},
                          {"config", descriptor(put_blob(dir, config_text), config_text.size(),
@@ -101,11 +102,11 @@ std::string index_json(const std::vector<Described>& entries, MediaTypes media_t
     if (entry.attestation) json["annotations"]["vnd.docker.reference.type"] = "attestation-manifest";
     manifests.push_back(std::move(json));
   }
-  const Json index = {{"schemaVersion", 2},
-                      {"mediaType", media_types == MediaTypes::docker
-                                        ? "application/vnd.docker.distribution.manifest.list.v2+json"
-                                        : "application/vnd.oci.image.index.v1+json"},
-                      {"manifests", manifests}};
+  const Json index = {
+      {"schemaVersion", 2},
+      {"mediaType", media_types == MediaTypes::docker ? "application/vnd.docker.distribution.manifest.list.v2+json"
+                                                      : "application/vnd.oci.image.index.v1+json"},
+      {"manifests", manifests}};
   return index.dump();
 }
 
