@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a step costs above its runtime: Executor::run() of /bin/true against the bare runtime on a bundle of the same
 // content, in turns, so that whatever else the machine does meets both. Then steps a second from several threads.
-//
-// The whole program runs in a mount namespace with cgroup2 on /sys/fs/cgroup, where crun works on every host.
 #include <benchmark/benchmark.h>
 #include <fcntl.h>
-#include <sched.h>
-#include <spawn.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -18,12 +13,13 @@
 #include <cstdlib>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "bench/scenarios/bare_runtime.h"
 #include "libbase/fs/fd.h"
-#include "libsolver/exec/oci_config.h"
 #include "libsolver/executor.h"
 
 namespace {
@@ -41,17 +37,6 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
-solver::ExecRequest true_request(std::string id, const cairn::snapshot::MountedTree* tree) {
-  solver::ExecRequest request;
-  request.id = std::move(id);
-  request.args = {"/bin/true"};
-  request.network = solver::NetworkMode::host;
-  request.mounts.emplace_back();
-  request.mounts.back().dest = "/";
-  request.mounts.back().tree = tree;
-  return request;
-}
-
 // A root with one static program, an executor, and a bundle for the bare runtime.
 class Place {
  public:
@@ -59,13 +44,7 @@ class Place {
     std::filesystem::create_directories(dir_ + "/root/bin");
     std::filesystem::copy_file("/bin/busybox", dir_ + "/root/bin/true");
     tree_ = mount(dir_ + "/root");
-    std::filesystem::create_directories(dir_ + "/bundle");
-    std::filesystem::copy(dir_ + "/root", dir_ + "/bundle/rootfs", std::filesystem::copy_options::recursive);
-    const auto runtime = solver::find_runtime(executor_->name()).value();
-    runtime_ = runtime.path.str();
-    const auto config = solver::oci_config(true_request("bare", nullptr), {}, solver::default_mounts(),
-                                           solver::step_capabilities(), runtime);
-    write_file_to(dir_ + "/bundle/config.json", config.value());
+    bare_.emplace(base::HostPath::parse(dir_).value(), dir_ + "/root", executor_->name());
   }
   ~Place() {
     executor_.reset();
@@ -73,21 +52,11 @@ class Place {
   }
 
   void run_step(const cairn::snapshot::MountedTree& tree) {
-    const auto request = true_request("step-" + std::to_string(next_id_++), &tree);
+    const auto request = cairn::bench::true_request("step-" + std::to_string(next_id_++), &tree);
     const auto exit = executor_->run(request, [](solver::Stream, std::string_view) {}, {});
     CHECK(exit && exit->code == 0, "{}", exit ? "exit code" : exit.error().message);
   }
-  void run_bare() {
-    const std::string state = dir_ + "/bare-state", bundle = dir_ + "/bundle";
-    std::vector<const char*> command{runtime_.c_str(), "--root", state.c_str()};
-    if (executor_->name() == "crun") command.push_back("--cgroup-manager=disabled");
-    command.insert(command.end(), {"run", "--bundle", bundle.c_str(), "bare", nullptr});
-    ::pid_t child = 0;
-    CHECK(::posix_spawn(&child, runtime_.c_str(), nullptr, nullptr, const_cast<char* const*>(command.data()),
-                        environ) == 0);
-    int status = 0;
-    CHECK(::waitpid(child, &status, 0) == child && status == 0, "the bare runtime ended with {}", status);
-  }
+  void run_bare() const { bare_->run(); }
   const cairn::snapshot::MountedTree& tree() const { return *tree_; }
   std::unique_ptr<cairn::snapshot::MountedTree> copy_tree(int number) {
     const std::string copy = dir_ + "/root-" + std::to_string(number);
@@ -114,15 +83,11 @@ class Place {
     CHECK(static_cast<bool>(fd), "mount {}", dir);
     return std::make_unique<cairn::snapshot::MountedTree>(std::move(fd));
   }
-  static void write_file_to(const std::string& path, const std::string& text) {
-    const auto file = base::open_host(base::HostPath::parse(path).value(), O_WRONLY | O_CREAT | O_EXCL, 0644);
-    CHECK(file && base::write_full(file->get(), text), "write {}", path);
-  }
 
   const std::string dir_;
   std::unique_ptr<solver::Executor> executor_;
   std::unique_ptr<cairn::snapshot::MountedTree> tree_;
-  std::string runtime_;
+  std::optional<cairn::bench::BareRuntime> bare_;
   std::atomic<int> next_id_{0};
 };
 
@@ -163,9 +128,7 @@ BENCHMARK(steps_at_once)->Arg(1)->Arg(2)->Arg(8)->Unit(benchmark::kMillisecond)-
 }  // namespace
 
 int main(int count, char** values) {
-  CHECK(::unshare(CLONE_NEWNS) == 0, "this bench needs root");
-  CHECK(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0);
-  CHECK(::mount("cgroup2", "/sys/fs/cgroup", "cgroup2", 0, nullptr) == 0);
+  cairn::bench::enter_private_mounts();
   benchmark::Initialize(&count, values);
   benchmark::RunSpecifiedBenchmarks();
   return 0;

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "bench/scenarios/bare_runtime.h"
 #include "libsolver/llb.h"
 #include "tests/libsolver/fake_executor.h"
 #include "tests/support/busybox_root.h"
@@ -40,6 +41,12 @@ double now_ms(clockid_t clock) {
   return static_cast<double>(time.tv_sec) * 1e3 + static_cast<double>(time.tv_nsec) / 1e6;
 }
 
+double median(std::vector<double>& values) {
+  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
 // Wall and processor time of one part of the work, as medians over all rounds.
 class Parts {
  public:
@@ -57,11 +64,6 @@ class Parts {
   }
 
  private:
-  static double median(std::vector<double>& values) {
-    const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-    std::nth_element(values.begin(), middle, values.end());
-    return *middle;
-  }
   std::map<std::string, std::vector<double>> wall_, cpu_;
 };
 
@@ -109,6 +111,8 @@ class Place {
     return on.run({"/bin/true", std::to_string(number)}, {.network = solver::wire::NetMode::host}).root();
   }
   const State& base_image() const { return base_; }
+  base::HostPath scratch() const { return dir_.path(); }
+  std::string rootfs() const { return (dir_ / "rootfs").str(); }
 
   solver::SolveRequest load(const std::string& definition) const {
     solver::SolveRequest request;
@@ -194,9 +198,13 @@ void open_store(benchmark::State& state) {
 }
 BENCHMARK(open_store)->Arg(10)->Arg(1000)->Iterations(21)->UseRealTime()->MeasureProcessCPUTime()->Unit(benchmark::kMillisecond);
 
-// One more step on a chain, durable when the solve ends, with a real runtime. exec_bench has the bare runtime beside it.
+// One more step on a chain, with its storage (fork, freeze, record, keys) and durable when the solve ends, against the
+// same process in the bare runtime, in turns. A solve of ten steps stands for ten in a row.
 void cold_step(benchmark::State& state) {
   const Place place;
+  const auto executor = must(solver::open_executor({"", place.scratch() / "probe"}));
+  const bench::BareRuntime bare(place.scratch(), place.rootfs(), executor->name());
+  std::vector<double> step_ms, bare_ms;
   const auto engine = place.open();
   solver::NoProgress progress;
   const auto solve = [&](const State& wanted) {
@@ -209,14 +217,22 @@ void cold_step(benchmark::State& state) {
   int number = 0;
   for (auto _ : state) {
     for (int i = 0; i < 10; ++i) chain = place.real_step(chain, ++number);
+    const double start = now_ms(CLOCK_MONOTONIC);
     const solver::SolveOutcome outcome = solve(chain);
+    const double between = now_ms(CLOCK_MONOTONIC);
     must(outcome.status);
     CHECK(outcome.count(StepState::executed) == 10);
+    for (int i = 0; i < 10; ++i) bare.run();
+    step_ms.push_back((between - start) / 10);
+    bare_ms.push_back((now_ms(CLOCK_MONOTONIC) - between) / 10);
   }
   state.SetItemsProcessed(number);
+  state.counters["step_ms"] = median(step_ms);
+  state.counters["bare_ms"] = median(bare_ms);
+  state.counters["over_bare_ms"] = median(step_ms) - median(bare_ms);
   state.counters["syncs_per_step"] = static_cast<double>(engine->counts().syncs - syncs) / number;
 }
-BENCHMARK(cold_step)->Iterations(10)->UseRealTime()->MeasureProcessCPUTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(cold_step)->Iterations(21)->UseRealTime()->MeasureProcessCPUTime()->Unit(benchmark::kMillisecond);
 
 void cold_independent_100(benchmark::State& state) {
   const Place place;
@@ -243,4 +259,9 @@ BENCHMARK(cold_independent_100)->Iterations(5)->UseRealTime()->MeasureProcessCPU
 
 }  // namespace
 
-BENCHMARK_MAIN();
+int main(int count, char** values) {
+  bench::enter_private_mounts();
+  benchmark::Initialize(&count, values);
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}

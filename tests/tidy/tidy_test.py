@@ -17,6 +17,7 @@ HASH_LICENCE = "# SPDX-License-Identifier: Apache-2.0\n"
 CLEAN = {
     "README.md": "# A tree\nSee [the guide](docs/guide.md), [its part](docs/guide.md#a-part) and [docs](docs).\n"
                  "Not a link: `[x](y.md)`. Elsewhere: [there](https://example.com/).\n",
+    "docs/decisions/0001-a.md": "# 0001. A\n",
     "docs/guide.md": "# Guide\n## A part\nBack to the [readme](../README.md).\n",
     "libbase/result.h": LICENCE + "// Errors.\n#pragma once\n",
     "libbase/lmdb/env.h": LICENCE + "// The door.\n#pragma once\n",
@@ -97,6 +98,9 @@ class Tidy(unittest.TestCase):
 
     def test_long_file(self):
         self.found("libcache/gc/prune.cc", LICENCE + "// more\n" * 600, 601, "601 lines")
+
+    def test_two_decisions_of_one_number(self):
+        self.found("docs/decisions/0001-b.md", "# 0001. B\n", 1, "next number")
 
     def test_marks(self):
         for mark in ["TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK"]:
