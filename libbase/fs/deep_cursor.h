@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A place in a tree that steps down and up with one open descriptor, however deep the tree is. A step down follows no
-// link and enters no mount; a step up is "..", checked to be the directory that was left. For this room only.
+// link and enters no mount; a step up is "..", checked to be the directory that was left. For walks of whole trees.
 #pragma once
 
 #include <string>
