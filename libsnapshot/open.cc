@@ -47,7 +47,9 @@ base::Result<std::unique_ptr<Snapshotter>> open(const base::HostPath& root, base
   auto driver = TRY(choose(root, options.driver));
   auto dead_blocks = TRY(recover(trees, env));
   base::log_info("snapshots in {} use the {} driver", root.str(), driver->name());
-  return std::make_unique<TreeSnapshotter>(std::move(trees), env, std::move(driver), options.chain_max,
+  static const base::SystemClock system_clock;
+  const base::Clock& clock = options.clock != nullptr ? *options.clock : system_clock;
+  return std::make_unique<TreeSnapshotter>(std::move(trees), env, std::move(driver), clock, options.chain_max,
                                            std::move(dead_blocks));
 }
 

@@ -15,6 +15,7 @@ namespace cairn::snapshot {
 struct OpenOptions {
   std::string driver;       // "": probe overlay, then native; else exactly this one. CAIRN_SNAPSHOTTER overrides "".
   unsigned chain_max = 400;  // flatten above this many layers
+  const base::Clock* clock = nullptr;  // outlives the snapshotter; null: the system's
 };
 
 // root: the store's root; trees live in root/trees/<id>/. The caller holds the store's lock. Opening does no durable

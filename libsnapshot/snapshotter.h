@@ -20,12 +20,14 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "libbase/clock.h"
 #include "libbase/fs/fd.h"
 #include "libbase/id.h"
 #include "libbase/lmdb/env.h"
@@ -39,19 +41,47 @@ using SnapshotId = base::Id<struct SnapshotMeaning>;
 enum class Access { read_only, read_write };
 enum class Kind { active, frozen, committed };
 
-// Of one snapshot without its parents: allocated blocks in bytes, and inodes.
+// Space on disk. An inode with several names is counted once.
 struct Usage {
-  std::int64_t bytes = 0;
+  std::int64_t bytes = 0;          // allocated blocks
   std::int64_t inodes = 0;
+  std::int64_t logical_bytes = 0;  // sizes of the regular files, holes included
+
+  Usage& operator+=(const Usage& other);
+  Usage& operator-=(const Usage& other);
+  bool operator==(const Usage&) const = default;
+};
+
+// What callers attach to a snapshot. A key has at least one byte, a key and its value 4,096 together (containerd's
+// limit), and all of them together 64 KiB.
+using Labels = std::map<std::string, std::string>;
+base::Status check_labels(const Labels& labels);  // invalid_argument, naming the label
+
+// What the own changes of a snapshot hold that only means something above the tree they were made on. Whoever stacks
+// them elsewhere has to know: an opaque directory hides what is below it there, too, and a whiteout in a directory that
+// only one layer has is listed by the kernel although it cannot be opened.
+struct LayerMarks {
+  bool opaque = false;     // an opaque directory
+  bool whiteouts = false;  // a whiteout
+  bool operator==(const LayerMarks&) const = default;
 };
 
 struct SnapshotInfo {
   SnapshotId id;
   SnapshotId parent;      // none: 0
   Kind kind = Kind::committed;
-  Usage usage;            // of an active snapshot: zero
+  Usage usage;            // of its own changes, without parents and flat copy; of an active snapshot: zero
+  Usage flat;             // of the flat copy, if there is one
+  Usage exclusive;        // of both together: what removing this snapshot alone would free. The rest is shared with others
   std::uint32_t depth = 1;  // layers a mount of it stacks
   bool flattened = false;   // mounts use a flat copy instead of the chain
+  LayerMarks marks;         // of its own changes; of an active snapshot: none
+  // A merge: the snapshots whose own changes it stacks below its own, nearest first. It has no parent; each of these
+  // counts as one.
+  std::vector<SnapshotId> stacked_on;
+  Labels labels;
+  base::WallTime created{};  // of a committed snapshot: when it was frozen
+  base::WallTime updated{};
 };
 
 // A tree that can be reached through a descriptor, without being attached anywhere: fd() is an O_PATH-free directory
@@ -91,6 +121,15 @@ class Snapshotter {
   // Errors: not_found (parent), no_space, io.
   virtual base::Result<SnapshotId> prepare(std::optional<SnapshotId> parent) = 0;
 
+  // A new active tree on the own changes of these snapshots (committed or frozen), nearest first, and on nothing else: a
+  // mount of it stacks exactly their own upper directories. This is how a merge copies nothing. What they were made on
+  // is not in it, so each must be of the shape that stacks, or complete and without parent; that no opaque directory in
+  // one hides what the merge has to show is for the caller to know (SnapshotInfo::marks). Until this snapshot goes, none
+  // of them does.
+  // Errors: not_found, invalid_argument (none given; one twice; one that is still active, or not of that shape; more
+  // than a mount may stack), unavailable (the driver does not stack), no_space, io.
+  virtual base::Result<SnapshotId> prepare_stack(std::span<const SnapshotId> nearest_first) = 0;
+
   // Mounts. read_write only for an active tree, at most once at a time (busy). Any snapshot can be mounted read_only.
   // Active overlays are volatile: unmounting syncs nothing. Errors: not_found, busy, invalid_argument, io.
   virtual base::Result<MountedTree> mount(SnapshotId id, Access access) = 0;
@@ -113,8 +152,8 @@ class Snapshotter {
   // Drops an active, or a frozen snapshot that was never published, and erases its files. It has no children.
   virtual base::Status abandon(SnapshotId id) = 0;
 
-  // Takes the row of a committed snapshot without children into the trash table. Errors: not_found,
-  // invalid_argument (has children).
+  // Takes the row of a committed snapshot without children (merges that stack it included) into the trash table.
+  // Errors: not_found, invalid_argument (has children).
   virtual base::Status retire(base::lmdb::WriteTxn& txn, SnapshotId committed) const = 0;
   // Deletes the files of everything in the trash in place, then the trash rows (through the writer). Can be stopped and
   // goes on at the next call or after a restart. Returns the bytes freed.

@@ -54,14 +54,22 @@ Result<std::map<std::string, std::string>> list_xattrs(int fd);
 Result<std::map<std::string, std::string>> list_xattrs_at(int dir, const std::string& name);
 Status set_xattr_at(int dir, const std::string& name, const std::string& key, std::string_view value);
 
-// Allocated bytes (512 * st_blocks) and inodes of a tree, the root included, hard links counted once; mounts in it are
-// left out. Works on trees of any depth. O(tree), one stat per inode. Errors: busy (a directory was moved out
+// Allocated bytes (512 * st_blocks), sizes of the regular files, and inodes of a tree, the root included, hard links
+// counted once; mounts in it are left out. visit, if given, sees each name as it is met, further names of an inode
+// included: `directory` is open for reading and holds it, or is itself what is met, if `name` is ".".
+// Works on trees of any depth. O(tree), one stat per name. Errors: those of visit, busy (a directory was moved out
 // meanwhile), io.
 struct TreeSize {
   std::int64_t bytes = 0;
   std::int64_t inodes = 0;
+  std::int64_t logical_bytes = 0;
 };
-Result<TreeSize> measure_tree(int dir);
+struct TreeEntry {
+  int directory = -1;
+  const std::string& name;
+  const struct ::stat& stat;
+};
+Result<TreeSize> measure_tree(int dir, const std::function<Status(const TreeEntry&)>& visit = {});
 
 // Replaces path (absolute host path) with these bytes atomically: temporary file ".cairn-new-*" beside it, write, sync
 // (if asked), rename, and sync of the directory (if asked). mode is less the umask. A process that dies may leave the

@@ -3,7 +3,9 @@
 #include <fcntl.h>
 
 #include <cerrno>
+#include <functional>
 #include <set>
+#include <string>
 #include <utility>
 
 #include "libbase/fs/beneath.h"
@@ -13,19 +15,26 @@ namespace cairn::base {
 
 namespace {
 
-struct Measure {
-  TreeSize size;
-  std::set<std::pair<dev_t, ino_t>> linked;  // inodes with several names that are counted already
+using Visit = std::function<Status(const TreeEntry&)>;
 
-  void add(const struct ::stat& stat) {
-    if (!S_ISDIR(stat.st_mode) && stat.st_nlink > 1 && !linked.emplace(stat.st_dev, stat.st_ino).second) return;
+struct Measure {
+  const Visit& visit;
+  TreeSize size{};
+  std::set<std::pair<dev_t, ino_t>> linked{};  // inodes with several names that are counted already
+
+  Status add(const TreeEntry& entry) {
+    const struct ::stat& stat = entry.stat;
+    if (visit) TRY(visit(entry));
+    if (!S_ISDIR(stat.st_mode) && stat.st_nlink > 1 && !linked.emplace(stat.st_dev, stat.st_ino).second) return {};
     size.bytes += static_cast<std::int64_t>(stat.st_blocks) * 512;
+    if (S_ISREG(stat.st_mode)) size.logical_bytes += static_cast<std::int64_t>(stat.st_size);
     size.inodes += 1;
+    return {};
   }
 
   // Counts the current directory and what is in it, except directories, which it notes.
   Status add_dir(int dir, dev_t device, std::vector<std::string>& pending) {
-    add(TRY(stat_fd(dir)));
+    TRY(add({dir, ".", TRY(stat_fd(dir))}));
     for (DirEntry& entry : TRY(read_entries(dir))) {
       struct ::stat stat;
       if (::fstatat(dir, entry.name.c_str(), &stat, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) != 0) {
@@ -34,7 +43,7 @@ struct Measure {
       }
       if (!S_ISDIR(stat.st_mode)) {
         // Not compared with the device: overlayfs shows files with the number of a layer.
-        add(stat);
+        TRY(add({dir, entry.name, stat}));
       } else if (stat.st_dev == device) {
         pending.push_back(std::move(entry.name));
       }
@@ -45,10 +54,10 @@ struct Measure {
 
 }  // namespace
 
-Result<TreeSize> measure_tree(int dir) {
+Result<TreeSize> measure_tree(int dir, const Visit& visit) {
   const Fd root = TRY(open_beneath(dir, TreePath(), O_RDONLY | O_DIRECTORY), "measure a tree");
   const dev_t device = TRY(stat_fd(root.get())).st_dev;
-  Measure measure;
+  Measure measure{visit};
   DeepCursor cursor(root.get());
   std::vector<std::string> root_pending;
   TRY(measure.add_dir(root.get(), device, root_pending), "measure a tree");

@@ -78,7 +78,7 @@ Result<std::int64_t> bytes_of_the_rest(const HostPath& root) {
 Status add_rows(Env& env, DiskUsage& usage) {
   TRY(env.view([&](ReadTxn& txn) {
     return snapshot::each_snapshot(txn, [&](const snapshot::SnapshotInfo& info) -> Result<Scan> {
-      usage.tree_bytes += info.usage.bytes;
+      usage.tree_bytes += info.exclusive.bytes;
       return Scan::next;
     });
   }));

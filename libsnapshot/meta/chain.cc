@@ -18,6 +18,12 @@ ChainPtr stack(SnapshotId id, ChainPtr below) {
   return std::make_shared<const Chain>(Chain{id, Layer::changes, std::move(below), depth});
 }
 
+ChainPtr stack_all(std::span<const SnapshotId> nearest_first) {
+  ChainPtr chain;
+  for (auto id = nearest_first.rbegin(); id != nearest_first.rend(); ++id) chain = stack(*id, chain);
+  return chain;
+}
+
 ChainPtr flat(SnapshotId id) { return std::make_shared<const Chain>(Chain{id, Layer::flat, nullptr, 1}); }
 
 ChainPtr ChainCache::State::find(SnapshotId id) const {
@@ -38,6 +44,8 @@ base::Result<ChainPtr> ChainCache::get(SnapshotId id) {
     while (found && !known) {
       if (row->flattened) {
         known = flat(current);
+      } else if (!row->stacked_on.empty()) {
+        known = stack(current, stack_all(row->stacked_on));
       } else if (row->shape == Shape::complete || !row->parent) {
         known = stack(current, nullptr);
       } else {

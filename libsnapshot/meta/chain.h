@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string_view>
 #include <unordered_map>
 
@@ -27,6 +28,8 @@ using ChainPtr = std::shared_ptr<const Chain>;
 
 // id's own changes on top of below (null: nothing).
 ChainPtr stack(SnapshotId id, ChainPtr below);
+// The own changes of each of these, whatever they were made on: what a merge lies on. Null if there are none.
+ChainPtr stack_all(std::span<const SnapshotId> nearest_first);
 // The flat copy of id.
 ChainPtr flat(SnapshotId id);
 
@@ -36,7 +39,7 @@ class ChainCache {
   explicit ChainCache(base::lmdb::Env& env) : env_(env) {}
 
   // The chain of a committed snapshot. One read transaction, and one row if the chain is remembered; else as many rows
-  // as the chain has. Errors: not_found (no committed row), corrupt.
+  // as the chain has down to a merge or a complete tree. Errors: not_found (no committed row), corrupt.
   base::Result<ChainPtr> get(SnapshotId id);
   void remember(SnapshotId id, ChainPtr chain);
   void forget(SnapshotId id);

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The rows of this library: what a committed snapshot, a child link, a block of ids and a piece of trash look like in
-// LMDB. Each value starts with a version byte.
+// LMDB (docs/formats/store.md). Each value starts with a version byte; rows of version 1 are read, and written anew as
+// version 2.
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "libbase/lmdb/env.h"
 #include "libsnapshot/snapshotter.h"
@@ -19,14 +21,26 @@ enum class Shape : std::uint8_t {
 
 struct SnapshotRow {
   SnapshotId parent;
-  Usage usage;
+  std::vector<SnapshotId> stacked_on;  // of a merge, which has no parent: whose fs/ lie below its own, nearest first
+  Usage usage;                         // of fs/ and the tree's own directory
+  Usage flat;                          // of flat/
+  Usage exclusive;                     // of both together, less what other snapshots name, too
   std::uint32_t depth = 1;
   Shape shape = Shape::complete;
   bool flattened = false;  // flat/ holds the whole tree and is what mounts use
+  LayerMarks marks;
+  base::WallTime created{};
+  base::WallTime updated{};
+  Labels labels;
+
+  // All parents: the one it was forked from, or those that it stacks.
+  std::vector<SnapshotId> parents() const { return parent ? std::vector<SnapshotId>{parent} : stacked_on; }
 };
 struct TrashRow {
   Usage usage;
 };
+
+inline constexpr std::size_t stacked_on_max = 4096;
 struct ChildKey {
   SnapshotId parent;
   SnapshotId child;

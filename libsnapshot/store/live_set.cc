@@ -37,12 +37,27 @@ void LiveSet::unpin_parent(SnapshotId parent) {
   if (--found->second == 0) children_.erase(found);
 }
 
+base::Status LiveSet::pin_stack(std::span<const SnapshotId> stacked_on) {
+  for (std::size_t done = 0; done < stacked_on.size(); ++done) {
+    const auto pinned = pin_parent(stacked_on[done]);
+    if (pinned) continue;
+    unpin_stack(stacked_on.first(done));
+    return tl::unexpected(pinned.error());
+  }
+  return {};
+}
+
+void LiveSet::unpin_stack(std::span<const SnapshotId> stacked_on) {
+  for (const auto id : stacked_on) unpin_parent(id);
+}
+
 void LiveSet::add(SnapshotId id, LiveSnapshot snapshot) { live_.emplace(id, std::move(snapshot)); }
 
 void LiveSet::remove(SnapshotId id) {
   const auto found = live_.find(id);
   CHECK(found != live_.end(), "snapshot {} is not live", id);
   if (found->second.parent) unpin_parent(found->second.parent);
+  unpin_stack(found->second.stacked_on);
   live_.erase(found);
 }
 
@@ -84,10 +99,12 @@ base::Status LiveSet::begin_freeze(SnapshotId id) {
   return {};
 }
 
-void LiveSet::end_freeze(SnapshotId id, const std::optional<Usage>& usage) {
+void LiveSet::end_freeze(SnapshotId id, const std::optional<TreeMeasure>& measure, base::WallTime now) {
   LiveSnapshot& snapshot = live_.at(id);
-  snapshot.phase = usage ? Phase::frozen : Phase::active;
-  if (usage) snapshot.usage = *usage;
+  snapshot.phase = measure ? Phase::frozen : Phase::active;
+  if (!measure) return;
+  snapshot.measure = *measure;
+  snapshot.created = snapshot.updated = now;
 }
 
 base::Result<Phase> LiveSet::begin_abandon(SnapshotId id) {

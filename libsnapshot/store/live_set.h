@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "libsnapshot/meta/chain.h"
+#include "libsnapshot/trees/tree_dirs.h"
 
 namespace cairn::snapshot {
 
@@ -22,10 +23,13 @@ constexpr bool visible(Phase phase) { return phase != Phase::making && phase != 
 
 struct LiveSnapshot {
   SnapshotId parent;
+  std::vector<SnapshotId> stacked_on;  // of a merge, which has no parent
   Phase phase = Phase::making;
   Shape shape = Shape::complete;
-  ChainPtr chain;  // its own, itself included
-  Usage usage;     // once frozen
+  ChainPtr chain;       // its own, itself included
+  TreeMeasure measure;  // once frozen
+  Labels labels;
+  base::WallTime created{}, updated{};
   bool synced = false;
   std::shared_ptr<std::atomic<bool>> mounted = std::make_shared<std::atomic<bool>>(false);  // read_write
 };
@@ -41,10 +45,13 @@ class LiveSet {
   // The chain, if the parent is live; null if only a row can tell.
   base::Result<ChainPtr> pin_parent(SnapshotId parent);
   void unpin_parent(SnapshotId parent);
+  // The same for what a merge stacks: all of them or none.
+  base::Status pin_stack(std::span<const SnapshotId> stacked_on);
+  void unpin_stack(std::span<const SnapshotId> stacked_on);
   bool has_children(SnapshotId id) const { return children_.contains(id); }
 
   void add(SnapshotId id, LiveSnapshot snapshot);
-  void remove(SnapshotId id);  // and unpins its parent
+  void remove(SnapshotId id);  // and unpins its parents
   void take_back(SnapshotId id) { live_.erase(id); }  // as if add() had not been called
   std::optional<LiveSnapshot> find(SnapshotId id) const;
   std::vector<SnapshotId> unpublished() const;
@@ -53,7 +60,8 @@ class LiveSet {
   // Claims the one read_write mount. Errors: not_found, invalid_argument (not active), busy.
   base::Result<LiveSnapshot> begin_mount(SnapshotId id);
   base::Status begin_freeze(SnapshotId id);
-  void end_freeze(SnapshotId id, const std::optional<Usage>& usage);  // nullopt: it failed and is active again
+  // nullopt: it failed and is active again
+  void end_freeze(SnapshotId id, const std::optional<TreeMeasure>& measure, base::WallTime now);
   // The phase to return to if abandoning fails.
   base::Result<Phase> begin_abandon(SnapshotId id);
   void end_abandon(SnapshotId id, Phase phase) { live_.at(id).phase = phase; }

@@ -15,8 +15,19 @@ using base::Status;
 void add_flat(SnapshotRow& row, const FlatCopy& copy) {
   row.flattened = true;
   row.depth = 1;
-  row.usage.bytes += copy.usage.bytes;
-  row.usage.inodes += copy.usage.inodes;
+  row.flat = copy.usage;
+  row.exclusive += copy.usage;
+}
+
+// What a merge stacks has rows already, and gets this child.
+Status name_stack(base::lmdb::WriteTxn& txn, SnapshotId merge, const std::vector<SnapshotId>& stacked_on) {
+  for (const auto id : stacked_on) {
+    if (!TRY(txn.get_raw(snapshot_table, base::Codec<SnapshotId>::encode(id)))) {
+      return fail(ErrorCode::invalid_argument, "publish snapshot {}: {}, which it stacks, is not published", merge, id);
+    }
+    TRY(txn.put(child_table, ChildKey{id, merge}, Present{}));
+  }
+  return {};
 }
 
 }  // namespace
@@ -45,11 +56,19 @@ Status TreeSnapshotter::publish(base::lmdb::WriteTxn& txn, SnapshotId frozen) co
     }
     TRY(txn.put(child_table, ChildKey{snapshot->parent, frozen}, Present{}));
   }
+  TRY(name_stack(txn, frozen, snapshot->stacked_on));
   SnapshotRow row{.parent = snapshot->parent,
-                  .usage = snapshot->usage,
+                  .stacked_on = snapshot->stacked_on,
+                  .usage = snapshot->measure.usage,
+                  .flat = {},
+                  .exclusive = snapshot->measure.usage,
                   .depth = snapshot->chain->depth,
                   .shape = snapshot->shape,
-                  .flattened = false};
+                  .flattened = false,
+                  .marks = snapshot->measure.marks,
+                  .created = snapshot->created,
+                  .updated = snapshot->updated,
+                  .labels = snapshot->labels};
   if (own_flat && own_flat->synced) add_flat(row, *own_flat);
   TRY(txn.put(snapshot_table, frozen, row));
   CRASH_POINT("snapshot.publish.row");
@@ -95,12 +114,9 @@ Status TreeSnapshotter::retire(base::lmdb::WriteTxn& txn, SnapshotId committed) 
   if (has_children) {
     return fail(ErrorCode::invalid_argument, "retire snapshot {}: others are built on it", committed);
   }
-  TrashRow trash{row->usage};
-  if (copy && !row->flattened) {
-    trash.usage.bytes += copy->usage.bytes;
-    trash.usage.inodes += copy->usage.inodes;
-  }
-  if (row->parent) TRY(txn.erase(child_table, ChildKey{row->parent, committed}));
+  TrashRow trash{row->exclusive};
+  if (copy && !row->flattened) trash.usage += copy->usage;
+  for (const auto parent : row->parents()) TRY(txn.erase(child_table, ChildKey{parent, committed}));
   TRY(txn.erase(snapshot_table, committed));
   TRY(txn.put(trash_table, committed, trash));
   CRASH_POINT("snapshot.retire.row");

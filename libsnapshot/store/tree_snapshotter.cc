@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 
+#include <unordered_set>
 #include <utility>
 
 #include "libbase/crash_point.h"
@@ -34,13 +35,30 @@ MountedTree mounted_tree(DetachedMount mount, std::shared_ptr<std::atomic<bool>>
   return MountedTree(std::move(mount.directory), std::make_shared<MountHold>(std::move(mount.mount), std::move(flag)));
 }
 
+SnapshotInfo info_of(SnapshotId id, const LiveSnapshot& live) {
+  return SnapshotInfo{.id = id,
+                      .parent = live.parent,
+                      .kind = live.phase == Phase::frozen ? Kind::frozen : Kind::active,
+                      .usage = live.measure.usage,
+                      .flat = {},
+                      .exclusive = live.measure.usage,
+                      .depth = live.chain->depth,
+                      .flattened = false,
+                      .marks = live.measure.marks,
+                      .stacked_on = live.stacked_on,
+                      .labels = live.labels,
+                      .created = live.created,
+                      .updated = live.updated};
+}
+
 }  // namespace
 
 TreeSnapshotter::TreeSnapshotter(TreeDirs trees, base::lmdb::Env& env, std::unique_ptr<Driver> driver,
-                                 unsigned chain_max, std::vector<std::uint64_t> dead_blocks)
+                                 const base::Clock& clock, unsigned chain_max, std::vector<std::uint64_t> dead_blocks)
     : trees_(std::move(trees)),
       env_(env),
       driver_(std::move(driver)),
+      clock_(clock),
       chain_max_(chain_max),
       ids_(env, std::move(dead_blocks)),
       chains_(env) {}
@@ -54,34 +72,73 @@ base::Result<ChainPtr> TreeSnapshotter::chain_of(SnapshotId id) {
 }
 
 base::Result<SnapshotId> TreeSnapshotter::prepare(std::optional<SnapshotId> parent) {
-  if (!parent) return prepare_on(SnapshotId(), nullptr);
+  if (!parent) return make(LiveSnapshot(), nullptr);
   ChainPtr chain = TRY(live_.lock()->pin_parent(*parent));
   const auto with_parent = [&]() -> base::Result<SnapshotId> {
     if (!chain) chain = TRY(chain_of(*parent), "prepare");
     if (chain->depth > chain_max_) chain = TRY(flatten(*parent, *chain));
-    return prepare_on(*parent, chain);
+    LiveSnapshot snapshot;
+    snapshot.parent = *parent;
+    snapshot.shape = driver_->shape();
+    return make(std::move(snapshot), chain);
   };
   auto id = with_parent();
   if (!id) live_.lock()->unpin_parent(*parent);
   return id;
 }
 
-base::Result<SnapshotId> TreeSnapshotter::prepare_on(SnapshotId parent, ChainPtr chain) {
+base::Result<SnapshotId> TreeSnapshotter::prepare_stack(std::span<const SnapshotId> nearest_first) {
+  if (driver_->shape() != Shape::stacked) {
+    return fail(ErrorCode::unavailable, "stack snapshots: the {} driver cannot", driver_->name());
+  }
+  if (nearest_first.empty() || nearest_first.size() > chain_max_) {
+    return fail(ErrorCode::invalid_argument, "stack snapshots: {} of them, not 1 to {}", nearest_first.size(),
+                chain_max_);
+  }
+  std::unordered_set<SnapshotId> seen;
+  for (const auto id : nearest_first) {
+    if (!seen.insert(id).second) return fail(ErrorCode::invalid_argument, "stack snapshots: {} is there twice", id);
+  }
+  TRY(live_.lock()->pin_stack(nearest_first), "stack snapshots");
+  const auto on_stack = [&]() -> base::Result<SnapshotId> {
+    for (const auto id : nearest_first) TRY(check_stackable(id), "stack snapshots");
+    LiveSnapshot snapshot;
+    snapshot.stacked_on.assign(nearest_first.begin(), nearest_first.end());
+    snapshot.shape = Shape::stacked;
+    return make(std::move(snapshot), stack_all(nearest_first));
+  };
+  auto id = on_stack();
+  if (!id) live_.lock()->unpin_stack(nearest_first);
+  return id;
+}
+
+Status TreeSnapshotter::check_stackable(SnapshotId id) {
+  bool alone = false;
+  if (const auto live = live_.lock()->find(id); live && visible(live->phase)) {
+    alone = live->shape == Shape::stacked || !live->parent;
+  } else {
+    const auto row = TRY(env_.view([&](base::lmdb::ReadTxn& txn) { return txn.get(snapshot_table, id); }));
+    if (!row) return fail(ErrorCode::not_found, "snapshot {}: there is none", id);
+    alone = row->shape == Shape::stacked || !row->parent;
+  }
+  if (alone) return {};
+  return fail(ErrorCode::invalid_argument, "snapshot {}: its tree is complete, and what changed in it is not apart", id);
+}
+
+base::Result<SnapshotId> TreeSnapshotter::make(LiveSnapshot snapshot, ChainPtr chain) {
   const SnapshotId id = TRY(ids_.next());
-  LiveSnapshot snapshot;
-  snapshot.parent = parent;
-  snapshot.shape = parent ? driver_->shape() : Shape::complete;
   snapshot.chain = stack(id, snapshot.shape == Shape::stacked ? chain : nullptr);
+  snapshot.created = snapshot.updated = clock_.now();
   live_.lock()->add(id, std::move(snapshot));
 
-  const auto make = [&]() -> Status {
+  const auto make_tree = [&]() -> Status {
     TRY(trees_.create(id));
     CRASH_POINT("snapshot.prepare.made_tree");
     TRY(driver_->make(trees_, id, chain.get()));
     CRASH_POINT("snapshot.prepare.made_dirs");
     return {};
   };
-  if (const auto made = make(); !made) {
+  if (const auto made = make_tree(); !made) {
     const auto erased = trees_.erase(id);
     if (erased) ids_.settle(id);  // else its block stays, and recovery looks at it
     if (!erased) base::log_warning("{}", erased.error().message);
@@ -120,7 +177,7 @@ base::Result<Usage> TreeSnapshotter::make_flat(SnapshotId id, const Chain& chain
   CRASH_POINT("snapshot.flatten.copied");
   TRY(trees_.rename_part(id, "flat.tmp", "flat"));
   CRASH_POINT("snapshot.flatten.renamed");
-  return trees_.measure_part(id, "flat");
+  return TRY(trees_.measure_part(id, "flat")).usage;
 }
 
 base::Result<MountedTree> TreeSnapshotter::mount(SnapshotId id, Access access) {
@@ -153,14 +210,14 @@ base::Result<Usage> TreeSnapshotter::freeze(SnapshotId active) {
     }
     return tl::unexpected(begun.error());
   }
-  const auto measure = [&]() -> base::Result<Usage> {
+  const auto measure = [&]() -> base::Result<TreeMeasure> {
     TRY(trees_.erase_part(active, "work"), "freeze");
     return trees_.measure(active);
   };
-  const auto usage = measure();
-  live_.lock()->end_freeze(active, usage ? std::optional<Usage>(*usage) : std::nullopt);
+  const auto measured = measure();
+  live_.lock()->end_freeze(active, measured ? std::optional(*measured) : std::nullopt, clock_.now());
   CRASH_POINT("snapshot.freeze.done");
-  return usage;
+  return measured.map([](const TreeMeasure& found) { return found.usage; });
 }
 
 base::Result<SnapshotInfo> TreeSnapshotter::stat(SnapshotId id) {
@@ -170,12 +227,7 @@ base::Result<SnapshotInfo> TreeSnapshotter::stat(SnapshotId id) {
   }();
   SnapshotInfo about;
   if (live && visible(live->phase)) {
-    about = SnapshotInfo{.id = id,
-                         .parent = live->parent,
-                         .kind = live->phase == Phase::frozen ? Kind::frozen : Kind::active,
-                         .usage = live->usage,
-                         .depth = live->chain->depth,
-                         .flattened = false};
+    about = info_of(id, *live);
   } else {
     const auto row = TRY(env_.view([&](base::lmdb::ReadTxn& txn) { return find_snapshot(txn, id); }));
     if (!row) return fail(ErrorCode::not_found, "snapshot {}: there is none", id);
@@ -184,8 +236,8 @@ base::Result<SnapshotInfo> TreeSnapshotter::stat(SnapshotId id) {
   if (copy && !about.flattened) {
     about.flattened = true;
     about.depth = 1;
-    about.usage.bytes += copy->usage.bytes;
-    about.usage.inodes += copy->usage.inodes;
+    about.flat = copy->usage;
+    about.exclusive += copy->usage;
   }
   return about;
 }

@@ -18,11 +18,12 @@ namespace cairn::snapshot {
 class TreeSnapshotter final : public Snapshotter {
  public:
   // dead_blocks: those that recover() has cleaned up.
-  TreeSnapshotter(TreeDirs trees, base::lmdb::Env& env, std::unique_ptr<Driver> driver, unsigned chain_max,
-                  std::vector<std::uint64_t> dead_blocks);
+  TreeSnapshotter(TreeDirs trees, base::lmdb::Env& env, std::unique_ptr<Driver> driver, const base::Clock& clock,
+                  unsigned chain_max, std::vector<std::uint64_t> dead_blocks);
 
   std::string_view driver() const override { return driver_->name(); }
   base::Result<SnapshotId> prepare(std::optional<SnapshotId> parent) override;
+  base::Result<SnapshotId> prepare_stack(std::span<const SnapshotId> nearest_first) override;
   base::Result<MountedTree> mount(SnapshotId id, Access access) override;
   base::Result<Usage> freeze(SnapshotId active) override;
   base::Status publish(base::lmdb::WriteTxn& txn, SnapshotId frozen) const override;
@@ -35,7 +36,9 @@ class TreeSnapshotter final : public Snapshotter {
   std::vector<SnapshotId> unpublished() const override;
 
  private:
-  base::Result<SnapshotId> prepare_on(SnapshotId parent, ChainPtr chain);
+  // snapshot: its parents, which are pinned. chain: what it lies on.
+  base::Result<SnapshotId> make(LiveSnapshot snapshot, ChainPtr chain);
+  base::Status check_stackable(SnapshotId id);
   base::Result<ChainPtr> chain_of(SnapshotId id);
   base::Result<ChainPtr> flatten(SnapshotId id, const Chain& chain);
   base::Result<Usage> make_flat(SnapshotId id, const Chain& chain);
@@ -44,6 +47,7 @@ class TreeSnapshotter final : public Snapshotter {
   TreeDirs trees_;
   base::lmdb::Env& env_;
   std::unique_ptr<Driver> driver_;
+  const base::Clock& clock_;
   unsigned chain_max_;
   IdPool ids_;
   ChainCache chains_;

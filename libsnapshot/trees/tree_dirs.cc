@@ -4,6 +4,8 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <array>
@@ -64,6 +66,29 @@ Status sync_beneath(int top) {
   }
 }
 
+bool is_opaque(int directory) {
+  // A value of one byte: "y", or "x" for a directory that may hold whiteouts in the form of xattrs.
+  std::array<char, 2> value{};
+  for (const char* name : {"trusted.overlay.opaque", "user.overlay.opaque"}) {
+    if (::fgetxattr(directory, name, value.data(), value.size()) == 1 && value[0] == 'y') return true;
+  }
+  return false;
+}
+
+base::Result<TreeMeasure> measure_directory(int directory) {
+  TreeMeasure measure;
+  const auto size = TRY(base::measure_tree(directory, [&](const base::TreeEntry& entry) -> Status {
+    if (S_ISDIR(entry.stat.st_mode)) {
+      measure.marks.opaque = measure.marks.opaque || is_opaque(entry.directory);
+    } else if (S_ISCHR(entry.stat.st_mode) && entry.stat.st_rdev == ::makedev(0, 0)) {
+      measure.marks.whiteouts = true;
+    }
+    return {};
+  }));
+  measure.usage = Usage{.bytes = size.bytes, .inodes = size.inodes, .logical_bytes = size.logical_bytes};
+  return measure;
+}
+
 }  // namespace
 
 base::Result<TreeDirs> TreeDirs::open(const base::HostPath& root) {
@@ -122,16 +147,14 @@ Status TreeDirs::erase(SnapshotId id) const {
   return {};
 }
 
-base::Result<Usage> TreeDirs::measure(SnapshotId id) const {
+base::Result<TreeMeasure> TreeDirs::measure(SnapshotId id) const {
   const Fd tree = TRY(base::open_beneath(trees_.get(), path_of(id), O_RDONLY | O_DIRECTORY), "measure tree {}", id);
-  const auto size = TRY(base::measure_tree(tree.get()), "measure tree {}", id);
-  return Usage{size.bytes, size.inodes};
+  return TRY(measure_directory(tree.get()), "measure tree {}", id);
 }
 
-base::Result<Usage> TreeDirs::measure_part(SnapshotId id, std::string_view name) const {
+base::Result<TreeMeasure> TreeDirs::measure_part(SnapshotId id, std::string_view name) const {
   const Fd part = TRY(open_part(id, name, O_RDONLY));
-  const auto size = TRY(base::measure_tree(part.get()), "measure trees/{}/{}", id, name);
-  return Usage{size.bytes, size.inodes};
+  return TRY(measure_directory(part.get()), "measure trees/{}/{}", id, name);
 }
 
 Status TreeDirs::sync_tree(SnapshotId id) const {

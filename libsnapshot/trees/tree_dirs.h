@@ -15,6 +15,12 @@
 
 namespace cairn::snapshot {
 
+// What one walk of a tree finds out.
+struct TreeMeasure {
+  Usage usage;
+  LayerMarks marks;  // if it is an upper
+};
+
 // Thread-safe for different ids.
 class TreeDirs {
  public:
@@ -31,8 +37,8 @@ class TreeDirs {
   // Removes trees/<id> with everything in it; nothing there is success.
   base::Status erase(SnapshotId id) const;
   // Of trees/<id> with everything in it, or of one part.
-  base::Result<Usage> measure(SnapshotId id) const;
-  base::Result<Usage> measure_part(SnapshotId id, std::string_view name) const;
+  base::Result<TreeMeasure> measure(SnapshotId id) const;
+  base::Result<TreeMeasure> measure_part(SnapshotId id, std::string_view name) const;
 
   // Makes one tree durable by syncing each of its files and directories.
   base::Status sync_tree(SnapshotId id) const;

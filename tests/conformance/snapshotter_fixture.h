@@ -172,7 +172,7 @@ class SnapshotterSuite : public testing::TestWithParam<std::string> {
     std::int64_t bytes = 0;
     must(store_->env->view([&](base::lmdb::ReadTxn& txn) -> base::Status {
       TRY(each_snapshot(txn, [&](const SnapshotInfo& info) -> base::Result<base::lmdb::Scan> {
-        bytes += info.usage.bytes;
+        bytes += info.exclusive.bytes;
         return base::lmdb::Scan::next;
       }));
       return each_trash(txn, [&](SnapshotId, Usage usage) -> base::Result<base::lmdb::Scan> {

@@ -6,5 +6,7 @@ namespace cairn::snapshot {
 
 INSTANTIATE_TEST_SUITE_P(Drivers, SnapshotterSuite, testing::Values("overlay", "native"),
                          [](const auto& about) { return about.param; });
+INSTANTIATE_TEST_SUITE_P(Drivers, SnapshotterStackSuite, testing::Values("overlay", "native"),
+                         [](const auto& about) { return about.param; });
 
 }  // namespace cairn::snapshot
