@@ -53,8 +53,8 @@ struct Change {
   InLayer in_layer = InLayer::yes;
   const base::TreePath& path;
   struct ::stat status {};  // of the new entry; zero for remove
-  // The directory that holds the new entry, open for reading, and the entry's name in it ("." for the root); -1 and "" for
-  // remove. It may be a directory of a mount or of an overlay's upper: contents, link targets and xattrs are right in
+  // The directory of the new tree that holds the entry (of a remove: held), open for reading, and the name in it ("." for
+  // the root). It may be a directory of a mount or of an overlay's upper: contents, link targets and xattrs are right in
   // both, xattrs that is_overlay_mark() knows are to be left out. The name ends with a NUL.
   int directory = -1;
   std::string_view name;

@@ -3,8 +3,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <linux/fs.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -19,6 +17,7 @@
 
 #include "libbase/fs/beneath.h"
 #include "libbase/fs/fd.h"
+#include "libsnapshot/trees/copy_data.h"
 
 namespace cairn::snapshot {
 namespace {
@@ -36,53 +35,6 @@ base::Result<Fd> open_at(int directory, const char* name, int flags, mode_t mode
   Fd fd(::openat(directory, name, flags | O_CLOEXEC | O_NOFOLLOW, mode));
   if (!fd) return base::fail_errno(errno, "open \"{}\"", name);
   return fd;
-}
-
-Status copy_range(int from, int to, off_t start, off_t end) {
-  off_t in = start;
-  off_t out = start;
-  while (in < end) {
-    const ssize_t moved = ::copy_file_range(from, &in, to, &out, static_cast<std::size_t>(end - in), 0);
-    if (moved == 0) return {};
-    if (moved < 0 && errno == EINTR) continue;
-    if (moved < 0) break;
-  }
-  if (in >= end) return {};
-  if (errno != EXDEV && errno != EOPNOTSUPP && errno != EINVAL && errno != ENOSYS) {
-    return base::fail_errno(errno, "copy data");
-  }
-  std::vector<char> buffer(256 * 1024);
-  while (in < end) {
-    const auto want = std::min<off_t>(static_cast<off_t>(buffer.size()), end - in);
-    const ssize_t got = ::pread(from, buffer.data(), static_cast<std::size_t>(want), in);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return base::fail_errno(errno, "read data");
-    if (got == 0) return {};
-    for (ssize_t done = 0; done < got;) {
-      const ssize_t put = ::pwrite(to, buffer.data() + done, static_cast<std::size_t>(got - done), in + done);
-      if (put < 0 && errno == EINTR) continue;
-      if (put < 0) return base::fail_errno(errno, "write data");
-      done += put;
-    }
-    in += got;
-  }
-  return {};
-}
-
-// Holes stay holes: a copy must not take more blocks than the original.
-Status copy_data(int from, int to, off_t size) {
-  if (size == 0 || ::ioctl(to, FICLONE, from) == 0) return {};
-  if (::ftruncate(to, size) != 0) return base::fail_errno(errno, "set size");
-  for (off_t at = 0; at < size;) {
-    const off_t start = ::lseek(from, at, SEEK_DATA);
-    if (start < 0 && errno == ENXIO) return {};
-    if (start < 0) return copy_range(from, to, at, size);
-    const off_t hole = ::lseek(from, start, SEEK_HOLE);
-    const off_t end = hole < 0 ? size : std::min(hole, size);
-    TRY(copy_range(from, to, start, end));
-    at = end;
-  }
-  return {};
 }
 
 Status set_times(int directory, const char* name, const struct ::stat& status) {
@@ -192,7 +144,8 @@ class TreeCopy {
     if (S_ISREG(status.st_mode)) {
       const Fd from = TRY(open_at(from_.get(), name.c_str(), O_RDONLY | O_NONBLOCK));
       const Fd to = TRY(open_at(to_.get(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL, 0600));
-      return copy_data(from.get(), to.get(), status.st_size);
+      TRY(copy_data(from.get(), to.get(), status.st_size, CopyData::clone));
+      return {};
     }
     if (S_ISLNK(status.st_mode)) {
       std::array<char, PATH_MAX> target{};

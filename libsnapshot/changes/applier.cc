@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libsnapshot/changes/applier.h"
+
+#include <fcntl.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+
+#include "libbase/fs/beneath.h"
+#include "libsnapshot/changes/compare.h"
+#include "libsnapshot/trees/copy_data.h"
+
+namespace cairn::snapshot {
+namespace {
+
+using base::ErrorCode;
+using base::Fd;
+using base::Status;
+
+// What of an entry is not its contents.
+struct Metadata {
+  struct ::stat status {};
+  std::map<std::string, std::string> xattrs;
+};
+
+base::Result<Metadata> metadata_of(int directory, const char* name) {
+  Metadata metadata;
+  if (::fstatat(directory, name, &metadata.status, AT_SYMLINK_NOFOLLOW) != 0) return base::fail_errno(errno, "stat");
+  metadata.xattrs = TRY(tree_xattrs(directory, name));
+  return metadata;
+}
+
+// Leaves atime alone.
+Status set_mtime(int directory, const char* name, const timespec& time) {
+  const std::array<timespec, 2> times = {timespec{0, UTIME_OMIT}, time};
+  if (::utimensat(directory, name, times.data(), AT_SYMLINK_NOFOLLOW) != 0) return base::fail_errno(errno, "set times");
+  return {};
+}
+
+// What is there and not wanted goes too: a directory's default ACL is inherited by what is made in it.
+Status set_xattrs(int directory, const std::string& name, const std::map<std::string, std::string>& wanted) {
+  const auto present = TRY(tree_xattrs(directory, name.c_str()));
+  const std::string path = fmt::format("/proc/self/fd/{}/{}", directory, name);
+  for (const auto& [key, value] : present) {
+    if (wanted.contains(key)) continue;
+    if (::lremovexattr(path.c_str(), key.c_str()) != 0) return base::fail_errno(errno, "remove {}", key);
+  }
+  for (const auto& [key, value] : wanted) {
+    const auto found = present.find(key);
+    if (found != present.end() && found->second == value) continue;
+    TRY(base::set_xattr_at(directory, name, key, value));
+  }
+  return {};
+}
+
+// Owner first (a change of owner clears the set-uid bits and the capabilities), then mode, xattrs, and times last.
+Status set_metadata(int directory, const std::string& name, const Metadata& wanted) {
+  const auto& status = wanted.status;
+  if (::fchownat(directory, name.c_str(), status.st_uid, status.st_gid, AT_SYMLINK_NOFOLLOW) != 0) {
+    return base::fail_errno(errno, "set owner");
+  }
+  if (!S_ISLNK(status.st_mode) && ::fchmodat(directory, name.c_str(), status.st_mode & 07777, 0) != 0) {
+    return base::fail_errno(errno, "set mode");
+  }
+  TRY(set_xattrs(directory, name, wanted.xattrs));
+  return set_mtime(directory, name.c_str(), status.st_mtim);
+}
+
+// Of the `count` directories that a change lies in, the lowest last.
+base::Result<std::vector<Metadata>> directories_above(int directory, std::size_t count) {
+  std::vector<Metadata> found(count);
+  Fd at;
+  for (std::size_t left = count; left > 0; --left) {
+    const int here = at ? at.get() : directory;
+    found[left - 1] = TRY(metadata_of(here, "."));
+    Fd up(::openat(here, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!up) return base::fail_errno(errno, "open the directory above");
+    at = std::move(up);
+  }
+  return found;
+}
+
+std::vector<std::string_view> components(std::string_view path) {
+  std::vector<std::string_view> parts;
+  while (!path.empty()) {
+    const auto slash = std::min(path.find('/'), path.size());
+    parts.push_back(path.substr(0, slash));
+    path.remove_prefix(std::min(slash + 1, path.size()));
+  }
+  return parts;
+}
+
+base::Result<std::optional<mode_t>> type_at(int directory, const std::string& name) {
+  struct ::stat status {};
+  if (::fstatat(directory, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0) return status.st_mode & S_IFMT;
+  if (errno == ENOENT) return std::nullopt;
+  return base::fail_errno(errno, "stat");
+}
+
+}  // namespace
+
+ChangeApplier::ChangeApplier(int target, ApplierOptions options)
+    : root_(target), options_(std::move(options)), cursor_(target) {}
+
+Status ChangeApplier::apply(const Change& change) {
+  if (times_.empty()) times_.push_back(TRY(base::stat_fd(root_), "apply changes").st_mtim);
+  if (change.path.is_root()) return apply_root(change);
+  if (change.kind == ChangeKind::unmodified) {
+    known_.try_emplace(Inode(change.status.st_dev, change.status.st_ino), change.path);
+    return {};
+  }
+  const std::string name(change.path.name());
+  const auto applied = [&]() -> Status {
+    TRY(go_to(change));
+    switch (change.kind) {
+      case ChangeKind::remove: return take_away(change, name);
+      case ChangeKind::opaque: return empty_directory(change, name);
+      default: break;
+    }
+    return S_ISDIR(change.status.st_mode) ? apply_directory(change, name) : apply_file(change, name);
+  };
+  TRY(applied(), "apply the change of \"{}\"", change.path.str());
+  return {};
+}
+
+Status ChangeApplier::finish() {
+  while (!names_.empty()) TRY(leave(), "apply changes");
+  if (!times_.empty()) TRY(set_mtime(root_, ".", times_.back()), "apply changes");
+  return {};
+}
+
+// Makes the directory that holds the entry the current one.
+Status ChangeApplier::go_to(const Change& change) {
+  const std::string parent = change.path.parent().str();
+  const auto wanted = components(parent);
+  std::size_t common = 0;
+  while (common < wanted.size() && common < names_.size() && wanted[common] == names_[common]) ++common;
+  while (names_.size() > common) TRY(leave());
+  if (options_.onto == ApplierOptions::Onto::exact) {
+    for (; common < wanted.size(); ++common) TRY(enter(std::string(wanted[common])));
+    return {};
+  }
+  const auto above = TRY(directories_above(change.directory, wanted.size() - common));
+  for (const auto& metadata : above) {
+    const std::string name(wanted[common++]);
+    const auto there = TRY(type_at(cursor_.fd(), name));
+    if (there && *there != S_IFDIR) TRY(take_away(change, name));
+    if (there != S_IFDIR && ::mkdirat(cursor_.fd(), name.c_str(), 0700) != 0) return base::fail_errno(errno, "mkdir");
+    TRY(set_metadata(cursor_.fd(), name, metadata), "directory \"{}\"", name);
+    TRY(enter(name));
+  }
+  return {};
+}
+
+Status ChangeApplier::enter(const std::string& name) {
+  TRY(cursor_.enter(name));
+  names_.push_back(name);
+  times_.push_back(TRY(base::stat_fd(cursor_.fd())).st_mtim);
+  return {};
+}
+
+Status ChangeApplier::leave() {
+  TRY(set_mtime(cursor_.fd(), ".", times_.back()));
+  times_.pop_back();
+  names_.pop_back();
+  return cursor_.leave();
+}
+
+Status ChangeApplier::take_away(const Change& change, const std::string& name) {
+  TRY(base::remove_all_beneath(cursor_.fd(), base::TreePath().child(name)));
+  return options_.removed ? options_.removed(change, cursor_.fd(), name.c_str()) : Status();
+}
+
+Status ChangeApplier::empty_directory(const Change& change, const std::string& name) {
+  TRY(enter(name));
+  for (const auto& entry : TRY(base::list_dir(cursor_.fd()))) TRY(take_away(change, entry.name));
+  return {};
+}
+
+Status ChangeApplier::apply_root(const Change& change) {
+  if (options_.onto == ApplierOptions::Onto::merge) return {};
+  const Metadata wanted = TRY(metadata_of(change.directory, "."), "apply the change of the root");
+  TRY(set_metadata(root_, ".", wanted), "apply the change of the root");
+  times_.front() = wanted.status.st_mtim;
+  return {};
+}
+
+Status ChangeApplier::apply_directory(const Change& change, const std::string& name) {
+  const auto there = TRY(type_at(cursor_.fd(), name));
+  if (there && *there != S_IFDIR) TRY(take_away(change, name));
+  if (there != S_IFDIR && ::mkdirat(cursor_.fd(), name.c_str(), 0700) != 0) return base::fail_errno(errno, "mkdir");
+  return set_metadata(cursor_.fd(), name, TRY(metadata_of(change.directory, change.name.data())));
+}
+
+Status ChangeApplier::apply_file(const Change& change, const std::string& name) {
+  if (TRY(type_at(cursor_.fd(), name))) TRY(take_away(change, name));
+  if (TRY(link_known(change, name))) return {};
+  if (options_.make && TRY(options_.make(change, cursor_.fd(), name.c_str()))) {
+    if (options_.counts != nullptr) ++options_.counts->linked;
+  } else {
+    TRY(make_file(change, name));
+    const Metadata wanted{change.status, TRY(tree_xattrs(change.directory, change.name.data()))};
+    TRY(set_metadata(cursor_.fd(), name, wanted));
+  }
+  if (change.status.st_nlink > 1) known_[Inode(change.status.st_dev, change.status.st_ino)] = change.path;
+  return {};
+}
+
+// True if another name of the inode is in the tree and this is a link to it now.
+base::Result<bool> ChangeApplier::link_known(const Change& change, const std::string& name) {
+  if (change.status.st_nlink < 2) return false;
+  const auto known = known_.find(Inode(change.status.st_dev, change.status.st_ino));
+  if (known == known_.end() || known->second == change.path) return false;
+  const Fd holder = TRY(base::open_beneath(root_, known->second.parent(), O_PATH | O_DIRECTORY));
+  const std::string first(known->second.name());
+  if (::linkat(holder.get(), first.c_str(), cursor_.fd(), name.c_str(), 0) == 0) return true;
+  if (errno == EMLINK) return false;  // the group goes on with a second inode
+  return base::fail_errno(errno, "link to \"{}\"", known->second.str());
+}
+
+Status ChangeApplier::make_file(const Change& change, const std::string& name) {
+  const mode_t type = change.status.st_mode & S_IFMT;
+  if (type == S_IFREG) {
+    const Fd from(::openat(change.directory, change.name.data(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    if (!from) return base::fail_errno(errno, "open the new file");
+    const Fd to(::openat(cursor_.fd(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+    if (!to) return base::fail_errno(errno, "create");
+    const auto copied = TRY(copy_data(from.get(), to.get(), change.status.st_size, CopyData::clone));
+    if (options_.counts != nullptr) options_.counts->bytes_copied += copied;
+    return {};
+  }
+  if (type == S_IFLNK) {
+    const auto target = TRY(read_link(change.directory, change.name.data()));
+    if (::symlinkat(target.c_str(), cursor_.fd(), name.c_str()) != 0) return base::fail_errno(errno, "make a link");
+    return {};
+  }
+  if (::mknodat(cursor_.fd(), name.c_str(), type | 0600, change.status.st_rdev) != 0) {
+    return base::fail_errno(errno, "make a device, fifo or socket");
+  }
+  return {};
+}
+
+}  // namespace cairn::snapshot

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// Applies a change stream to a tree. A file is never changed in place: it is made anew beside nothing, so that other
+// names of the old inode, in this tree or another, keep what they had.
+#pragma once
+
+#include <sys/stat.h>
+
+#include <ctime>
+#include <functional>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "libbase/fs/deep_cursor.h"
+#include "libsnapshot/changes.h"
+
+namespace cairn::snapshot {
+
+// What it took. Tests assert it.
+struct ApplyCounts {
+  std::uint64_t linked = 0;        // files that `make` made, without copying
+  std::uint64_t bytes_copied = 0;  // of contents; none of clones and holes
+};
+
+struct ApplierOptions {
+  // exact: the tree is the one that the changes start from. merge: it is any tree. What is in the way of a directory is
+  // replaced, the directories above a change are as they are in the new tree (as they would be in a layer), and the root
+  // keeps its metadata.
+  enum class Onto { exact, merge } onto = Onto::exact;
+  // Makes the non-directory of a change otherwise than by copying, where nothing has that name. False: it cannot.
+  std::function<base::Result<bool>(const Change&, int directory, const char* name)> make = {};
+  // Told of a name that is gone now, before another entry takes it.
+  std::function<base::Status(const Change&, int directory, const char* name)> removed = {};
+  ApplyCounts* counts = nullptr;
+};
+
+class ChangeApplier {
+ public:
+  // target: the root directory of a tree that can be written, open for reading; it outlives the applier.
+  ChangeApplier(int target, ApplierOptions options);
+
+  // Changes of one stream, in its order. Errors: not_found (exact: the tree is another one), no_space, io.
+  base::Status apply(const Change& change);
+  // Gives the directories that were touched last their times. To be called once, at the end.
+  base::Status finish();
+
+ private:
+  using Inode = std::pair<dev_t, ino_t>;
+
+  base::Status go_to(const Change& change);
+  base::Status enter(const std::string& name);
+  base::Status leave();
+  base::Status take_away(const Change& change, const std::string& name);
+  base::Status apply_root(const Change& change);
+  base::Status apply_directory(const Change& change, const std::string& name);
+  base::Status apply_file(const Change& change, const std::string& name);
+  base::Result<bool> link_known(const Change& change, const std::string& name);
+  base::Status make_file(const Change& change, const std::string& name);
+  base::Status empty_directory(const Change& change, const std::string& name);
+
+  int root_;
+  ApplierOptions options_;
+  base::DeepCursor cursor_;
+  std::vector<std::string> names_;    // of the directories entered
+  std::vector<timespec> times_;       // mtimes to restore: of the root, then of the directories entered
+  std::map<Inode, base::TreePath> known_;  // where an inode of the new tree is in this one, if it may have other names
+};
+
+}  // namespace cairn::snapshot
