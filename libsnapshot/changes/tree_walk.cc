@@ -2,6 +2,7 @@
 // The walk of two trees side by side, over all names or over those that the layers between them hold. Where both have a
 // directory both cursors step down; where only the new tree has one, only its cursor does, so each level says which
 // cursors are in it.
+#include <dirent.h>
 #include <fcntl.h>
 #include <sys/xattr.h>
 
@@ -263,7 +264,11 @@ class TreeWalk {
   base::Result<std::vector<std::string>> names_in(const base::DeepCursor& cursor) {
     if (options_.counts != nullptr) ++options_.counts->directories;
     std::vector<std::string> names;
-    for (auto& entry : TRY(base::read_entries(cursor.fd()))) names.push_back(std::move(entry.name));
+    for (auto& entry : TRY(base::read_entries(cursor.fd()))) {
+      // The kernel lists the whiteouts of a directory that only one layer of a mount has, though nothing is there.
+      if (entry.type == DT_CHR && !TRY(find(cursor, entry.name.c_str()))) continue;
+      names.push_back(std::move(entry.name));
+    }
     std::sort(names.begin(), names.end());
     return names;
   }

@@ -156,6 +156,24 @@ TEST(LayeredWalk, AFileThatLeftItsLinksIsARelink) {
   EXPECT_THAT(layered(stack, 1), ElementsAre("relink b (not in layer)"));
 }
 
+// A mount of uppers without the tree that they were made on, as merges are: its whiteouts stand for nothing, and the kernel
+// lists them all the same.
+TEST(LayeredWalk, AWhiteoutThatNothingLiesUnderIsNoEntry) {
+  Stack stack;
+  stack.base().dir("d");
+  stack.base().file("d/f", "x");
+  stack.push([](const TreeAt& tree) {
+    tree.remove("d/f");
+    tree.file("d/g", "x");
+  });
+  auto overlay = must(OverlayBuilder::start());
+  const test::TempDir empty;
+  must(overlay.add_lower(stack.layer(1)));
+  must(overlay.add_lower(TreeAt(empty.path().str()).open().get()));
+  const auto mount = must(overlay.finish());
+  EXPECT_THAT(stream(std::nullopt, mount.directory.get()), ElementsAre("modify . (not in layer)", "add d", "add d/g"));
+}
+
 TEST(LayeredWalk, CostsWhatTheUpperHolds) {
   Stack stack;
   for (int directory = 0; directory < 20; ++directory) {
