@@ -234,12 +234,12 @@ class TreeWalk {
 
   Status list(Level& level) {
     if (!level.layers.empty()) return list_layers(level);
-    const auto upper = TRY(names_in(upper_));
+    const auto upper = TRY(names_in(upper_, Of::tree));
     if (!level.has_lower) {
       for (const auto& name : upper) level.candidates.push_back({name, Place::upper});
       return {};
     }
-    const auto lower = TRY(names_in(lower_));
+    const auto lower = TRY(names_in(lower_, Of::tree));
     for (auto a = lower.begin(), b = upper.begin(); a != lower.end() || b != upper.end();) {
       const int order = a == lower.end() ? 1 : b == upper.end() ? -1 : a->compare(*b);
       level.candidates.push_back({order < 0 ? *a : *b, order < 0 ? Place::lower : order > 0 ? Place::upper : Place::both});
@@ -252,7 +252,7 @@ class TreeWalk {
   Status list_layers(Level& level) {
     std::vector<std::string> names;
     for (const std::size_t layer : level.layers) {
-      auto more = TRY(names_in(layers_[layer]));
+      auto more = TRY(names_in(layers_[layer], Of::layer));
       names.insert(names.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
     }
     std::sort(names.begin(), names.end());
@@ -261,12 +261,13 @@ class TreeWalk {
     return {};
   }
 
-  base::Result<std::vector<std::string>> names_in(const base::DeepCursor& cursor) {
+  enum class Of { tree, layer };
+  base::Result<std::vector<std::string>> names_in(const base::DeepCursor& cursor, Of of) {
     if (options_.counts != nullptr) ++options_.counts->directories;
     std::vector<std::string> names;
     for (auto& entry : TRY(base::read_entries(cursor.fd()))) {
       // The kernel lists the whiteouts of a directory that only one layer of a mount has, though nothing is there.
-      if (entry.type == DT_CHR && !TRY(find(cursor, entry.name.c_str()))) continue;
+      if (of == Of::tree && entry.type == DT_CHR && !TRY(find(cursor, entry.name.c_str()))) continue;
       names.push_back(std::move(entry.name));
     }
     std::sort(names.begin(), names.end());
