@@ -1,20 +1,56 @@
 // SPDX-License-Identifier: Apache-2.0
-// Applies an OCI layer (a tar, maybe compressed) to a mounted tree, with all its metadata: owners, modes, times, xattrs,
-// hard links, devices, fifos, whiteouts and opaque directories (spec/storage 4.6). A layer is hostile input: names
-// that are absolute or step up are refused, everything is opened beneath the tree, and no link leads out of it.
+// OCI layers: a tree's change as a tar (maybe compressed) that has the bytes BuildKit would have given it, and a layer
+// applied to a mounted tree with all its metadata: owners, modes, times, xattrs, hard links, devices, fifos, whiteouts and
+// opaque directories. What is written and read, and where it is said: docs/formats/layer.md.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stop_token>
+#include <string_view>
 
 #include "libbase/compress/decoder.h"
 #include "libbase/result.h"
+#include "libsnapshot/changes.h"
 #include "libsnapshot/digests.h"
 #include "libsnapshot/snapshotter.h"
 
 namespace cairn::snapshot {
+
+// Walks the changes that a layer is to hold, calling the visitor for each; an error of the visitor is its result. The
+// walk is asked for with changes_for_layer(): a wrapper of changes_between(), or of what a snapshotter offers.
+using ChangeSource = std::function<base::Status(const ChangeVisitor&)>;
+ChangeOptions changes_for_layer(std::stop_token stop = {});
+
+struct WriteOptions {
+  base::Compression compression = base::Compression::gzip;
+  int level = 0;                          // as for base::make_encoder
+  unsigned threads = 0;                   // that compress; 0: as many as there are processors
+  std::optional<std::int64_t> time_max;   // SOURCE_DATE_EPOCH: later times become this one
+  std::function<void(std::uint64_t bytes_written)> progress;  // of the tar; on the caller's thread; may be empty
+  std::stop_token stop;
+};
+struct Written {
+  BlobDigest blob;          // of what the sink got
+  std::uint64_t blob_bytes = 0;
+  DiffId diff;              // of the tar
+  std::uint64_t diff_bytes = 0;
+  std::uint64_t members = 0;
+};
+// Takes the layer's bytes in order. Called on another thread than the caller's, one call at a time, and no more once
+// write_layer has returned.
+using LayerSink = std::function<base::Status(std::string_view)>;
+
+// Writes the changes that made `tree` (mounted, not changed meanwhile) as a layer. The tar is byte for byte the one that
+// BuildKit makes of the same changes; the compressed bytes do not depend on the number of threads, but on the versions of
+// the compression libraries. Streams: memory is a few MiB and what the encoder takes, and O(directories and inodes with
+// several names in the layer). Sockets are left out, and of the xattrs all but security.capability. A file called
+// ".wh.x" is written as it is, as BuildKit does, though whoever applies the layer takes it for the removal of x.
+// Errors: cancelled, invalid_argument (a name that no tar holds), io, and those of the source and of the sink.
+base::Result<Written> write_layer(const MountedTree& tree, const ChangeSource& changes, const LayerSink& sink,
+                                  const WriteOptions& options);
 
 struct ApplyOptions {
   std::uint64_t unpacked_max = 1ull << 40;  // bytes of tar; more is invalid_argument

@@ -16,9 +16,9 @@ std::unique_ptr<ByteSource> make_gzip_decoder(std::unique_ptr<ByteSource> source
 std::unique_ptr<ByteSource> make_zstd_decoder(std::unique_ptr<ByteSource> source);
 
 // Level as in decoder.h, within the range of the format.
-std::unique_ptr<Encoder> make_fast_gzip_encoder(Encoder::Sink sink, int level);   // isa-l, 0 to 5
-std::unique_ptr<Encoder> make_dense_gzip_encoder(Encoder::Sink sink, int level);  // zlib, 6 to 9
-std::unique_ptr<Encoder> make_zstd_encoder(Encoder::Sink sink, int level);
+// threads: that compress; 0 for the one that writes.
+std::unique_ptr<Encoder> make_gzip_encoder(Encoder::Sink sink, int level, unsigned threads);
+std::unique_ptr<Encoder> make_zstd_encoder(Encoder::Sink sink, int level, unsigned threads);
 
 inline constexpr std::size_t codec_buffer_size = 128 * 1024;
 

@@ -85,13 +85,15 @@ std::unique_ptr<ByteSource> make_decoder(Compression compression, std::unique_pt
 }
 
 std::unique_ptr<Encoder> make_encoder(Compression compression, Encoder::Sink sink, int level) {
+  return make_parallel_encoder(compression, std::move(sink), level, 0);
+}
+
+std::unique_ptr<Encoder> make_parallel_encoder(Compression compression, Encoder::Sink sink, int level,
+                                               unsigned threads) {
   switch (compression) {
     case Compression::none: break;
-    case Compression::gzip:
-      level = std::clamp(level, 0, 9);
-      return level >= 6 ? make_dense_gzip_encoder(std::move(sink), level)
-                        : make_fast_gzip_encoder(std::move(sink), level);
-    case Compression::zstd: return make_zstd_encoder(std::move(sink), level);
+    case Compression::gzip: return make_gzip_encoder(std::move(sink), std::clamp(level, 0, 9), threads);
+    case Compression::zstd: return make_zstd_encoder(std::move(sink), level, threads);
   }
   return std::make_unique<PlainEncoder>(std::move(sink));
 }

@@ -2,6 +2,8 @@
 // zstd into libzstd, one frame with a checksum of its contents.
 #include <zstd.h>
 
+#include <algorithm>
+
 #include "libbase/compress/codecs.h"
 
 namespace cairn::base {
@@ -12,13 +14,21 @@ struct FreeContext {
   void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
 };
 
+constexpr int job_bytes = 4 << 20;
+
 class ZstdEncoder final : public Encoder {
  public:
-  ZstdEncoder(Sink sink, int level) : output_(std::move(sink)), context_(ZSTD_createCCtx()) {
+  ZstdEncoder(Sink sink, int level, unsigned threads) : output_(std::move(sink)), context_(ZSTD_createCCtx()) {
     CHECK(context_ != nullptr, "out of memory");
     // Level 0 is the default of the library too, and levels out of its range are taken as the nearest.
     CHECK(!ZSTD_isError(ZSTD_CCtx_setParameter(context_.get(), ZSTD_c_compressionLevel, level)));
     CHECK(!ZSTD_isError(ZSTD_CCtx_setParameter(context_.get(), ZSTD_c_checksumFlag, 1)));
+    if (threads == 0) return;
+    // A library without threads refuses, and compresses on the caller's. Jobs of a fixed size keep all threads busy with
+    // less input than the library's own choice.
+    const auto workers = static_cast<int>(std::min(threads, 200u));
+    if (ZSTD_isError(ZSTD_CCtx_setParameter(context_.get(), ZSTD_c_nbWorkers, workers))) return;
+    CHECK(!ZSTD_isError(ZSTD_CCtx_setParameter(context_.get(), ZSTD_c_jobSize, job_bytes)));
   }
 
   Status write(std::string_view bytes) override {
@@ -54,8 +64,8 @@ class ZstdEncoder final : public Encoder {
 
 }  // namespace
 
-std::unique_ptr<Encoder> make_zstd_encoder(Encoder::Sink sink, int level) {
-  return std::make_unique<ZstdEncoder>(std::move(sink), level);
+std::unique_ptr<Encoder> make_zstd_encoder(Encoder::Sink sink, int level, unsigned threads) {
+  return std::make_unique<ZstdEncoder>(std::move(sink), level, threads);
 }
 
 }  // namespace cairn::base

@@ -5,8 +5,9 @@
 #include <functional>
 
 #include "libbase/hash/sha256.h"
-#include "libsnapshot/digests.h"
+#include "libsnapshot/layer.h"
 #include "libsnapshot/tar/encoder.h"
+#include "libsnapshot/tar/tar_reader.h"
 #include "tests/golden/vector_tree.h"
 
 namespace cairn::snapshot {
@@ -15,6 +16,20 @@ namespace {
 using namespace golden;
 
 constexpr const char* variants[] = {"walking", "walking_source_date_epoch", "overlay"};
+
+class StringBytes final : public base::ByteSource {
+ public:
+  explicit StringBytes(std::string_view bytes) : rest_(bytes) {}
+  base::Result<std::size_t> read(std::span<std::byte> out) override {
+    const std::size_t count = std::min(out.size(), rest_.size());
+    std::memcpy(out.data(), rest_.data(), count);
+    rest_.remove_prefix(count);
+    return count;
+  }
+
+ private:
+  std::string_view rest_;
+};
 
 struct Tally {
   std::size_t ran = 0, passed = 0;
@@ -106,6 +121,133 @@ TEST(GoldenLayers, EncoderWritesTheSameBytes) {
     }
   }
   tally.report("encoder", cases.size());
+}
+
+constexpr std::int64_t time_before = 1'600'000'000, time_after = 1'600'000'100, source_date_epoch = 1'600'000'050;
+
+timespec time_of(const json& entry, std::int64_t usual) {
+  return {.tv_sec = entry.value("mtime", usual), .tv_nsec = entry.value("mtime_ns", 0l)};
+}
+
+void set_time(const std::string& path, timespec time) {
+  const timespec times[] = {time, time};
+  must(::utimensat(AT_FDCWD, path.c_str(), times, AT_SYMLINK_NOFOLLOW) == 0, "set time of " + path);
+}
+
+// A change to what may be there already. A link that is to become another one, or a file that becomes something else, is
+// taken away first.
+void apply_change(const fs::path& top, const json& change, std::int64_t usual_time) {
+  const std::string path = top.string() + "/" + text_of(change, "path");
+  const std::string type = change.value("type", "file");
+  if (type == "remove") {
+    must(fs::remove_all(path) > 0, "remove " + path);
+    return;
+  }
+  struct ::stat status {};
+  const bool exists = ::lstat(path.c_str(), &status) == 0;
+  const bool stays = (type == "file" && S_ISREG(status.st_mode)) || (type == "dir" && S_ISDIR(status.st_mode));
+  if (exists && !stays) must(fs::remove_all(path) > 0, "remove " + path);
+  make_entry(top, change);
+  if (type != "hardlink" && type != "dir") set_time(path, time_of(change, usual_time));
+}
+
+// The times that directories have in the end; making what is in them changed them.
+using DirectoryTimes = std::map<std::string, timespec>;
+
+void note_directories(const json& entries, std::int64_t usual_time, DirectoryTimes& times) {
+  for (const json& entry : entries) {
+    if (entry.value("type", "file") == "dir") times[text_of(entry, "path")] = time_of(entry, usual_time);
+  }
+}
+
+void set_directory_times(const fs::path& top, const DirectoryTimes& times) {
+  for (const auto& entry : fs::recursive_directory_iterator(top)) {
+    if (!entry.is_directory() || entry.is_symlink()) continue;
+    const auto known = times.find(entry.path().lexically_relative(top).string());
+    set_time(entry.path().string(), known == times.end() ? timespec{.tv_sec = time_before, .tv_nsec = 0} : known->second);
+  }
+}
+
+struct Layer {
+  std::string tar;
+  std::optional<Written> written;
+};
+
+Layer write(int root, const ChangeSource& source, std::optional<std::int64_t> time_max) {
+  Layer layer;
+  auto tree = MountedTree(base::Fd(::fcntl(root, F_DUPFD_CLOEXEC, 0)));
+  const auto sink = [&](std::string_view bytes) -> base::Status {
+    layer.tar += bytes;
+    return {};
+  };
+  const auto written = write_layer(tree, source, sink,
+                                   {.compression = base::Compression::none, .level = 0, .threads = 1, .time_max = time_max,
+                                    .progress = {}, .stop = {}});
+  EXPECT_TRUE(written) << (written ? "" : written.error().message);
+  if (written) layer.written = *written;
+  return layer;
+}
+
+void expect_members(const std::string& tar, const json& expected) {
+  StringBytes bytes(tar);
+  auto reader = TarReader::open(bytes);
+  ASSERT_TRUE(reader);
+  std::vector<std::string> names, expected_names;
+  while (true) {
+    const auto member = (*reader)->next();
+    ASSERT_TRUE(member) << member.error().message;
+    if (!*member) break;
+    names.push_back((*member)->name);
+  }
+  const json members = expected.value("entries", json::array());
+  for (const json& listed : members) expected_names.push_back(text_of(listed, "name"));
+  EXPECT_EQ(names, expected_names);
+}
+
+bool is_same(const Layer& layer, const json& expected) {
+  if (!layer.written) return false;
+  EXPECT_EQ(layer.written->diff_bytes, expected.at("size").get<std::size_t>());
+  EXPECT_EQ(layer.written->diff.str(), expected.at("uncompressed_digest").get<std::string>());
+  EXPECT_EQ(layer.written->diff, base::digest_of<DiffId>(layer.tar));
+  EXPECT_EQ(layer.written->blob.str(), layer.written->diff.str()) << "nothing was compressed";
+  const json members = expected.value("entries", json::array());
+  EXPECT_EQ(layer.written->members, members.size());
+  expect_members(layer.tar, expected);
+  return layer.written->diff.str() == expected.at("uncompressed_digest").get<std::string>() &&
+         layer.written->diff_bytes == expected.at("size").get<std::size_t>();
+}
+
+// Two directories and a walk of both.
+TEST(GoldenLayers, WalkingWritesTheSameLayers) {
+  ::umask(0);
+  const auto cases = cases_of("layers");
+  Tally tally;
+  for (const fs::path& path : cases) {
+    SCOPED_TRACE(path.filename().string());
+    const json one = json::parse(read_file(path));
+    const Scratch lower, upper;
+    const json before = one.value("lower", json::array()), after = one.value("changes", json::array());
+    DirectoryTimes times;
+    note_directories(before, time_before, times);
+    for (const fs::path& top : {lower.top(), upper.top()}) {
+      for (const json& entry : before) apply_change(top, entry, time_before);
+    }
+    set_directory_times(lower.top(), times);
+    for (const json& change : after) apply_change(upper.top(), change, time_after);
+    note_directories(after, time_after, times);
+    set_directory_times(upper.top(), times);
+
+    const base::Fd old_root(::open(lower.top().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    const base::Fd new_root(::open(upper.top().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    const auto source = [&](const ChangeVisitor& visitor) {
+      return changes_between(old_root.get(), new_root.get(), visitor, changes_for_layer());
+    };
+    tally.ran += 2;
+    tally.passed += is_same(write(new_root.get(), source, std::nullopt), one.at("walking")) ? 1 : 0;
+    tally.passed +=
+        is_same(write(new_root.get(), source, source_date_epoch), one.at("walking_source_date_epoch")) ? 1 : 0;
+  }
+  tally.report("walking", cases.size());
 }
 
 }  // namespace

@@ -71,6 +71,45 @@ TEST_P(EncoderTest, an_error_of_the_sink_comes_back) {
   EXPECT_EQ(status.error().code, ErrorCode::no_space);
 }
 
+TEST_P(EncoderTest, any_number_of_threads_gives_the_same_bytes) {
+  const std::string text = make_text(2'500'000) + make_noise(2'000'000) + make_text(100'000);
+  const auto pack = [&](unsigned threads, std::size_t piece) {
+    std::string packed;
+    const auto encoder = make_parallel_encoder(
+        format_,
+        [&](std::string_view bytes) -> Status {
+          packed += bytes;
+          return {};
+        },
+        level_, threads);
+    for (std::size_t at = 0; at < text.size(); at += piece) {
+      EXPECT_TRUE(encoder->write(std::string_view(text).substr(at, piece)));
+    }
+    EXPECT_TRUE(encoder->finish());
+    return packed;
+  };
+  const std::string one = pack(1, text.size());
+  EXPECT_EQ(decompress(format_, one, no_bound).value(), text);
+  EXPECT_EQ(pack(2, 70'001), one);
+  EXPECT_EQ(pack(7, 1'000'000), one);
+}
+
+// Also with work under way on threads that nobody waits for any more.
+TEST_P(EncoderTest, an_encoder_can_be_given_up) {
+  int pieces = 0;
+  const auto encoder = make_parallel_encoder(
+      format_,
+      [&](std::string_view) -> Status {
+        if (format_ != Compression::none && ++pieces > 1) return fail(ErrorCode::no_space, "the disk is full");
+        return {};
+      },
+      level_, 2);
+  Status status = encoder->write(make_noise(3'000'000));
+  if (status) status = encoder->write(make_noise(5'000'000));
+  if (status) status = encoder->finish();
+  EXPECT_EQ(status.has_value(), format_ == Compression::none);
+}
+
 TEST(EncoderLevelTest, higher_levels_are_denser) {
   const std::string text = make_text(300'000);
   const auto size = [&](Compression format, int level) { return compress(format, text, level).value().size(); };
