@@ -81,6 +81,7 @@ void Flights::run(const std::string& identity, const std::shared_ptr<Flight>& fl
   }
   const std::stop_token stop = flight->stop.get_token();
   if (stop.stop_requested()) {
+    work = nullptr;
     land(identity, flight, base::fail(base::ErrorCode::cancelled, "cancelled before it started"));
     return;
   }
@@ -93,6 +94,7 @@ void Flights::run(const std::string& identity, const std::shared_ptr<Flight>& fl
     for (const Listener& listener : listeners(flight)) listener.bytes(done, total);
   };
   base::Result<OpOutputs> result = work(to_all, stop);
+  work = nullptr;
   if (result) {
     land(identity, flight, std::make_shared<const OpOutputs>(std::move(*result)));
   } else {
@@ -116,8 +118,11 @@ void Flights::land(const std::string& identity, const std::shared_ptr<Flight>& f
       state->flights[identity] = next;
     }
   }
+  // Who hears of the end may look at once whether anything is still held, so nothing is held here then.
+  for (Joiner& joiner : landed) joiner.work = nullptr;
   for (std::size_t i = 0; i < landed.size(); ++i) {
-    landed[i].listener.done(outcome, i == 0 ? Listener::Role::leader : Listener::Role::joiner);
+    Outcome told = i + 1 < landed.size() ? outcome : std::move(outcome);
+    landed[i].listener.done(std::move(told), i == 0 ? Listener::Role::leader : Listener::Role::joiner);
   }
   if (next) launch(identity, next);
 }

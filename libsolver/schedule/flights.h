@@ -24,7 +24,8 @@ class Flights {
  public:
   using Outcome = base::Result<std::shared_ptr<const OpOutputs>>;
 
-  // What a joiner hears while the work runs, and once at its end. All of it on pool threads.
+  // What a joiner hears while the work runs, and once at its end. All of it on pool threads. When `done` is called, what
+  // the work captured is gone, and the outcome given to the last one is the only one.
   struct Listener {
     std::function<void()> started;
     std::function<void(Stream, std::string_view)> output;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a solve hands to the pool: asking a source what it is, taking the content digest of an input, running a step. A
-// job captures what it needs by value and answers by an event; it never touches the run.
+// job captures what it needs by value and answers by an event; it never touches the run. What it captured that may hold a
+// record is gone before it answers: the solve may end with that answer, and nothing is held after a solve.
 #include "libsolver/cache_key.h"
 #include "libsolver/schedule/run.h"
 
@@ -46,8 +47,9 @@ void Run::start_identify(NodeIndex index) {
   node.identify = Phase::running;
   report_started(index);
   auto job = [mailbox = mailbox_, op = node.op, context = context(index, jobs_stop_.get_token()), finish, this,
-              index](std::stop_token) {
+              index](std::stop_token) mutable {
     auto identity = std::make_shared<base::Result<OpIdentity>>(op->identify(context));
+    op.reset();
     mailbox->post([this, index, finish, identity] {
       --outstanding_;
       finish(std::move(*identity));
@@ -83,9 +85,10 @@ void Run::start_content(NodeIndex index, std::size_t input) {
   node.content[input].phase = Phase::running;
   auto job = [mailbox = mailbox_, ref = edges_[node.inputs[input]].result,
               selections = *node.identity.maps.front().deps[input].content, stop = jobs_stop_.get_token(), this, index,
-              input](std::stop_token) {
+              input](std::stop_token) mutable {
     auto digest = std::make_shared<base::Result<TreeDigest>>(
         ref ? ref->content_digest(selections, stop) : cache::content_digest_of_nothing(selections));
+    ref.reset();
     mailbox->post([this, index, input, digest] {
       --outstanding_;
       if (!*digest) {

@@ -80,6 +80,33 @@ class FlightsTest : public ::testing::Test {
   Flights flights_{pool_};
 };
 
+// A solve ends with the last `done`. If a step's inputs were still held then, a prune right after it would spare them.
+TEST_F(FlightsTest, what_the_work_captured_is_gone_when_its_end_is_told) {
+  for (const auto fails : {false, true}) {
+    const auto held = std::make_shared<int>(0);
+    std::atomic<long> holders{-1}, outcomes{-1};
+    Passenger last;
+    const auto work = [&, held](const Flights::Listener&, std::stop_token) -> base::Result<OpOutputs> {
+      if (!eventually([&] { return go_.load(); })) return base::fail(base::ErrorCode::io, "never let go");
+      if (fails) return base::fail(base::ErrorCode::io, "as asked");
+      return OpOutputs{};
+    };
+    go_ = false;
+    Flights::Listener at_end = last.listener();
+    at_end.done = [&, tell = at_end.done](Flights::Outcome outcome, Role role) {
+      holders = held.use_count();
+      outcomes = outcome ? outcome->use_count() : 0;
+      tell(std::move(outcome), role);
+    };
+    flights_.join(a_, work, {.started = [] {}, .output = {}, .bytes = {}, .done = [](Flights::Outcome, Role) {}});
+    flights_.join(a_, work, std::move(at_end));
+    go_ = true;
+    ASSERT_TRUE(last.landed());
+    EXPECT_EQ(holders, 2) << "the test's own, and the closure that the work was copied from";
+    EXPECT_EQ(outcomes, fails ? 0 : 1);
+  }
+}
+
 TEST_F(FlightsTest, WhoJoinsGetsTheLeadersOutcome) {
   Passenger leader, joiner;
   flights_.join(a_, held(1), leader.listener());

@@ -109,6 +109,23 @@ TEST_F(ScheduleTest, AStepThatFailedRunsAgain) {
   EXPECT_EQ(executed(state), 0u);
 }
 
+TEST_F(ScheduleTest, NothingIsHeldAfterASolve) {
+  script_.programs["fail"] = [](const ExecRequest&, std::stop_token) -> base::Result<ExecExit> {
+    return ExecExit{.code = 3, .valid = false};
+  };
+  for (int round = 0; round < 50; ++round) {
+    const std::string name = std::to_string(round);
+    const auto reading = [](const State& input, const std::vector<std::string>& args) {
+      return State().run(args, {.mounts = {{.dest = "/in", .source = input, .read_only = true}}}).root();
+    };
+    const State good = reading(State().run(write("a" + name, name)).root(), write("b" + name, name));
+    ASSERT_OK(solve(good).status);
+    ASSERT_FALSE(solve(reading(good, {"fail", name})).status);
+    must(store_.cache->prune({.all = true}));
+    ASSERT_EQ(records(), 0u) << "round " << round;
+  }
+}
+
 TEST_F(ScheduleTest, AStopRequestEndsEverything) {
   add_held("hold");
   std::stop_source stop;
