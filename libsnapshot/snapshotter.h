@@ -1,16 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 // The contract of a snapshotter: trees that fork, are changed, frozen, published and erased.
 //
-//              prepare(parent)                 freeze               publish (in the caller's transaction)
-//   (nothing) ────────────────▶ ACTIVE ─────────────────▶ FROZEN ───────────────────────▶ COMMITTED
-//                                 │ abandon                 │ abandon                        │ retire (transaction)
-//                                 ▼                         ▼                                ▼
-//                              (nothing)                 (nothing)                        TRASH ──erase──▶ (nothing)
+//   prepare(parent)                  freeze              publish (in the caller's transaction)
+//   prepare_stack(ids) ──▶ ACTIVE ──────────▶ FROZEN ───────────────────────▶ COMMITTED ──▶ squash: COMMITTED, flattened
+//                            │ abandon           │ abandon                        │ retire (transaction)
+//                            ▼                   ▼                                ▼
+//                         (nothing)           (nothing)                         TRASH ──erase──▶ (nothing)
+//   view(parent) ────────▶ VIEW ──abandon──▶ (nothing)
 //
 // A snapshot becomes committed in two steps, so that its name can appear in the same transaction as whatever the caller
 // knows about it: freeze() makes the tree unwritable, publish() names it once its data is durable (I1). Between the two
-// it can already be mounted read-only and be a parent. An active or frozen tree never survives a restart: no committed
-// row names it, so recovery erases it (I6). Retire takes the name away first, erase the files after (I1).
+// it can already be mounted read-only and be a parent. An active or frozen tree, or a view, never survives a restart: no
+// committed row names it, so recovery erases it (I6). Retire takes the name away first, erase the files after (I1).
+//
+// What may be done with a snapshot, by its kind:
+//
+//              mount rw   mount ro   be a parent   freeze   publish   abandon   retire   labels
+//   active        x          x                        x                  x                  x
+//   frozen                   x            x                     x        x                  x
+//   committed                x            x                                        x        x
+//   view                     x                                           x                  x
 //
 // Ids come from durably reserved blocks of 1,024 and are never used twice, so that a name seen on disk after a crash can
 // only be what it says.
@@ -39,7 +48,8 @@ namespace cairn::snapshot {
 using SnapshotId = base::Id<struct SnapshotMeaning>;
 
 enum class Access { read_only, read_write };
-enum class Kind { active, frozen, committed };
+enum class Kind { view, active, frozen, committed };
+std::string_view to_string(Kind kind);  // the words above
 
 // Space on disk. An inode with several names is counted once.
 struct Usage {
@@ -117,9 +127,11 @@ class Snapshotter {
   virtual std::string_view driver() const = 0;  // "overlay", "native"
 
   // A new active tree on a committed or frozen parent (nullopt: empty, root 0755 root:root). Nothing durable, except one
-  // reservation of ids every 1,024. A parent whose chain has more than 400 layers is flattened first.
-  // Errors: not_found (parent), no_space, io.
-  virtual base::Result<SnapshotId> prepare(std::optional<SnapshotId> parent) = 0;
+  // reservation of ids every 1,024. A parent whose chain has more than 400 layers is flattened first; nothing else is
+  // waited for. O(1) on drivers that stack, whatever the parent holds.
+  // Errors: not_found (parent), invalid_argument (the parent is active or a view; labels over their bounds), no_space, io.
+  virtual base::Result<SnapshotId> prepare(std::optional<SnapshotId> parent, const Labels& labels) = 0;
+  base::Result<SnapshotId> prepare(std::optional<SnapshotId> parent) { return prepare(parent, {}); }
 
   // A new active tree on the own changes of these snapshots (committed or frozen), nearest first, and on nothing else: a
   // mount of it stacks exactly their own upper directories. This is how a merge copies nothing. What they were made on
@@ -128,7 +140,15 @@ class Snapshotter {
   // of them does.
   // Errors: not_found, invalid_argument (none given; one twice; one that is still active, or not of that shape; more
   // than a mount may stack), unavailable (the driver does not stack), no_space, io.
-  virtual base::Result<SnapshotId> prepare_stack(std::span<const SnapshotId> nearest_first) = 0;
+  virtual base::Result<SnapshotId> prepare_stack(std::span<const SnapshotId> nearest_first, const Labels& labels) = 0;
+  base::Result<SnapshotId> prepare_stack(std::span<const SnapshotId> nearest_first) {
+    return prepare_stack(nearest_first, {});
+  }
+
+  // A read-only snapshot with an id of its own that shows what its committed or frozen parent holds, and keeps it: until
+  // the view is abandoned its parent is neither retired nor abandoned. It can never be frozen, published or a parent.
+  // No files. Errors: as prepare().
+  virtual base::Result<SnapshotId> view(SnapshotId parent, const Labels& labels) = 0;
 
   // Mounts. read_write only for an active tree, at most once at a time (busy). Any snapshot can be mounted read_only.
   // Active overlays are volatile: unmounting syncs nothing. Errors: not_found, busy, invalid_argument, io.
@@ -149,7 +169,8 @@ class Snapshotter {
   // files of these trees alone. Tokens that are not snapshots are ignored.
   virtual base::Status sync(std::span<const base::lmdb::DataToken> tokens) = 0;
 
-  // Drops an active, or a frozen snapshot that was never published, and erases its files. It has no children.
+  // Drops a view, an active, or a frozen snapshot that was never published, and erases its files. It has no children.
+  // Errors: not_found, invalid_argument (has children), busy (mounted for writing), io.
   virtual base::Status abandon(SnapshotId id) = 0;
 
   // Takes the row of a committed snapshot without children (merges that stack it included) into the trash table.
@@ -160,6 +181,28 @@ class Snapshotter {
   virtual base::Result<std::int64_t> erase_trash(base::lmdb::GroupWriter& writer, std::stop_token stop) = 0;
 
   virtual base::Result<SnapshotInfo> stat(SnapshotId id) = 0;
+  // Of its own changes, without parents: as recorded when it was frozen; of an active one measured now, O(changed
+  // files); of a view nothing. Errors: not_found, io.
+  virtual base::Result<Usage> usage(SnapshotId id) = 0;
+
+  // Visits every snapshot of any kind that matches one of the filters (none: all of them), unpublished ones first, then
+  // the committed ones in the order of their ids; each once. visit may call this snapshotter. A filter is a list of
+  // conditions with commas between them, all of which must hold:
+  //   FIELD           the field is there and not empty
+  //   FIELD==VALUE, FIELD!=VALUE
+  // FIELD is name (or id), kind (view, active, frozen, committed), parent (decimal; empty if there is none; of a merge,
+  // any of what it stacks), or labels.KEY; KEY and VALUE may be quoted as in C. A label that is not there equals "".
+  // Errors: invalid_argument (a filter), those of visit, corrupt, io.
+  virtual base::Status walk(std::span<const std::string> filters,
+                            const std::function<base::Result<base::lmdb::Scan>(const SnapshotInfo&)>& visit) = 0;
+
+  // Changes labels and nothing else: of `fields`, "labels" replaces all of them (as no field at all does), "labels.KEY"
+  // sets this one, or deletes it if its value in `labels` is empty or missing. created stays, updated grows. Durable when
+  // it returns, if the snapshot is committed; waits for the writer if it is committed or frozen.
+  // Errors: not_found, invalid_argument (another field; labels over their bounds), io. Returns what is true now.
+  virtual base::Result<SnapshotInfo> update(SnapshotId id, const Labels& labels, std::span<const std::string> fields,
+                                            base::lmdb::GroupWriter& writer) = 0;
+
   // Ids of snapshots that are active or frozen, for du and checks.
   virtual std::vector<SnapshotId> unpublished() const = 0;
 };

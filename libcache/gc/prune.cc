@@ -165,7 +165,7 @@ Result<PruneReport> rehearse(Store& store, const std::vector<RecordId>& selected
         auto row = TRY(txn.get(table::records, selected[i]));
         if (!row) continue;
         const auto tree = TRY(snapshot::find_snapshot(txn, row->snapshot));
-        if (tree) report.freed_bytes += tree->usage.bytes;
+        if (tree) report.freed_bytes += tree->exclusive.bytes;
         report.records.push_back(to_info(selected[i], std::move(*row)));
       }
       return {};

@@ -206,6 +206,16 @@ Usage& Usage::operator-=(const Usage& other) {
   return *this;
 }
 
+std::string_view to_string(Kind kind) {
+  switch (kind) {
+    case Kind::view: return "view";
+    case Kind::active: return "active";
+    case Kind::frozen: return "frozen";
+    case Kind::committed: return "committed";
+  }
+  return "";
+}
+
 base::Status check_labels(const Labels& labels) {
   std::size_t total = 0;
   for (const auto& [key, value] : labels) {

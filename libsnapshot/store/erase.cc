@@ -48,6 +48,11 @@ base::Result<base::lmdb::SequenceNumber> drop_rows(base::lmdb::GroupWriter& writ
 
 Status TreeSnapshotter::abandon(SnapshotId id) {
   const auto phase = TRY(live_.lock()->begin_abandon(id));
+  if (phase == Phase::view) {  // nothing of it is on the disk
+    live_.lock()->remove(id);
+    ids_.settle(id);
+    return {};
+  }
   const auto erase = [&]() -> Status {
     const auto row = TRY(env_.view([&](base::lmdb::ReadTxn& txn) { return find_snapshot(txn, id); }));
     if (row) return fail(ErrorCode::invalid_argument, "abandon snapshot {}: it has been published", id);

@@ -25,7 +25,8 @@ std::optional<LiveSnapshot> LiveSet::find(SnapshotId id) const {
 base::Result<ChainPtr> LiveSet::pin_parent(SnapshotId parent) {
   const LiveSnapshot* snapshot = find_mutable(parent);
   if (snapshot != nullptr && snapshot->phase != Phase::frozen) {
-    return fail(ErrorCode::invalid_argument, "prepare on snapshot {}: it is still active", parent);
+    return fail(ErrorCode::invalid_argument, "build on snapshot {}: it is {}", parent,
+                snapshot->phase == Phase::view ? "a view" : "still active");
   }
   ++children_[parent];
   return snapshot == nullptr ? nullptr : snapshot->chain;
@@ -64,10 +65,27 @@ void LiveSet::remove(SnapshotId id) {
 std::vector<SnapshotId> LiveSet::unpublished() const {
   std::vector<SnapshotId> ids;
   for (const auto& [id, snapshot] : live_) {
-    if (visible(snapshot.phase)) ids.push_back(id);
+    if (visible(snapshot.phase) && snapshot.phase != Phase::view) ids.push_back(id);
   }
   std::sort(ids.begin(), ids.end());
   return ids;
+}
+
+std::vector<std::pair<SnapshotId, LiveSnapshot>> LiveSet::everything_visible() const {
+  std::vector<std::pair<SnapshotId, LiveSnapshot>> all;
+  for (const auto& [id, snapshot] : live_) {
+    if (visible(snapshot.phase)) all.emplace_back(id, snapshot);
+  }
+  std::sort(all.begin(), all.end(), [](const auto& left, const auto& right) { return left.first < right.first; });
+  return all;
+}
+
+bool LiveSet::set_labels(SnapshotId id, const Labels& labels, base::WallTime updated) {
+  LiveSnapshot* snapshot = find_mutable(id);
+  if (snapshot == nullptr || !visible(snapshot->phase)) return false;
+  snapshot->labels = labels;
+  snapshot->updated = updated;
+  return true;
 }
 
 base::Result<LiveSnapshot> LiveSet::begin_mount(SnapshotId id) {
@@ -76,7 +94,8 @@ base::Result<LiveSnapshot> LiveSet::begin_mount(SnapshotId id) {
     return fail(ErrorCode::not_found, "mount snapshot {} for writing: there is no active one", id);
   }
   if (snapshot->phase != Phase::active) {
-    return fail(ErrorCode::invalid_argument, "mount snapshot {} for writing: it is frozen", id);
+    return fail(ErrorCode::invalid_argument, "mount snapshot {} for writing: it is {}", id,
+                snapshot->phase == Phase::view ? "a view" : "frozen");
   }
   if (snapshot->mounted->exchange(true)) {
     return fail(ErrorCode::busy, "mount snapshot {} for writing: it is mounted already", id);
@@ -109,7 +128,8 @@ void LiveSet::end_freeze(SnapshotId id, const std::optional<TreeMeasure>& measur
 
 base::Result<Phase> LiveSet::begin_abandon(SnapshotId id) {
   LiveSnapshot* snapshot = find_mutable(id);
-  if (snapshot == nullptr || (snapshot->phase != Phase::active && snapshot->phase != Phase::frozen)) {
+  if (snapshot == nullptr || (snapshot->phase != Phase::active && snapshot->phase != Phase::frozen &&
+                              snapshot->phase != Phase::view)) {
     return fail(ErrorCode::not_found, "abandon snapshot {}: there is no unpublished one", id);
   }
   if (has_children(id)) {
@@ -156,7 +176,8 @@ LiveSet::SyncPlan LiveSet::plan_sync(std::span<const base::lmdb::DataToken> toke
   plan.trees.assign(trees.begin(), trees.end());
   std::sort(plan.trees.begin(), plan.trees.end());
   plan.others_active = std::any_of(live_.begin(), live_.end(), [](const auto& entry) {
-    return entry.second.phase != Phase::frozen && entry.second.phase != Phase::abandoning;
+    return entry.second.phase != Phase::frozen && entry.second.phase != Phase::abandoning &&
+           entry.second.phase != Phase::view;
   });
   return plan;
 }

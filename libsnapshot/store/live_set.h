@@ -16,7 +16,7 @@
 
 namespace cairn::snapshot {
 
-enum class Phase { making, active, freezing, frozen, abandoning };
+enum class Phase { making, active, freezing, frozen, abandoning, view };
 
 // Whether callers know of a snapshot in this phase.
 constexpr bool visible(Phase phase) { return phase != Phase::making && phase != Phase::abandoning; }
@@ -54,7 +54,11 @@ class LiveSet {
   void remove(SnapshotId id);  // and unpins its parents
   void take_back(SnapshotId id) { live_.erase(id); }  // as if add() had not been called
   std::optional<LiveSnapshot> find(SnapshotId id) const;
-  std::vector<SnapshotId> unpublished() const;
+  std::vector<SnapshotId> unpublished() const;  // with a tree: views are left out
+  std::vector<std::pair<SnapshotId, LiveSnapshot>> everything_visible() const;  // by id
+
+  // Replaces the labels of a visible snapshot; false if there is none.
+  bool set_labels(SnapshotId id, const Labels& labels, base::WallTime updated);
 
   void made(SnapshotId id) { live_.at(id).phase = Phase::active; }
   // Claims the one read_write mount. Errors: not_found, invalid_argument (not active), busy.

@@ -35,22 +35,6 @@ MountedTree mounted_tree(DetachedMount mount, std::shared_ptr<std::atomic<bool>>
   return MountedTree(std::move(mount.directory), std::make_shared<MountHold>(std::move(mount.mount), std::move(flag)));
 }
 
-SnapshotInfo info_of(SnapshotId id, const LiveSnapshot& live) {
-  return SnapshotInfo{.id = id,
-                      .parent = live.parent,
-                      .kind = live.phase == Phase::frozen ? Kind::frozen : Kind::active,
-                      .usage = live.measure.usage,
-                      .flat = {},
-                      .exclusive = live.measure.usage,
-                      .depth = live.chain->depth,
-                      .flattened = false,
-                      .marks = live.measure.marks,
-                      .stacked_on = live.stacked_on,
-                      .labels = live.labels,
-                      .created = live.created,
-                      .updated = live.updated};
-}
-
 }  // namespace
 
 TreeSnapshotter::TreeSnapshotter(TreeDirs trees, base::lmdb::Env& env, std::unique_ptr<Driver> driver,
@@ -71,13 +55,15 @@ base::Result<ChainPtr> TreeSnapshotter::chain_of(SnapshotId id) {
   return chain;
 }
 
-base::Result<SnapshotId> TreeSnapshotter::prepare(std::optional<SnapshotId> parent) {
-  if (!parent) return make(LiveSnapshot(), nullptr);
+base::Result<SnapshotId> TreeSnapshotter::prepare(std::optional<SnapshotId> parent, const Labels& labels) {
+  TRY(check_labels(labels), "prepare");
+  LiveSnapshot snapshot;
+  snapshot.labels = labels;
+  if (!parent) return make(std::move(snapshot), nullptr);
   ChainPtr chain = TRY(live_.lock()->pin_parent(*parent));
   const auto with_parent = [&]() -> base::Result<SnapshotId> {
     if (!chain) chain = TRY(chain_of(*parent), "prepare");
     if (chain->depth > chain_max_) chain = TRY(flatten(*parent, *chain));
-    LiveSnapshot snapshot;
     snapshot.parent = *parent;
     snapshot.shape = driver_->shape();
     return make(std::move(snapshot), chain);
@@ -87,7 +73,9 @@ base::Result<SnapshotId> TreeSnapshotter::prepare(std::optional<SnapshotId> pare
   return id;
 }
 
-base::Result<SnapshotId> TreeSnapshotter::prepare_stack(std::span<const SnapshotId> nearest_first) {
+base::Result<SnapshotId> TreeSnapshotter::prepare_stack(std::span<const SnapshotId> nearest_first,
+                                                         const Labels& labels) {
+  TRY(check_labels(labels), "stack snapshots");
   if (driver_->shape() != Shape::stacked) {
     return fail(ErrorCode::unavailable, "stack snapshots: the {} driver cannot", driver_->name());
   }
@@ -105,10 +93,30 @@ base::Result<SnapshotId> TreeSnapshotter::prepare_stack(std::span<const Snapshot
     LiveSnapshot snapshot;
     snapshot.stacked_on.assign(nearest_first.begin(), nearest_first.end());
     snapshot.shape = Shape::stacked;
+    snapshot.labels = labels;
     return make(std::move(snapshot), stack_all(nearest_first));
   };
   auto id = on_stack();
   if (!id) live_.lock()->unpin_stack(nearest_first);
+  return id;
+}
+
+base::Result<SnapshotId> TreeSnapshotter::view(SnapshotId parent, const Labels& labels) {
+  TRY(check_labels(labels), "view");
+  ChainPtr chain = TRY(live_.lock()->pin_parent(parent));
+  const auto with_parent = [&]() -> base::Result<SnapshotId> {
+    LiveSnapshot snapshot;
+    snapshot.parent = parent;
+    snapshot.phase = Phase::view;
+    snapshot.labels = labels;
+    snapshot.chain = chain ? chain : TRY(chain_of(parent), "view");
+    snapshot.created = snapshot.updated = clock_.now();
+    const SnapshotId id = TRY(ids_.next());
+    live_.lock()->add(id, std::move(snapshot));
+    return id;
+  };
+  auto id = with_parent();
+  if (!id) live_.lock()->unpin_parent(parent);
   return id;
 }
 
@@ -218,28 +226,6 @@ base::Result<Usage> TreeSnapshotter::freeze(SnapshotId active) {
   live_.lock()->end_freeze(active, measured ? std::optional(*measured) : std::nullopt, clock_.now());
   CRASH_POINT("snapshot.freeze.done");
   return measured.map([](const TreeMeasure& found) { return found.usage; });
-}
-
-base::Result<SnapshotInfo> TreeSnapshotter::stat(SnapshotId id) {
-  const auto [live, copy] = [&] {
-    auto set = live_.lock();
-    return std::pair(set->find(id), set->find_flat(id));
-  }();
-  SnapshotInfo about;
-  if (live && visible(live->phase)) {
-    about = info_of(id, *live);
-  } else {
-    const auto row = TRY(env_.view([&](base::lmdb::ReadTxn& txn) { return find_snapshot(txn, id); }));
-    if (!row) return fail(ErrorCode::not_found, "snapshot {}: there is none", id);
-    about = *row;
-  }
-  if (copy && !about.flattened) {
-    about.flattened = true;
-    about.depth = 1;
-    about.flat = copy->usage;
-    about.exclusive += copy->usage;
-  }
-  return about;
 }
 
 std::vector<SnapshotId> TreeSnapshotter::unpublished() const { return live_.lock()->unpublished(); }

@@ -22,8 +22,11 @@ class TreeSnapshotter final : public Snapshotter {
                   unsigned chain_max, std::vector<std::uint64_t> dead_blocks);
 
   std::string_view driver() const override { return driver_->name(); }
-  base::Result<SnapshotId> prepare(std::optional<SnapshotId> parent) override;
-  base::Result<SnapshotId> prepare_stack(std::span<const SnapshotId> nearest_first) override;
+  using Snapshotter::prepare;
+  using Snapshotter::prepare_stack;
+  base::Result<SnapshotId> prepare(std::optional<SnapshotId> parent, const Labels& labels) override;
+  base::Result<SnapshotId> prepare_stack(std::span<const SnapshotId> nearest_first, const Labels& labels) override;
+  base::Result<SnapshotId> view(SnapshotId parent, const Labels& labels) override;
   base::Result<MountedTree> mount(SnapshotId id, Access access) override;
   base::Result<Usage> freeze(SnapshotId active) override;
   base::Status publish(base::lmdb::WriteTxn& txn, SnapshotId frozen) const override;
@@ -33,12 +36,18 @@ class TreeSnapshotter final : public Snapshotter {
   base::Status retire(base::lmdb::WriteTxn& txn, SnapshotId committed) const override;
   base::Result<std::int64_t> erase_trash(base::lmdb::GroupWriter& writer, std::stop_token stop) override;
   base::Result<SnapshotInfo> stat(SnapshotId id) override;
+  base::Result<Usage> usage(SnapshotId id) override;
+  base::Status walk(std::span<const std::string> filters,
+                    const std::function<base::Result<base::lmdb::Scan>(const SnapshotInfo&)>& visit) override;
+  base::Result<SnapshotInfo> update(SnapshotId id, const Labels& labels, std::span<const std::string> fields,
+                                    base::lmdb::GroupWriter& writer) override;
   std::vector<SnapshotId> unpublished() const override;
 
  private:
   // snapshot: its parents, which are pinned. chain: what it lies on.
   base::Result<SnapshotId> make(LiveSnapshot snapshot, ChainPtr chain);
   base::Status check_stackable(SnapshotId id);
+  SnapshotInfo info_of_live(SnapshotId id, const LiveSnapshot& live) const;
   base::Result<ChainPtr> chain_of(SnapshotId id);
   base::Result<ChainPtr> flatten(SnapshotId id, const Chain& chain);
   base::Result<Usage> make_flat(SnapshotId id, const Chain& chain);

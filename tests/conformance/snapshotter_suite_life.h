@@ -40,7 +40,7 @@ TEST_P(SnapshotterSuite, StatActiveFrozenCommitted) {
   EXPECT_EQ(code_of(snapshots().stat(SnapshotId(99999))), ErrorCode::not_found);
 }
 
-TEST_P(SnapshotterSuite, Transitivity) {
+TEST_P(SnapshotterSuite, TransitivityTest) {
   const auto a = commit_with(std::nullopt, nothing);
   const auto b = commit_with(a, nothing);
   const auto c = prepare(b);
@@ -49,7 +49,7 @@ TEST_P(SnapshotterSuite, Transitivity) {
   EXPECT_EQ(must(snapshots().stat(c)).parent, b);
 }
 
-TEST_P(SnapshotterSuite, PrepareViewFailing) {
+TEST_P(SnapshotterSuite, PreareViewFailingtest) {
   const auto active = prepare();
   EXPECT_EQ(code_of(snapshots().prepare(active)), ErrorCode::invalid_argument);
   EXPECT_EQ(code_of(snapshots().prepare(SnapshotId(4711))), ErrorCode::not_found);

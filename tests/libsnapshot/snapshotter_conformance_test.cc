@@ -8,5 +8,9 @@ INSTANTIATE_TEST_SUITE_P(Drivers, SnapshotterSuite, testing::Values("overlay", "
                          [](const auto& about) { return about.param; });
 INSTANTIATE_TEST_SUITE_P(Drivers, SnapshotterStackSuite, testing::Values("overlay", "native"),
                          [](const auto& about) { return about.param; });
+INSTANTIATE_TEST_SUITE_P(Drivers, SnapshotterLookSuite, testing::Values("overlay", "native"),
+                         [](const auto& about) { return about.param; });
+INSTANTIATE_TEST_SUITE_P(Drivers, SnapshotterFieldSuite, testing::Values("overlay", "native"),
+                         [](const auto& about) { return about.param; });
 
 }  // namespace cairn::snapshot
