@@ -76,7 +76,7 @@ Status MemberWriter::write(const Change& change) {
 
 Status MemberWriter::write_checked(const Change& change) {
   if (change.path.is_root()) return {};  // a layer does not speak of the root
-  if (change.kind == ChangeKind::remove) return write_whiteout(change.path);
+  if (change.kind == ChangeKind::remove) return write_whiteout(change);
   if (change.kind == ChangeKind::opaque) {
     return fail(ErrorCode::invalid_argument, "opaque directories have to come as removals");
   }
@@ -116,11 +116,12 @@ Status MemberWriter::write_checked(const Change& change) {
   return {};
 }
 
-Status MemberWriter::write_whiteout(const TreePath& path) {
-  TRY(write_parents(path, -1));
+Status MemberWriter::write_whiteout(const Change& change) {
+  TRY(write_parents(change.path, change.directory));
   TarEntry whiteout;
-  const TreePath parent = path.parent();
-  whiteout.name = fmt::format("{}{}{}{}", parent.str(), parent.is_root() ? "" : "/", whiteout_prefix, path.name());
+  const TreePath parent = change.path.parent();
+  whiteout.name = fmt::format("{}{}{}{}", parent.str(), parent.is_root() ? "" : "/", whiteout_prefix,
+                              change.path.name());
   whiteout.mtime = clamp({});
   return write_member(whiteout, -1);
 }

@@ -37,7 +37,7 @@ class MemberWriter {
   using Inode = std::pair<dev_t, ino_t>;
 
   base::Status write_checked(const Change& change);
-  base::Status write_whiteout(const base::TreePath& path);
+  base::Status write_whiteout(const Change& change);
   // Without data; opens the file if it has some.
   base::Result<TarEntry> describe(const Change& change, bool is_link, base::Fd& file) const;
   base::Status write_member(const TarEntry& member, int file);

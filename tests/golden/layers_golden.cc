@@ -5,9 +5,11 @@
 #include <functional>
 
 #include "libbase/hash/sha256.h"
+#include "libsnapshot/changes/layered_walk.h"
 #include "libsnapshot/layer.h"
 #include "libsnapshot/tar/encoder.h"
 #include "libsnapshot/tar/tar_reader.h"
+#include "tests/conformance/snapshotter_fixture.h"
 #include "tests/golden/vector_tree.h"
 
 namespace cairn::snapshot {
@@ -131,7 +133,7 @@ timespec time_of(const json& entry, std::int64_t usual) {
 
 void set_time(const std::string& path, timespec time) {
   const timespec times[] = {time, time};
-  must(::utimensat(AT_FDCWD, path.c_str(), times, AT_SYMLINK_NOFOLLOW) == 0, "set time of " + path);
+  expect_done(::utimensat(AT_FDCWD, path.c_str(), times, AT_SYMLINK_NOFOLLOW) == 0, "set time of " + path);
 }
 
 // A change to what may be there already. A link that is to become another one, or a file that becomes something else, is
@@ -140,13 +142,13 @@ void apply_change(const fs::path& top, const json& change, std::int64_t usual_ti
   const std::string path = top.string() + "/" + text_of(change, "path");
   const std::string type = change.value("type", "file");
   if (type == "remove") {
-    must(fs::remove_all(path) > 0, "remove " + path);
+    expect_done(fs::remove_all(path) > 0, "remove " + path);
     return;
   }
   struct ::stat status {};
   const bool exists = ::lstat(path.c_str(), &status) == 0;
   const bool stays = (type == "file" && S_ISREG(status.st_mode)) || (type == "dir" && S_ISDIR(status.st_mode));
-  if (exists && !stays) must(fs::remove_all(path) > 0, "remove " + path);
+  if (exists && !stays) expect_done(fs::remove_all(path) > 0, "remove " + path);
   make_entry(top, change);
   if (type != "hardlink" && type != "dir") set_time(path, time_of(change, usual_time));
 }
@@ -248,6 +250,49 @@ TEST(GoldenLayers, WalkingWritesTheSameLayers) {
         is_same(write(new_root.get(), source, source_date_epoch), one.at("walking_source_date_epoch")) ? 1 : 0;
   }
   tally.report("walking", cases.size());
+}
+
+// The changes made through a mount of our overlay driver, and the walk of what its upper directory holds.
+TEST(GoldenLayers, OverlayWritesTheSameLayers) {
+  ::umask(0);
+  const auto cases = cases_of("layers");
+  const test::TempDir root;
+  OpenStore store(root.path(), "overlay");
+  Tally tally;
+  for (const fs::path& path : cases) {
+    SCOPED_TRACE(path.filename().string());
+    const json one = json::parse(read_file(path));
+    const json before = one.value("lower", json::array()), after = one.value("changes", json::array());
+    DirectoryTimes times;
+    note_directories(before, time_before, times);
+    const auto make = [&](std::optional<SnapshotId> parent, const json& entries, std::int64_t usual_time) {
+      const auto id = must(store.snapshots->prepare(parent));
+      {
+        const auto mount = must(store.snapshots->mount(id, Access::read_write));
+        for (const json& entry : entries) apply_change(fmt::format("/proc/self/fd/{}", mount.fd()), entry, usual_time);
+      }
+      note_directories(entries, usual_time, times);
+      set_directory_times((root / "trees" / fmt::format("{}", id) / "fs").str(), times);
+      must(store.snapshots->freeze(id));
+      return id;
+    };
+    const auto lower = make(std::nullopt, before, time_before);
+    const auto upper = make(lower, after, time_after);
+    {
+      const auto old_tree = must(store.snapshots->mount(lower, Access::read_only));
+      const auto new_tree = must(store.snapshots->mount(upper, Access::read_only));
+      const base::Fd changed = must(base::open_host_dir(root / "trees" / fmt::format("{}", upper) / "fs"));
+      const int layers[] = {changed.get()};
+      const auto source = [&](const ChangeVisitor& visitor) {
+        return changes_in_layers(old_tree.fd(), new_tree.fd(), layers, visitor, changes_for_layer());
+      };
+      ++tally.ran;
+      tally.passed += is_same(write(new_tree.fd(), source, std::nullopt), one.at("overlay")) ? 1 : 0;
+    }
+    must(store.snapshots->abandon(upper));
+    must(store.snapshots->abandon(lower));
+  }
+  tally.report("overlay", cases.size());
 }
 
 }  // namespace

@@ -83,7 +83,7 @@ inline mode_t mode_of(const json& entry) {
 }
 
 // What cannot be made fails the case, by the name of what it was.
-inline void must(bool worked, const std::string& what) {
+inline void expect_done(bool worked, const std::string& what) {
   if (!worked) ADD_FAILURE() << what << ": " << base::errno_text(errno);
 }
 
@@ -101,7 +101,7 @@ inline void make_socket(const std::string& path) {
   fs::current_path(before);
   ::close(fd);
   errno = error;
-  must(worked, "bind " + path);
+  expect_done(worked, "bind " + path);
 }
 
 // Makes the entry, or gives one that is there (a file, a directory) the contents and metadata that it names; times are
@@ -116,28 +116,28 @@ inline void make_entry(const fs::path& top, const json& entry) {
   if (type == "file") {
     std::ofstream out(path, std::ios::binary | std::ios::trunc);
     out << content_of(entry);
-    must(out.good(), "write " + path);
+    expect_done(out.good(), "write " + path);
   } else if (type == "dir") {
-    must(is_top || ::mkdir(path.c_str(), 0755) == 0 || errno == EEXIST, "mkdir " + path);
+    expect_done(is_top || ::mkdir(path.c_str(), 0755) == 0 || errno == EEXIST, "mkdir " + path);
   } else if (type == "symlink") {
-    must(::symlink(text_of(entry, "target").c_str(), path.c_str()) == 0, "symlink " + path);
+    expect_done(::symlink(text_of(entry, "target").c_str(), path.c_str()) == 0, "symlink " + path);
   } else if (type == "hardlink") {
     const std::string target = top.string() + "/" + text_of(entry, "target");
-    must(::linkat(AT_FDCWD, target.c_str(), AT_FDCWD, path.c_str(), 0) == 0, "link " + path);
+    expect_done(::linkat(AT_FDCWD, target.c_str(), AT_FDCWD, path.c_str(), 0) == 0, "link " + path);
     return;
   } else if (type == "socket") {
     make_socket(path);
   } else {
     const mode_t kind = type == "fifo" ? S_IFIFO : type == "char" ? S_IFCHR : type == "block" ? S_IFBLK : 0;
     errno = EINVAL;
-    must(kind != 0 && ::mknod(path.c_str(), kind | 0600, device) == 0, "mknod " + path + " as " + type);
+    expect_done(kind != 0 && ::mknod(path.c_str(), kind | 0600, device) == 0, "mknod " + path + " as " + type);
   }
   const uid_t uid = entry.value("uid", 0u);
   const gid_t gid = entry.value("gid", 0u);
-  must(::lchown(path.c_str(), uid, gid) == 0, "chown " + path);
-  if (type != "symlink") must(::chmod(path.c_str(), mode) == 0, "chmod " + path);
+  expect_done(::lchown(path.c_str(), uid, gid) == 0, "chown " + path);
+  if (type != "symlink") expect_done(::chmod(path.c_str(), mode) == 0, "chmod " + path);
   for (const auto& [name, value] : xattrs_of(entry)) {
-    must(::lsetxattr(path.c_str(), name.c_str(), value.data(), value.size(), 0) == 0, "setxattr " + path + " " + name);
+    expect_done(::lsetxattr(path.c_str(), name.c_str(), value.data(), value.size(), 0) == 0, "setxattr " + path + " " + name);
   }
 }
 
@@ -145,9 +145,9 @@ class Scratch {
  public:
   Scratch() {
     char name[] = "/tmp/cairn-test-XXXXXX";
-    must(::mkdtemp(name) != nullptr, "mkdtemp");
+    expect_done(::mkdtemp(name) != nullptr, "mkdtemp");
     top_ = name;
-    must(::chmod(name, 0755) == 0, "chmod");
+    expect_done(::chmod(name, 0755) == 0, "chmod");
   }
   ~Scratch() {
     std::error_code ignored;
