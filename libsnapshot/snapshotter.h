@@ -119,6 +119,13 @@ class MountedTree {
   base::Fd directory_;
 };
 
+// The directory that a snapshot has on disk. stacked: it is an overlay upper, which holds what changed on top of what lies
+// below (stat() names it), with the marks of overlayfs; else the whole tree.
+struct OwnDirectory {
+  base::Fd directory;  // open for reading
+  bool stacked = false;
+};
+
 // Thread-safe, all of it.
 class Snapshotter {
  public:
@@ -205,6 +212,11 @@ class Snapshotter {
 
   // Ids of snapshots that are active or frozen, for du and checks.
   virtual std::vector<SnapshotId> unpublished() const = 0;
+
+  // What diff.h and merge.h of this library are made of; everybody else mounts.
+  virtual base::Result<OwnDirectory> open_own(SnapshotId id) = 0;
+  // ChangeOptions::may_differ between two whole trees, if the driver knows without looking into them; else empty.
+  virtual base::Result<std::function<bool(const base::TreePath&)>> candidates(SnapshotId lower, SnapshotId upper) = 0;
 };
 
 // The tables of this library, for Env::open.

@@ -107,10 +107,7 @@ ChangeApplier::ChangeApplier(int target, ApplierOptions options)
 Status ChangeApplier::apply(const Change& change) {
   if (times_.empty()) times_.push_back(TRY(base::stat_fd(root_), "apply changes").st_mtim);
   if (change.path.is_root()) return apply_root(change);
-  if (change.kind == ChangeKind::unmodified) {
-    known_.try_emplace(Inode(change.status.st_dev, change.status.st_ino), change.path);
-    return {};
-  }
+  if (change.kind == ChangeKind::unmodified) return keep(change);
   const std::string name(change.path.name());
   const auto applied = [&]() -> Status {
     TRY(go_to(change));
@@ -204,20 +201,64 @@ Status ChangeApplier::apply_file(const Change& change, const std::string& name) 
     const Metadata wanted{change.status, TRY(tree_xattrs(change.directory, change.name.data()))};
     TRY(set_metadata(cursor_.fd(), name, wanted));
   }
-  if (change.status.st_nlink > 1) known_[Inode(change.status.st_dev, change.status.st_ino)] = change.path;
+  if (change.status.st_nlink > 1) {
+    known_[Inode(change.status.st_dev, change.status.st_ino)] = Group{.first = change.path, .untouched = {}, .touched = true};
+  }
   return {};
+}
+
+// A name that stays. Nothing is touched unless its group was.
+Status ChangeApplier::keep(const Change& change) {
+  const auto [at, is_first] = known_.try_emplace(Inode(change.status.st_dev, change.status.st_ino));
+  Group& group = at->second;
+  if (is_first) {
+    group.first = change.path;
+    return {};
+  }
+  group.untouched.push_back(change.path);
+  if (group.touched) TRY(gather(group), "keep the links of \"{}\"", group.first.str());
+  return {};
+}
+
+// Links names that were there before to the first one, if they are not: where the tree is an overlay, the first new name
+// of a file copies the file up and leaves its others behind.
+Status ChangeApplier::gather(Group& group) {
+  group.touched = true;
+  if (group.untouched.empty()) return {};
+  const auto first = TRY(base::find_stat_beneath(root_, group.first));
+  for (const auto& path : std::exchange(group.untouched, {})) {
+    const auto other = TRY(base::find_stat_beneath(root_, path));
+    if (!first || !other) return base::fail(ErrorCode::not_found, "\"{}\" is not there", path.str());
+    if (first->st_dev == other->st_dev && first->st_ino == other->st_ino) continue;
+    const Fd holder = TRY(base::open_beneath(root_, path.parent(), O_RDONLY | O_DIRECTORY));
+    const auto time = TRY(base::stat_fd(holder.get())).st_mtim;
+    // Beside it first: if there is no room for another link, the name stays as it is.
+    const std::string name(path.name());
+    const std::string beside = ".cairn-link";
+    if (!TRY(link_to(group.first, holder.get(), beside))) return {};
+    if (::renameat(holder.get(), beside.c_str(), holder.get(), name.c_str()) != 0) return base::fail_errno(errno, "rename");
+    TRY(set_mtime(holder.get(), ".", time));
+  }
+  return {};
+}
+
+// False if the inode has as many names as it can: its group goes on with a second inode.
+base::Result<bool> ChangeApplier::link_to(const base::TreePath& first, int directory, const std::string& name) {
+  const Fd holder = TRY(base::open_beneath(root_, first.parent(), O_PATH | O_DIRECTORY));
+  const std::string from(first.name());
+  if (::linkat(holder.get(), from.c_str(), directory, name.c_str(), 0) == 0) return true;
+  if (errno == EMLINK) return false;
+  return base::fail_errno(errno, "link to \"{}\"", first.str());
 }
 
 // True if another name of the inode is in the tree and this is a link to it now.
 base::Result<bool> ChangeApplier::link_known(const Change& change, const std::string& name) {
   if (change.status.st_nlink < 2) return false;
   const auto known = known_.find(Inode(change.status.st_dev, change.status.st_ino));
-  if (known == known_.end() || known->second == change.path) return false;
-  const Fd holder = TRY(base::open_beneath(root_, known->second.parent(), O_PATH | O_DIRECTORY));
-  const std::string first(known->second.name());
-  if (::linkat(holder.get(), first.c_str(), cursor_.fd(), name.c_str(), 0) == 0) return true;
-  if (errno == EMLINK) return false;  // the group goes on with a second inode
-  return base::fail_errno(errno, "link to \"{}\"", known->second.str());
+  if (known == known_.end()) return false;
+  if (!TRY(link_to(known->second.first, cursor_.fd(), name))) return false;
+  TRY(gather(known->second));
+  return true;
 }
 
 Status ChangeApplier::make_file(const Change& change, const std::string& name) {

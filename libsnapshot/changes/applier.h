@@ -47,6 +47,12 @@ class ChangeApplier {
 
  private:
   using Inode = std::pair<dev_t, ino_t>;
+  // Where an inode of the new tree is in this one.
+  struct Group {
+    base::TreePath first;
+    std::vector<base::TreePath> untouched;  // other names that were there before, and have not been looked at
+    bool touched = false;                   // a name was made: an overlay may have parted it from those
+  };
 
   base::Status go_to(const Change& change);
   base::Status enter(const std::string& name);
@@ -55,6 +61,9 @@ class ChangeApplier {
   base::Status apply_root(const Change& change);
   base::Status apply_directory(const Change& change, const std::string& name);
   base::Status apply_file(const Change& change, const std::string& name);
+  base::Status keep(const Change& change);
+  base::Status gather(Group& group);
+  base::Result<bool> link_to(const base::TreePath& first, int directory, const std::string& name);
   base::Result<bool> link_known(const Change& change, const std::string& name);
   base::Status make_file(const Change& change, const std::string& name);
   base::Status empty_directory(const Change& change, const std::string& name);
@@ -64,7 +73,7 @@ class ChangeApplier {
   base::DeepCursor cursor_;
   std::vector<std::string> names_;    // of the directories entered
   std::vector<timespec> times_;       // mtimes to restore: of the root, then of the directories entered
-  std::map<Inode, base::TreePath> known_;  // where an inode of the new tree is in this one, if it may have other names
+  std::map<Inode, Group> known_;      // of the new tree, if they may have other names
 };
 
 }  // namespace cairn::snapshot

@@ -42,6 +42,8 @@ class TreeSnapshotter final : public Snapshotter {
   base::Result<SnapshotInfo> update(SnapshotId id, const Labels& labels, std::span<const std::string> fields,
                                     base::lmdb::GroupWriter& writer) override;
   std::vector<SnapshotId> unpublished() const override;
+  base::Result<OwnDirectory> open_own(SnapshotId id) override;
+  base::Result<std::function<bool(const base::TreePath&)>> candidates(SnapshotId lower, SnapshotId upper) override;
 
  private:
   // snapshot: its parents, which are pinned. chain: what it lies on.

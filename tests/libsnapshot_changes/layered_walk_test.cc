@@ -231,6 +231,8 @@ void check_law(const Stack& stack, std::size_t below, Way way) {
   if (!wrong.empty()) RC_FAIL(wrong);
 }
 
+// Seen to catch: not expanding an opaque directory ("make_again b, write b/a" in one layer, "make_again b" in the next, after
+// one run and 15 shrinks).
 TEST(LayeredWalk, FindsWhatAWalkOfEverythingFinds) {
   check_property("the layered walk equals the walk of everything, and both take a to b", 60, [] {
     const auto base = *random_ops(30).as("base");

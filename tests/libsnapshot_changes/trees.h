@@ -16,18 +16,9 @@
 #include "libbase/fs/fd.h"
 #include "libbase/result.h"
 #include "libsnapshot/changes.h"
+#include "tests/conformance/snapshotter_fixture.h"
 
 namespace cairn::snapshot {
-
-template <class T>
-T must(base::Result<T> result) {
-  if (!result) ADD_FAILURE() << result.error().message;
-  CHECK(result.has_value(), "{}", result.error().message);
-  return std::move(*result);
-}
-inline void must(base::Status status) {
-  ASSERT_TRUE(status.has_value()) << status.error().message;
-}
 
 // A directory to build in: a path of the machine, or of a mount that is attached nowhere (/proc/self/fd/N). Paths are
 // relative to it; times are set so that a tree does not depend on when it was made.
