@@ -47,7 +47,8 @@ class Describe {
     text_ += fmt::format("{} {:o} {}:{} {}.{:09}", path, stat.st_mode, stat.st_uid, stat.st_gid, stat.st_mtim.tv_sec,
                          stat.st_mtim.tv_nsec);
     if (!S_ISDIR(stat.st_mode) && stat.st_nlink > 1) {
-      text_ += " = " + groups_.try_emplace(Inode{stat.st_dev, stat.st_ino}, path).first->second;
+      const auto [first, is_first] = groups_.try_emplace(Inode{stat.st_dev, stat.st_ino}, path);
+      if (!is_first) text_ += " = " + first->second;
     }
     if (S_ISREG(stat.st_mode)) TRY(contents(dir, name, stat));
     if (S_ISLNK(stat.st_mode)) TRY(target(dir, name));

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Everything that a tree holds, as text that can be compared: one line for each path in bytewise order, with type, mode,
-// owner, size, nanosecond mtime, xattrs, link target or device, the digest of the contents, and the first name of a link
-// group. Left out: inode numbers, sizes and link counts of directories, atime, ctime, and the marks of overlays.
+// owner, size, nanosecond mtime, xattrs, link target or device, the digest of the contents, and for a further name of an
+// inode its first one. Left out: inode numbers, link counts (a name that is whited out still counts), sizes of
+// directories, atime, ctime, and the marks of overlays.
 #pragma once
 
 #include <string>

@@ -52,14 +52,21 @@ Result<bool> check_version(const HostPath& root) {
   return true;
 }
 
-// Makes the fixed parts of a new store. VERSION is written last: what has none is no store yet.
+// Makes the fixed parts of a new store. VERSION is written last: what has none is no store yet, but it may be what a
+// process or the power that died left of one, the temporary file of write_file_atomic included.
 Status create_store(const HostPath& root) {
   const std::vector<std::string> found = TRY(base::list_host_dir(root));
+  std::vector<std::string> unfinished;
   for (const std::string& name : found) {
+    if (name.starts_with(".cairn-new-")) {
+      unfinished.push_back(name);
+      continue;
+    }
     if (name == "lock" || name == "meta" || name == "tmp" || name == "trees" || name == "blobs") continue;
     return fail(ErrorCode::invalid_argument, "open store {}: the directory is not empty and holds no store (found \"{}\")",
                 root.str(), name);
   }
+  for (const std::string& name : unfinished) TRY(base::remove_host_tree(root / name));
   for (const char* name : {"meta", "blobs", "trees", "tmp"}) TRY(base::make_host_dirs(root / name));
   return base::write_file_atomic(root / "VERSION", fmt::format("cairn {}\n", store_version), base::Durable::yes);
 }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Few names, so that changes meet: what exists is overwritten, renamed, linked and removed.
+#include "tests/e2e/power/random_changes.h"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -11,7 +13,6 @@
 #include <random>
 
 #include "libbase/fs/beneath.h"
-#include "tests/e2e/power/workload.h"
 
 namespace cairn::test {
 namespace {

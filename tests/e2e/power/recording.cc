@@ -11,7 +11,8 @@
 namespace cairn::test {
 namespace {
 
-constexpr std::size_t sample_boundaries = 6, sample_points = 6;
+// The first flushes are those of a store that is being made.
+constexpr std::size_t always = 4, sample_boundaries = 10, sample_points = 6;
 
 }  // namespace
 
@@ -40,9 +41,9 @@ Recording record(FileSystem kind, const std::function<void(const base::HostPath&
 std::vector<Cut> choose_cuts(const std::vector<DiskRecord>& records, Reach reach, std::uint64_t seed) {
   std::mt19937_64 random(seed);
   std::vector<std::size_t> ends = flush_boundaries(records);
-  std::size_t points = ends.size();
+  std::size_t points = ends.size() / 2;
   if (reach == Reach::sample) {
-    std::shuffle(ends.begin(), ends.end(), random);
+    std::shuffle(ends.begin() + static_cast<std::ptrdiff_t>(std::min(always, ends.size())), ends.end(), random);
     ends.resize(std::min(ends.size(), sample_boundaries));
     points = sample_points;
   }

@@ -7,8 +7,9 @@
 #include <string>
 #include <vector>
 
-#include "tests/e2e/power/check_image.h"
+#include "tests/support/disk/block_device.h"
 #include "tests/support/disk/fuse_disk.h"
+#include "tests/support/disk/image.h"
 
 namespace cairn::test {
 
@@ -23,7 +24,7 @@ struct Recording {
 Recording record(FileSystem kind, const std::function<void(const base::HostPath&, FuseDisk&, const LoopDevice&)>& work,
                  const std::string& mount_options = "");
 
-// The cuts to try: all flush boundaries and as many random points, or a sample of both.
+// The cuts to try: all flush boundaries and half as many random points, or a sample of both.
 enum class Reach { sample, full };
 std::vector<Cut> choose_cuts(const std::vector<DiskRecord>& records, Reach reach, std::uint64_t seed);
 
