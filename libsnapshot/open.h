@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Opens the snapshotter of a store: probes the drivers by really mounting, whiting out and renaming, takes the first
-// that works (or the one asked for), and erases what a dead owner left behind (I6).
+// Opens the snapshotter of a store: probes the drivers by really using what they use, takes the first of overlay, btrfs,
+// reflink and native that works (or the one asked for), and erases what a dead owner left behind (I6). What a probe found
+// is kept in <root>/drivers, and is not tried again on the same file system and kernel with the same privileges.
+//
+// Any driver reads and forks what any other has made, except that only overlay can stack: for the others a tree that was
+// made by overlay on a parent is unavailable. Any driver erases everything.
 #pragma once
 
 #include <memory>
@@ -13,7 +17,7 @@
 namespace cairn::snapshot {
 
 struct OpenOptions {
-  std::string driver;       // "": probe overlay, then native; else exactly this one. CAIRN_SNAPSHOTTER overrides "".
+  std::string driver;       // "": the first that works; else exactly this one. CAIRN_SNAPSHOTTER overrides "".
   unsigned chain_max = 400;  // flatten above this many layers
   const base::Clock* clock = nullptr;  // outlives the snapshotter; null: the system's
 };

@@ -131,7 +131,7 @@ class Snapshotter {
  public:
   virtual ~Snapshotter() = default;
 
-  virtual std::string_view driver() const = 0;  // "overlay", "native"
+  virtual std::string_view driver() const = 0;  // "overlay", "btrfs", "reflink", "native"
 
   // A new active tree on a committed or frozen parent (nullopt: empty, root 0755 root:root). Nothing durable, except one
   // reservation of ids every 1,024. A parent whose chain has more than 400 layers is flattened first; nothing else is
@@ -161,8 +161,10 @@ class Snapshotter {
   // Active overlays are volatile: unmounting syncs nothing. Errors: not_found, busy, invalid_argument, io.
   virtual base::Result<MountedTree> mount(SnapshotId id, Access access) = 0;
 
-  // Makes an active tree unwritable and measures it. The caller has dropped its read_write mount. O(changed files).
-  // Errors: not_found, invalid_argument (not active), busy (still mounted), no_space, io.
+  // Makes an active tree unwritable and measures it. The caller has dropped its read_write mount. O(changed files); with
+  // reflink and native O(files). With btrfs it waits for the disk, and the tree is durable afterwards.
+  // Errors: not_found, invalid_argument (not active, or somebody made subvolumes in it, which do not fork), busy (still
+  // mounted), no_space, io. After an error the tree is active as before.
   virtual base::Result<Usage> freeze(SnapshotId active) = 0;
 
   // Writes the row of a frozen snapshot. Called inside a group-commit change whose Entry::data holds data_token(id), so

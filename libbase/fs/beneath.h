@@ -33,12 +33,16 @@ Result<std::optional<struct ::stat>> find_stat_beneath(int dir, const TreePath& 
 // mkdir -p beneath dir, with mode less the umask; existing directories are kept as they are. Errors: already_exists (a
 // link or file is in the way), no_space, io.
 Status make_dirs_beneath(int dir, const TreePath& path, unsigned mode);
+// Removes a directory with another device number than what it lies in, which no mount is on: a subvolume. It is given by
+// the directory that holds it and its name.
+using RemoveSubvolume = std::function<Status(int parent, const std::string& name)>;
 // Removes a file, or a directory with everything in it, beneath dir; nothing there is success. Never follows a link,
-// and never enters a mount (not even one of the same file system) or, inside it, another device number (a subvolume).
-// Works on trees of any depth, with two descriptors and no recursion. path must not be the root (CHECKed). Errors: busy
-// (a mount is in it, or somebody moves or fills directories of it meanwhile), invalid_argument (a link on the way to
-// it), io. After an error some of it is gone; the call can be repeated.
-Status remove_all_beneath(int dir, const TreePath& path);
+// and never enters a mount (not even one of the same file system) or, inside it, another device number: subvolumes go
+// by remove_subvolume, if one is given. Works on trees of any depth, with two descriptors and no recursion. path must
+// not be the root (CHECKed). Errors: busy (a mount or subvolume is in it, or somebody moves or fills directories of it
+// meanwhile), invalid_argument (a link on the way to it), io. After an error some of it is gone; the call can be
+// repeated.
+Status remove_all_beneath(int dir, const TreePath& path, const RemoveSubvolume& remove_subvolume = {});
 
 struct DirEntry {
   std::string name;

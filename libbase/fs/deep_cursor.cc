@@ -15,7 +15,7 @@ Status DeepCursor::enter(std::string name) {
   const struct ::stat stat = TRY(stat_fd(next.get()));
   // RESOLVE_NO_XDEV knows mounts; the device number also knows subvolumes.
   if (!frames_.empty() && frames_.back().device != stat.st_dev) {
-    return fail(ErrorCode::busy, "enter \"{}/{}\": another file system", path(), name);
+    return fail(ErrorCode::unavailable, "enter \"{}/{}\": a subvolume", path(), name);
   }
   frames_.push_back(Frame{std::move(name), stat.st_dev, stat.st_ino, {}});
   fd_ = std::move(next);

@@ -27,7 +27,8 @@ class DeepCursor {
   std::size_t depth() const { return frames_.size(); }
   Frame& top() { return frames_.back(); }
 
-  // Enters a directory. Errors: not_found (gone, or no directory), busy (a mount, or another file system).
+  // Enters a directory. Errors: not_found (gone, or no directory), busy (a mount), unavailable (no mount, and yet
+  // another device number: a subvolume).
   Status enter(std::string name);
   // Errors: busy if the directory was moved meanwhile.
   Status leave();

@@ -72,7 +72,8 @@ Result<TreeSize> measure_tree(int dir, const Visit& visit) {
     const Status entered = cursor.enter(std::move(name));
     if (!entered) {
       // Gone, or a mount of the same file system elsewhere in it, which the device number does not tell.
-      if (entered.error().code == ErrorCode::not_found || entered.error().code == ErrorCode::busy) continue;
+      const auto code = entered.error().code;
+      if (code == ErrorCode::not_found || code == ErrorCode::busy || code == ErrorCode::unavailable) continue;
       return tl::unexpected(add_context(entered.error(), "measure a tree"));
     }
     TRY(measure.add_dir(cursor.fd(), device, cursor.top().pending), "measure \"{}\" in a tree", cursor.path());

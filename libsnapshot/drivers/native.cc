@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Native: a tree is a full copy of its parent, sharing data where the file system can. Works everywhere, and is the
-// model that the other drivers are compared with.
-#include <fcntl.h>
-
+// Native: a tree is a full copy of its parent. Works everywhere, and is the model that the other drivers are compared
+// with.
 #include "libsnapshot/drivers/driver.h"
 
 namespace cairn::snapshot {
@@ -12,6 +10,7 @@ class NativeDriver final : public Driver {
  public:
   std::string_view name() const override { return "native"; }
   Shape shape() const override { return Shape::complete; }
+  CopyData copies() const override { return CopyData::bytes; }
 
   base::Status make(const TreeDirs& trees, SnapshotId id, const Chain* parent) const override {
     if (parent == nullptr) return trees.create_part(id, "fs", 0755);
@@ -19,12 +18,7 @@ class NativeDriver final : public Driver {
   }
 
   base::Result<DetachedMount> mount(const TreeDirs& trees, const Chain& chain, Access access) const override {
-    if (chain.below) {
-      return base::fail(base::ErrorCode::unavailable,
-                        "mount snapshot {}: it was made by the overlay driver, which is not in use", chain.id);
-    }
-    const auto tree = TRY(trees.open_part(chain.id, directory_name(chain.layer), O_PATH));
-    return mount_directory(tree.get(), access);
+    return mount_complete(trees, chain, access);
   }
 };
 

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 
 #include "libsnapshot/drivers/driver.h"
-#include "libsnapshot/trees/copy.h"
 
 namespace cairn::snapshot {
 namespace {
@@ -13,6 +12,8 @@ using base::Status;
 
 class OverlayDriver final : public Driver {
  public:
+  explicit OverlayDriver(OverlayMarksIn marks) : marks_(marks) {}
+
   std::string_view name() const override { return "overlay"; }
   Shape shape() const override { return Shape::stacked; }
 
@@ -31,7 +32,7 @@ class OverlayDriver final : public Driver {
       const Fd only = TRY(trees.open_part(chain.id, directory_name(chain.layer), O_PATH));
       return mount_directory(only.get(), access);
     }
-    auto overlay = TRY(OverlayBuilder::start());
+    auto overlay = TRY(OverlayBuilder::start(marks_));
     const Chain* lower = &chain;
     if (access == Access::read_write) {
       TRY(add_upper(overlay, trees, chain));
@@ -44,6 +45,11 @@ class OverlayDriver final : public Driver {
     return overlay.finish();
   }
 
+  base::Result<Frozen> freeze(const TreeDirs& trees, SnapshotId id) const override {
+    TRY(trees.erase_part(id, "work"), "freeze");
+    return Driver::freeze(trees, id);
+  }
+
  private:
   static Status add_upper(OverlayBuilder& overlay, const TreeDirs& trees, const Chain& chain) {
     // A volatile mount leaves a mark in work/ that refuses the next one, because after a crash the upper could not be
@@ -54,19 +60,12 @@ class OverlayDriver final : public Driver {
     const Fd work = TRY(trees.open_part(chain.id, "work", O_PATH));
     return overlay.set_upper(upper.get(), work.get());
   }
+
+  const OverlayMarksIn marks_;
 };
 
 }  // namespace
 
-std::unique_ptr<Driver> make_overlay_driver() { return std::make_unique<OverlayDriver>(); }
-
-Status copy_merged(const Driver& driver, const TreeDirs& trees, const Chain& chain, SnapshotId id,
-                   std::string_view name) {
-  const auto source = TRY(driver.mount(trees, chain, Access::read_only));
-  TRY(trees.create_part(id, name, 0755));
-  const Fd target = TRY(trees.open_part(id, name, O_RDONLY));
-  TRY(copy_tree(source.directory.get(), target.get()), "copy snapshot {} into trees/{}/{}", chain.id, id, name);
-  return {};
-}
+std::unique_ptr<Driver> make_overlay_driver(OverlayMarksIn marks) { return std::make_unique<OverlayDriver>(marks); }
 
 }  // namespace cairn::snapshot

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether overlays work here is found out by using one. Versions and module lists do not tell: it depends on the
-// kernel, our privileges and the file system below.
+#include "libsnapshot/drivers/probe.h"
+
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
@@ -9,9 +11,13 @@
 
 #include <array>
 #include <cerrno>
+#include <vector>
 
 #include "libbase/fs/beneath.h"
-#include "libsnapshot/drivers/driver.h"
+#include "libsnapshot/mounts/detached.h"
+#include "libsnapshot/mounts/user_namespace.h"
+#include "libsnapshot/trees/extents.h"
+#include "libsnapshot/trees/subvolume.h"
 
 namespace cairn::snapshot {
 namespace {
@@ -21,8 +27,12 @@ using base::Fd;
 using base::Status;
 
 Status check(int outcome, const char* what) {
-  if (outcome < 0) return base::fail_errno(errno, "{}", what);
-  return {};
+  if (outcome >= 0) return {};
+  // What we are not allowed, or what is not built in, is not here.
+  if (errno == EPERM || errno == EACCES || errno == ENOTTY || errno == ENODEV) {
+    return base::fail(ErrorCode::unavailable, "{}: {}", what, base::errno_text(errno));
+  }
+  return base::fail_errno(errno, "{}", what);
 }
 
 base::Result<Fd> make_dir(int parent, const char* name) {
@@ -56,19 +66,20 @@ Status expect_whiteout(int upper, const char* name) {
   return {};
 }
 
-Status expect_traces(int upper) {
+Status expect_traces(int upper, OverlayMarksIn marks) {
   TRY(expect_whiteout(upper, "removed"));
   TRY(expect_whiteout(upper, "renamed"));
   const Fd opaque(::openat(upper, "opaque", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   TRY(check(opaque.get(), "look for an opaque directory"));
   std::array<char, 8> value{};
-  if (::fgetxattr(opaque.get(), "trusted.overlay.opaque", value.data(), value.size()) != 1 || value[0] != 'y') {
+  const char* mark = marks == OverlayMarksIn::user ? "user.overlay.opaque" : "trusted.overlay.opaque";
+  if (::fgetxattr(opaque.get(), mark, value.data(), value.size()) != 1 || value[0] != 'y') {
     return base::fail(ErrorCode::unavailable, "a directory made again is not opaque");
   }
   return {};
 }
 
-Status probe_in(int scratch) {
+Status try_overlay(int scratch) {
   const Fd lower = TRY(make_dir(scratch, "lower"));
   const Fd lowest = TRY(make_dir(scratch, "lowest"));
   const Fd upper = TRY(make_dir(scratch, "upper"));
@@ -78,29 +89,75 @@ Status probe_in(int scratch) {
   const Fd opaque = TRY(make_dir(lower.get(), "opaque"));
   TRY(make_file(opaque.get(), "file"));
 
-  auto overlay = TRY(OverlayBuilder::start());
+  const auto marks = in_user_namespace() ? OverlayMarksIn::user : OverlayMarksIn::trusted;
+  auto overlay = TRY(OverlayBuilder::start(marks));
   TRY(overlay.set_upper(upper.get(), work.get()));
   TRY(overlay.add_lower(lower.get()));
   TRY(overlay.add_lower(lowest.get()));
   const auto merged = TRY(overlay.finish());
   TRY(use(merged.directory.get()));
-  return expect_traces(upper.get());
+  return expect_traces(upper.get(), marks);
+}
+
+Status try_btrfs(int scratch) {
+  TRY(create_subvolume(scratch, "first"));
+  Usage usage;
+  {
+    const Fd first(::openat(scratch, "first", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    TRY(check(first.get(), "open a subvolume"));
+    TRY(make_file(first.get(), "file"));
+    TRY(fork_subvolume(first.get(), scratch, "fork", Access::read_only));
+    const Fd fork(::openat(scratch, "fork", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    TRY(check(fork.get(), "open a fork"));
+    TRY(check(::faccessat(fork.get(), "file", F_OK, 0), "find a file in a fork"));
+    (void)TRY(nested_subvolumes(fork.get()));
+    usage = TRY(measure_subvolume(first.get()));
+  }
+  if (usage.inodes != 2) {
+    return base::fail(ErrorCode::unavailable, "a subvolume with one file has {} inodes", usage.inodes);
+  }
+  TRY(destroy_subvolume(scratch, "fork"));
+  return destroy_subvolume(scratch, "first");
+}
+
+Status try_reflink(int scratch) {
+  constexpr std::int64_t size = 64 * 1024;
+  const Fd from(::openat(scratch, "from", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+  const Fd to(::openat(scratch, "to", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+  TRY(check(from.get(), "make a file"));
+  TRY(check(to.get(), "make a file"));
+  TRY(base::write_full(from.get(), std::string(size, 'x')));
+  TRY(check(::ioctl(to.get(), FICLONE, from.get()), "clone a file"));
+  if (TRY(shared_bytes_of_file(to.get())) != size) {
+    return base::fail(ErrorCode::unavailable, "the blocks of a clone are not shared");
+  }
+  TRY(base::write_full(to.get(), std::string(size, 'y')));
+  std::array<char, 1> first{};
+  TRY(check(static_cast<int>(::pread(from.get(), first.data(), 1, 0)), "read a file that was cloned"));
+  if (first[0] != 'x' || TRY(shared_bytes_of_file(to.get())) != 0) {
+    return base::fail(ErrorCode::unavailable, "a clone that was written to is not alone");
+  }
+  return {};
+}
+
+Status in_own_directory(const base::HostPath& scratch, Status (*attempt)(int)) {
+  const Fd parent = TRY(base::open_host_dir(scratch));
+  const std::string name = fmt::format("probe-{}", ::getpid());
+  const auto path = base::TreePath().child(name);
+  TRY(base::remove_all_beneath(parent.get(), path, destroy_subvolume));
+  Status outcome;
+  {
+    const Fd probe = TRY(make_dir(parent.get(), name.c_str()));
+    outcome = attempt(probe.get());
+  }
+  TRY(base::remove_all_beneath(parent.get(), path, destroy_subvolume));
+  return outcome;
 }
 
 }  // namespace
 
-Status probe_overlay(const base::HostPath& scratch) {
-  const Fd parent = TRY(base::open_host_dir(scratch));
-  const std::string name = fmt::format("probe-{}", ::getpid());
-  const auto path = base::TreePath().child(name);
-  TRY(base::remove_all_beneath(parent.get(), path));
-  Status outcome;
-  {
-    const Fd probe = TRY(make_dir(parent.get(), name.c_str()));
-    outcome = probe_in(probe.get());
-  }
-  TRY(base::remove_all_beneath(parent.get(), path));
-  return outcome;
-}
+Status probe_overlay(const base::HostPath& scratch) { return in_own_directory(scratch, try_overlay); }
+Status probe_btrfs(const base::HostPath& scratch) { return in_own_directory(scratch, try_btrfs); }
+Status probe_reflink(const base::HostPath& scratch) { return in_own_directory(scratch, try_reflink); }
 
 }  // namespace cairn::snapshot

@@ -34,11 +34,15 @@ base::Result<DetachedMount> mount_directory(int directory, Access access) {
   return with_directory(std::move(mount));
 }
 
-base::Result<OverlayBuilder> OverlayBuilder::start() {
+base::Result<OverlayBuilder> OverlayBuilder::start(OverlayMarksIn marks) {
   Fd context(::fsopen("overlay", FSOPEN_CLOEXEC));
+  if (!context && (errno == EPERM || errno == ENODEV)) {
+    return base::fail(base::ErrorCode::unavailable, "fsopen overlay: {}", base::errno_text(errno));
+  }
   if (!context) return base::fail_errno(errno, "fsopen overlay");
   OverlayBuilder builder(std::move(context));
   TRY(builder.set("source", "cairn"));
+  if (marks == OverlayMarksIn::user) TRY(builder.set("userxattr", nullptr));
   // An upper must stand for itself: no renamed directories or metadata-only copies that point into other layers.
   builder.set_if_known("redirect_dir", "off");
   builder.set_if_known("metacopy", "off");

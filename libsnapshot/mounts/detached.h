@@ -21,10 +21,14 @@ struct DetachedMount {
 // A private second view of a directory, alone on its mount.
 base::Result<DetachedMount> mount_directory(int directory, Access access);
 
+// Where an overlay keeps its marks (opaque directories and the like): in trusted.overlay.* or, in a user namespace, in
+// user.overlay.*. Layers written with one are not read rightly with the other.
+enum class OverlayMarksIn { trusted, user };
+
 // Builds an overlay. Layers go in by descriptor (no limit on names, no page of options), which may be closed at once.
 class OverlayBuilder {
  public:
-  static base::Result<OverlayBuilder> start();
+  static base::Result<OverlayBuilder> start(OverlayMarksIn marks);
 
   base::Status add_lower(int directory);  // nearest first
   // The changes go to upper; work is an empty directory beside it. The mount is volatile: unmounting syncs nothing.

@@ -118,11 +118,12 @@ base::Status LiveSet::begin_freeze(SnapshotId id) {
   return {};
 }
 
-void LiveSet::end_freeze(SnapshotId id, const std::optional<TreeMeasure>& measure, base::WallTime now) {
+void LiveSet::end_freeze(SnapshotId id, const std::optional<Frozen>& frozen, base::WallTime now) {
   LiveSnapshot& snapshot = live_.at(id);
-  snapshot.phase = measure ? Phase::frozen : Phase::active;
-  if (!measure) return;
-  snapshot.measure = *measure;
+  snapshot.phase = frozen ? Phase::frozen : Phase::active;
+  if (!frozen) return;
+  snapshot.measure = frozen->measure;
+  snapshot.synced = frozen->reached == Reached::disk;
   snapshot.created = snapshot.updated = now;
 }
 

@@ -11,6 +11,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "libsnapshot/drivers/driver.h"
 #include "libsnapshot/meta/chain.h"
 #include "libsnapshot/trees/tree_dirs.h"
 
@@ -65,7 +66,7 @@ class LiveSet {
   base::Result<LiveSnapshot> begin_mount(SnapshotId id);
   base::Status begin_freeze(SnapshotId id);
   // nullopt: it failed and is active again
-  void end_freeze(SnapshotId id, const std::optional<TreeMeasure>& measure, base::WallTime now);
+  void end_freeze(SnapshotId id, const std::optional<Frozen>& frozen, base::WallTime now);
   // The phase to return to if abandoning fails.
   base::Result<Phase> begin_abandon(SnapshotId id);
   void end_abandon(SnapshotId id, Phase phase) { live_.at(id).phase = phase; }

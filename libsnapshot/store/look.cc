@@ -102,7 +102,7 @@ base::Result<SnapshotInfo> TreeSnapshotter::stat(SnapshotId id) {
 base::Result<Usage> TreeSnapshotter::usage(SnapshotId id) {
   const auto about = TRY(stat(id), "usage");
   if (about.kind != Kind::active) return about.usage;
-  return TRY(trees_.measure(id), "usage").usage;
+  return TRY(driver_->measure(trees_, id), "usage").usage;
 }
 
 Status TreeSnapshotter::walk(std::span<const std::string> filters,

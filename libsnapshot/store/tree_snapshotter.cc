@@ -218,14 +218,10 @@ base::Result<Usage> TreeSnapshotter::freeze(SnapshotId active) {
     }
     return tl::unexpected(begun.error());
   }
-  const auto measure = [&]() -> base::Result<TreeMeasure> {
-    TRY(trees_.erase_part(active, "work"), "freeze");
-    return trees_.measure(active);
-  };
-  const auto measured = measure();
-  live_.lock()->end_freeze(active, measured ? std::optional(*measured) : std::nullopt, clock_.now());
+  const auto frozen = driver_->freeze(trees_, active);
+  live_.lock()->end_freeze(active, frozen ? std::optional(*frozen) : std::nullopt, clock_.now());
   CRASH_POINT("snapshot.freeze.done");
-  return measured.map([](const TreeMeasure& found) { return found.usage; });
+  return frozen.map([](const Frozen& done) { return done.measure.usage; });
 }
 
 std::vector<SnapshotId> TreeSnapshotter::unpublished() const { return live_.lock()->unpublished(); }

@@ -17,6 +17,7 @@
 
 #include "libbase/fs/beneath.h"
 #include "libbase/fs/fd.h"
+#include "libsnapshot/changes.h"
 #include "libsnapshot/trees/copy_data.h"
 
 namespace cairn::snapshot {
@@ -25,8 +26,6 @@ namespace {
 using base::ErrorCode;
 using base::Fd;
 using base::Status;
-
-constexpr std::string_view overlay_prefix = "trusted.overlay.";
 
 // Where a hard link was first copied to, by device and inode of the original.
 using Links = std::map<std::pair<dev_t, ino_t>, std::string>;
@@ -68,7 +67,7 @@ struct Level {
 
 class TreeCopy {
  public:
-  TreeCopy(Fd from, Fd to) : from_(std::move(from)), to_(std::move(to)) {}
+  TreeCopy(Fd from, Fd to, CopyData data) : from_(std::move(from)), to_(std::move(to)), data_(data) {}
 
   Status run() {
     levels_.push_back(Level{});
@@ -144,7 +143,7 @@ class TreeCopy {
     if (S_ISREG(status.st_mode)) {
       const Fd from = TRY(open_at(from_.get(), name.c_str(), O_RDONLY | O_NONBLOCK));
       const Fd to = TRY(open_at(to_.get(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL, 0600));
-      TRY(copy_data(from.get(), to.get(), status.st_size, CopyData::clone));
+      TRY(copy_data(from.get(), to.get(), status.st_size, data_));
       return {};
     }
     if (S_ISLNK(status.st_mode)) {
@@ -161,6 +160,7 @@ class TreeCopy {
   }
 
   Fd from_, to_;               // the directories of the current level
+  CopyData data_;
   std::string prefix_;         // "a/b/" for messages and links; "" at the root
   std::vector<Level> levels_;  // from the root down to the current level
   Links links_;
@@ -173,14 +173,16 @@ Status copy_directory_metadata(int from, int to, OverlayMarks marks) {
   if (::fchown(to, status.st_uid, status.st_gid) != 0) return base::fail_errno(errno, "set owner of the root");
   if (::fchmod(to, status.st_mode & 07777) != 0) return base::fail_errno(errno, "set mode of the root");
   for (const auto& [key, value] : TRY(base::list_xattrs(from))) {
-    if (marks == OverlayMarks::drop && key.starts_with(overlay_prefix)) continue;
+    if (marks == OverlayMarks::drop && is_overlay_mark(key)) continue;
     TRY(base::set_xattr_at(to, ".", key, value));
   }
   return set_times(to, ".", status);
 }
 
-Status copy_tree(int from, int to) {
-  return TreeCopy(TRY(open_at(from, ".", O_RDONLY | O_DIRECTORY)), TRY(open_at(to, ".", O_RDONLY | O_DIRECTORY))).run();
+Status copy_tree(int from, int to, CopyData data) {
+  Fd source = TRY(open_at(from, ".", O_RDONLY | O_DIRECTORY));
+  Fd target = TRY(open_at(to, ".", O_RDONLY | O_DIRECTORY));
+  return TreeCopy(std::move(source), std::move(target), data).run();
 }
 
 }  // namespace cairn::snapshot

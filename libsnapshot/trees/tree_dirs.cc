@@ -15,6 +15,8 @@
 #include <vector>
 
 #include "libbase/fs/beneath.h"
+#include "libsnapshot/trees/subvolume.h"
+#include "libsnapshot/trees/walk.h"
 
 namespace cairn::snapshot {
 namespace {
@@ -25,45 +27,18 @@ using base::Status;
 base::TreePath path_of(SnapshotId id) { return base::TreePath().child(fmt::format("{}", id)); }
 base::TreePath path_of(SnapshotId id, std::string_view part) { return path_of(id).child(part); }
 
-// Files and directories below `directory`, itself last. Descends by name and comes back by "..", so that depth costs no
-// descriptors.
+// Files and directories, the top one last.
 Status sync_beneath(int top) {
-  Fd current(::openat(top, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!current) return base::fail_errno(errno, "open a tree to sync it");
-  std::vector<std::vector<std::string>> pending;
-  const auto enter = [&]() -> Status {
-    auto& directories = pending.emplace_back();
-    for (auto& entry : TRY(base::list_dir(current.get()))) {
-      if (entry.type == DT_DIR) {
-        directories.push_back(std::move(entry.name));
-      } else if (entry.type == DT_REG) {
-        const Fd file(::openat(current.get(), entry.name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
-        if (!file) return base::fail_errno(errno, "open \"{}\" to sync it", entry.name);
-        TRY(base::sync_file(file.get()), "sync \"{}\"", entry.name);
-      }
-    }
+  Walk walk;
+  walk.entry = [](int directory, const base::DirEntry& entry) -> Status {
+    if (entry.type != DT_REG) return {};
+    const Fd file(::openat(directory, entry.name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    if (!file) return base::fail_errno(errno, "open \"{}\" to sync it", entry.name);
+    TRY(base::sync_file(file.get()), "sync \"{}\"", entry.name);
     return {};
   };
-  const auto move_to = [&](const char* name) -> Status {
-    Fd next(::openat(current.get(), name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    if (!next) return base::fail_errno(errno, "open \"{}\" to sync it", name);
-    current = std::move(next);
-    return {};
-  };
-  TRY(enter());
-  while (true) {
-    if (!pending.back().empty()) {
-      const std::string name = std::move(pending.back().back());
-      pending.back().pop_back();
-      TRY(move_to(name.c_str()));
-      TRY(enter());
-      continue;
-    }
-    TRY(base::sync_file(current.get()));
-    pending.pop_back();
-    if (pending.empty()) return {};
-    TRY(move_to(".."));
-  }
+  walk.leave = [](int directory) { return base::sync_file(directory); };
+  return walk_tree(top, walk);
 }
 
 bool is_opaque(int directory) {
@@ -113,6 +88,12 @@ Status TreeDirs::create(SnapshotId id) const {
   return {};
 }
 
+base::Result<Fd> TreeDirs::open_tree(SnapshotId id, int flags) const {
+  Fd fd(::openat(trees_.get(), path_of(id).str().c_str(), flags | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!fd) return base::fail_errno(errno, "open tree {}", id);
+  return fd;
+}
+
 Status TreeDirs::create_part(SnapshotId id, std::string_view name, unsigned mode) const {
   const auto path = path_of(id, name).str();
   if (::mkdirat(trees_.get(), path.c_str(), mode) != 0) return base::fail_errno(errno, "make trees/{}", path);
@@ -129,7 +110,7 @@ base::Result<Fd> TreeDirs::open_part(SnapshotId id, std::string_view name, int f
 }
 
 Status TreeDirs::erase_part(SnapshotId id, std::string_view name) const {
-  TRY(base::remove_all_beneath(trees_.get(), path_of(id, name)), "erase trees/{}/{}", id, name);
+  TRY(base::remove_all_beneath(trees_.get(), path_of(id, name), destroy_subvolume), "erase trees/{}/{}", id, name);
   return {};
 }
 
@@ -143,7 +124,7 @@ Status TreeDirs::rename_part(SnapshotId id, std::string_view from, std::string_v
 }
 
 Status TreeDirs::erase(SnapshotId id) const {
-  TRY(base::remove_all_beneath(trees_.get(), path_of(id)), "erase tree {}", id);
+  TRY(base::remove_all_beneath(trees_.get(), path_of(id), destroy_subvolume), "erase tree {}", id);
   return {};
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The directories of the snapshots on disk: <root>/trees/<id>/ holds fs/ (the tree, or what changed in it), work/ (only
 // while an overlay is active) and flat/ (a flat copy of the whole tree, only of deep chains). Which of them count is
-// said by rows alone; nothing here decides.
+// said by rows alone; nothing here decides. fs/ may be a subvolume of btrfs, whichever driver is in use today.
 #pragma once
 
 #include <atomic>
@@ -29,12 +29,13 @@ class TreeDirs {
 
   base::Result<bool> exists(SnapshotId id) const;
   base::Status create(SnapshotId id) const;
+  base::Result<base::Fd> open_tree(SnapshotId id, int flags) const;  // trees/<id>; flags as for open_part
   base::Status create_part(SnapshotId id, std::string_view name, unsigned mode) const;
   // flags: those of open(2); O_DIRECTORY and O_NOFOLLOW are added.
   base::Result<base::Fd> open_part(SnapshotId id, std::string_view name, int flags) const;
   base::Status erase_part(SnapshotId id, std::string_view name) const;
   base::Status rename_part(SnapshotId id, std::string_view from, std::string_view to) const;
-  // Removes trees/<id> with everything in it; nothing there is success.
+  // Removes trees/<id> with everything in it, subvolumes too; nothing there is success.
   base::Status erase(SnapshotId id) const;
   // Of trees/<id> with everything in it, or of one part.
   base::Result<TreeMeasure> measure(SnapshotId id) const;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The conformance suite of libsnapshot/snapshotter.h, part one: what a tree looks like through forks. A runner names
-// the drivers: INSTANTIATE_TEST_SUITE_P(Drivers, SnapshotterSuite, testing::Values("overlay", "native")).
+// the drivers: INSTANTIATE_TEST_SUITE_P(Drivers, SnapshotterSuite, testing::ValuesIn(names)).
 // The life of snapshots, restarts and deep chains are in snapshotter_suite_life.h, merges in snapshotter_suite_stack.h,
 // labels, walks and views in snapshotter_suite_look.h, the rest of the field's cases in snapshotter_suite_field.h. Each of
 // them has a suite of its own, to be instantiated alike: SnapshotterStackSuite, SnapshotterLookSuite, SnapshotterFieldSuite.

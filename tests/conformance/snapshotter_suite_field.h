@@ -38,7 +38,6 @@ class SnapshotterFieldSuite : public SnapshotterSuite {
     EXPECT_EQ(::fstatfs(tree.fd(), &about), 0);
     return static_cast<unsigned long>(about.f_type) == OVERLAYFS_SUPER_MAGIC;
   }
-  bool stacks() { return snapshots().driver() == "overlay"; }
   base::Status publish_now(SnapshotId id) {
     return store_->env->update([&](base::lmdb::WriteTxn& txn) { return snapshots().publish(txn, id); });
   }

@@ -12,7 +12,6 @@ using testing::ElementsAre;
 
 class SnapshotterStackSuite : public SnapshotterSuite {
  protected:
-  bool stacks() { return snapshots().driver() == "overlay"; }
   // The three inputs of most cases: a, and b and c that changed it independently.
   void make_inputs() {
     a_ = commit_with(std::nullopt, [](Tree& tree) {

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "libbase/path.h"
+#include "libbase/result.h"
 #include "tests/support/temp_dir.h"
 
 namespace cairn::test {
@@ -26,6 +27,9 @@ class LoopFs {
   // Aborts with the reason if it cannot be made: a test that needs it cannot run. options: of mount(2), for this file
   // system ("noatime" is not one).
   explicit LoopFs(LoopFsKind kind, std::uint64_t size_bytes = std::uint64_t{4} << 30, const std::string& options = "");
+  // The same for who can do without. Errors: unavailable.
+  static base::Result<std::unique_ptr<LoopFs>> make(LoopFsKind kind, std::uint64_t size_bytes,
+                                                    const std::string& options = "");
   ~LoopFs();
   LoopFs(const LoopFs&) = delete;
   LoopFs& operator=(const LoopFs&) = delete;
@@ -35,6 +39,9 @@ class LoopFs {
   const std::string& device() const { return device_; }  // "/dev/loop3"
 
  private:
+  LoopFs() = default;
+  base::Status mount(LoopFsKind kind, std::uint64_t size_bytes, const std::string& options);
+
   TempDir directory_;
   std::string device_;
 };

@@ -9,16 +9,22 @@
 namespace cairn::test {
 namespace {
 
-base::HostPath make_temp_dir() {
-  const char* top = ::getenv("TMPDIR");
-  std::string name = std::string(top != nullptr ? top : "/tmp") + "/cairn-test-XXXXXX";
+base::HostPath top() {
+  const char* directory = ::getenv("TMPDIR");
+  return base::HostPath::parse(directory != nullptr ? directory : "/tmp").value();
+}
+
+base::HostPath make_temp_dir(const base::HostPath& parent) {
+  std::string name = parent.str() + "/cairn-test-XXXXXX";
   CHECK(::mkdtemp(name.data()) != nullptr, "make {}", name);
   return base::HostPath::parse(name).value();
 }
 
 }  // namespace
 
-TempDir::TempDir() : path_(make_temp_dir()) {}
+TempDir::TempDir() : TempDir(top()) {}
+
+TempDir::TempDir(const base::HostPath& parent) : path_(make_temp_dir(parent)) {}
 
 TempDir::~TempDir() {
   const std::size_t slash = path_.str().rfind('/');

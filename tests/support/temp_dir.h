@@ -10,7 +10,8 @@ namespace cairn::test {
 
 class TempDir {
  public:
-  TempDir();   // aborts if none can be made
+  TempDir();   // below TMPDIR; aborts if none can be made
+  explicit TempDir(const base::HostPath& parent);
   ~TempDir();  // removes everything in it
   TempDir(const TempDir&) = delete;
   TempDir& operator=(const TempDir&) = delete;

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// What several drivers do alike.
+#include "libsnapshot/drivers/driver.h"
+
+#include <fcntl.h>
+
+namespace cairn::snapshot {
+
+base::Result<TreeMeasure> Driver::measure(const TreeDirs& trees, SnapshotId id) const { return trees.measure(id); }
+
+base::Result<Frozen> Driver::freeze(const TreeDirs& trees, SnapshotId id) const {
+  return Frozen{.measure = TRY(measure(trees, id)), .reached = Reached::memory};
+}
+
+base::Status copy_merged(const Driver& driver, const TreeDirs& trees, const Chain& chain, SnapshotId id,
+                         std::string_view name) {
+  const auto source = TRY(driver.mount(trees, chain, Access::read_only));
+  TRY(trees.create_part(id, name, 0755));
+  const base::Fd target = TRY(trees.open_part(id, name, O_RDONLY));
+  TRY(copy_tree(source.directory.get(), target.get(), driver.copies()), "copy snapshot {} into trees/{}/{}", chain.id,
+      id, name);
+  return {};
+}
+
+base::Result<DetachedMount> mount_complete(const TreeDirs& trees, const Chain& chain, Access access) {
+  if (chain.below) {
+    return base::fail(base::ErrorCode::unavailable,
+                      "mount snapshot {}: it was made by the overlay driver, which is not in use", chain.id);
+  }
+  const auto tree = TRY(trees.open_part(chain.id, directory_name(chain.layer), O_PATH));
+  return mount_directory(tree.get(), access);
+}
+
+}  // namespace cairn::snapshot
