@@ -2,6 +2,7 @@
 #include "libsnapshot/changes/applier.h"
 
 #include <fcntl.h>
+#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 
 #include "libbase/fs/beneath.h"
 #include "libsnapshot/changes/compare.h"
+#include "libsnapshot/changes/metadata.h"
 #include "libsnapshot/trees/copy_data.h"
 
 namespace cairn::snapshot {
@@ -18,55 +20,6 @@ namespace {
 using base::ErrorCode;
 using base::Fd;
 using base::Status;
-
-// What of an entry is not its contents.
-struct Metadata {
-  struct ::stat status {};
-  std::map<std::string, std::string> xattrs;
-};
-
-base::Result<Metadata> metadata_of(int directory, const char* name) {
-  Metadata metadata;
-  if (::fstatat(directory, name, &metadata.status, AT_SYMLINK_NOFOLLOW) != 0) return base::fail_errno(errno, "stat");
-  metadata.xattrs = TRY(tree_xattrs(directory, name));
-  return metadata;
-}
-
-// Leaves atime alone.
-Status set_mtime(int directory, const char* name, const timespec& time) {
-  const std::array<timespec, 2> times = {timespec{0, UTIME_OMIT}, time};
-  if (::utimensat(directory, name, times.data(), AT_SYMLINK_NOFOLLOW) != 0) return base::fail_errno(errno, "set times");
-  return {};
-}
-
-// What is there and not wanted goes too: a directory's default ACL is inherited by what is made in it.
-Status set_xattrs(int directory, const std::string& name, const std::map<std::string, std::string>& wanted) {
-  const auto present = TRY(tree_xattrs(directory, name.c_str()));
-  const std::string path = fmt::format("/proc/self/fd/{}/{}", directory, name);
-  for (const auto& [key, value] : present) {
-    if (wanted.contains(key)) continue;
-    if (::lremovexattr(path.c_str(), key.c_str()) != 0) return base::fail_errno(errno, "remove {}", key);
-  }
-  for (const auto& [key, value] : wanted) {
-    const auto found = present.find(key);
-    if (found != present.end() && found->second == value) continue;
-    TRY(base::set_xattr_at(directory, name, key, value));
-  }
-  return {};
-}
-
-// Owner first (a change of owner clears the set-uid bits and the capabilities), then mode, xattrs, and times last.
-Status set_metadata(int directory, const std::string& name, const Metadata& wanted) {
-  const auto& status = wanted.status;
-  if (::fchownat(directory, name.c_str(), status.st_uid, status.st_gid, AT_SYMLINK_NOFOLLOW) != 0) {
-    return base::fail_errno(errno, "set owner");
-  }
-  if (!S_ISLNK(status.st_mode) && ::fchmodat(directory, name.c_str(), status.st_mode & 07777, 0) != 0) {
-    return base::fail_errno(errno, "set mode");
-  }
-  TRY(set_xattrs(directory, name, wanted.xattrs));
-  return set_mtime(directory, name.c_str(), status.st_mtim);
-}
 
 // Of the `count` directories that a change lies in, the lowest last.
 base::Result<std::vector<Metadata>> directories_above(int directory, std::size_t count) {
@@ -112,8 +65,8 @@ Status ChangeApplier::apply(const Change& change) {
   const auto applied = [&]() -> Status {
     TRY(go_to(change));
     switch (change.kind) {
-      case ChangeKind::remove: return take_away(change, name);
-      case ChangeKind::opaque: return empty_directory(change, name);
+      case ChangeKind::remove: return remove(name);
+      case ChangeKind::opaque: return empty_directory(name);
       default: break;
     }
     return S_ISDIR(change.status.st_mode) ? apply_directory(change, name) : apply_file(change, name);
@@ -142,9 +95,7 @@ Status ChangeApplier::go_to(const Change& change) {
   const auto above = TRY(directories_above(change.directory, wanted.size() - common));
   for (const auto& metadata : above) {
     const std::string name(wanted[common++]);
-    const auto there = TRY(type_at(cursor_.fd(), name));
-    if (there && *there != S_IFDIR) TRY(take_away(change, name));
-    if (there != S_IFDIR && ::mkdirat(cursor_.fd(), name.c_str(), 0700) != 0) return base::fail_errno(errno, "mkdir");
+    TRY(make_directory(name), "directory \"{}\"", name);
     TRY(set_metadata(cursor_.fd(), name, metadata), "directory \"{}\"", name);
     TRY(enter(name));
   }
@@ -165,14 +116,50 @@ Status ChangeApplier::leave() {
   return cursor_.leave();
 }
 
-Status ChangeApplier::take_away(const Change& change, const std::string& name) {
-  TRY(base::remove_all_beneath(cursor_.fd(), base::TreePath().child(name)));
-  return options_.removed ? options_.removed(change, cursor_.fd(), name.c_str()) : Status();
+base::TreePath ChangeApplier::path_here(const std::string& name) const {
+  base::TreePath path;
+  for (const auto& part : names_) path = path.child(part);
+  return path.child(name);
 }
 
-Status ChangeApplier::empty_directory(const Change& change, const std::string& name) {
+// The type of what the name is in the tree below the upper, if the target is one.
+base::Result<std::optional<mode_t>> ChangeApplier::type_below(const std::string& name) const {
+  if (!options_.below) return std::nullopt;
+  const auto found = TRY(base::find_stat_beneath(*options_.below, path_here(name)));
+  if (!found) return std::nullopt;
+  return found->st_mode & S_IFMT;
+}
+
+Status ChangeApplier::erase(const std::string& name) {
+  return base::remove_all_beneath(cursor_.fd(), base::TreePath().child(name));
+}
+
+Status ChangeApplier::remove(const std::string& name) {
+  TRY(erase(name));
+  if (!TRY(type_below(name))) return {};
+  if (::mknodat(cursor_.fd(), name.c_str(), S_IFCHR, makedev(0, 0)) != 0) return base::fail_errno(errno, "make a whiteout");
+  return {};
+}
+
+// Keeps a directory that is there and replaces anything else.
+Status ChangeApplier::make_directory(const std::string& name) {
+  const auto there = TRY(type_at(cursor_.fd(), name));
+  if (there == S_IFDIR) return {};
+  if (there) TRY(erase(name));
+  if (::mkdirat(cursor_.fd(), name.c_str(), 0700) != 0) return base::fail_errno(errno, "mkdir");
+  // What was there (a whiteout or a file) hid a directory below, and it stays hidden.
+  if (!there || TRY(type_below(name)) != S_IFDIR) return {};
+  const Fd made(::openat(cursor_.fd(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!made) return base::fail_errno(errno, "open a directory");
+  if (::fsetxattr(made.get(), "trusted.overlay.opaque", "y", 1, 0) == 0) return {};
+  // In a user namespace.
+  if (errno == EPERM && ::fsetxattr(made.get(), "user.overlay.opaque", "y", 1, 0) == 0) return {};
+  return base::fail_errno(errno, "make a directory opaque");
+}
+
+Status ChangeApplier::empty_directory(const std::string& name) {
   TRY(enter(name));
-  for (const auto& entry : TRY(base::list_dir(cursor_.fd()))) TRY(take_away(change, entry.name));
+  for (const auto& entry : TRY(base::list_dir(cursor_.fd()))) TRY(erase(entry.name));
   return {};
 }
 
@@ -185,14 +172,12 @@ Status ChangeApplier::apply_root(const Change& change) {
 }
 
 Status ChangeApplier::apply_directory(const Change& change, const std::string& name) {
-  const auto there = TRY(type_at(cursor_.fd(), name));
-  if (there && *there != S_IFDIR) TRY(take_away(change, name));
-  if (there != S_IFDIR && ::mkdirat(cursor_.fd(), name.c_str(), 0700) != 0) return base::fail_errno(errno, "mkdir");
+  TRY(make_directory(name));
   return set_metadata(cursor_.fd(), name, TRY(metadata_of(change.directory, change.name.data())));
 }
 
 Status ChangeApplier::apply_file(const Change& change, const std::string& name) {
-  if (TRY(type_at(cursor_.fd(), name))) TRY(take_away(change, name));
+  if (TRY(type_at(cursor_.fd(), name))) TRY(erase(name));
   if (TRY(link_known(change, name))) return {};
   if (options_.make && TRY(options_.make(change, cursor_.fd(), name.c_str()))) {
     if (options_.counts != nullptr) ++options_.counts->linked;
@@ -264,7 +249,9 @@ base::Result<bool> ChangeApplier::link_known(const Change& change, const std::st
 Status ChangeApplier::make_file(const Change& change, const std::string& name) {
   const mode_t type = change.status.st_mode & S_IFMT;
   if (type == S_IFREG) {
-    const Fd from(::openat(change.directory, change.name.data(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    Fd from;
+    if (options_.open) from = TRY(options_.open(change));
+    if (!from) from = Fd(::openat(change.directory, change.name.data(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
     if (!from) return base::fail_errno(errno, "open the new file");
     const Fd to(::openat(cursor_.fd(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
     if (!to) return base::fail_errno(errno, "create");

@@ -28,10 +28,13 @@ struct ApplierOptions {
   // replaced, the directories above a change are as they are in the new tree (as they would be in a layer), and the root
   // keeps its metadata.
   enum class Onto { exact, merge } onto = Onto::exact;
+  // The target is the upper directory of an overlay that is not mounted, and this is the tree that it lies on (its root
+  // directory, open for reading): what goes leaves a whiteout, and a directory made anew hides the one below.
+  std::optional<int> below = {};
   // Makes the non-directory of a change otherwise than by copying, where nothing has that name. False: it cannot.
   std::function<base::Result<bool>(const Change&, int directory, const char* name)> make = {};
-  // Told of a name that is gone now, before another entry takes it.
-  std::function<base::Status(const Change&, int directory, const char* name)> removed = {};
+  // Opens the contents of a file for copying, where they can be cloned from; an empty one: read the change.
+  std::function<base::Result<base::Fd>(const Change&)> open = {};
   ApplyCounts* counts = nullptr;
 };
 
@@ -57,7 +60,11 @@ class ChangeApplier {
   base::Status go_to(const Change& change);
   base::Status enter(const std::string& name);
   base::Status leave();
-  base::Status take_away(const Change& change, const std::string& name);
+  base::TreePath path_here(const std::string& name) const;
+  base::Result<std::optional<mode_t>> type_below(const std::string& name) const;
+  base::Status erase(const std::string& name);
+  base::Status remove(const std::string& name);
+  base::Status make_directory(const std::string& name);
   base::Status apply_root(const Change& change);
   base::Status apply_directory(const Change& change, const std::string& name);
   base::Status apply_file(const Change& change, const std::string& name);
@@ -66,7 +73,7 @@ class ChangeApplier {
   base::Result<bool> link_to(const base::TreePath& first, int directory, const std::string& name);
   base::Result<bool> link_known(const Change& change, const std::string& name);
   base::Status make_file(const Change& change, const std::string& name);
-  base::Status empty_directory(const Change& change, const std::string& name);
+  base::Status empty_directory(const std::string& name);
 
   int root_;
   ApplierOptions options_;

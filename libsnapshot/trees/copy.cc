@@ -109,7 +109,7 @@ class TreeCopy {
     for (auto& entry : TRY(base::list_dir(from_.get()), "read \"{}\"", prefix_)) {
       if (entry.type == DT_DIR) {
         levels_.back().directories.push_back(std::move(entry.name));
-      } else if (entry.type != DT_SOCK) {
+      } else {
         TRY(copy_leaf(entry.name), "copy \"{}{}\"", prefix_, entry.name);
       }
     }
@@ -154,7 +154,7 @@ class TreeCopy {
       return {};
     }
     if (::mknodat(to_.get(), name.c_str(), status.st_mode & (S_IFMT | 0600), status.st_rdev) != 0) {
-      return base::fail_errno(errno, "make device or fifo");
+      return base::fail_errno(errno, "make device, fifo or socket");
     }
     return {};
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Copies a tree with everything a tree holds: owners, modes, nanosecond times, xattrs, hard links, devices, fifos and
-// holes. Sockets are skipped: nothing can be behind a copied one.
+// Copies a tree with everything a tree holds: owners, modes, nanosecond times, xattrs, hard links, devices, fifos,
+// sockets and holes. A copied socket has nothing behind it, but a fork that lacked it would differ from its parent.
 #pragma once
 
 #include "libbase/result.h"
