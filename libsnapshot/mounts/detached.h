@@ -28,7 +28,7 @@ enum class OverlayMarksIn { trusted, user };
 // Builds an overlay. Layers go in by descriptor (no limit on names, no page of options), which may be closed at once.
 class OverlayBuilder {
  public:
-  static base::Result<OverlayBuilder> start(OverlayMarksIn marks);
+  static base::Result<OverlayBuilder> start(OverlayMarksIn marks = OverlayMarksIn::trusted);
 
   base::Status add_lower(int directory);  // nearest first
   // The changes go to upper; work is an empty directory beside it. The mount is volatile: unmounting syncs nothing.
