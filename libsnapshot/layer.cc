@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// The streams of a layer: bytes as stored → digest → decompression → digest → tar → tree. Both digests cover their
-// stream to its very end, trailing bytes after the archive included.
+// The streams of a layer being applied: bytes as stored → digest → decompression → digest on one thread, tar → tree on the
+// caller's. Both digests cover their stream to its very end, trailing bytes after the archive included.
 #include "libsnapshot/layer.h"
 
 #include <algorithm>
 #include <cstring>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "libbase/hash/sha256.h"
+#include "libsnapshot/tar/chunk_pipe.h"
 #include "libsnapshot/tar/extractor.h"
 #include "libsnapshot/tar/tar_reader.h"
 
@@ -21,6 +23,8 @@ using base::ErrorCode;
 using base::fail;
 
 constexpr std::size_t magic_bytes = 4;
+constexpr std::size_t chunk_bytes = 1 << 20;
+constexpr std::size_t chunks_waiting_max = 4;
 
 // Passes bytes on, hashing and counting them.
 class HashingSource final : public ByteSource {
@@ -84,40 +88,112 @@ base::Result<std::string> read_magic(ByteSource& source) {
   return magic;
 }
 
-base::Result<std::uint64_t> extract(int root, ByteSource& tar, const ApplyOptions& options) {
-  auto reader = TRY(TarReader::open(tar));
-  Extractor extractor(root);
-  std::uint64_t entries = 0;
+// The thread that turns stored bytes into tar, and hashes both.
+class Inlet {
+ public:
+  Inlet(std::unique_ptr<ByteSource> layer, const ApplyOptions& options)
+      : options_(options), stored_(std::move(layer), options.progress, options.stop) {}
+
+  base::Status fill(ChunkPipe& pipe) {
+    std::string magic = TRY(read_magic(stored_));
+    const auto compression = base::detect_compression(magic);
+    const auto tar = base::make_decoder(compression, std::make_unique<ReplaySource>(std::move(magic), stored_),
+                                        options_.unpacked_max);
+    const bool is_packed = compression != base::Compression::none;
+    while (true) {
+      Chunk chunk = TRY(read_chunk(*tar, pipe));
+      if (chunk.size == 0) break;
+      if (is_packed) diff_.update(chunk.filled());
+      TRY(pipe.put(std::move(chunk)));
+    }
+    TRY(stored_.drain());
+    applied_.blob = BlobDigest(stored_.digest());
+    applied_.blob_bytes = stored_.bytes();
+    applied_.diff = DiffId(is_packed ? diff_.finish() : applied_.blob.bytes());  // one stream is not hashed twice
+    return {};
+  }
+  const Applied& applied() const { return applied_; }
+
+ private:
+  base::Result<Chunk> read_chunk(ByteSource& tar, ChunkPipe& pipe) {
+    Chunk chunk = pipe.fresh();
+    while (!chunk.room().empty()) {
+      const std::size_t count = TRY(tar.read(chunk.room()));
+      if (count == 0) break;
+      chunk.size += count;
+      unpacked_ += count;
+    }
+    if (unpacked_ > options_.ratio_free && unpacked_ / std::max<std::uint64_t>(stored_.bytes(), 1) > options_.ratio_max) {
+      base::Error bomb{ErrorCode::invalid_argument,
+                       fmt::format("apply a layer: {} bytes of it unpack to more than {}", stored_.bytes(), unpacked_),
+                       "a limit of the caller says how many times its own size a layer may unpack to"};
+      return tl::unexpected(std::move(bomb));
+    }
+    return chunk;
+  }
+
+  const ApplyOptions& options_;
+  HashingSource stored_;
+  base::Sha256 diff_;
+  std::uint64_t unpacked_ = 0;
+  Applied applied_;
+};
+
+// The chunks of a pipe, one after the other.
+class PipeBlocks {
+ public:
+  explicit PipeBlocks(ChunkPipe& pipe) : pipe_(pipe) {}
+
+  base::Result<std::span<const char>> next() {
+    if (current_) pipe_.give_back(*std::exchange(current_, std::nullopt));
+    current_ = TRY(pipe_.take());
+    if (!current_) return std::span<const char>();
+    return std::span(reinterpret_cast<const char*>(current_->bytes.get()), current_->size);
+  }
+
+ private:
+  ChunkPipe& pipe_;
+  std::optional<Chunk> current_;
+};
+
+base::Status extract(int root, ChunkPipe& pipe, const ApplyOptions& options, Applied& applied) {
+  PipeBlocks blocks(pipe);
+  auto reader = TRY(TarReader::open([&] { return blocks.next(); }));
+  Extractor extractor(root, options.devices);
   while (true) {
     if (options.stop.stop_requested()) return fail(ErrorCode::cancelled, "apply a layer: stopped");
     const auto entry = TRY(reader->next());
     if (!entry) break;
-    if (++entries > options.entries_max) {
+    if (++applied.entries > options.entries_max) {
       return fail(ErrorCode::invalid_argument, "apply a layer: it has more than {} entries", options.entries_max);
     }
     TRY(extractor.apply(*entry, *reader, options.stop));
   }
   TRY(extractor.finish());
-  return entries;
+  applied.devices_skipped = extractor.skipped().devices;
+  applied.xattrs_skipped = extractor.skipped().xattrs;
+  // What follows the archive is part of the layer's bytes, and may still be damaged or too much.
+  while (!TRY(blocks.next()).empty()) {
+  }
+  return {};
 }
 
 }  // namespace
 
 base::Result<Applied> apply_layer(const MountedTree& tree, std::unique_ptr<ByteSource> layer,
                                   const ApplyOptions& options) {
-  HashingSource stored(std::move(layer), options.progress, options.stop);
-  std::string magic = TRY(read_magic(stored));
-  const auto compression = base::detect_compression(magic);
-  HashingSource tar(base::make_decoder(compression, std::make_unique<ReplaySource>(std::move(magic), stored),
-                                       options.unpacked_max),
-                    {}, options.stop);
-  Applied applied;
-  applied.entries = TRY(extract(tree.fd(), tar, options));
-  TRY(tar.drain());
-  TRY(stored.drain());
-  applied.blob = BlobDigest(stored.digest());
-  applied.blob_bytes = stored.bytes();
-  applied.diff = DiffId(tar.digest());
+  ChunkPipe pipe(chunk_bytes, chunks_waiting_max);
+  Inlet inlet(std::move(layer), options);
+  std::jthread reading([&] { pipe.end(inlet.fill(pipe)); });
+  Applied extracted;
+  const base::Status done = extract(tree.fd(), pipe, options, extracted);
+  if (!done) pipe.close(done.error());
+  reading.join();
+  if (!done) return tl::unexpected(done.error());
+  Applied applied = inlet.applied();
+  applied.entries = extracted.entries;
+  applied.devices_skipped = extracted.devices_skipped;
+  applied.xattrs_skipped = extracted.xattrs_skipped;
   return applied;
 }
 

@@ -52,10 +52,19 @@ using LayerSink = std::function<base::Status(std::string_view)>;
 base::Result<Written> write_layer(const MountedTree& tree, const ChangeSource& changes, const LayerSink& sink,
                                   const WriteOptions& options);
 
+// What becomes of device nodes. make: they are made; in a user namespace, where nobody can make one, they are skipped.
+enum class Devices { make, skip, refuse };
+
 struct ApplyOptions {
   std::uint64_t unpacked_max = 1ull << 40;  // bytes of tar; more is invalid_argument
+  // How many times its own size a layer may unpack to, once it is beyond ratio_free bytes; more is invalid_argument. No
+  // gzip reaches the default.
+  std::uint64_t ratio_max = 2000;
+  std::uint64_t ratio_free = 1ull << 30;
   std::uint64_t entries_max = 50'000'000;
-  std::function<void(std::uint64_t bytes_read)> progress;  // compressed bytes consumed so far; may be empty
+  Devices devices = Devices::make;
+  // Compressed bytes consumed so far; called on another thread, one call at a time. May be empty.
+  std::function<void(std::uint64_t bytes_read)> progress;
   std::stop_token stop;
 };
 struct Applied {
@@ -63,12 +72,17 @@ struct Applied {
   std::uint64_t blob_bytes = 0;
   DiffId diff;              // of the uncompressed tar, to its end
   std::uint64_t entries = 0;
+  std::uint64_t devices_skipped = 0;
+  std::uint64_t xattrs_skipped = 0;  // that the file system of the tree cannot hold
 };
 
 // Applies `layer` onto tree (mounted read_write). The compression is detected. Afterwards the tree holds what the layer
-// says; on an error it holds part of it and the caller abandons it. The caller compares the digests.
-// Errors: corrupt (damaged tar or compression), invalid_argument (hostile entry, named; or over a limit), no_space,
-// cancelled, io.
+// says; on an error it holds part of it and the caller abandons it. The caller compares the digests. A layer is hostile
+// input: absolute names and names that step up are refused, everything is opened beneath the tree, no link leads out
+// of it, and nobody who exchanges files of the tree meanwhile changes that. Reading, decompressing and hashing run on
+// another thread, which calls `layer`. Memory: a few MiB, and a row for each path of the layer.
+// Errors: corrupt (damaged tar or compression), invalid_argument (hostile or impossible entry, named; or over a limit),
+// no_space, cancelled, io (also: more links than the file system knows), and those of the source.
 base::Result<Applied> apply_layer(const MountedTree& tree, std::unique_ptr<base::ByteSource> layer,
                                   const ApplyOptions& options);
 

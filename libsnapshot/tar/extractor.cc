@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <array>
@@ -48,17 +49,14 @@ base::Result<std::string> read_link(int root, const TreePath& path) {
   return std::string(target.data(), static_cast<std::size_t>(size));
 }
 
-Status write_file(const TarEntry& entry, TarReader& reader, const std::stop_token& stop, int directory,
-                  const std::string& name) {
-  const Fd file(::openat(directory, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
-  if (!file) return fail_errno(errno, "make file");
+Status write_data(const TarEntry& entry, TarReader& reader, const std::stop_token& stop, int file) {
   std::uint64_t end = 0;
   while (true) {
     if (stop.stop_requested()) return fail(ErrorCode::cancelled, "stopped");
     const auto block = TRY(reader.read_block());
     if (!block) break;
     for (std::size_t done = 0; done < block->bytes.size();) {
-      const ssize_t put = ::pwrite(file.get(), block->bytes.data() + done, block->bytes.size() - done,
+      const ssize_t put = ::pwrite(file, block->bytes.data() + done, block->bytes.size() - done,
                                    static_cast<off_t>(block->offset + done));
       if (put < 0 && errno == EINTR) continue;
       if (put < 0) return fail_errno(errno, "write file");
@@ -66,18 +64,17 @@ Status write_file(const TarEntry& entry, TarReader& reader, const std::stop_toke
     }
     end = block->offset + block->bytes.size();
   }
-  if (entry.size > end && ::ftruncate(file.get(), static_cast<off_t>(entry.size)) != 0) {
+  if (entry.size > end && ::ftruncate(file, static_cast<off_t>(entry.size)) != 0) {
     return fail_errno(errno, "set size {}", entry.size);
   }
   return {};
 }
 
-Status make_node(const TarEntry& entry, mode_t type, int directory, const std::string& name) {
-  if (type == S_IFCHR && entry.device == ::makedev(0, 0)) {
-    return fail(ErrorCode::invalid_argument, "a character device 0:0 is a whiteout of overlay, not a file");
-  }
-  if (::mknodat(directory, name.c_str(), type | 0600, entry.device) != 0) return fail_errno(errno, "make device or fifo");
-  return {};
+// Whether all users of the machine exist for this process; elsewhere the kernel lets nobody make devices.
+bool in_user_namespace() {
+  const auto path = base::HostPath::parse("/proc/self/uid_map");
+  const auto map = path ? base::read_file(*path, 4096) : tl::unexpected(path.error());
+  return map && map->find("4294967295") == std::string::npos;
 }
 
 // An absolute name means nothing inside a tree, and a layer that has one was not made by a builder.
@@ -101,16 +98,14 @@ Status Extractor::apply_checked(const TarEntry& entry, TarReader& reader, const 
   const Parent* parent = TRY(parent_of(path));
   const TreePath target = parent->path.child(path.name());
   const std::string name(path.name());
-  const bool exists = TRY(make_way(target, parent->directory.get(), entry));
-  parent = TRY(parent_of(path));  // a removal may have closed it
-  if (entry.type == EntryType::hard_link) {
-    TRY(make_link(entry, target));
-    parent = TRY(parent_of(path));
-  } else if (!exists) {
-    TRY(make(entry, reader, stop, parent->directory.get(), name));
+  Made made = TRY(make(entry, reader, stop, *parent, name));
+  if (made == Made::exists) {
+    TRY(make_way(target, entry));
+    parent = TRY(parent_of(path));  // a removal closes it
+    made = TRY(make(entry, reader, stop, *parent, name));
   }
-  TRY(apply_metadata(entry, parent->directory.get(), name));
-  record(target, entry.type == EntryType::directory ? std::optional(entry.mtime) : std::nullopt);
+  if (made == Made::exists) return fail(ErrorCode::busy, "somebody makes it again and again");
+  if (made == Made::yes) record(target, entry);
   return {};
 }
 
@@ -118,8 +113,8 @@ Status Extractor::apply_root(const TarEntry& entry) {
   if (entry.type != EntryType::directory) {
     return fail(ErrorCode::invalid_argument, "the root of a tree can only be a directory");
   }
-  TRY(apply_metadata(entry, root_, "."));
-  record(TreePath(), entry.mtime);
+  TRY(set_metadata(entry, root_, {}, skipped_.xattrs));
+  record(TreePath(), entry);
   return {};
 }
 
@@ -167,7 +162,8 @@ base::Result<const Extractor::Parent*> Extractor::parent_of(const TreePath& path
     directory = base::open_beneath(root_, resolved, O_RDONLY | O_DIRECTORY);
     if (!directory) return tl::unexpected(directory.error());
   }
-  parent_ = Parent{std::move(asked), std::move(resolved), std::move(*directory)};
+  const Inheritance inheritance = TRY(inheritance_of(directory->get()));
+  parent_ = Parent{std::move(asked), std::move(resolved), std::move(*directory), inheritance};
   return &*parent_;
 }
 
@@ -199,22 +195,12 @@ base::Result<TreePath> Extractor::resolve(const TreePath& path) const {
   return current;
 }
 
-// Removes what is in the way of the entry; true if it is a directory that stays.
-base::Result<bool> Extractor::make_way(const TreePath& target, int directory, const TarEntry& entry) {
-  struct ::stat status {};
-  if (::fstatat(directory, target.name().data(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
-    if (errno == ENOENT) return false;
-    return fail_errno(errno, "stat");
+// Removes what is in the way of the entry. A directory on a directory never comes here.
+Status Extractor::make_way(const TreePath& target, const TarEntry& entry) {
+  if (entry.type == EntryType::hard_link && TRY(link_target(entry)) == target) {
+    return fail(ErrorCode::invalid_argument, "a hard link to itself");
   }
-  if (S_ISDIR(status.st_mode) && entry.type == EntryType::directory) return true;
-  if (entry.type == EntryType::hard_link) {
-    const auto to = TRY(parse_name(entry.link), "hard link to \"{}\"", entry.link);
-    if (!to.is_root() && TRY(resolve(to.parent())).child(to.name()) == target) {
-      return fail(ErrorCode::invalid_argument, "a hard link to itself");
-    }
-  }
-  TRY(remove(target));
-  return false;
+  return remove(target);
 }
 
 Status Extractor::remove(const TreePath& target) {
@@ -223,53 +209,116 @@ Status Extractor::remove(const TreePath& target) {
   return base::remove_all_beneath(root_, target);
 }
 
-Status Extractor::make(const TarEntry& entry, TarReader& reader, const std::stop_token& stop, int directory,
-                       const std::string& name) {
+base::Result<Extractor::Made> Extractor::make(const TarEntry& entry, TarReader& reader, const std::stop_token& stop,
+                                              const Parent& parent, const std::string& name) {
   switch (entry.type) {
-    case EntryType::file: return write_file(entry, reader, stop, directory, name);
-    case EntryType::directory:
-      if (::mkdirat(directory, name.c_str(), 0700) != 0) return fail_errno(errno, "make directory");
-      return {};
-    case EntryType::symlink:
-      if (::symlinkat(entry.link.c_str(), directory, name.c_str()) != 0) return fail_errno(errno, "make symlink");
-      return {};
-    case EntryType::character_device: return make_node(entry, S_IFCHR, directory, name);
-    case EntryType::block_device: return make_node(entry, S_IFBLK, directory, name);
-    case EntryType::fifo: return make_node(entry, S_IFIFO, directory, name);
-    case EntryType::hard_link: break;
+    case EntryType::file: return make_file(entry, reader, stop, parent, name);
+    case EntryType::directory: return make_directory(entry, parent, name);
+    case EntryType::character_device: return make_node(entry, S_IFCHR, parent, name);
+    case EntryType::block_device: return make_node(entry, S_IFBLK, parent, name);
+    case EntryType::fifo: return make_node(entry, S_IFIFO, parent, name);
+    case EntryType::hard_link: return make_link(entry, parent, name);
+    case EntryType::symlink: break;
   }
-  return fail(ErrorCode::invalid_argument, "an entry of unknown type");
+  if (::symlinkat(entry.link.c_str(), parent.directory.get(), name.c_str()) != 0) {
+    if (errno == EEXIST) return Made::exists;
+    return fail_errno(errno, "make symlink");
+  }
+  TRY(set_metadata_at(entry, parent.directory.get(), name, parent.inheritance, skipped_.xattrs));
+  return Made::yes;
 }
 
-Status Extractor::make_link(const TarEntry& entry, const TreePath& target) {
+base::Result<Extractor::Made> Extractor::make_file(const TarEntry& entry, TarReader& reader,
+                                                   const std::stop_token& stop, const Parent& parent,
+                                                   const std::string& name) {
+  const Fd file(
+      ::openat(parent.directory.get(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!file && errno == EEXIST) return Made::exists;
+  if (!file) return fail_errno(errno, "make file");
+  TRY(write_data(entry, reader, stop, file.get()));
+  TRY(set_metadata(entry, file.get(), parent.inheritance, skipped_.xattrs));
+  return Made::yes;
+}
+
+// A directory that is there keeps what is in it, and what it has of its own beyond the entry's.
+base::Result<Extractor::Made> Extractor::make_directory(const TarEntry& entry, const Parent& parent,
+                                                        const std::string& name) {
+  const bool is_new = ::mkdirat(parent.directory.get(), name.c_str(), 0700) == 0;
+  if (!is_new && errno != EEXIST) return fail_errno(errno, "make directory");
+  Fd directory(::openat(parent.directory.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!directory && (errno == ENOTDIR || errno == ELOOP) && !is_new) return Made::exists;
+  if (!directory) return fail_errno(errno, "open directory");
+  TRY(set_metadata(entry, directory.get(), is_new ? parent.inheritance : Inheritance{}, skipped_.xattrs));
+  // What is in it comes next, as a rule.
+  const Inheritance inheritance = TRY(inheritance_of(directory.get()));
+  parent_ = Parent{parent.asked.child(name), parent.path.child(name), std::move(directory), inheritance};
+  return Made::yes;
+}
+
+base::Result<Extractor::Made> Extractor::make_node(const TarEntry& entry, mode_t type, const Parent& parent,
+                                                   const std::string& name) {
+  const bool is_device = type != S_IFIFO;
+  if (is_device && devices_ == Devices::refuse) return fail(ErrorCode::invalid_argument, "devices are not allowed here");
+  if (type == S_IFCHR && entry.device == ::makedev(0, 0)) {
+    return fail(ErrorCode::invalid_argument, "a character device 0:0 is a whiteout of overlay, not a file");
+  }
+  if (is_device && devices_ == Devices::skip) {
+    ++skipped_.devices;
+    return Made::skipped;
+  }
+  if (::mknodat(parent.directory.get(), name.c_str(), type | 0600, is_device ? entry.device : 0) != 0) {
+    if (errno == EEXIST) return Made::exists;
+    if (errno != EPERM || !is_device || !in_user_namespace()) return fail_errno(errno, "make device or fifo");
+    ++skipped_.devices;
+    return Made::skipped;
+  }
+  TRY(set_metadata_at(entry, parent.directory.get(), name, parent.inheritance, skipped_.xattrs));
+  return Made::yes;
+}
+
+base::Result<TreePath> Extractor::link_target(const TarEntry& entry) const {
   const auto to = TRY(parse_name(entry.link), "hard link to \"{}\"", entry.link);
   if (to.is_root()) return fail(ErrorCode::invalid_argument, "a hard link to the root");
-  const TreePath from = TRY(resolve(to.parent())).child(to.name());
+  return TRY(resolve(to.parent())).child(to.name());
+}
+
+base::Result<Extractor::Made> Extractor::make_link(const TarEntry& entry, const Parent& parent,
+                                                   const std::string& name) {
+  const TreePath from = TRY(link_target(entry));
   const auto status = TRY(base::find_stat_beneath(root_, from));
   if (!status) return fail(ErrorCode::invalid_argument, "hard link to \"{}\": there is no such file", entry.link);
   if (S_ISDIR(status->st_mode)) {
     return fail(ErrorCode::invalid_argument, "hard link to \"{}\": it is a directory", entry.link);
   }
-  const Fd from_directory = TRY(base::open_beneath(root_, from.parent(), O_RDONLY | O_DIRECTORY));
-  const Fd to_directory = TRY(base::open_beneath(root_, target.parent(), O_RDONLY | O_DIRECTORY));
-  if (::linkat(from_directory.get(), std::string(from.name()).c_str(), to_directory.get(),
-               std::string(target.name()).c_str(), 0) != 0) {
+  const Fd from_directory = TRY(base::open_beneath(root_, from.parent(), O_PATH | O_DIRECTORY));
+  if (::linkat(from_directory.get(), std::string(from.name()).c_str(), parent.directory.get(), name.c_str(), 0) != 0) {
+    if (errno == EEXIST) return Made::exists;
     return fail_errno(errno, "hard link to \"{}\"", entry.link);
   }
-  return {};
+  TRY(set_metadata_at(entry, parent.directory.get(), name, {}, skipped_.xattrs));
+  return Made::yes;
 }
 
-void Extractor::record(const TreePath& path, std::optional<timespec> directory_time) {
-  added_[path.str()] = directory_time;
+void Extractor::record(const TreePath& path, const TarEntry& entry) {
+  const bool is_directory = entry.type == EntryType::directory;
+  added_[path.str()] = is_directory ? std::optional(entry.mtime) : std::nullopt;
   for (TreePath above = path.parent(); !above.is_root(); above = above.parent()) {
     if (!added_.try_emplace(above.str()).second) break;
+  }
+  if (!is_directory) return;
+  for (const auto& [key, value] : entry.xattrs) {
+    if (key == default_acl_key) default_acls_[path.str()] = value;
   }
 }
 
 void Extractor::forget(const TreePath& path) {
-  added_.erase(path.str());
   // '0' follows '/' in order, so this is all that lies beneath.
-  added_.erase(added_.lower_bound(path.str() + "/"), added_.lower_bound(path.str() + "0"));
+  const auto forget_in = [&](auto& rows) {
+    rows.erase(path.str());
+    rows.erase(rows.lower_bound(path.str() + "/"), rows.lower_bound(path.str() + "0"));
+  };
+  forget_in(added_);
+  forget_in(default_acls_);
 }
 
 Status Extractor::finish() {
@@ -277,6 +326,13 @@ Status Extractor::finish() {
     if (!time) continue;
     const Fd directory = TRY(base::open_beneath(root_, TRY(TreePath::parse(path)), O_RDONLY | O_DIRECTORY),
                              "set time of \"{}\"", path);
+    if (const auto acl = default_acls_.find(path); acl != default_acls_.end()) {
+      const std::string& value = acl->second;
+      if (::fsetxattr(directory.get(), default_acl_key.data(), value.data(), value.size(), 0) != 0) {
+        if (errno != EOPNOTSUPP) return fail_errno(errno, "set xattr {} of \"{}\"", default_acl_key, path);
+        ++skipped_.xattrs;
+      }
+    }
     const std::array<timespec, 2> times = {*time, *time};
     if (::futimens(directory.get(), times.data()) != 0) return fail_errno(errno, "set time of \"{}\"", path);
   }

@@ -19,7 +19,6 @@ namespace {
 using base::ErrorCode;
 using base::fail;
 
-constexpr std::size_t block_bytes = 256 * 1024;
 // Extended headers of a member beyond this are refused: names and xattrs are bounded by the kernel to far less.
 constexpr std::size_t header_bytes_max = 8u << 20;
 
@@ -57,37 +56,53 @@ base::Result<EntryType> type_of(::archive_entry* entry) {
 }  // namespace
 
 struct TarReader::State {
-  explicit State(base::ByteSource& bytes) : source(bytes), buffer(block_bytes) {}
+  explicit State(BlockSource blocks) : source(std::move(blocks)) {}
   ~State() {
     if (archive != nullptr) ::archive_read_free(archive);
   }
   State(const State&) = delete;
   State& operator=(const State&) = delete;
 
-  // Gives libarchive the next block, and keeps a copy of what it has not consumed yet for the look at raw headers.
-  ::la_ssize_t pull(const void** block) {
+  // Gives libarchive the next block. Of those before it keeps what has not been consumed and what belongs to the headers
+  // being read, for the look at their raw form.
+  ::la_ssize_t pull(const void** bytes) {
     const auto consumed = static_cast<std::uint64_t>(std::max<::la_int64_t>(0, ::archive_filter_bytes(archive, 0)));
-    forget_before(in_header ? header_start : consumed);
-    if (in_header && window.size() > header_bytes_max + block_bytes) {
+    keep_from(in_header ? header_start : consumed);
+    if (in_header && kept.size() > header_bytes_max) {
       error = base::Error{ErrorCode::invalid_argument, "the extended headers of an entry are too large", {}};
       return -1;
     }
-    const auto got = source.read(std::as_writable_bytes(std::span(buffer)));
+    block_start += block.size();
+    block = {};
+    const auto got = source();
     if (!got) {
       error = got.error();
       ::archive_set_error(archive, -1, "source failed");
       return -1;
     }
-    window.append(buffer.data(), *got);
-    *block = buffer.data();
-    return static_cast<::la_ssize_t>(*got);
+    block = {got->data(), got->size()};
+    *bytes = block.data();
+    return static_cast<::la_ssize_t>(block.size());
   }
 
-  void forget_before(std::uint64_t position) {
-    if (position <= window_start) return;
-    const auto count = std::min<std::uint64_t>(position - window_start, window.size());
-    window.erase(0, count);
-    window_start += count;
+  void keep_from(std::uint64_t start) {
+    const std::uint64_t kept_start = block_start - kept.size();
+    if (start > kept_start) kept.erase(0, std::min<std::uint64_t>(start - kept_start, kept.size()));
+    if (start < block_start + block.size()) kept += block.substr(start > block_start ? start - block_start : 0);
+  }
+
+  // What has been read from `start` on, which lies in the headers that were read last.
+  std::string raw_from(std::uint64_t start) const {
+    const auto end = static_cast<std::uint64_t>(::archive_filter_bytes(archive, 0));
+    std::string raw;
+    const std::uint64_t kept_start = block_start - kept.size();
+    CHECK(start >= kept_start, "the raw header at {} is no longer there", start);
+    if (start < block_start) raw = kept.substr(start - kept_start);
+    if (end > block_start) {
+      const std::uint64_t from = start > block_start ? start - block_start : 0;
+      raw += block.substr(from, end - block_start - from);
+    }
+    return raw;
   }
 
   base::Error failure() const {
@@ -96,12 +111,12 @@ struct TarReader::State {
     return base::Error{ErrorCode::corrupt, fmt::format("damaged tar: {}", reason == nullptr ? "unknown" : reason), {}};
   }
 
-  base::ByteSource& source;
-  std::vector<char> buffer;
+  BlockSource source;
   ::archive* archive = nullptr;
   std::optional<base::Error> error;  // of the source
-  std::string window;                // archive bytes from window_start on
-  std::uint64_t window_start = 0;
+  std::string_view block;            // the last one
+  std::uint64_t block_start = 0;     // in the archive
+  std::string kept;                  // what came right before it, as far as it may still be asked for
   bool in_member = false;
   bool in_header = false;
   std::uint64_t header_start = 0;
@@ -168,9 +183,9 @@ base::Result<TarEntry> convert(::archive_entry* entry, const HeaderFacts& facts)
 TarReader::TarReader(std::unique_ptr<State> state) : state_(std::move(state)) {}
 TarReader::~TarReader() = default;
 
-base::Result<std::unique_ptr<TarReader>> TarReader::open(base::ByteSource& source) {
+base::Result<std::unique_ptr<TarReader>> TarReader::open(BlockSource source) {
   const PlainLocale locale;
-  auto state = std::make_unique<State>(source);
+  auto state = std::make_unique<State>(std::move(source));
   state->archive = ::archive_read_new();
   CHECK(state->archive != nullptr, "out of memory");
   ::archive_read_support_format_tar(state->archive);
@@ -198,9 +213,7 @@ base::Result<std::optional<TarEntry>> TarReader::next() {
   if (outcome != ARCHIVE_OK && outcome != ARCHIVE_WARN) return tl::unexpected(state.failure());
   state.in_member = true;
   const auto start = static_cast<std::uint64_t>(::archive_read_header_position(state.archive));
-  CHECK(start >= state.window_start, "the raw header at {} is no longer there", start);
-  const auto offset = std::min<std::uint64_t>(start - state.window_start, state.window.size());
-  const auto facts = TRY(check_header(std::string_view(state.window).substr(offset)), "\"{}\"",
+  const auto facts = TRY(check_header(state.raw_from(start)), "\"{}\"",
                          text_or_empty(::archive_entry_pathname(entry)));
   return std::optional<TarEntry>(TRY(convert(entry, facts)));
 }

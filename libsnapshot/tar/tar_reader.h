@@ -5,21 +5,24 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 
-#include "libbase/compress/decoder.h"
 #include "libbase/result.h"
 #include "libsnapshot/tar/tar_entry.h"
 
 namespace cairn::snapshot {
 
+// Where an archive comes from, a block after the other; empty at the end. A block is good until the next call.
+using BlockSource = std::function<base::Result<std::span<const char>>()>;
+
 // Not thread-safe. Errors of the source come back as they are; those of the archive are corrupt or invalid_argument.
 class TarReader {
  public:
-  // Borrows the source, which gives the uncompressed bytes.
-  static base::Result<std::unique_ptr<TarReader>> open(base::ByteSource& source);
+  // The source gives the uncompressed bytes.
+  static base::Result<std::unique_ptr<TarReader>> open(BlockSource source);
   ~TarReader();
 
   // The next member, or nullopt at the end. Data of the previous one that was not read is skipped.

@@ -19,20 +19,6 @@ using namespace golden;
 
 constexpr const char* variants[] = {"walking", "walking_source_date_epoch", "overlay"};
 
-class StringBytes final : public base::ByteSource {
- public:
-  explicit StringBytes(std::string_view bytes) : rest_(bytes) {}
-  base::Result<std::size_t> read(std::span<std::byte> out) override {
-    const std::size_t count = std::min(out.size(), rest_.size());
-    std::memcpy(out.data(), rest_.data(), count);
-    rest_.remove_prefix(count);
-    return count;
-  }
-
- private:
-  std::string_view rest_;
-};
-
 struct Tally {
   std::size_t ran = 0, passed = 0;
 
@@ -191,8 +177,8 @@ Layer write(int root, const ChangeSource& source, std::optional<std::int64_t> ti
 }
 
 void expect_members(const std::string& tar, const json& expected) {
-  StringBytes bytes(tar);
-  auto reader = TarReader::open(bytes);
+  std::string_view rest = tar;
+  auto reader = TarReader::open([&] { return std::span<const char>(std::exchange(rest, {})); });
   ASSERT_TRUE(reader);
   std::vector<std::string> names, expected_names;
   while (true) {
