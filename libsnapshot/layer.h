@@ -13,15 +13,13 @@
 
 #include "libbase/compress/decoder.h"
 #include "libbase/result.h"
-#include "libsnapshot/changes.h"
+#include "libsnapshot/diff.h"
 #include "libsnapshot/digests.h"
 #include "libsnapshot/snapshotter.h"
 
 namespace cairn::snapshot {
 
-// Walks the changes that a layer is to hold, calling the visitor for each; an error of the visitor is its result. The
-// walk is asked for with changes_for_layer(): a wrapper of changes_between(), or of what a snapshotter offers.
-using ChangeSource = std::function<base::Status(const ChangeVisitor&)>;
+// What diff() or changes_between() have to be asked for, so that they tell what a layer needs.
 ChangeOptions changes_for_layer(std::stop_token stop = {});
 
 struct WriteOptions {
@@ -43,7 +41,8 @@ struct Written {
 // write_layer has returned.
 using LayerSink = std::function<base::Status(std::string_view)>;
 
-// Writes the changes that made `tree` (mounted, not changed meanwhile) as a layer. The tar is byte for byte the one that
+// Writes the changes that made `tree` (mounted, not changed meanwhile) as a layer: those that `changes` tells when it is
+// asked with changes_for_layer(). The tar is byte for byte the one that
 // BuildKit makes of the same changes; the compressed bytes do not depend on the number of threads, but on the versions of
 // the compression libraries. Streams: memory is a few MiB and what the encoder takes, and O(directories and inodes with
 // several names in the layer). Sockets are left out, and of the xattrs all but security.capability. A file called
