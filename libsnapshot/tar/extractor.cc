@@ -240,7 +240,8 @@ base::Result<Extractor::Made> Extractor::make_file(const TarEntry& entry, TarRea
   return Made::yes;
 }
 
-// A directory that is there keeps what is in it, and what it has of its own beyond the entry's.
+// A directory that is there keeps what is in it, and the xattrs that the entry does not name: layers carry none but the
+// capability, which says that there is none by its absence.
 base::Result<Extractor::Made> Extractor::make_directory(const TarEntry& entry, const Parent& parent,
                                                         const std::string& name) {
   const bool is_new = ::mkdirat(parent.directory.get(), name.c_str(), 0700) == 0;
@@ -248,6 +249,10 @@ base::Result<Extractor::Made> Extractor::make_directory(const TarEntry& entry, c
   Fd directory(::openat(parent.directory.get(), name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!directory && (errno == ENOTDIR || errno == ELOOP) && !is_new) return Made::exists;
   if (!directory) return fail_errno(errno, "open directory");
+  if (!is_new && ::fremovexattr(directory.get(), "security.capability") != 0 && errno != ENODATA &&
+      errno != EOPNOTSUPP) {
+    return fail_errno(errno, "remove xattr security.capability");
+  }
   TRY(set_metadata(entry, directory.get(), is_new ? parent.inheritance : Inheritance{}, skipped_.xattrs));
   // What is in it comes next, as a rule.
   const Inheritance inheritance = TRY(inheritance_of(directory.get()));

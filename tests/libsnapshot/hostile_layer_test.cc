@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a badly made layer is told, and that nothing outside the tree notices (the fixture compares a sentinel).
+#include <cstdio>
+#include <thread>
+
 #include "tests/libsnapshot/layer_fixture.h"
 
 namespace cairn::snapshot {
@@ -8,6 +11,7 @@ namespace {
 using base::ErrorCode;
 using testing::AnyOf;
 using testing::HasSubstr;
+using testing::ElementsAre;
 using testing::IsEmpty;
 
 TEST_F(LayerTest, NamesThatStepUpAreRefused) {
@@ -105,6 +109,116 @@ TEST_F(LayerTest, TruncatedCompressionIsCorrupt) {
     refusal(blob.substr(0, blob.size() / 2), ErrorCode::corrupt);
     refusal(blob.substr(0, blob.size() - 3), ErrorCode::corrupt);
   }
+}
+
+TEST_F(LayerTest, FlippedBitsInCompressedLayersAreCorrupt) {
+  std::string data;
+  for (unsigned i = 0, x = 1; i < 300'000; ++i) data += static_cast<char>('a' + ((x = x * 1103515245 + 12345) >> 28));
+  const std::string tar = TarBuilder().file("a", data).finish();
+  for (const auto compression : {base::Compression::gzip, base::Compression::zstd}) {
+    std::string blob = must(base::compress(compression, tar));
+    for (const std::size_t at : {blob.size() / 3, blob.size() / 2, blob.size() - 5}) {
+      blob[at] = static_cast<char>(blob[at] ^ 0x10);
+      refusal(blob, ErrorCode::corrupt);
+      blob[at] = static_cast<char>(blob[at] ^ 0x10);
+    }
+  }
+}
+
+TEST_F(LayerTest, BombsAreRefusedByRatio) {
+  const std::string tar = TarBuilder().file("zeros", std::string(64 << 20, '\0')).finish();
+  ApplyOptions options;
+  options.ratio_free = 4 << 20;
+  options.ratio_max = 100;
+  for (const auto compression : {base::Compression::gzip, base::Compression::zstd}) {
+    const auto blob = must(base::compress(compression, tar));
+    const auto refused = apply_bytes(tree(), blob, options);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, ErrorCode::invalid_argument);
+    EXPECT_THAT(refused.error().message, HasSubstr("unpack to more than"));
+    EXPECT_LT(tree().stat("zeros").st_size, 32 << 20) << "stopped early";
+  }
+  EXPECT_TRUE(apply_bytes(tree(), tar, options)) << "what is not compressed is no bomb";
+  options.ratio_max = 200'000;
+  EXPECT_TRUE(apply_bytes(tree(), must(base::compress(base::Compression::zstd, tar)), options));
+}
+
+TEST_F(LayerTest, NamesOfGigabytesAreRefusedBeforeTheyAreRead) {
+  for (const char type : {'L', 'K', 'x', 'g'}) {
+    for (const std::uint64_t size : {std::uint64_t{16} << 20, std::uint64_t{4} << 30, std::uint64_t{1} << 62}) {
+      const auto tar = TarBuilder()
+                           .add({.name = "long", .type = type, .data = std::string(4096, 'n'), .says_size = size})
+                           .file("x", "1")
+                           .finish();
+      const auto refused = apply_bytes(tree(), tar);
+      ASSERT_FALSE(refused) << type << size;
+      EXPECT_TRUE(code_of(refused) == ErrorCode::corrupt || code_of(refused) == ErrorCode::invalid_argument);
+    }
+  }
+  EXPECT_THAT(tree().names(), IsEmpty());
+}
+
+TEST_F(LayerTest, OfEntriesWithOneNameTheLastWins) {
+  apply(TarBuilder().file("a", "1").symlink("a", "elsewhere").file("a", "2").hard_link("b", "a").hard_link("b", "a")
+            .dir("d").file("d/x", "1").file("d", "3").dir("d").add({.name = "p", .type = '6'}).file("p", "4").finish());
+  EXPECT_EQ(tree().read("a"), "2");
+  EXPECT_EQ(tree().stat("b").st_ino, tree().stat("a").st_ino);
+  EXPECT_EQ(tree().stat("a").st_nlink, 2u);
+  EXPECT_THAT(tree().names("d"), IsEmpty());
+  EXPECT_EQ(tree().read("p"), "4");
+}
+
+TEST_F(LayerTest, CaseIsNoTrick) {
+  apply(TarBuilder().symlink("Dir", "..").dir("dir").file("dir/f", "1").file("DIR/f", "2").file(".WH.dir", "kept")
+            .file("x", "3").file(".Wh..wh..opq", "kept").finish());
+  EXPECT_EQ(tree().read("dir/f"), "1");
+  EXPECT_EQ(tree().read("DIR/f"), "2");
+  EXPECT_TRUE(S_ISLNK(tree().stat("Dir").st_mode));
+  EXPECT_EQ(tree().read(".WH.dir"), "kept");
+}
+
+TEST_F(LayerTest, DevicesAreRefusedOrSkippedWhereTheyAreNotAllowed) {
+  const auto tar = TarBuilder().file("f", "1").add({.name = "dev/sda", .type = '4', .major = 8})
+                       .add({.name = "dev/null", .type = '3', .major = 1, .minor = 3})
+                       .add({.name = "fifo", .type = '6'}).finish();
+  ApplyOptions options;
+  options.devices = Devices::refuse;
+  const auto refused = apply_bytes(tree(), tar, options);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::invalid_argument);
+  EXPECT_THAT(refused.error().message, HasSubstr("dev/sda"));
+  options.devices = Devices::skip;
+  const auto applied = must(apply_bytes(tree(), tar, options));
+  EXPECT_EQ(applied.devices_skipped, 2u);
+  EXPECT_THAT(tree().names("dev"), IsEmpty());
+  EXPECT_TRUE(S_ISFIFO(tree().stat("fifo").st_mode)) << "a fifo is no device";
+}
+
+// Somebody exchanges a directory and a link out of the tree while members go into it.
+TEST_F(LayerTest, NamesExchangedMeanwhileLeadNowhere) {
+  const base::Fd top = must(base::open_host_dir(outside_.path()));
+  tree().make_dir("d");
+  ASSERT_EQ(::symlinkat(outside_.path().c_str(), tree().fd(), "link"), 0);
+  TarBuilder builder;
+  for (int i = 0; i < 1500; ++i) {
+    const std::string number = std::to_string(i);
+    builder.file("d/f" + number, "x").dir("d/sub" + number).symlink("d/s" + number, "x").hard_link("d/h" + number, "d/f" + number);
+    builder.file("other" + number, "y").file("d/.wh.sentinel", "");
+  }
+  const std::string tar = builder.finish();
+  std::uint64_t exchanges = 0;
+  {
+    std::jthread swapper([&](std::stop_token stop) {
+      while (!stop.stop_requested()) {
+        exchanges += ::renameat2(tree().fd(), "d", tree().fd(), "link", RENAME_EXCHANGE) == 0 ? 1 : 0;
+      }
+    });
+    for (int round = 0; round < 3; ++round) (void)apply_bytes(tree(), tar);  // whatever comes of it
+  }
+  EXPECT_GT(exchanges, 100u);
+  std::vector<std::string> outside;
+  for (const auto& entry : must(base::list_dir(top.get()))) outside.push_back(entry.name);
+  EXPECT_THAT(outside, ElementsAre("sentinel", "tree"));
 }
 
 }  // namespace

@@ -18,6 +18,7 @@ struct TarMember {
   std::uint64_t uid = 0, gid = 0;
   std::int64_t mtime = 1'600'000'000;
   unsigned major = 0, minor = 0;
+  std::uint64_t says_size = 0;  // what the header claims, if that is not the size of the data
 };
 
 class TarBuilder {
@@ -28,7 +29,7 @@ class TarBuilder {
     put_number(header, 100, 8, member.mode);
     put_number(header, 108, 8, member.uid);
     put_number(header, 116, 8, member.gid);
-    put_number(header, 124, 12, member.data.size());
+    put_number(header, 124, 12, member.says_size != 0 ? member.says_size : member.data.size());
     put_number(header, 136, 12, static_cast<std::uint64_t>(member.mtime));
     header[156] = member.type;
     put(header, 157, 100, member.link);

@@ -92,7 +92,7 @@ TEST(LayerRoundTrip, OfTwoDirectories) {
       trees.push_back(TreeAt(top.at(name)).open());
     }
     run(told(*random_ops(25).as("below")), TreeAt(top.at("lower")));
-    for (const int number : {1, 2}) must(copy_tree(trees[0].get(), trees[static_cast<std::size_t>(number)].get()));
+    for (const std::size_t copy : {1u, 2u}) must(copy_tree(trees[0].get(), trees[copy].get(), CopyData::clone));
     run(told(*random_ops(25).as("above")), TreeAt(top.at("upper")));
     const auto layer =
         write_bytes(trees[1].get(), between(trees[0].get(), trees[1].get()), some_compression());
@@ -150,6 +150,26 @@ TEST(LayerRoundTrip, ThroughOverlays) {
     target.seal();
     expect_same(lower.get(), changed.mounted(), target.mounted());
   });
+}
+
+// Its member says that it has no capability by naming none.
+TEST(LayerRoundTrip, ADirectoryLosesACapabilityThatTheLayerDoesNotName) {
+  const test::TempDir scratch;
+  const TreeAt top(scratch.path().str());
+  for (const char* name : {"lower", "upper", "target"}) {
+    top.dir(name);
+    TreeAt(top.at(name)).dir("d");
+    TreeAt(top.at(name)).time_all(1'600'000'000);
+  }
+  for (const char* name : {"lower/d", "target/d"}) {
+    top.xattr(name, "security.capability", std::string_view("\1\0\0\2\0\4\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 20));
+  }
+  const base::Fd lower = TreeAt(top.at("lower")).open(), upper = TreeAt(top.at("upper")).open();
+  const base::Fd target = TreeAt(top.at("target")).open();
+  const auto layer = must(write_bytes(upper.get(), between(lower.get(), upper.get()), plain()));
+  EXPECT_EQ(layer.written.members, 1u);
+  must(apply_layer(tree_of(target.get()), std::make_unique<BytesSource>(layer.bytes), {}));
+  EXPECT_EQ(difference(carried(dump(upper.get()), {}), carried(dump(target.get()), {})), "");
 }
 
 // A directory gets its time after what is put into it.

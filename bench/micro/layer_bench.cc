@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+// Layers against tar and against the codecs alone, on a real tree in the same run: apply_layer beside `tar -x` of the same
+// archive onto the same file system, write_layer beside `tar -c`. Nobody syncs. CAIRN_BENCH_TREE names the tree (default
+// /usr/lib/python3), CAIRN_BENCH_SCRATCH where to work (default /var/tmp). A benchmark that has a `with` counter compares
+// with it: the two take turns, so that a busy machine is busy for both.
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include <benchmark/benchmark.h>
+
+#include "libbase/fs/beneath.h"
+#include "libbase/fs/host_tree.h"
+#include "libsnapshot/layer.h"
+
+extern char** environ;
+
+namespace {
+
+using namespace cairn;
+using base::Compression;
+using base::HostPath;
+using Clock = std::chrono::steady_clock;
+
+template <class T>
+T must(base::Result<T> result) {
+  CHECK(result.has_value(), "{}", result.error().message);
+  return std::move(*result);
+}
+
+std::string setting(const char* name, const char* usual) {
+  const char* given = std::getenv(name);
+  return given != nullptr ? given : usual;
+}
+
+void run(std::vector<std::string> words) {
+  std::vector<char*> arguments;
+  for (auto& word : words) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
+  pid_t child = 0;
+  CHECK(::posix_spawnp(&child, arguments[0], nullptr, nullptr, arguments.data(), environ) == 0, "start {}", words[0]);
+  int status = 0;
+  CHECK(::waitpid(child, &status, 0) == child && status == 0, "{} failed", words[0]);
+}
+
+// The tree, its archive made by tar, and a place on one file system. Warm after its making.
+struct Scene {
+  base::TemporaryDir scratch = must(base::TemporaryDir::create(must(HostPath::parse(setting("CAIRN_BENCH_SCRATCH", "/var/tmp"))), "bench-"));
+  HostPath tree = must(HostPath::parse(setting("CAIRN_BENCH_TREE", "/usr/lib/python3")));
+  std::string archive = (scratch.path() / "tree.tar").str();
+  std::uint64_t archive_bytes = 0;
+
+  Scene() {
+    run({"tar", "--format=pax", "--pax-option=delete=atime,delete=ctime", "-C", tree.str(), "-cf", archive, "."});
+    const base::Fd file = open_archive();
+    archive_bytes = static_cast<std::uint64_t>(must(base::stat_fd(file.get())).st_size);
+  }
+  base::Fd open_archive() const { return must(base::open_host(must(HostPath::parse(archive)), O_RDONLY)); }
+};
+Scene& scene() {
+  static Scene only;
+  return only;
+}
+
+class FdSource final : public base::ByteSource {
+ public:
+  explicit FdSource(base::Fd fd) : fd_(std::move(fd)) {}
+  base::Result<std::size_t> read(std::span<std::byte> out) override { return base::read_full(fd_.get(), out); }
+
+ private:
+  base::Fd fd_;
+};
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+// Runs ours and theirs in turns, each after `before`, and reports ours with the ratio of the medians: 1.1 is 10 % faster.
+template <class Before, class Ours, class Theirs>
+void compare(benchmark::State& state, Before before, Ours ours, Theirs theirs) {
+  std::vector<double> our_times, their_times;
+  const auto median = [](std::vector<double> times) {
+    std::sort(times.begin(), times.end());
+    return times[times.size() / 2];
+  };
+  for (auto _ : state) {
+    before();
+    auto start = Clock::now();
+    theirs();
+    their_times.push_back(seconds_since(start));
+    before();
+    start = Clock::now();
+    ours();
+    our_times.push_back(seconds_since(start));
+    state.SetIterationTime(our_times.back());
+  }
+  state.counters["ours_ms"] = 1000 * median(our_times);
+  state.counters["theirs_ms"] = 1000 * median(their_times);
+  state.counters["speed"] = median(their_times) / median(our_times);
+  state.counters["mb"] = static_cast<double>(scene().archive_bytes) / 1e6;
+}
+
+void empty_target() {
+  const HostPath target = scene().scratch.path() / "out";
+  CHECK(base::remove_host_tree(target).has_value());
+  CHECK(base::make_host_dirs(target).has_value());
+}
+
+void apply_beside_tar(benchmark::State& state) {
+  const HostPath target = scene().scratch.path() / "out";
+  compare(
+      state, empty_target,
+      [&] {
+        const snapshot::MountedTree tree(must(base::open_host_dir(target)));
+        must(snapshot::apply_layer(tree, std::make_unique<FdSource>(scene().open_archive()), {}));
+      },
+      [&] { run({"tar", "--numeric-owner", "-C", target.str(), "-xf", scene().archive}); });
+  CHECK(base::remove_host_tree(target).has_value());
+}
+BENCHMARK(apply_beside_tar)->UseManualTime()->Iterations(7)->Unit(benchmark::kMillisecond);
+
+// The whole tree as one layer into a file.
+snapshot::Written write_tree(Compression compression, unsigned threads) {
+  const snapshot::MountedTree tree(must(base::open_host_dir(scene().tree)));
+  const auto changes = [&](const snapshot::ChangeVisitor& visitor) {
+    return snapshot::changes_between(std::nullopt, tree.fd(), visitor, snapshot::changes_for_layer());
+  };
+  const base::Fd out = must(base::open_host(scene().scratch.path() / "written", O_WRONLY | O_CREAT | O_TRUNC, 0600));
+  snapshot::WriteOptions options;
+  options.compression = compression;
+  options.threads = threads;
+  return must(snapshot::write_layer(
+      tree, changes, [&](std::string_view bytes) { return base::write_full(out.get(), bytes); }, options));
+}
+
+void write_beside_tar(benchmark::State& state) {
+  const std::string other = (scene().scratch.path() / "other").str();
+  compare(
+      state, [] {}, [] { write_tree(Compression::none, 1); },
+      [&] { run({"tar", "--format=pax", "--pax-option=delete=atime,delete=ctime", "-C", scene().tree.str(), "-cf", other, "."}); });
+}
+BENCHMARK(write_beside_tar)->UseManualTime()->Iterations(7)->Unit(benchmark::kMillisecond);
+
+// Theirs: the codec alone, on both cores, over the archive in memory.
+void write_beside_codec(benchmark::State& state, Compression compression) {
+  const base::Fd file = scene().open_archive();
+  const std::string archive = must(base::read_all(file.get(), 1ull << 32));
+  double ratio = 0;
+  compare(
+      state, [] {},
+      [&] {
+        const auto written = write_tree(compression, 2);
+        ratio = static_cast<double>(written.diff_bytes) / static_cast<double>(written.blob_bytes);
+      },
+      [&] {
+        const auto encoder = base::make_parallel_encoder(
+            compression, [](std::string_view) { return base::Status(); }, 0, 2);
+        CHECK(encoder->write(archive).has_value() && encoder->finish().has_value());
+      });
+  state.counters["ratio"] = ratio;
+}
+BENCHMARK_CAPTURE(write_beside_codec, gzip, Compression::gzip)->UseManualTime()->Iterations(5)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(write_beside_codec, zstd, Compression::zstd)->UseManualTime()->Iterations(5)->Unit(benchmark::kMillisecond);
+
+// Theirs: one thread. On an idle machine with two cores `speed` is near 2.
+void two_threads_beside_one(benchmark::State& state, Compression compression) {
+  const base::Fd file = scene().open_archive();
+  const std::string archive = must(base::read_all(file.get(), 1ull << 32));
+  const auto encode = [&](unsigned threads) {
+    const auto encoder = base::make_parallel_encoder(
+        compression, [](std::string_view) { return base::Status(); }, 0, threads);
+    CHECK(encoder->write(archive).has_value() && encoder->finish().has_value());
+  };
+  compare(
+      state, [] {}, [&] { encode(2); }, [&] { encode(1); });
+}
+BENCHMARK_CAPTURE(two_threads_beside_one, gzip, Compression::gzip)->UseManualTime()->Iterations(5)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(two_threads_beside_one, zstd, Compression::zstd)->UseManualTime()->Iterations(5)->Unit(benchmark::kMillisecond);
+
+}  // namespace
+
+BENCHMARK_MAIN();
