@@ -38,6 +38,8 @@ ErrorCode code_of_errno(int error_number) {
     case EDQUOT: return ErrorCode::no_space;
     case EBUSY:
     case ETXTBSY:
+    case EMFILE:  // the descriptors are held, by us or by others
+    case ENFILE:
     case EAGAIN: return ErrorCode::busy;
     case ENOSYS:
     case EOPNOTSUPP: return ErrorCode::unavailable;

@@ -21,7 +21,7 @@ enum class ErrorCode {
   invalid_argument,  // what the caller gave cannot be right, now or later
   corrupt,           // stored or received bytes are not what their name says
   no_space,          // ENOSPC, EDQUOT
-  busy,              // held by somebody else; may work later
+  busy,              // held by somebody else (file descriptors, too); may work later
   unavailable,       // this machine or build does not offer it
   cancelled,
   io,

@@ -31,7 +31,8 @@ base::Result<std::vector<std::uint64_t>> read_blocks(base::lmdb::Env& env) {
   return env.view([](base::lmdb::ReadTxn& txn) { return blocks_in(txn); });
 }
 
-IdPool::IdPool(base::lmdb::Env& env, std::vector<std::uint64_t> dead) : env_(env) {
+IdPool::IdPool(base::lmdb::Env& env, std::vector<std::uint64_t> dead, std::function<base::Status()> sync_erasures)
+    : env_(env), sync_erasures_(std::move(sync_erasures)) {
   state_.lock()->removable = std::move(dead);
 }
 
@@ -55,6 +56,7 @@ std::vector<std::uint64_t> IdPool::State::take_removable() {
 }
 
 base::Result<std::uint64_t> IdPool::reserve(const std::vector<std::uint64_t>& removable) {
+  if (!removable.empty()) TRY(sync_erasures_(), "reserve snapshot ids");  // I6
   std::uint64_t first = 0;
   TRY(env_.update([&](base::lmdb::WriteTxn& txn) -> base::Status {
         const auto blocks = TRY(blocks_in(txn));

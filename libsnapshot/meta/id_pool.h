@@ -6,6 +6,7 @@
 
 #include <condition_variable>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <span>
 #include <vector>
@@ -24,8 +25,10 @@ base::Result<std::vector<std::uint64_t>> read_blocks(base::lmdb::Env& env);
 // Thread-safe.
 class IdPool {
  public:
-  // dead: blocks of earlier owners, already cleaned up; their rows go with the next reservation.
-  IdPool(base::lmdb::Env& env, std::vector<std::uint64_t> dead);
+  // dead: blocks of earlier owners, already cleaned up; their rows go with the next reservation. sync_erasures makes it
+  // durable that trees are gone; called before a reservation that removes rows of blocks, for once a block's row is gone
+  // nobody looks for what a power cut brings back.
+  IdPool(base::lmdb::Env& env, std::vector<std::uint64_t> dead, std::function<base::Status()> sync_erasures);
 
   // An id that was never given out before. One durable transaction per 1,024 of them.
   base::Result<SnapshotId> next();
@@ -45,6 +48,7 @@ class IdPool {
   base::Result<std::uint64_t> reserve(const std::vector<std::uint64_t>& removable);
 
   base::lmdb::Env& env_;
+  std::function<base::Status()> sync_erasures_;
   base::Guarded<State> state_;
   std::condition_variable_any reserved_;
 };

@@ -91,7 +91,12 @@ base::Result<std::int64_t> TreeSnapshotter::erase_trash(base::lmdb::GroupWriter&
       freed += usage.bytes;
       gone.push_back(id);
     }
-    if (!gone.empty()) number = TRY(drop_rows(writer, std::move(gone)));
+    if (!gone.empty()) {
+      // Else a power cut could bring files back that no row speaks of any more.
+      TRY(trees_.sync_names(), "make an erasure durable");
+      CRASH_POINT("snapshot.erase.synced");
+      number = TRY(drop_rows(writer, std::move(gone)));
+    }
     TRY(std::move(outcome));
     last = trash.back().id;
   }

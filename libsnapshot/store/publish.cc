@@ -88,8 +88,14 @@ Status TreeSnapshotter::sync(std::span<const base::lmdb::DataToken> tokens) {
   if (plan.trees.empty()) return {};
   if (plan.others_active) {
     // A running step may have gigabytes of dirty pages that nobody needs on disk.
-    for (const auto id : plan.trees) TRY(trees_.sync_tree(id));
-    TRY(trees_.sync_names());
+    auto one_by_one = [&]() -> Status {
+      for (const auto id : plan.trees) TRY(trees_.sync_tree(id));
+      return trees_.sync_names();
+    }();
+    // With no descriptor to spare the files cannot be opened. That has lost nothing, and the file system can be synced
+    // through the descriptor that we keep.
+    if (!one_by_one && one_by_one.error().code == ErrorCode::busy) one_by_one = trees_.sync_all();
+    TRY(std::move(one_by_one));
   } else {
     TRY(trees_.sync_all());
   }

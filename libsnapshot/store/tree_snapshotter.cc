@@ -44,7 +44,7 @@ TreeSnapshotter::TreeSnapshotter(TreeDirs trees, base::lmdb::Env& env, std::uniq
       driver_(std::move(driver)),
       clock_(clock),
       chain_max_(chain_max),
-      ids_(env, std::move(dead_blocks)),
+      ids_(env, std::move(dead_blocks), [this] { return trees_.sync_names(); }),
       chains_(env) {}
 
 base::Result<ChainPtr> TreeSnapshotter::chain_of(SnapshotId id) {

@@ -80,6 +80,8 @@ TEST(ErrorTest, errno_values_have_codes) {
                                                            {EBUSY, ErrorCode::busy},
                                                            {ETXTBSY, ErrorCode::busy},
                                                            {EAGAIN, ErrorCode::busy},
+                                                           {EMFILE, ErrorCode::busy},
+                                                           {ENFILE, ErrorCode::busy},
                                                            {ENOSYS, ErrorCode::unavailable},
                                                            {EOPNOTSUPP, ErrorCode::unavailable},
                                                            {ECANCELED, ErrorCode::cancelled},
