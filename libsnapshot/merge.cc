@@ -48,7 +48,7 @@ Status check_unwritable(Snapshotter& snapshots, std::span<const Delta> deltas) {
   return {};
 }
 
-// Puts the files of one delta into a tree by linking them.
+// Brings the files of one delta into a tree from where they lie.
 class Linker {
  public:
   Linker(Sources sources) : sources_(std::move(sources)) {}
@@ -119,6 +119,9 @@ class Merge {
     return {};
   }
 
+  // Where forks share blocks, clones do as well, and who shares what is told by the blocks.
+  bool may_link() const { return snapshots_.driver() == "overlay" || snapshots_.driver() == "native"; }
+
   Status apply(const Delta& delta, int target, const MountedTree* below) {
     ApplyCounts counts;
     ApplierOptions how{.onto = ApplierOptions::Onto::merge, .counts = &counts};
@@ -126,7 +129,9 @@ class Merge {
     std::optional<Linker> linker;
     if (delta.upper && options_.copying == Copying::avoid) {
       linker.emplace(TRY(Sources::open(snapshots_, *delta.upper)));
-      how.make = [&](const Change& change, int directory, const char* name) { return linker->link(change, directory, name); };
+      if (may_link()) {
+        how.make = [&](const Change& change, int directory, const char* name) { return linker->link(change, directory, name); };
+      }
       how.open = [&](const Change& change) { return linker->open(change); };
     }
     ChangeApplier applier(target, std::move(how));

@@ -125,9 +125,11 @@ base::TreePath ChangeApplier::path_here(const std::string& name) const {
 // The type of what the name is in the tree below the upper, if the target is one.
 base::Result<std::optional<mode_t>> ChangeApplier::type_below(const std::string& name) const {
   if (!options_.below) return std::nullopt;
-  const auto found = TRY(base::find_stat_beneath(*options_.below, path_here(name)));
-  if (!found) return std::nullopt;
-  return found->st_mode & S_IFMT;
+  const auto found = base::find_stat_beneath(*options_.below, path_here(name));
+  // A link above it: below, the directory that holds it here is none.
+  if (!found && found.error().code == ErrorCode::invalid_argument) return std::nullopt;
+  if (!TRY(found)) return std::nullopt;
+  return (*found)->st_mode & S_IFMT;
 }
 
 Status ChangeApplier::erase(const std::string& name) {

@@ -69,7 +69,10 @@ bool is_overlay_mark(std::string_view xattr) {
 
 base::Result<std::map<std::string, std::string>> tree_xattrs(int directory, const char* name) {
   auto values = TRY(base::list_xattrs_at(directory, name));
-  std::erase_if(values, [](const auto& item) { return is_overlay_mark(item.first); });
+  // XFS lists its own form of the POSIX ACLs beside them.
+  std::erase_if(values, [](const auto& item) {
+    return is_overlay_mark(item.first) || item.first.starts_with("trusted.SGI_ACL_");
+  });
   return values;
 }
 

@@ -28,7 +28,7 @@ struct Comparison {
 // Reads what it has to, contents last. Errors: cancelled, io.
 base::Result<Comparison> compare_entries(const Entry& lower, const Entry& upper, const ChangeOptions& options);
 
-// The xattrs of an entry without the marks of overlayfs.
+// The xattrs of an entry, without the marks of overlayfs and without what is another form of one that is there.
 base::Result<std::map<std::string, std::string>> tree_xattrs(int directory, const char* name);
 
 base::Result<std::string> read_link(int directory, const char* name);

@@ -1,89 +1,31 @@
 // SPDX-License-Identifier: Apache-2.0
-// Runs the conformance suite on every driver that ships, each on a file system that is made here, in memory: ext4 for
-// overlay and native, btrfs, and XFS for reflink. A driver that cannot run is named on standard error; that it was left
-// out is a failure if CAIRN_REQUIRE_DRIVERS (names with commas between) has it.
-#include <cstdlib>
-#include <iostream>
-#include <optional>
-#include <sstream>
-
+// Runs the conformance suite on every driver that ships.
+#include "tests/conformance/snapshotter_places.h"
 #include "tests/conformance/snapshotter_suite.h"
-#include "tests/support/loop_fs.h"
 
 namespace cairn::snapshot {
 namespace {
 
-struct LeftOut {
-  std::string driver, why;
-};
-std::vector<std::string> runnable;
-std::vector<LeftOut> left_out;
-
-bool is_required(const std::string& driver) {
-  const char* list = ::getenv("CAIRN_REQUIRE_DRIVERS");
-  std::istringstream names(list == nullptr ? "" : list);
-  for (std::string name; std::getline(names, name, ',');) {
-    if (name == driver) return true;
-  }
-  return false;
-}
-
-// Opens a store with the driver where the suite would.
-base::Status try_driver(const std::string& driver) {
-  const auto root = make_root(driver);
-  const auto env = TRY(base::lmdb::Env::open(root / "meta", tables(), {}));
-  (void)TRY(open(root.path(), *env, {.driver = driver, .chain_max = 400}));
-  return {};
-}
-
-class Places {
- public:
-  void find() {
-    make(test::LoopFsKind::ext4, "", {"overlay", "native"});
-    make(test::LoopFsKind::btrfs, "max_inline=0", {"btrfs"});
-    make(test::LoopFsKind::xfs, "", {"reflink"});
-    for (const std::string driver : {"overlay", "btrfs", "reflink", "native"}) {
-      if (std::any_of(left_out.begin(), left_out.end(), [&](const auto& out) { return out.driver == driver; })) continue;
-      const auto works = try_driver(driver);
-      if (works) runnable.push_back(driver);
-      if (!works) left_out.push_back({driver, works.error().message});
-    }
-    for (const auto& [driver, why] : left_out) std::cerr << "LEFT OUT: driver " << driver << ": " << why << "\n";
-  }
-
- private:
-  void make(test::LoopFsKind kind, const std::string& options, const std::vector<std::string>& drivers) {
-    auto made = test::LoopFs::make(kind, std::uint64_t{8} << 30, options);
-    for (const auto& driver : drivers) {
-      if (made) store_places().emplace(driver, (*made)->path());
-      if (!made) left_out.push_back({driver, made.error().message});
-    }
-    if (made) file_systems_.push_back(std::move(*made));
-  }
-
-  std::vector<std::unique_ptr<test::LoopFs>> file_systems_;
-};
-
 TEST(RequiredDrivers, Ran) {
-  for (const auto& [driver, why] : left_out) EXPECT_FALSE(is_required(driver)) << driver << ": " << why;
-  EXPECT_FALSE(runnable.empty());
+  for (const auto& [driver, why] : left_out_drivers) EXPECT_FALSE(is_required(driver)) << driver << ": " << why;
+  EXPECT_FALSE(runnable_drivers.empty());
 }
 
 }  // namespace
 
-INSTANTIATE_TEST_SUITE_P(Drivers, SnapshotterSuite, testing::ValuesIn(runnable),
+INSTANTIATE_TEST_SUITE_P(Drivers, SnapshotterSuite, testing::ValuesIn(runnable_drivers),
                          [](const auto& about) { return about.param; });
-INSTANTIATE_TEST_SUITE_P(Drivers, SnapshotterStackSuite, testing::ValuesIn(runnable),
+INSTANTIATE_TEST_SUITE_P(Drivers, SnapshotterStackSuite, testing::ValuesIn(runnable_drivers),
                          [](const auto& about) { return about.param; });
-INSTANTIATE_TEST_SUITE_P(Drivers, SnapshotterLookSuite, testing::ValuesIn(runnable),
+INSTANTIATE_TEST_SUITE_P(Drivers, SnapshotterLookSuite, testing::ValuesIn(runnable_drivers),
                          [](const auto& about) { return about.param; });
-INSTANTIATE_TEST_SUITE_P(Drivers, SnapshotterFieldSuite, testing::ValuesIn(runnable),
+INSTANTIATE_TEST_SUITE_P(Drivers, SnapshotterFieldSuite, testing::ValuesIn(runnable_drivers),
                          [](const auto& about) { return about.param; });
 
 }  // namespace cairn::snapshot
 
 int main(int count, char** arguments) {
-  cairn::snapshot::Places places;
+  cairn::snapshot::DriverPlaces places;
   places.find();
   testing::InitGoogleMock(&count, arguments);
   return RUN_ALL_TESTS();

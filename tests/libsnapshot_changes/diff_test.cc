@@ -2,6 +2,7 @@
 // diff() and apply_changes() on every driver: the law, the ways, what they cost, and that siblings do not feel each other.
 #include "libsnapshot/diff.h"
 
+#include "tests/conformance/snapshotter_places.h"
 #include "tests/libsnapshot_changes/random_ops.h"
 #include "tests/libsnapshot_changes/trees.h"
 
@@ -69,7 +70,10 @@ TEST_P(DiffTest, OfAChildIsWhatWasDoneToIt) {
 }
 
 TEST_P(DiffTest, WorksOnCommittedSnapshotsAndAcrossGenerations) {
-  const auto first = commit_with(std::nullopt, [](Tree& tree) { tree.write("a", "x"); });
+  const auto first = commit_with(std::nullopt, [](Tree& tree) {
+    tree.write("a", "x");
+    TreeAt::of(tree.fd()).time_all(1600000000, 5);
+  });
   const auto second = commit_with(first, [](Tree& tree) { tree.write("b", "x"); });
   const auto third = commit_with(second, [](Tree& tree) { tree.remove("a"); });
   restart();
@@ -117,6 +121,7 @@ TEST_P(DiffTest, CostsTheChangeWhereTheDriverStacks) {
       tree.dir(std::to_string(directory));
       for (int file = 0; file < 30; ++file) tree.file(fmt::format("{}/{}", directory, file), "content");
     }
+    tree.time_all(1600000000, 5);
   });
   const auto child = freeze_after(parent, [](const TreeAt& tree) {
     tree.file("3/3", "longer than before");
@@ -127,10 +132,10 @@ TEST_P(DiffTest, CostsTheChangeWhereTheDriverStacks) {
     EXPECT_EQ(counts.directories, 3u);
     EXPECT_EQ(counts.entries, 2u + 3u + 2u + 3u + 2u);
     EXPECT_EQ(counts.bytes_read, 0u);
-  } else {
-    EXPECT_EQ(counts.directories, 22u);
-    EXPECT_EQ(counts.entries, 2u + 20u + 2u * 299u);
-    EXPECT_EQ(counts.bytes_read, 2u * 298u * 7u);
+  } else {  // at most a walk of everything, which a driver that knows more need not make
+    EXPECT_LE(counts.directories, 22u);
+    EXPECT_LE(counts.entries, 2u + 20u + 2u * 299u);
+    EXPECT_LE(counts.bytes_read, 2u * 298u * 7u);
   }
 }
 
@@ -167,7 +172,7 @@ void check_family(const std::function<Stream(SnapshotId, SnapshotId, Way)>& line
 }
 
 TEST_P(DiffTest, AppliedToTheLowerTreeMakesTheUpperOne) {
-  check_property("apply(diff(a, b), a) == b", 15, [this] {
+  check_property("apply(diff(a, b), a) == b", 40, [this] {
     const auto base = *random_ops(25).as("a");
     const auto child = *random_ops(25).as("b, a child of a");
     const auto grandchild = *random_ops(15).as("c, a child of b");
@@ -195,7 +200,7 @@ TEST_P(DiffTest, AppliedToTheLowerTreeMakesTheUpperOne) {
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(Drivers, DiffTest, testing::Values("overlay", "native"),
+INSTANTIATE_TEST_SUITE_P(Drivers, DiffTest, testing::ValuesIn(runnable_drivers),
                          [](const auto& about) { return about.param; });
 
 }  // namespace

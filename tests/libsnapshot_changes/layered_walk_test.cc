@@ -130,6 +130,7 @@ TEST(LayeredWalk, ARemovedDirectoryIsComparedWholeWhenALaterLayerHasItAgain) {
   Stack stack;
   stack.base().dir("d");
   stack.base().file("d/f", "x");
+  stack.base().time_all(1600000000, 5);
   stack.push([](const TreeAt& tree) { tree.remove("d"); });
   stack.push([](const TreeAt& tree) {
     tree.dir("d");
@@ -142,6 +143,7 @@ TEST(LayeredWalk, ALaterLayerCanUndoAnEarlierOne) {
   Stack stack;
   stack.base().dir("d");
   stack.base().file("d/f", "x");
+  stack.base().time_all(1600000000, 5);
   stack.push([](const TreeAt& tree) { tree.file("d/new", "x"); });
   stack.push([](const TreeAt& tree) { tree.remove("d/new"); });
   EXPECT_THAT(layered(stack, 1), ElementsAre("modify d (not in layer)"));
@@ -181,6 +183,7 @@ TEST(LayeredWalk, CostsWhatTheUpperHolds) {
     stack.base().dir(name);
     for (int file = 0; file < 50; ++file) stack.base().file(fmt::format("{}/f{}", name, file), "x");
   }
+  stack.base().time_all(1600000000, 5);
   stack.push([](const TreeAt& tree) {
     for (int file = 0; file < 5; ++file) tree.file(fmt::format("d3/f{}", file), "longer");
     tree.remove("d7");
