@@ -135,6 +135,7 @@ class Cache {
   struct Counts {
     std::uint64_t trees_mounted = 0;    // through refs, content digests included
     std::uint64_t tree_bytes_read = 0;  // by content digests
+    DigestCounts digests;               // what content digests have cost
   };
   Counts counts() const;
 

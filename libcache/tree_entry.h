@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // One name in a tree as digests see it, and the hash of it: a header of fixed fields, then the bytes of a file
-// (spec/storage 3.1). Names and times are not part of it.
+// (spec/storage 3.1). Names are not part of it, nor are times unless somebody asks for them.
 #pragma once
 
 #include <cstdint>
@@ -23,8 +23,14 @@ struct TreeEntry {
   std::uint64_t size = 0;  // counts for files and sockets only
   std::string link;        // counts for symlinks only
   std::uint32_t device_major = 0, device_minor = 0;
+  std::int64_t mtime_seconds = 0;
+  std::uint32_t mtime_nanoseconds = 0;
   std::map<std::string, std::string> xattrs;  // those of security.* (but capabilities) and system.* do not count
 };
+
+// What an entry's hash begins with. Times::counted is no digest of BuildKit's.
+enum class Times : std::uint8_t { ignored, counted };
+std::string header_text(const TreeEntry& entry, Times times = Times::ignored);
 
 // The hash of one entry: the entry, then all bytes if it is a file, then finish().
 class EntryHasher {

@@ -31,6 +31,7 @@ base::Status check_trees(CheckState& state);    // records, snapshot rows, direc
 base::Status check_records(CheckState& state);  // parents, children, chains, tree digests
 base::Status check_keys(CheckState& state);     // results and links, each in both directions
 base::Status check_blobs(CheckState& state);    // rows, files, and who names them
+base::Status check_pages(CheckState& state);    // of the Merkle tree: names, pointers, counts
 base::Status check_tmp(CheckState& state);
 
 }  // namespace cairn::cache

@@ -2,6 +2,7 @@
 #include "libcache/blobs/blob_rows.h"
 #include "libcache/gc/prune.h"
 #include "libcache/keys/key_rows.h"
+#include "libcache/pages/page_rows.h"
 #include "libcache/records/record_rows.h"
 #include "libcache/records/scan.h"
 
@@ -30,6 +31,7 @@ Status erase_record(WriteTxn& txn, const snapshot::Snapshotter& snapshots, const
                     std::vector<KeyDigest>& dead_keys) {
   TRY(erase_results_of(txn, info.id, dead_keys));
   TRY(erase_tree_digests(txn, info.id));
+  TRY(release_pages_of(txn, info.id));
   TRY(erase_blobs_of(txn, info.id));
   for (const RecordId parent : info.parents) TRY(txn.erase(table::children, {parent, info.id}));
   if (!info.facts.chain.is_zero()) TRY(txn.erase(table::chains, {info.facts.chain, info.id}));

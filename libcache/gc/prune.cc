@@ -12,9 +12,11 @@
 #include "libcache/blobs/blob_rows.h"
 #include "libcache/gc/select.h"
 #include "libcache/keys/key_rows.h"
+#include "libcache/pages/page_rows.h"
 #include "libcache/records/record_rows.h"
 #include "libcache/records/scan.h"
 #include "libcache/records/store.h"
+#include "libcache/stat_cache.h"
 
 namespace cairn::cache {
 
@@ -29,6 +31,8 @@ namespace {
 
 constexpr std::size_t records_per_change = 256;
 constexpr std::size_t keys_per_change = 4096;
+constexpr std::size_t pages_per_change = 4096;
+constexpr std::chrono::hours stats_kept{24 * 30};
 
 // One transaction's worth of deletion. Owned by its change, which may run twice: what it finds out it starts anew.
 struct Step {
@@ -138,6 +142,19 @@ Status remove_blobs(Store& store, const std::vector<BlobInfo>& selected, std::st
   return {};
 }
 
+// In small transactions. What a stopped prune leaves in the trash, the next one takes out.
+Status remove_pages(Store& store, std::stop_token stop) {
+  const auto more = std::make_shared<bool>(true);
+  while (*more && !stop.stop_requested()) {
+    TRY(commit_change(store, [more](WriteTxn& txn) -> Status {
+      *more = TRY(erase_page_trash(txn, pages_per_change));
+      return {};
+    }));
+    CRASH_POINT("cache.prune.pages_erased");
+  }
+  return {};
+}
+
 // What is queued becomes durable and lets go of its holds first: whoever waited for its publication and then prunes
 // means what he published, too.
 Status settle_queue(Store& store) {
@@ -203,6 +220,8 @@ Result<PruneReport> prune_store(Store& store, const PruneOptions& options, std::
   if (freed) report.freed_bytes += *freed;
   if (!freed && freed.error().code != ErrorCode::cancelled) return tl::unexpected(freed.error());
   CRASH_POINT("cache.prune.erased");
+  TRY(remove_pages(store, stop), "prune");
+  TRY(forget_stats(store.env, store.writer, store.clock.now() - stats_kept), "prune");
   const std::vector<BlobInfo> blobs = TRY(select_blobs(store, {}), "prune");
   TRY(remove_blobs(store, blobs, stop, report), "prune");
   add_memory(store, report.records);

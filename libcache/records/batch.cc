@@ -61,7 +61,20 @@ void finish_batch(Store& store, const std::shared_ptr<Batch>& batch, const Statu
     store.readers.after_current([&store, batch] { store.pending.remove(*batch); });
   else
     store.pending.remove(*batch);
+  for (const PendingPages::SetPtr& set : batch->pages) {
+    if (outcome)
+      store.readers.after_current([&store, set] { store.pages.remove(set); });
+    else
+      store.pages.remove(set);
+  }
   batch->holds.clear();
+}
+
+// Pages are a help, so nothing fails for want of one: the set is left out whole.
+Status write_pages(WriteTxn& txn, const PageSet& set) {
+  const bool exists = TRY(record_exists(txn, set.record));
+  if (!exists || !TRY(can_store_pages(txn, set))) return {};
+  return store_pages(txn, set);
 }
 
 }  // namespace
@@ -78,6 +91,7 @@ Status write_rows(WriteTxn& txn, const snapshot::Snapshotter& snapshots, const B
     const bool exists = TRY(record_exists(txn, digest.record));
     if (exists) TRY(txn.put(table::tree_digests, {digest.record, digest.selections}, TreeDigestRow{digest.digest}));
   }
+  for (const PendingPages::SetPtr& set : batch.pages) TRY(write_pages(txn, *set));
   CRASH_POINT("cache.publish.rows_written");
   return {};
 }

@@ -15,6 +15,7 @@
 #include "libcache/blobs/blob_rows.h"
 #include "libcache/gc/prune.h"
 #include "libcache/records/store.h"
+#include "libcache/trees/stat_rows.h"
 
 namespace cairn::cache {
 
@@ -25,9 +26,10 @@ using base::Status;
 
 namespace {
 
-constexpr std::array<const base::lmdb::RawTableSpec*, 11> all_tables = {
+constexpr std::array<const base::lmdb::RawTableSpec*, 16> all_tables = {
     &table::records,   &table::children,      &table::chains, &table::tree_digests, &table::key_results, &table::record_keys,
     &table::key_links, &table::key_backlinks, &table::blobs,  &table::record_blobs, &table::blob_records,
+    &table::stats,     &table::pages,         &table::page_counts, &table::page_roots, &table::page_trash,
 };
 
 constexpr std::size_t late_bytes_max = 256u << 20;
@@ -106,6 +108,7 @@ Result<base::lmdb::SequenceNumber> Cache::publish(Publication publication) {
     CHECK(state_->holds.standing_of(ref.id()) == Standing::unpublished, "record {} published twice", ref.id());
     batch.records.push_back(ref.info());
     for (Batch::Digest& digest : state_->pending.take_digests(ref.id())) batch.digests.push_back(digest);
+    for (PendingPages::SetPtr& set : state_->pages.sets_of(ref.id())) batch.pages.push_back(std::move(set));
     batch.holds.push_back(std::move(ref));
   }
   for (Publication::Result& result : publication.results_) {
@@ -161,6 +164,8 @@ void Cache::save_late_facts() {
   if (!written) base::log_warning("use times are not saved: {}", written.error().message);
 }
 
-Cache::Counts Cache::counts() const { return {state_->trees_mounted.load(), state_->tree_bytes_read.load()}; }
+Cache::Counts Cache::counts() const {
+  return {state_->trees_mounted.load(), state_->tree_bytes_read.load(), *state_->digest_counts.lock()};
+}
 
 }  // namespace cairn::cache

@@ -68,6 +68,7 @@ void Holds::release(const RecordInfo& info) {
   }
   if (!gone) return;
   store_.pending.forget_digests(info.id);
+  store_.pages.forget(info.id);
   if (gone->standing == Standing::durable) return;
   // Nobody can reach its tree any more, and no row ever named it (I6).
   const base::Status abandoned = store_.snapshots.abandon(info.snapshot);
@@ -118,6 +119,14 @@ Standing Holds::standing_of(RecordId id) {
   auto state = state_.lock();
   const Entry* entry = state->find(id);
   return entry ? entry->standing : Standing::durable;
+}
+
+std::optional<RecordInfo> Holds::find_info(RecordId id) {
+  std::shared_ptr<const Hold> hold;  // ends after the lock
+  auto state = state_.lock();
+  if (const Entry* entry = state->find(id)) hold = entry->hold.lock();
+  if (!hold) return std::nullopt;
+  return hold->info;
 }
 
 base::lmdb::SequenceNumber Holds::sequence_of(RecordId id) {

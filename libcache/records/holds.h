@@ -66,6 +66,8 @@ class Holds {
   void set_queued(RecordId id, base::lmdb::SequenceNumber sequence);
   void set_outcome(RecordId id, Standing standing);  // durable or failed
   Standing standing_of(RecordId id);
+  // What is known of a record that somebody holds, published or not.
+  std::optional<RecordInfo> find_info(RecordId id);
   base::lmdb::SequenceNumber sequence_of(RecordId id);
 
   // How many records are held, for ~Cache.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libcache/records/record_rows.h"
 
+#include <algorithm>
+
 #include "libbase/hash/sha256.h"
 
 namespace cairn::cache {
@@ -42,13 +44,17 @@ RecordInfo to_info(RecordId id, RecordRow row) {
 }
 
 SelectionsDigest digest_selections(const std::vector<Selection>& selections) {
+  // Names that were given before there were policies stay what they are.
+  const bool has_policy = std::any_of(selections.begin(), selections.end(),
+                                      [](const Selection& selection) { return !selection.normalisation.is_off(); });
   ByteWriter writer;
-  writer.raw("cairn.selections.v1").varint(selections.size());
+  writer.raw(has_policy ? "cairn.selections.v2" : "cairn.selections.v1").varint(selections.size());
   for (const Selection& selection : selections) {
     writer.string(selection.path).u8(selection.follow_links ? 1 : 0).u8(selection.wildcard ? 1 : 0);
     write_strings(writer, selection.include_patterns);
     write_strings(writer, selection.exclude_patterns);
     write_strings(writer, selection.required_paths);
+    if (has_policy) writer.string(name_of(selection.normalisation));
   }
   return base::digest_of<SelectionsDigest>(writer.take());
 }

@@ -4,6 +4,7 @@
 #include "libbase/crash_point.h"
 #include "libbase/log/log.h"
 #include "libcache/cache.h"
+#include "libcache/records/record_tree.h"
 #include "libcache/records/store.h"
 
 namespace cairn::cache {
@@ -23,13 +24,32 @@ Result<std::optional<TreeDigest>> remembered_digest(Store& store, RecordId id, c
 }
 
 // Rides along with whatever group comes next; nobody waits for it. Losing it costs a second look at the tree.
-void remember_digest(Store& store, const ImmutableRef& ref, const Batch::Digest& digest) {
+void remember_digest(Store& store, const ImmutableRef& ref, const Batch::Digest& digest,
+                     std::vector<PendingPages::SetPtr> pages) {
+  for (const PendingPages::SetPtr& set : pages) store.pages.add(set);
   if (store.holds.standing_of(ref.id()) == Standing::unpublished) return store.pending.keep_digest(digest);
   Batch batch;
   batch.digests.push_back(digest);
+  batch.pages = std::move(pages);
   batch.holds.push_back(ref);
   const auto number = enqueue_batch(store, std::move(batch));
   if (!number) base::log_warning("tree digest of record {} is not kept: {}", ref.id(), number.error().message);
+}
+
+// Normalised selections are read from disk: pages hold digests without a policy.
+Result<TreeDigest> digest_selections_of(Store& store, const ImmutableRef& ref, const std::vector<Selection>& selections,
+                                        DigestCounts& counts, std::vector<PendingPages::SetPtr>& pages,
+                                        const std::stop_token& stop) {
+  RecordTree tree(store, ref, counts, stop);
+  const auto digest = combine_digests(selections, [&](const Selection& selection) -> Result<TreeDigest> {
+    if (!selection.normalisation.is_off()) {
+      const MountedTree mounted = TRY(ref.mount());
+      return tree_digest(mounted.fd(), selection, ref.info().facts.rules, &counts, stop);
+    }
+    return TRY(digest_selection(tree, selection), "digest of \"{}\"", selection.path);
+  });
+  pages = tree.take_sets();
+  return digest;
 }
 
 }  // namespace
@@ -48,13 +68,14 @@ Result<TreeDigest> ImmutableRef::content_digest(const std::vector<Selection>& se
   Store& store = hold_->store;
   const SelectionsDigest name = digest_selections(selections);
   if (const auto digest = TRY(remembered_digest(store, id(), name))) return *digest;
-  const MountedTree tree = TRY(mount());
   DigestCounts counts;
-  const auto digest = cache::content_digest(tree.fd(), selections, info().facts.rules, &counts, stop);
+  std::vector<PendingPages::SetPtr> pages;
+  const auto digest = digest_selections_of(store, *this, selections, counts, pages, stop);
   store.tree_bytes_read += counts.bytes_read;
+  *store.digest_counts.lock() += counts;
   if (!digest)
     return tl::unexpected(base::add_context(digest.error(), fmt::format("content digest of record {}", id())));
-  remember_digest(store, *this, {id(), name, *digest});
+  remember_digest(store, *this, {id(), name, *digest}, std::move(pages));
   return *digest;
 }
 

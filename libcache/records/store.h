@@ -13,6 +13,7 @@
 #include "libcache/blobs/blob_files.h"
 #include "libcache/cache.h"
 #include "libcache/keys/local_key_store.h"
+#include "libcache/pages/pending_pages.h"
 #include "libcache/records/holds.h"
 #include "libcache/records/pending.h"
 #include "libcache/records/readers.h"
@@ -54,6 +55,7 @@ struct Store {
 
   Holds holds;
   Pending pending;
+  PendingPages pages;
   Readers readers;
   UseTimes use_times;
   InFlight in_flight;
@@ -63,6 +65,7 @@ struct Store {
   std::atomic<base::lmdb::SequenceNumber> last_number{0};  // queued by this cache
   std::mutex prune_turn;  // held for a whole prune, and by nothing else
   std::atomic<std::uint64_t> trees_mounted{0}, tree_bytes_read{0};
+  base::Guarded<DigestCounts> digest_counts;  // of all content digests
 };
 
 // A hold on a record that exists; nullopt if it does not, or is going.

@@ -12,14 +12,7 @@ bool is_below(std::string_view key, std::string_view directory) {
   return key.size() > directory.size() && key.starts_with(directory) && key[directory.size()] == '\0';
 }
 
-bool is_hashed_again(std::string_view name) { return name.starts_with("\0\xff"sv); }
-
 }  // namespace
-
-void ContentsDigest::add(Level& level, Child child) {
-  level.hash.update(child.name).update(child.digest.str());
-  if (is_hashed_again(child.name)) level.again.push_back(std::move(child));
-}
 
 base::Status ContentsDigest::close_level() {
   Level done = std::move(levels_.back());
@@ -27,23 +20,21 @@ base::Status ContentsDigest::close_level() {
   if (!done.has_header) {
     return base::fail(base::ErrorCode::not_found, "\"{}/\": not found", path_of(done.key));
   }
-  const TreeDigest digest(done.hash.finish());
+  const Contents contents = done.hash.finish();
   if (levels_.empty()) {
-    result_ = digest;
+    result_ = contents.digest;
     is_done_ = true;
     return {};
   }
   Level& above = levels_.back();
-  const std::string name = done.key.substr(above.key.size());
-  add(above, {name, digest});
-  for (Child& child : done.again) add(above, {name + child.name, child.digest});
+  above.hash.add_directory(std::string_view(done.key).substr(above.key.size() + 1), contents);
   return {};
 }
 
 base::Result<Step> ContentsDigest::visit(const RecordView& record) {
   while (!levels_.empty() && !is_below(record.key, levels_.back().key)) TRY(close_level());
   if (is_done_) return Step::stop;
-  if (record.type == RecordType::directory) {
+  if (record.type == TreeRecordType::directory) {
     levels_.emplace_back();
     levels_.back().key = record.key;
     return Step::next;
@@ -52,9 +43,14 @@ base::Result<Step> ContentsDigest::visit(const RecordView& record) {
     return base::fail(base::ErrorCode::io, "\"{}\" is no directory any more", path_of(record.key));
   }
   Level& level = levels_.back();
-  std::string name(record.key.substr(level.key.size()));
-  if (name == "\0"sv) level.has_header = true;
-  add(level, {std::move(name), TRY(record.digest())});
+  const std::string_view name = record.key.substr(level.key.size() + 1);
+  const TreeDigest digest = TRY(record.digest());
+  if (name.empty()) {
+    level.has_header = true;
+    level.hash.add_header(digest);
+  } else {
+    level.hash.add_name(name, digest);
+  }
   return Step::next;
 }
 

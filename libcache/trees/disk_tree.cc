@@ -4,81 +4,58 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <tuple>
+#include <memory>
+#include <vector>
+
+#include "libbase/fs/beneath.h"
+#include "libcache/trees/subtree_digester.h"
 
 namespace cairn::cache {
 namespace {
 
-using base::Error;
 using base::ErrorCode;
-using base::fail;
 using base::fail_errno;
 using base::Fd;
 using base::Result;
 using base::Status;
 
-constexpr std::size_t chunk_size = 128 << 10;
-constexpr std::string_view unchanged_hint = "nothing may write to a tree while its digest is computed";
-
-auto changed(const std::string& path) {
-  return tl::unexpected(
-      Error{ErrorCode::io, fmt::format("\"{}\" changed while it was read", path), std::string(unchanged_hint)});
+TreeRecordType record_type_of(mode_t mode) {
+  if (S_ISDIR(mode)) return TreeRecordType::directory;
+  return S_ISLNK(mode) ? TreeRecordType::symlink : TreeRecordType::file;
 }
 
-// A name that was listed but cannot be reached is no answer to a question of the caller, so it is not not_found.
-tl::unexpected<Error> unreadable(Error error, const std::string& path) {
-  const bool is_gone = error.code == ErrorCode::not_found || error.code == ErrorCode::invalid_argument;
-  if (!is_gone) return tl::unexpected(base::add_context(std::move(error), fmt::format("read \"{}\"", path)));
-  return tl::unexpected(Error{ErrorCode::io, fmt::format("\"{}\" vanished while it was read: {}", path, error.message),
-                              std::string(unchanged_hint)});
-}
-
-EntryType type_of(mode_t mode) {
-  switch (mode & S_IFMT) {
-    case S_IFDIR: return EntryType::directory;
-    case S_IFLNK: return EntryType::symlink;
-    case S_IFCHR: return EntryType::char_device;
-    case S_IFBLK: return EntryType::block_device;
-    case S_IFIFO: return EntryType::fifo;
-    case S_IFSOCK: return EntryType::socket;
-    default: return EntryType::file;
-  }
-}
-
-RecordType record_type_of(mode_t mode) {
-  if (S_ISDIR(mode)) return RecordType::directory;
-  return S_ISLNK(mode) ? RecordType::symlink : RecordType::file;
-}
-
-auto identity(const struct ::stat& info) { return std::tuple(info.st_dev, info.st_ino); }
-
-// What must not move while a file is read.
-auto version(const struct ::stat& info) {
-  return std::tuple(info.st_dev, info.st_ino, info.st_size, info.st_mtim.tv_sec, info.st_mtim.tv_nsec,
-                    info.st_ctim.tv_sec, info.st_ctim.tv_nsec);
-}
-
-// The target of a link: of name in dir, or of the O_PATH descriptor dir itself if name is empty.
-Result<std::string> read_link(int dir, const std::string& name) {
+// The target of the link at an O_PATH descriptor.
+Result<std::string> read_link(int fd, std::string_view path) {
   std::string target(4096, '\0');  // the kernel's limit
-  const ssize_t size = ::readlinkat(dir, name.c_str(), target.data(), target.size());
-  if (size < 0) return fail_errno(errno, "read link \"{}\"", name);
+  const ssize_t size = ::readlinkat(fd, "", target.data(), target.size());
+  if (size < 0) return fail_errno(errno, "read link \"{}\"", path);
   target.resize(static_cast<std::size_t>(size));
   return target;
 }
 
 }  // namespace
 
-DiskTree::DiskTree(int tree, DigestRules rules, DigestCounts* counts, std::stop_token stop)
-    : tree_(tree), rules_(rules), counts_(counts), stop_(std::move(stop)) {}
+DiskTree::DiskTree(int tree, Options options)
+    : tree_(tree), options_(std::move(options)), reader_(options_.normalisation, options_.stop) {
+  if (!options_.normalisation.is_off()) options_.stats = nullptr;
+}
 
-Status DiskTree::check_stop() const {
-  if (stop_.stop_requested()) return fail(ErrorCode::cancelled, "compute the digest of a tree: cancelled");
-  return {};
+DiskTree::~DiskTree() {
+  if (options_.counts != nullptr) *options_.counts += reader_.counts();
+}
+
+Result<TreeDigest> DiskTree::contents(std::string_view path) {
+  SubtreeDigester digester(tree_, {.rules = options_.rules,
+                                   .normalisation = options_.normalisation,
+                                   .stop = options_.stop,
+                                   .stats = options_.stats});
+  auto contents = digester.digest(path);
+  if (options_.counts != nullptr) *options_.counts += digester.counts();
+  if (!contents) return tl::unexpected(std::move(contents).error());
+  return contents->digest;
 }
 
 Result<std::optional<RecordSource::Found>> DiskTree::find(std::string_view path) {
@@ -93,93 +70,18 @@ Result<std::optional<RecordSource::Found>> DiskTree::find(std::string_view path)
   }
   const struct ::stat info = TRY(base::stat_fd(fd->get()));
   Found found{record_type_of(info.st_mode), ""};
-  if (found.type == RecordType::symlink) found.link = TRY(read_link(fd->get(), ""));
+  if (found.type == TreeRecordType::symlink) found.link = TRY(read_link(fd->get(), path));
   return found;
 }
 
-TreeEntry DiskTree::entry_of(const struct ::stat& info) const {
-  TreeEntry entry;
-  entry.type = type_of(info.st_mode);
-  entry.mode = info.st_mode & 07777;
-  entry.uid = info.st_uid;
-  entry.gid = info.st_gid;
-  entry.size = static_cast<std::uint64_t>(info.st_size);
-  const bool is_device = S_ISCHR(info.st_mode) || S_ISBLK(info.st_mode);
-  // spec/storage 3.1: a scan never sees device numbers; a client that streams a tree sends them.
-  if (is_device && rules_ == DigestRules::stream) {
-    entry.device_major = major(info.st_rdev);
-    entry.device_minor = minor(info.st_rdev);
-  }
-  return entry;
+Result<TreeDigest> DiskTree::digest_leaf(const Place& place, DirectoryStats* stats) {
+  return TRY(reader_.read_or_recall(place, TRY(reader_.look(place)), stats)).by(options_.rules);
 }
 
-// spec/storage 3.1: clients do not send the attributes of one system.
-void DiskTree::drop_uncounted(TreeEntry& entry) const {
-  if (rules_ == DigestRules::scan) return;
-  std::erase_if(entry.xattrs, [](const auto& xattr) { return xattr.first.starts_with("com.apple."); });
-}
-
-Result<TreeDigest> DiskTree::digest_leaf(const Place& place) {
-  struct ::stat info {};
-  if (::fstatat(place.dir, place.name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
-    return unreadable({base::code_of_errno(errno), base::errno_text(errno), {}}, place.path);
-  }
-  if (S_ISREG(info.st_mode) && info.st_size > 0) return digest_file(place);
-  if (S_ISDIR(info.st_mode)) return changed(place.path);
-  TreeEntry entry = entry_of(info);
-  if (S_ISLNK(info.st_mode)) {
-    entry.mode |= 0777;
-    auto link = read_link(place.dir, place.name);
-    if (!link) return unreadable(std::move(link).error(), place.path);
-    entry.link = std::move(*link);
-  }
-  auto xattrs = base::list_xattrs_at(place.dir, place.name);
-  if (!xattrs) return unreadable(std::move(xattrs).error(), place.path);
-  entry.xattrs = std::move(*xattrs);
-  drop_uncounted(entry);
-  return EntryHasher(entry).finish();
-}
-
-Result<TreeDigest> DiskTree::digest_file(const Place& place) {
-  // O_NONBLOCK: should the name be a FIFO by now, opening it must not wait for a writer.
-  const auto fd =
-      base::open_beneath(place.dir, base::TreePath().child(place.name), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
-  if (!fd) return unreadable(fd.error(), place.path);
-  const struct ::stat before = TRY(base::stat_fd(fd->get()));
-  if (!S_ISREG(before.st_mode)) return changed(place.path);
-  if (counts_ != nullptr) ++counts_->files_opened;
-  TreeEntry entry = entry_of(before);
-  entry.xattrs = TRY(base::list_xattrs(fd->get()), "\"{}\"", place.path);
-  drop_uncounted(entry);
-  EntryHasher hasher(entry);
-  TRY(hash_bytes(fd->get(), hasher, entry.size, place.path));
-  if (version(before) != version(TRY(base::stat_fd(fd->get())))) return changed(place.path);
-  return hasher.finish();
-}
-
-Status DiskTree::hash_bytes(int fd, EntryHasher& hasher, std::uint64_t size, const std::string& path) {
-  if (!buffer_) buffer_ = std::make_unique<std::byte[]>(chunk_size);
-  const std::span<std::byte> buffer(buffer_.get(), chunk_size);
-  std::uint64_t total = 0;
-  while (true) {
-    TRY(check_stop());
-    const std::size_t got = TRY(base::read_full(fd, buffer), "read \"{}\"", path);
-    if (counts_ != nullptr) counts_->bytes_read += got;
-    hasher.update(std::span<const std::byte>(buffer.first(got)));
-    total += got;
-    if (got < buffer.size()) break;
-  }
-  if (total != size) return changed(path);
-  return {};
-}
-
-Result<TreeDigest> DiskTree::digest_header(int dir, const std::string& path) {
+Result<TreeDigest> DiskTree::digest_header(int dir, const StatX& seen, const std::string& path, DirectoryStats* stats) {
   // spec/storage 3.2: a client never sends the top of its tree.
-  if (path.empty() && rules_ == DigestRules::stream) return base::digest_of<TreeDigest>("");
-  TreeEntry entry = entry_of(TRY(base::stat_fd(dir)));
-  entry.xattrs = TRY(base::list_xattrs(dir), "\"{}\"", path);
-  drop_uncounted(entry);
-  return EntryHasher(entry).finish();
+  if (path.empty() && options_.rules == DigestRules::stream) return base::digest_of<TreeDigest>("");
+  return TRY(reader_.read_or_recall_header(dir, seen, path, stats)).by(options_.rules);
 }
 
 // The row of records below one path. Directories on the way down stay open, the last 64 of them; one that was closed is
@@ -197,7 +99,7 @@ class DiskTree::Walk {
       step = TRY(visit_directory([&]() -> Result<Fd> { return std::move(top); }));
     } else {
       const Fd parent = TRY(base::open_beneath(tree_.tree_, start.parent(), O_PATH | O_DIRECTORY));
-      step = TRY(visit_name(parent.get(), std::string(start.name()), DT_UNKNOWN));
+      step = TRY(visit_name(parent.get(), std::string(start.name()), DT_UNKNOWN, nullptr));
     }
     while (step != Step::stop && !levels_.empty()) step = TRY(advance());
     return {};
@@ -206,18 +108,20 @@ class DiskTree::Walk {
  private:
   struct Level {
     Fd fd;
-    struct ::stat info;
+    StatX seen;
     std::size_t key_size;
     std::vector<base::DirEntry> entries;
+    std::unique_ptr<DirectoryStats> stats;  // none without a stat cache
     std::size_t next = 0;
   };
   static constexpr std::size_t open_max = 64;
 
   Result<Step> advance() {
-    TRY(tree_.check_stop());
+    TRY(tree_.reader_.check_stop());
     Level& level = levels_.back();
     key_.resize(level.key_size);
     if (level.next == level.entries.size()) {
+      if (level.stats) finish_stats(level);
       levels_.pop_back();
       return Step::next;
     }
@@ -225,25 +129,31 @@ class DiskTree::Walk {
     const base::DirEntry entry = std::move(level.entries[level.next++]);
     key_ += '\0';
     key_ += entry.name;
-    return visit_name(level.fd.get(), entry.name, entry.type);
+    return visit_name(level.fd.get(), entry.name, entry.type, level.stats.get());
+  }
+
+  // The names that the walk has passed were taken out of the list, so they are looked for in the directory.
+  static void finish_stats(Level& level) {
+    level.stats->finish([&level](std::string_view name) {
+      struct ::stat info {};
+      return level.fd && ::fstatat(level.fd.get(), std::string(name).c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0;
+    });
   }
 
   Status open_again(Level& level) {
     const std::string path = path_of(key_);
     auto fd = base::open_beneath(tree_.tree_, TRY(base::TreePath::parse(path)), O_RDONLY | O_DIRECTORY);
     if (!fd) return unreadable(std::move(fd).error(), path);
-    if (identity(TRY(base::stat_fd(fd->get()))) != identity(level.info)) return changed(path);
+    if (identity(TRY(tree_.reader_.look_at_directory(fd->get(), path))) != identity(level.seen)) {
+      return changed_while_read(path);
+    }
     level.fd = std::move(*fd);
     return {};
   }
 
-  Result<Step> visit_name(int dir, const std::string& name, unsigned char type) {
+  Result<Step> visit_name(int dir, const std::string& name, unsigned char type, DirectoryStats* stats) {
     if (type == DT_UNKNOWN) {
-      struct ::stat info {};
-      if (::fstatat(dir, name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
-        return unreadable({base::code_of_errno(errno), base::errno_text(errno), {}}, path_of(key_));
-      }
-      type = static_cast<unsigned char>(IFTODT(info.st_mode));
+      type = static_cast<unsigned char>(IFTODT(TRY(tree_.reader_.look({dir, name, path_of(key_)})).stx_mode));
     }
     if (type == DT_DIR) {
       return visit_directory([&]() -> Result<Fd> {
@@ -252,27 +162,34 @@ class DiskTree::Walk {
     }
     const std::function<Result<TreeDigest>()> digest = [&] {
       const std::string path = path_of(key_);
-      return tree_.digest_leaf({dir, name, path});
+      return tree_.digest_leaf({dir, name, path}, stats);
     };
-    return visit_({key_, type == DT_LNK ? RecordType::symlink : RecordType::file, digest});
+    return visit_({key_, type == DT_LNK ? TreeRecordType::symlink : TreeRecordType::file, digest});
   }
 
   // The two records of a directory; what is in it becomes the next level.
   template <class Open>
   Result<Step> visit_directory(Open&& open) {
     const std::string path = path_of(key_);
-    const std::function<Result<TreeDigest>()> none = [&]() -> Result<TreeDigest> { return changed(path); };
-    const Step step = TRY(visit_({key_, RecordType::directory, none}));
+    const std::function<Result<TreeDigest>()> none = [&]() -> Result<TreeDigest> { return changed_while_read(path); };
+    const Step step = TRY(visit_({key_, TreeRecordType::directory, none}));
     if (step == Step::stop) return step;
     if (step == Step::skip_below) return Step::next;
     auto fd = open();
     if (!fd) return unreadable(std::move(fd).error(), path);
-    const struct ::stat info = TRY(base::stat_fd(fd->get()));
+    const StatX seen = TRY(tree_.reader_.look_at_directory(fd->get(), path));
     const std::string header_key = key_ + '\0';
-    const std::function<Result<TreeDigest>()> digest = [&] { return tree_.digest_header(fd->get(), path); };
-    if (TRY(visit_({header_key, RecordType::header, digest})) == Step::stop) return Step::stop;
+    std::unique_ptr<DirectoryStats> stats;
+    if (tree_.options_.stats != nullptr) {
+      stats = std::make_unique<DirectoryStats>(*tree_.options_.stats, fd->get(), seen);
+    }
+    const std::function<Result<TreeDigest>()> digest = [&] {
+      return tree_.digest_header(fd->get(), seen, path, stats.get());
+    };
+    if (TRY(visit_({header_key, TreeRecordType::header, digest})) == Step::stop) return Step::stop;
     auto entries = TRY(base::list_dir(fd->get()), "\"{}\"", path);
-    levels_.push_back({std::move(*fd), info, key_.size(), std::move(entries)});
+    tree_.reader_.count_listing();
+    levels_.push_back({std::move(*fd), seen, key_.size(), std::move(entries), std::move(stats)});
     if (levels_.size() > open_max) levels_[levels_.size() - 1 - open_max].fd.reset();
     return Step::next;
   }

@@ -11,12 +11,6 @@ using base::ErrorCode;
 using base::fail;
 using base::Result;
 
-Result<TreeDigest> digest_contents(RecordSource& source, std::string_view path) {
-  ContentsDigest contents;
-  TRY(source.walk(path, [&contents](const RecordView& record) { return contents.visit(record); }));
-  return contents.finish();
-}
-
 Result<TreeDigest> digest_record(RecordSource& source, std::string_view path) {
   TreeDigest digest;
   TRY(source.walk(path, [&digest](const RecordView& record) -> Result<Step> {
@@ -30,10 +24,16 @@ Result<TreeDigest> digest_record(RecordSource& source, std::string_view path) {
 
 }  // namespace
 
+Result<TreeDigest> RecordSource::contents(std::string_view path) {
+  ContentsDigest contents;
+  TRY(walk(path, [&contents](const RecordView& record) { return contents.visit(record); }));
+  return contents.finish();
+}
+
 Result<TreeDigest> digest_path(RecordSource& source, std::string_view path, FollowLast follow) {
   const Resolved resolved = TRY(resolve(source, path, follow));
   if (!resolved.found) return fail(ErrorCode::not_found, "\"{}\": not found", path);
-  return resolved.found->type == RecordType::directory ? digest_contents(source, resolved.path)
+  return resolved.found->type == TreeRecordType::directory ? source.contents(resolved.path)
                                                        : digest_record(source, resolved.path);
 }
 

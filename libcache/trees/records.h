@@ -10,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "libbase/result.h"
 #include "libcache/digests.h"
@@ -17,14 +18,14 @@
 
 namespace cairn::cache {
 
-enum class RecordType : std::uint8_t { file, directory, header, symlink };  // file: all that is none of the others
+enum class TreeRecordType : std::uint8_t { file, directory, header, symlink };  // file: all that is none of the others
 
 std::string key_of(std::string_view path);
 std::string path_of(std::string_view key);
 
 struct RecordView {
   std::string_view key;
-  RecordType type;
+  TreeRecordType type;
   // Computes the digest of the record, now; valid during the visit only. Not to be asked of a directory record.
   const std::function<base::Result<TreeDigest>()>& digest;
 };
@@ -37,7 +38,7 @@ class RecordSource {
   virtual ~RecordSource() = default;
 
   struct Found {
-    RecordType type;
+    TreeRecordType type;
     std::string link;  // the target, of a symlink
   };
   // What is at this path (clean, from the root: "/a/b" or ""), no link on the way followed; nullopt if there is
@@ -45,6 +46,9 @@ class RecordSource {
   virtual base::Result<std::optional<Found>> find(std::string_view path) = 0;
   // Visits the record at the path and all below it, in key order. Nothing there: nothing is visited.
   virtual base::Status walk(std::string_view path, const RecordVisit& visit) = 0;
+  // The digest of all that is in the directory at this path; by walk(), unless the source knows a better way. Errors: io
+  // (no directory), not_found (a directory without its header).
+  virtual base::Result<TreeDigest> contents(std::string_view path);
 };
 
 enum class FollowLast { no, yes };
@@ -58,6 +62,10 @@ base::Result<Resolved> resolve(RecordSource& source, std::string_view path, Foll
 
 // The digest of a selection. Errors: those of tree_digest.
 base::Result<TreeDigest> digest_selection(RecordSource& source, const Selection& selection);
+// What a content digest makes of those of its selections (spec/storage 3.6). digest_one gets each with its path made
+// absolute, without a trailing slash.
+base::Result<TreeDigest> combine_digests(const std::vector<Selection>& selections,
+                                         const std::function<base::Result<TreeDigest>(const Selection&)>& digest_one);
 // The digest of one path: of its record, or of its contents if it is a directory.
 base::Result<TreeDigest> digest_path(RecordSource& source, std::string_view path, FollowLast follow);
 

@@ -23,7 +23,7 @@ std::string path_of(std::string_view key) {
 
 base::Result<Resolved> resolve(RecordSource& source, std::string_view path, FollowLast follow) {
   auto direct = TRY(source.find(path));
-  if (direct && (follow == FollowLast::no || direct->type != RecordType::symlink)) {
+  if (direct && (follow == FollowLast::no || direct->type != TreeRecordType::symlink)) {
     return Resolved{std::string(path), std::move(direct)};
   }
   Resolved here;
@@ -34,7 +34,7 @@ base::Result<Resolved> resolve(RecordSource& source, std::string_view path, Foll
     const std::string next = clean_rooted(here.path + "/" + rest.substr(0, slash));
     rest.erase(0, std::min(slash + 1, rest.size()));
     here.found = TRY(source.find(next));
-    const bool is_link = here.found && here.found->type == RecordType::symlink;
+    const bool is_link = here.found && here.found->type == TreeRecordType::symlink;
     if (!is_link || (follow == FollowLast::no && rest.empty())) {
       here.path = next;
       continue;

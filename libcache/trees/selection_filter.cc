@@ -110,7 +110,7 @@ Result<Step> SelectionFilter::visit(const RecordView& record) {
   Matches matches;
   const std::string_view candidate = relative_to(path, selection_->wildcard ? matched_path_ : path_);
   const Verdict verdict = TRY(judge_patterns(candidate, matches));
-  if (record.type == RecordType::directory) {
+  if (record.type == TreeRecordType::directory) {
     // The names right below a directory whose header does not count are judged without it.
     const bool counts = !(ends_in_slash_ && path == path_);
     return verdict == Verdict::leave_all_below && counts ? Step::skip_below : Step::next;
@@ -119,14 +119,14 @@ Result<Step> SelectionFilter::visit(const RecordView& record) {
   const TreeDigest digest = TRY(record.digest());
   const bool is_top = headers_.empty();
   if (verdict == Verdict::take) {
-    take({path, digest, is_top && selection_->follow_links && record.type == RecordType::symlink});
+    take({path, digest, is_top && selection_->follow_links && record.type == TreeRecordType::symlink});
   }
   if (is_header) headers_.push_back({std::move(path), digest, verdict == Verdict::take, std::move(matches)});
   return Step::next;
 }
 
 // Whether the path is below what the wildcard matched last, or is matched itself.
-Result<SelectionFilter::Verdict> SelectionFilter::judge_wildcard(std::string_view path, RecordType type) {
+Result<SelectionFilter::Verdict> SelectionFilter::judge_wildcard(std::string_view path, TreeRecordType type) {
   if (path_.empty()) return Verdict::take;
   if (!matched_path_.empty() && path.starts_with(matched_path_ + "/")) return Verdict::take;
   if (TRY(path_match(path_, path))) {
@@ -136,7 +136,7 @@ Result<SelectionFilter::Verdict> SelectionFilter::judge_wildcard(std::string_vie
   // Only brackets match a '/', so without them a pattern matches nothing that is deeper than itself.
   const bool may_match_deeper = path_.find('[') != std::string::npos ||
                                 std::count(path.begin(), path.end(), '/') < std::count(path_.begin(), path_.end(), '/');
-  return type == RecordType::directory && !may_match_deeper ? Verdict::leave_all_below : Verdict::leave;
+  return type == TreeRecordType::directory && !may_match_deeper ? Verdict::leave_all_below : Verdict::leave;
 }
 
 Result<SelectionFilter::Verdict> SelectionFilter::judge_patterns(std::string_view candidate, Matches& matches) const {
@@ -163,6 +163,16 @@ Status SelectionFilter::check_required() const {
     if (!found) return fail(ErrorCode::not_found, "\"{}\": not found", required);
   }
   return {};
+}
+
+void SelectionFilter::each_taken(
+    const std::function<void(std::string_view name, const std::string& path, const TreeDigest&)>& visit) const {
+  for (const Taken& taken : taken_) {
+    std::string_view name = taken.path;
+    const bool is_below = name.starts_with(written_prefix_);
+    if (is_below) name.remove_prefix(written_prefix_.size());
+    visit(name, is_below ? resolved_prefix_ + std::string(name) : taken.path, taken.digest);
+  }
 }
 
 Result<TreeDigest> SelectionFilter::finish() {

@@ -4,6 +4,7 @@
 // as something below is.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -22,6 +23,8 @@ class SelectionFilter {
   // What to walk: this path and all below it; nullopt if the path leads nowhere, so that nothing is selected.
   const std::optional<std::string>& scope() const { return scope_; }
   base::Result<Step> visit(const RecordView& record);
+  // What was taken, in order: each record's name as the digest sees it, its path in the tree, and its digest.
+  void each_taken(const std::function<void(std::string_view name, const std::string& path, const TreeDigest&)>& visit) const;
   // The digest of what was taken. Errors: not_found (a required path, the end of a link to be followed).
   base::Result<TreeDigest> finish();
 
@@ -46,7 +49,7 @@ class SelectionFilter {
   base::Status resolve_wildcard();
   base::Status resolve_plain();
   std::string shown_path(std::string_view key) const;
-  base::Result<Verdict> judge_wildcard(std::string_view path, RecordType type);
+  base::Result<Verdict> judge_wildcard(std::string_view path, TreeRecordType type);
   base::Result<Verdict> judge_patterns(std::string_view candidate, Matches& matches) const;
   void take(Taken taken);
   base::Status check_required() const;

@@ -44,14 +44,14 @@ class StreamedRecords final : public RecordSource {
   }
 
  private:
-  static RecordType type_of(Kind kind) {
+  static TreeRecordType type_of(Kind kind) {
     switch (kind) {
-      case Kind::directory: return RecordType::directory;
-      case Kind::header: return RecordType::header;
-      case Kind::symlink: return RecordType::symlink;
+      case Kind::directory: return TreeRecordType::directory;
+      case Kind::header: return TreeRecordType::header;
+      case Kind::symlink: return TreeRecordType::symlink;
       case Kind::file: break;
     }
-    return RecordType::file;
+    return TreeRecordType::file;
   }
 
   const std::map<std::string, StreamedTree::Record>& records_;

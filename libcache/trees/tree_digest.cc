@@ -7,16 +7,13 @@
 #include "libcache/trees/disk_tree.h"
 
 namespace cairn::cache {
-namespace {
 
 using base::ErrorCode;
 using base::fail;
 using base::Result;
 
-// The hash over the digests of all selections, each computed by digest_one on the selection with its path made
-// absolute.
-template <class DigestOne>
-Result<TreeDigest> combine(const std::vector<Selection>& selections, DigestOne&& digest_one) {
+Result<TreeDigest> combine_digests(const std::vector<Selection>& selections,
+                                   const std::function<Result<TreeDigest>(const Selection&)>& digest_one) {
   const std::vector<Selection> whole(1);
   std::string joined;
   for (Selection selection : selections.empty() ? whole : selections) {
@@ -28,31 +25,50 @@ Result<TreeDigest> combine(const std::vector<Selection>& selections, DigestOne&&
   return base::digest_of<TreeDigest>(joined);
 }
 
+DigestCounts& DigestCounts::operator+=(const DigestCounts& other) {
+  files_opened += other.files_opened;
+  bytes_read += other.bytes_read;
+  directories_listed += other.directories_listed;
+  names_hashed += other.names_hashed;
+  pages_read += other.pages_read;
+  remembered += other.remembered;
+  return *this;
+}
+
+namespace {
+
+Result<TreeDigest> digest_disk(int tree, const Selection& selection, DiskTree::Options options) {
+  options.normalisation = selection.normalisation;
+  DiskTree source(tree, std::move(options));
+  const TreeDigest digest = TRY(digest_selection(source, selection), "digest of \"{}\"", selection.path);
+  return seal(digest, selection.normalisation);
+}
+
 }  // namespace
 
 Result<TreeDigest> tree_digest(int tree, const Selection& selection, DigestRules rules, DigestCounts* counts,
                                std::stop_token stop) {
-  DiskTree source(tree, rules, counts, std::move(stop));
-  return TRY(digest_selection(source, selection), "digest of \"{}\"", selection.path);
+  return digest_disk(tree, selection, {.rules = rules, .normalisation = {}, .counts = counts, .stop = std::move(stop)});
 }
 
 Result<TreeDigest> content_digest(int tree, const std::vector<Selection>& selections, DigestRules rules,
                                   DigestCounts* counts, std::stop_token stop) {
-  return combine(selections,
+  return combine_digests(selections,
                  [&](const Selection& selection) { return tree_digest(tree, selection, rules, counts, stop); });
 }
 
 Result<TreeDigest> content_digest_of_nothing(const std::vector<Selection>& selections) {
-  return combine(selections, [](const Selection& selection) -> Result<TreeDigest> {
-    if (selection.path == "/") return base::digest_of<TreeDigest>("");
+  return combine_digests(selections, [](const Selection& selection) -> Result<TreeDigest> {
+    if (selection.path == "/") return seal(base::digest_of<TreeDigest>(""), selection.normalisation);
     return fail(ErrorCode::not_found, "digest of \"{}\" of an empty tree: not found", selection.path);
   });
 }
 
 Result<TreeDigest> digest_directory(const base::HostPath& directory, const Selection& selection, DigestCounts* counts,
-                                    std::stop_token stop) {
+                                    std::stop_token stop, StatCache* stats) {
   const base::Fd top = TRY(base::open_host_dir(directory));
-  return TRY(tree_digest(top.get(), selection, DigestRules::scan, counts, std::move(stop)), "{}", directory.str());
+  DiskTree::Options options{.normalisation = {}, .counts = counts, .stop = std::move(stop), .stats = stats};
+  return TRY(digest_disk(top.get(), selection, std::move(options)), "{}", directory.str());
 }
 
 }  // namespace cairn::cache

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libcache/tree_entry.h"
 
+#include <iterator>
+
 namespace cairn::cache {
 namespace {
 
@@ -25,14 +27,24 @@ bool counts(std::string_view xattr) {
 
 }  // namespace
 
-EntryHasher::EntryHasher(const TreeEntry& entry) {
+std::string header_text(const TreeEntry& entry, Times times) {
   const bool has_size = type_flag(entry.type) == '0';
-  hash_.update(fmt::format("namemode{}uid{}gid{}size{}typeflag{}linkname{}unamegnamedevmajor{}devminor{}",
-                           entry.mode & 07777, entry.uid, entry.gid, has_size ? entry.size : 0, type_flag(entry.type),
-                           entry.type == EntryType::symlink ? entry.link : "", entry.device_major, entry.device_minor));
-  for (const auto& [name, value] : entry.xattrs) {
-    if (counts(name)) hash_.update(name).update(value);
+  std::string text;
+  text.reserve(128);
+  fmt::format_to(std::back_inserter(text),
+                 "namemode{}uid{}gid{}size{}typeflag{}linkname{}unamegnamedevmajor{}devminor{}", entry.mode & 07777,
+                 entry.uid, entry.gid, has_size ? entry.size : 0, type_flag(entry.type),
+                 entry.type == EntryType::symlink ? std::string_view(entry.link) : "", entry.device_major,
+                 entry.device_minor);
+  if (times == Times::counted) {
+    fmt::format_to(std::back_inserter(text), "mtime{}.{:09}", entry.mtime_seconds, entry.mtime_nanoseconds);
   }
+  for (const auto& [name, value] : entry.xattrs) {
+    if (counts(name)) text.append(name).append(value);
+  }
+  return text;
 }
+
+EntryHasher::EntryHasher(const TreeEntry& entry) { hash_.update(header_text(entry)); }
 
 }  // namespace cairn::cache

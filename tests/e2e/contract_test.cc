@@ -182,7 +182,9 @@ TEST_F(Contract, UsageErrorsExitWith2) {
                          {"solve", graph, "--output", "type=local"},
                          {"solve", graph, "--output", "nonsense"},
                          {"llb"},
-                         {"digest"}};
+                         {"digest"},
+                         {"digest", "a", "b"},
+                         {"digest", "--diff", "a"}};
   for (const Words& arguments : wrong) {
     const Ended ended = verb(arguments);
     EXPECT_EQ(ended.code, 2) << ::testing::PrintToString(arguments) << ended.err;
@@ -271,6 +273,48 @@ TEST_F(Contract, DigestIsOfWhatIsSelected) {
   EXPECT_EQ(digest({"--exclude", "sub"}), excluded);
   EXPECT_NE(digest({"--include", "**/*.c"}), sources);
   EXPECT_NE(digest({"--path", "sub"}), sub);
+}
+
+TEST_F(Contract, DigestDiffNamesWhatDiffersAndIn) {
+  const base::HostPath a = make_dir("a"), b = make_dir("b");
+  for (const base::HostPath* side : {&a, &b}) {
+    put(*side, "d/same", "same");
+    put(*side, "d/file", side == &a ? "one" : "two");
+  }
+  put(b, "new", "new");
+  const Words both = {"digest", "--diff", a.str(), b.str()};
+  Ended ended = verb(both);
+  EXPECT_EQ(ended.code, 0) << ended.err;
+  EXPECT_EQ(ended.out, "changed d/file: content\nadded new\n");
+  Words as_json = both;
+  as_json.push_back("--json");
+  const Json json = Json::parse(verb(as_json).out);
+  EXPECT_THAT(keys_of(json), ElementsAre("differences", "format"));
+  ASSERT_EQ(json["differences"].size(), 2u);
+  EXPECT_EQ(json["differences"][0]["path"], "d/file");
+  EXPECT_EQ(json["differences"][0]["kind"], "changed");
+  EXPECT_EQ(json["differences"][0]["fields"], Json::array({"content"}));
+  ended = verb({"digest", "--diff", a.str(), b.str(), "--path", "d/same"});
+  EXPECT_EQ(ended.code, 0) << ended.err;
+  EXPECT_EQ(ended.out, "");
+}
+
+TEST_F(Contract, DigestTakesRecordsAndKeepsWhatItLearnsOfFiles) {
+  ASSERT_EQ(solve(chain()).code, 0);
+  const Json records = Json::parse(verb({"ls", "--json"}).out)["records"];
+  ASSERT_GE(records.size(), 2u);
+  const std::string first = records[0]["id"], last = records[records.size() - 1]["id"];
+  const Ended of_record = verb({"digest", first});
+  EXPECT_EQ(of_record.code, 0) << of_record.err;
+  EXPECT_THAT(of_record.out, MatchesRegex("sha256:[0-9a-f]{64}\n"));
+  EXPECT_EQ(verb({"digest", "--diff", first, first}).out, "");
+  EXPECT_NE(verb({"digest", "--diff", first, last}).out, "");
+  EXPECT_EQ(verb({"digest", "99999999"}).code, 3);
+  const base::HostPath dir = make_dir("plain");
+  put(dir, "file", "bytes");
+  const Ended once = verb({"digest", dir.str()}), again = verb({"digest", dir.str()});
+  EXPECT_EQ(once.code, 0) << once.err;
+  EXPECT_EQ(once.out, again.out);
 }
 
 TEST_F(Contract, DuIsWhatTheDiskSays) {

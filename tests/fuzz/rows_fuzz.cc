@@ -6,8 +6,10 @@
 
 #include "libcache/blobs/blob_rows.h"
 #include "libcache/keys/key_rows.h"
+#include "libcache/pages/page_rows.h"
 #include "libcache/records/record_rows.h"
 #include "libcache/records/use_times.h"
+#include "libcache/trees/stat_rows.h"
 
 namespace {
 
@@ -24,7 +26,7 @@ void decode(std::string_view bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
-  switch (data[0] % 9) {
+  switch (data[0] % 14) {
     case 0: decode<cache::RecordRow>(bytes); break;
     case 1: decode<cache::TreeDigestRow>(bytes); break;
     case 2: decode<cache::KeyResultRow>(bytes); break;
@@ -34,6 +36,13 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     case 6: decode<std::tuple<cache::RecordId, KeyDigest>>(bytes); break;
     case 7: decode<std::tuple<KeyDigest, cache::LinkWay, KeyDigest>>(bytes); break;
     case 8: (void)cache::decode_late_facts(bytes); break;
+    case 9: decode<cache::StatRow>(bytes); break;
+    case 10: decode<cache::StatKey>(bytes); break;
+    case 11:
+      if (const auto page = cache::decode_page(bytes)) CHECK(cache::decode_page(cache::encode(*page)).has_value());
+      break;
+    case 12: decode<cache::PageCount>(bytes); break;
+    case 13: decode<cache::PageRoot>(bytes); break;
   }
   return 0;
 }

@@ -52,7 +52,7 @@ TEST(DiskTree, ASelectionReadsOnlyItsOwnFiles) {
 // The keys that a walk visits, as paths.
 std::vector<std::string> visited(const TestTree& tree, std::string_view path, std::string_view skip = "none") {
   const Fd top = open_top(tree);
-  DiskTree disk(top.get(), DigestRules::scan, nullptr, {});
+  DiskTree disk(top.get(), {});
   std::vector<std::string> paths;
   EXPECT_TRUE(disk.walk(path, [&](const RecordView& record) -> base::Result<Step> {
     paths.push_back(path_of(record.key));
@@ -236,10 +236,10 @@ TEST(DiskTree, AFileThatChangesWhileItIsReadIsAnErrorThatNamesIt) {
 // Walks the whole tree, asks for every digest, and does something to the tree when a path is reached.
 base::Status walk_disturbed(const TestTree& tree, std::string_view at, const std::function<void()>& disturb) {
   const Fd top = open_top(tree);
-  DiskTree disk(top.get(), DigestRules::scan, nullptr, {});
+  DiskTree disk(top.get(), {});
   return disk.walk("", [&](const RecordView& record) -> base::Result<Step> {
     if (path_of(record.key) == at) disturb();
-    if (record.type != RecordType::directory) TRY(record.digest());
+    if (record.type != TreeRecordType::directory) TRY(record.digest());
     return Step::next;
   });
 }

@@ -21,6 +21,7 @@ enum class Output { text, json };
 
 struct GlobalOptions {
   std::string root;  // default: $CAIRN_ROOT, else /var/lib/cairn
+  bool root_is_given = false;  // by --root or $CAIRN_ROOT
   bool no_daemon = false;
   bool verbose = false;
 };
@@ -63,12 +64,13 @@ struct SolveArguments {
 ExitCode run_solve(const GlobalOptions& global, const SolveArguments& arguments);
 
 struct DigestArguments {
-  std::string dir, path = "/";
-  bool follow = false, wildcard = false;
+  std::vector<std::string> targets;  // directories, or records by their numbers
+  std::string path = "/";
+  bool diff = false, follow = false, wildcard = false;
   std::vector<std::string> include, exclude;
   Output format = Output::text;
 };
-ExitCode run_digest(const DigestArguments& arguments);
+ExitCode run_digest(const GlobalOptions& global, const DigestArguments& arguments);
 
 struct InspectArguments {
   std::string file;

@@ -54,19 +54,22 @@ Examples:
 
 void add_digest(CLI::App& app, Arguments& arguments) {
   DigestArguments& digest = arguments.digest;
-  CLI::App* verb = app.add_subcommand("digest", R"(The content digest of a directory, by BuildKit's rules for scanned trees.
+  CLI::App* verb = app.add_subcommand("digest", R"(The content digest of a directory, by BuildKit's rules for scanned trees, or of a record, by its own.
 
 Examples:
   cachectl digest ./src
+  cachectl --root DIR digest ./src    # what is learned of the files is kept in the store
+  cachectl --root DIR digest --diff 1027 1031
   cachectl digest ./src --path lib --include '**/*.c' --json)");
-  verb->add_option("DIR", digest.dir, "The directory")->required();
+  verb->add_option("DIR|RECORD", digest.targets, "A directory, or a record by its number")->required()->expected(1, 2);
+  verb->add_flag("--diff", digest.diff, "Of two: which paths make their digests differ, and in what");
   verb->add_option("--path", digest.path, "What of it counts")->capture_default_str();
   verb->add_flag("--follow", digest.follow, "Follow a symlink that PATH names");
   verb->add_flag("--wildcard", digest.wildcard, "PATH is a pattern");
   verb->add_option("--include", digest.include, "Only what matches (.dockerignore language)")->type_name("PATTERN");
   verb->add_option("--exclude", digest.exclude, "Not what matches")->type_name("PATTERN");
   add_json(verb, digest.format);
-  verb->callback([&arguments] { arguments.exit_code = run_digest(arguments.digest); });
+  verb->callback([&arguments] { arguments.exit_code = run_digest(arguments.global, arguments.digest); });
 }
 
 void add_llb(CLI::App& app, Arguments& arguments) {
@@ -110,7 +113,11 @@ int main_checked(int argc, char** argv) {
   app.fallthrough();
   const char* root = std::getenv("CAIRN_ROOT");
   arguments.global.root = root != nullptr ? root : "/var/lib/cairn";
-  app.add_option("--root", arguments.global.root, "The store (or $CAIRN_ROOT)")->type_name("DIR")->capture_default_str();
+  arguments.global.root_is_given = root != nullptr;
+  app.add_option("--root", arguments.global.root, "The store (or $CAIRN_ROOT)")
+      ->type_name("DIR")
+      ->capture_default_str()
+      ->each([&arguments](const std::string&) { arguments.global.root_is_given = true; });
   app.add_flag("--no-daemon", arguments.global.no_daemon, "Fail with exit code 5 if another process owns the store");
   app.add_flag("--verbose", arguments.global.verbose, "Say more on standard error")
       ->each([](const std::string&) { base::set_log_level(base::LogLevel::info); });

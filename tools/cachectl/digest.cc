@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+// digest: of a directory of this machine, or of a record of the store, and what makes two of them differ. A directory needs
+// no store; with one (--root), what is learned of its files is kept there.
+#include <algorithm>
+#include <charconv>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "libbase/fs/fd.h"
+#include "libcache/stat_cache.h"
+#include "libcache/tree_difference.h"
+#include "tools/cachectl/command.h"
+#include "tools/cachectl/interrupt.h"
+
+namespace cairn::cachectl {
+namespace {
+
+using base::ErrorCode;
+using base::Result;
+using base::Status;
+using nlohmann::ordered_json;
+
+// Digits alone name a record; a directory with such a name is written with a slash.
+bool names_record(const std::string& target) {
+  return !target.empty() && std::all_of(target.begin(), target.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+cache::Selection selection_of(const DigestArguments& arguments) {
+  return {.path = arguments.path,
+          .follow_links = arguments.follow,
+          .wildcard = arguments.wildcard,
+          .include_patterns = arguments.include,
+          .exclude_patterns = arguments.exclude,
+          .required_paths = {}};
+}
+
+// What the targets of one command need open, opened when first needed.
+class Targets {
+ public:
+  explicit Targets(const GlobalOptions& global) : global_(global) {}
+
+  struct Tree {
+    std::optional<cache::ImmutableRef> record;
+    snapshot::MountedTree mount;
+    base::Fd directory;
+    cache::SelectedTree selected;
+  };
+  Result<Tree> open(const std::string& target);
+  Result<TreeDigest> digest(const std::string& target, const cache::Selection& selection, std::stop_token stop);
+
+ private:
+  Result<engine::Engine*> engine();
+  void open_stats();
+
+  const GlobalOptions& global_;
+  std::unique_ptr<engine::Engine> engine_;
+  std::unique_ptr<base::lmdb::Env> beside_;  // if another process owns the store
+  base::SystemClock clock_;
+  std::unique_ptr<cache::StatCache> stats_;
+};
+
+Result<engine::Engine*> Targets::engine() {
+  if (!engine_) {
+    const engine::StoreOptions options = TRY(store_options(global_));
+    // Looking must not make a store where there is none.
+    TRY(engine::open_read_only(options.engine.root));
+    engine_ = TRY(engine::Engine::open(options.engine));
+  }
+  return engine_.get();
+}
+
+// Without a store, or one that can be opened, nothing is remembered, and nothing else is different.
+void Targets::open_stats() {
+  if (stats_ || !global_.root_is_given) return;
+  const auto owned = engine();
+  if (owned) {
+    stats_ = (*owned)->remember_files();
+  } else if (owned.error().code == ErrorCode::busy) {
+    const auto options = store_options(global_);
+    auto env = engine::open_read_only(options->engine.root);
+    if (!env) return;
+    beside_ = std::move(*env);
+    stats_ = std::make_unique<cache::StatCache>(*beside_, nullptr, clock_);
+  }
+}
+
+Result<Targets::Tree> Targets::open(const std::string& target) {
+  Tree tree;
+  if (!names_record(target)) {
+    tree.directory = TRY(base::open_host_dir(TRY(base::HostPath::from_user(target))));
+    tree.selected.tree = tree.directory.get();
+    return tree;
+  }
+  engine::Engine& store = *TRY(engine());
+  std::uint64_t number = 0;  // too large a number is none of a record, like 0
+  (void)std::from_chars(target.data(), target.data() + target.size(), number);
+  tree.record = TRY(store.cache().find(cache::RecordId(number)));
+  if (!tree.record) return base::fail(ErrorCode::not_found, "record {}: there is none in {}", target, store.root().str());
+  tree.mount = TRY(tree.record->mount());
+  tree.selected = {tree.mount.fd(), tree.record->info().facts.rules};
+  return tree;
+}
+
+Result<TreeDigest> Targets::digest(const std::string& target, const cache::Selection& selection, std::stop_token stop) {
+  if (!names_record(target)) {
+    open_stats();
+    return cache::digest_directory(TRY(base::HostPath::from_user(target)), selection, nullptr, stop, stats_.get());
+  }
+  const Tree tree = TRY(open(target));
+  return cache::tree_digest(tree.selected.tree, selection, tree.selected.rules, nullptr, stop);
+}
+
+std::string dump(const ordered_json& json) {
+  return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+}
+
+std::string line_of(const cache::TreeDifference& difference) {
+  std::string line(to_string(difference.kind));
+  line += " " + (difference.path.empty() ? "." : printable(difference.path));
+  const char* separator = ": ";
+  for (const cache::DifferenceField field : difference.fields) {
+    line += separator + std::string(to_string(field));
+    separator = ", ";
+  }
+  return line + "\n";
+}
+
+ExitCode run_difference(const GlobalOptions& global, const DigestArguments& arguments) {
+  const Interrupt interrupt;
+  ordered_json list = ordered_json::array();
+  std::string text;
+  Targets targets(global);
+  const auto find = [&]() -> Status {
+    const Targets::Tree first = TRY(targets.open(arguments.targets[0]), "digest {}", arguments.targets[0]);
+    const Targets::Tree second = TRY(targets.open(arguments.targets[1]), "digest {}", arguments.targets[1]);
+    const auto visit = [&](const cache::TreeDifference& difference) -> Status {
+      ordered_json fields = ordered_json::array();
+      for (const cache::DifferenceField field : difference.fields) fields.push_back(std::string(to_string(field)));
+      list.push_back({{"path", difference.path}, {"kind", std::string(to_string(difference.kind))}, {"fields", fields}});
+      text += line_of(difference);
+      return {};
+    };
+    return cache::each_difference(first.selected, second.selected, selection_of(arguments), visit, interrupt.token());
+  };
+  if (const Status found = find(); !found) return report_error(found.error());
+  std::cout << (arguments.format == Output::json ? dump({{"format", 1}, {"differences", std::move(list)}}) : text);
+  return ExitCode::done;
+}
+
+}  // namespace
+
+ExitCode run_digest(const GlobalOptions& global, const DigestArguments& arguments) {
+  const std::size_t wanted = arguments.diff ? 2 : 1;
+  if (arguments.targets.size() != wanted) {
+    std::cerr << "cachectl: digest takes one directory or record, and --diff takes two\n";
+    return ExitCode::usage;
+  }
+  if (arguments.diff) return run_difference(global, arguments);
+  const Interrupt interrupt;
+  const std::string& target = arguments.targets.front();
+  const auto digest = Targets(global).digest(target, selection_of(arguments), interrupt.token());
+  if (!digest) return report_error(base::add_context(digest.error(), fmt::format("digest {}", target)));
+  if (arguments.format == Output::json) {
+    std::cout << dump({{"format", 1}, {"digest", digest->str()}});
+  } else {
+    std::cout << digest->str() << '\n';
+  }
+  return ExitCode::done;
+}
+
+}  // namespace cairn::cachectl
