@@ -266,6 +266,7 @@ TEST_P(MergeTest, AMergeCanBePublishedAndDiffed) {
 
 // One tree whichever way it is made: stacked, linked, or copied. Their streams go through the same applier when they are
 // not stacked, so the stack is what this is about, and the raw uppers with their whiteouts.
+// Seen to catch: stacking layers with opaque directories (after 28 runs, shrunk to four operations).
 TEST_P(MergeTest, EveryWayShowsTheSame) {
   check_property("stacked or linked == copied", 40, [this] {
     const auto base = *random_ops(20).as("a");
@@ -283,7 +284,8 @@ TEST_P(MergeTest, EveryWayShowsTheSame) {
         {{std::nullopt, a}, {c, d}}, {{std::nullopt, b}, {std::nullopt, d}}, {{c, d}, {a, b}}, {{std::nullopt, c}, {a, b}, {c, d}}};
     for (std::size_t number = 0; number < merges.size(); ++number) {
       const auto quick = merged(merges[number]);
-      RC_CLASSIFY(counts.stacked, "stacked");
+      const bool stacked = counts.stacked;
+      RC_CLASSIFY(stacked, "stacked");
       const auto copied = merged(merges[number], Copying::always);
       // Which names are links depends on what the driver could share; the root's time on when it was made.
       auto expected = dump_of(copied);
@@ -291,7 +293,7 @@ TEST_P(MergeTest, EveryWayShowsTheSame) {
       expected.erase(".");
       got.erase(".");
       const std::string wrong = difference(expected, got);
-      if (!wrong.empty()) RC_FAIL(fmt::format("merge {}, {}:\n{}", number, counts.stacked ? "stacked" : "not stacked", wrong));
+      if (!wrong.empty()) RC_FAIL(fmt::format("merge {}, {}:\n{}", number, stacked ? "stacked" : "not stacked", wrong));
       for (const auto id : {quick, copied}) must(snapshots().abandon(id));
     }
     for (const auto id : {d, c, b, a}) must(snapshots().abandon(id));
