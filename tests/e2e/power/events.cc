@@ -21,6 +21,9 @@ struct EventHeader {
   std::uint64_t subject, position;
 };
 
+
+}  // namespace
+
 std::vector<Event> read_events(int pipe) {
   const auto report = base::read_all(pipe, std::size_t{1} << 30);
   CHECK(report, "{}", report.error().message);
@@ -28,19 +31,18 @@ std::vector<Event> read_events(int pipe) {
   std::vector<Event> events;
   for (std::size_t at = 0; at < bytes.size();) {
     EventHeader header;
-    CHECK(at + sizeof header <= bytes.size(), "the report of the workload breaks off");
+    if (at + sizeof header > bytes.size()) break;
     std::memcpy(&header, bytes.data() + at, sizeof header);
     at += sizeof header;
+    if (at + header.state_size > bytes.size()) break;
     events.push_back({header.kind, header.subject, header.position, bytes.substr(at, header.state_size)});
     at += header.state_size;
   }
   return events;
 }
 
-}  // namespace
-
 void Reporter::say(Event::Kind kind, std::uint64_t subject, std::string_view state) {
-  const EventHeader header{kind, static_cast<std::uint32_t>(state.size()), subject, log_.position()};
+  const EventHeader header{kind, static_cast<std::uint32_t>(state.size()), subject, log_ == nullptr ? 0 : log_->position()};
   std::string bytes(reinterpret_cast<const char*>(&header), sizeof header);
   bytes += state;
   const auto written = base::write_full(pipe_, std::string_view(bytes));

@@ -30,13 +30,18 @@ struct Event {
 // Used by one thread.
 class Reporter {
  public:
-  Reporter(int pipe, const DiskLog& log) : pipe_(pipe), log_(log) {}
+  Reporter(int pipe, const DiskLog& log) : pipe_(pipe), log_(&log) {}
+  explicit Reporter(int pipe) : pipe_(pipe) {}  // there is no recorded disk: all positions are 0
   void say(Event::Kind kind, std::uint64_t subject, std::string_view state = {});
 
  private:
   int pipe_;
-  const DiskLog& log_;
+  const DiskLog* log_ = nullptr;
 };
+
+// All that is reported until the other end is closed; a report that breaks off, because its writer was killed, is left
+// out.
+std::vector<Event> read_events(int pipe);
 
 // Runs work in a child process; returns what it reported. Aborts if the child fails, which it says on standard error.
 std::vector<Event> run_in_child(const DiskLog& log, const std::function<void(Reporter&)>& work);
