@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <memory>
 #include <vector>
@@ -126,17 +127,17 @@ class DiskTree::Walk {
       return Step::next;
     }
     if (!level.fd) TRY(open_again(level));
-    const base::DirEntry entry = std::move(level.entries[level.next++]);
+    const base::DirEntry entry = level.entries[level.next++];  // a copy: the levels may move meanwhile
     key_ += '\0';
     key_ += entry.name;
     return visit_name(level.fd.get(), entry.name, entry.type, level.stats.get());
   }
 
-  // The names that the walk has passed were taken out of the list, so they are looked for in the directory.
   static void finish_stats(Level& level) {
-    level.stats->finish([&level](std::string_view name) {
-      struct ::stat info {};
-      return level.fd && ::fstatat(level.fd.get(), std::string(name).c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0;
+    level.stats->finish([&entries = level.entries](std::string_view wanted) {
+      const auto found = std::lower_bound(entries.begin(), entries.end(), wanted,
+                                          [](const base::DirEntry& entry, std::string_view text) { return entry.name < text; });
+      return found != entries.end() && found->name == wanted;
     });
   }
 

@@ -52,10 +52,22 @@ struct SubtreeDigester::Directory {
 
   Directory(std::shared_ptr<Directory> above_in, std::size_t index_in, std::string path_in)
       : above(std::move(above_in)), index(index_in), path(std::move(path_in)) {}
-  // Without this the last task of a deep tree would end a chain of directories by recursion.
-  ~Directory() {
-    auto next = std::move(above);
-    while (next && next.use_count() == 1) next = std::exchange(next->above, nullptr);
+  ~Directory() { end_above(std::move(above)); }
+  // Without this the last task of a deep tree would end a chain of directories by recursion: the outermost call on this
+  // thread ends what the inner ones hand to it.
+  static void end_above(std::shared_ptr<Directory> ending) {
+    thread_local std::vector<std::shared_ptr<Directory>>* outermost = nullptr;
+    if (!ending) return;
+    if (outermost != nullptr) return outermost->push_back(std::move(ending));
+    std::vector<std::shared_ptr<Directory>> chain;
+    outermost = &chain;
+    chain.push_back(std::move(ending));
+    while (!chain.empty()) {
+      ending = std::move(chain.back());
+      chain.pop_back();
+      ending.reset();
+    }
+    outermost = nullptr;
   }
 
   std::shared_ptr<Directory> above;  // null: where the digest begins

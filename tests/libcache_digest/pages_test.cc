@@ -344,7 +344,7 @@ class Chain {
 TEST(PagesProperty, AnIncrementalDigestIsTheDigestFromScratch) {
   const bool all = std::getenv("CAIRN_TEST_FULL") != nullptr;
   const std::uint64_t seed = test_seed();
-  const std::size_t edits_wanted = all ? 1'000'000 : 2'000;
+  const std::size_t edits_wanted = all ? 1'000'000 : 4'000;
   std::size_t edits = 0;
   for (std::uint64_t i = 0; edits < edits_wanted; ++i) {
     const std::string driver = i % 4 == 3 ? "native" : "overlay";
