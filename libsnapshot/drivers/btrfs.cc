@@ -8,6 +8,7 @@
 
 #include "libbase/log/log.h"
 #include "libsnapshot/drivers/driver.h"
+#include "libsnapshot/drivers/send_candidates.h"
 #include "libsnapshot/trees/subvolume.h"
 
 namespace cairn::snapshot {
@@ -78,7 +79,25 @@ class BtrfsDriver final : public Driver {
     return Frozen{.measure = TRY(with_directory(*found, tree.get())), .reached = Reached::disk};
   }
 
+  base::Result<std::function<bool(const base::TreePath&)>> candidates(const TreeDirs& trees, SnapshotId lower,
+                                                                      SnapshotId upper) const override {
+    const Fd from = TRY(trees.open_part(lower, tree_name, O_RDONLY));
+    const Fd to = TRY(trees.open_part(upper, tree_name, O_RDONLY));
+    // Another driver made it.
+    if (!TRY(is_subvolume(from.get())) || !TRY(is_subvolume(to.get()))) return MayDiffer();
+    auto touched = paths_touched_between(from.get(), to.get());
+    if (!touched) {
+      base::log_debug("compare snapshots {} and {} whole: {}", lower, upper, touched.error().message);
+      return MayDiffer();
+    }
+    return MayDiffer([touched = std::make_shared<const TouchedPaths>(std::move(*touched))](const base::TreePath& path) {
+      return touched->may_differ(path.str());
+    });
+  }
+
  private:
+  using MayDiffer = std::function<bool(const base::TreePath&)>;
+
   static base::Result<Usage> replace(int active, int tree) {
     TRY(fork_subvolume(active, tree, tree_name, Access::read_only));
     const auto usage = measure_subvolume(active);

@@ -12,6 +12,11 @@ base::Result<Frozen> Driver::freeze(const TreeDirs& trees, SnapshotId id) const 
   return Frozen{.measure = TRY(measure(trees, id)), .reached = Reached::memory};
 }
 
+base::Result<std::function<bool(const base::TreePath&)>> Driver::candidates(const TreeDirs&, SnapshotId,
+                                                                            SnapshotId) const {
+  return std::function<bool(const base::TreePath&)>();
+}
+
 base::Status copy_merged(const Driver& driver, const TreeDirs& trees, const Chain& chain, SnapshotId id,
                          std::string_view name) {
   const auto source = TRY(driver.mount(trees, chain, Access::read_only));

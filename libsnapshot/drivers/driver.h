@@ -3,6 +3,7 @@
 // recovery, syncing, erasing) is shared. A driver has no state of its own.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string_view>
 
@@ -39,6 +40,9 @@ class Driver {
   // Leaves in trees/<id> what stays of an active tree, and measures it. Errors: no_space, io, invalid_argument (the
   // tree holds what this driver cannot fork). After an error the tree is as usable as before.
   virtual base::Result<Frozen> freeze(const TreeDirs& trees, SnapshotId id) const;
+  // ChangeOptions::may_differ between two frozen trees, if the driver can tell in less than a walk; else empty.
+  virtual base::Result<std::function<bool(const base::TreePath&)>> candidates(const TreeDirs& trees, SnapshotId lower,
+                                                                              SnapshotId upper) const;
 };
 
 std::unique_ptr<Driver> make_overlay_driver(OverlayMarksIn marks);

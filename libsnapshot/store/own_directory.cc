@@ -19,8 +19,9 @@ base::Result<OwnDirectory> TreeSnapshotter::open_own(SnapshotId id) {
   return own;
 }
 
-base::Result<std::function<bool(const base::TreePath&)>> TreeSnapshotter::candidates(SnapshotId, SnapshotId) {
-  return std::function<bool(const base::TreePath&)>();  // no driver knows yet
+base::Result<std::function<bool(const base::TreePath&)>> TreeSnapshotter::candidates(SnapshotId lower,
+                                                                                     SnapshotId upper) {
+  return driver_->candidates(trees_, lower, upper);
 }
 
 }  // namespace cairn::snapshot

@@ -22,11 +22,15 @@ namespace {
 
 using base::Status;
 
-base::Result<std::int64_t> count_shared(int file, std::uint32_t flags) {
+struct Extents {
+  std::int64_t shared = 0, own = 0;  // bytes
+};
+
+base::Result<Extents> read_extents(int file, std::uint32_t flags) {
   constexpr std::uint32_t extents_max = 64;
   alignas(::fiemap) std::array<char, sizeof(::fiemap) + extents_max * sizeof(::fiemap_extent)> memory;
   auto* map = reinterpret_cast<::fiemap*>(memory.data());
-  std::int64_t shared = 0;
+  Extents found;
   std::uint64_t start = 0;
   while (true) {
     memory.fill(0);
@@ -37,21 +41,25 @@ base::Result<std::int64_t> count_shared(int file, std::uint32_t flags) {
     if (::ioctl(file, FS_IOC_FIEMAP, map) != 0) return base::fail_errno(errno, "list extents");
     for (std::uint32_t i = 0; i < map->fm_mapped_extents; ++i) {
       const auto& extent = map->fm_extents[i];
-      if ((extent.fe_flags & FIEMAP_EXTENT_SHARED) != 0) shared += static_cast<std::int64_t>(extent.fe_length);
+      const bool shared = (extent.fe_flags & FIEMAP_EXTENT_SHARED) != 0;
+      (shared ? found.shared : found.own) += static_cast<std::int64_t>(extent.fe_length);
       start = extent.fe_logical + extent.fe_length;
-      if ((extent.fe_flags & FIEMAP_EXTENT_LAST) != 0) return shared;
+      if ((extent.fe_flags & FIEMAP_EXTENT_LAST) != 0) return found;
     }
-    if (map->fm_mapped_extents == 0) return shared;
+    if (map->fm_mapped_extents == 0) return found;
   }
+}
+
+// Blocks that were written over belong to both files until they are written out. New files are left in memory.
+base::Result<Extents> extents_of(int file) {
+  const auto found = TRY(read_extents(file, 0));
+  if (found.shared == 0) return found;
+  return read_extents(file, FIEMAP_FLAG_SYNC);
 }
 
 }  // namespace
 
-base::Result<std::int64_t> shared_bytes_of_file(int file) {
-  // Blocks that were written over belong to both files until they are written out. New files are left in memory.
-  if (TRY(count_shared(file, 0)) == 0) return 0;
-  return count_shared(file, FIEMAP_FLAG_SYNC);
-}
+base::Result<std::int64_t> shared_bytes_of_file(int file) { return TRY(extents_of(file)).shared; }
 
 base::Result<std::int64_t> shared_bytes(int tree) {
   std::int64_t shared = 0;
@@ -64,8 +72,10 @@ base::Result<std::int64_t> shared_bytes(int tree) {
     const auto status = TRY(base::stat_fd(file.get()));
     if (status.st_blocks == 0) return {};
     if (status.st_nlink > 1 && !linked.emplace(status.st_dev, status.st_ino).second) return {};
-    const auto bytes = TRY(shared_bytes_of_file(file.get()), "\"{}\"", entry.name);
-    shared += std::min(bytes, static_cast<std::int64_t>(status.st_blocks) * 512);
+    const auto found = TRY(extents_of(file.get()), "\"{}\"", entry.name);
+    if (found.shared == 0) return {};
+    // Not the shared ones themselves: what stat counts has also room in it that XFS keeps for a while for more writes.
+    shared += std::max<std::int64_t>(0, static_cast<std::int64_t>(status.st_blocks) * 512 - found.own);
     return {};
   };
   TRY(walk_tree(tree, walk));

@@ -13,8 +13,9 @@ namespace cairn::snapshot {
 // Errors: io, unavailable (the file system does not tell).
 base::Result<std::int64_t> shared_bytes_of_file(int file);
 
-// Of a tree: the allocated bytes of its files that other files have too, those in the same tree included. Hard links
-// count once. Files that share something and were written to are written out. O(files). Errors: io, unavailable.
+// Of a tree: the allocated bytes of its files that are not theirs alone; a clone within the tree counts as if it
+// belonged to another. Hard links count once. Files that share something and were written to are written out. O(files).
+// Errors: io, unavailable.
 base::Result<std::int64_t> shared_bytes(int tree);
 
 }  // namespace cairn::snapshot

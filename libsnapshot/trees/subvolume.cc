@@ -7,8 +7,10 @@
 #include <linux/btrfs_tree.h>
 #include <linux/magic.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -200,6 +202,40 @@ base::Result<std::vector<std::uint64_t>> nested_subvolumes(int directory) {
   for (std::size_t i = 0; i < ids.size(); ++i) TRY(collect_children(directory, ids[i], ids));
   std::reverse(ids.begin(), ids.end());
   return ids;
+}
+
+base::Result<std::string> send_between(int lower, int upper) {
+  __u64 parent = TRY(about(lower)).treeid;
+  const Fd stream(::memfd_create("cairn-send", MFD_CLOEXEC));
+  if (!stream) return base::fail_errno(errno, "a file in memory");
+  btrfs_ioctl_send_args args{};
+  args.send_fd = stream.get();
+  args.clone_sources_count = 1;
+  args.clone_sources = &parent;
+  args.parent_root = parent;
+  args.flags = BTRFS_SEND_FLAG_NO_FILE_DATA;
+  if (::ioctl(upper, BTRFS_IOC_SEND, &args) != 0) return base::fail_errno(errno, "list the changes of a subvolume");
+  if (::lseek(stream.get(), 0, SEEK_SET) < 0) return base::fail_errno(errno, "rewind a list of changes");
+  return base::read_all(stream.get(), std::size_t{1} << 32);
+}
+
+base::Result<std::vector<std::string>> names_of_inode(int subvolume, std::uint64_t inode) {
+  constexpr std::size_t bytes = 4096;  // the kernel fills no more
+  const auto memory = std::make_unique<std::uint64_t[]>(bytes / sizeof(std::uint64_t));
+  btrfs_ioctl_ino_path_args args{};
+  args.inum = inode;
+  args.size = bytes;
+  args.fspath = reinterpret_cast<std::uintptr_t>(memory.get());
+  if (::ioctl(subvolume, BTRFS_IOC_INO_PATHS, &args) != 0) return base::fail_errno(errno, "ask for names of an inode");
+  const auto* found = reinterpret_cast<const btrfs_data_container*>(memory.get());
+  if (found->elem_missed != 0) {
+    return fail(ErrorCode::unavailable, "inode {} has more names than the kernel tells", inode);
+  }
+  std::vector<std::string> names;
+  // Each value is how far behind the values its name begins.
+  const auto* start = reinterpret_cast<const char*>(found->val);
+  for (std::uint32_t i = 0; i < found->elem_cnt; ++i) names.emplace_back(start + found->val[i]);
+  return names;
 }
 
 base::Result<Usage> measure_subvolume(int subvolume) {

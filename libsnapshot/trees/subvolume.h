@@ -38,4 +38,13 @@ base::Result<std::vector<std::uint64_t>> nested_subvolumes(int directory);
 // Errors: io, corrupt.
 base::Result<Usage> measure_subvolume(int subvolume);
 
+// What "btrfs send" says of the way from one read-only subvolume to another, without the contents of files (a stream of
+// version 1). Both are open at their roots. O(changes) of time, and of memory. Needs CAP_SYS_ADMIN. Errors: io (also if
+// one of them can be written to).
+base::Result<std::string> send_between(int lower, int upper);
+
+// All names of an inode, from the root of the subvolume that is open. Needs CAP_DAC_READ_SEARCH. Errors: unavailable
+// (more than the kernel tells), io.
+base::Result<std::vector<std::string>> names_of_inode(int subvolume, std::uint64_t inode);
+
 }  // namespace cairn::snapshot
