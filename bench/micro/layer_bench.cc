@@ -5,7 +5,9 @@
 // with it: the two take turns, so that a busy machine is busy for both.
 #include <fcntl.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -82,10 +84,29 @@ class FdSource final : public base::ByteSource {
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
+// Of this process, its threads and the programs that it waited for.
+double cpu_seconds() {
+  double seconds = 0;
+  for (const int who : {RUSAGE_SELF, RUSAGE_CHILDREN}) {
+    struct ::rusage usage {};
+    CHECK(::getrusage(who, &usage) == 0);
+    for (const auto& time : {usage.ru_utime, usage.ru_stime}) {
+      seconds += static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
+    }
+  }
+  return seconds;
+}
+
+double thread_cpu_seconds() {
+  timespec time{};
+  CHECK(::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time) == 0);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
+
 // Runs ours and theirs in turns, each after `before`, and reports ours with the ratio of the medians: 1.1 is 10 % faster.
 template <class Before, class Ours, class Theirs>
 void compare(benchmark::State& state, Before before, Ours ours, Theirs theirs) {
-  std::vector<double> our_times, their_times;
+  std::vector<double> our_times, their_times, our_cpu, their_cpu, caller_cpu;
   const auto median = [](std::vector<double> times) {
     std::sort(times.begin(), times.end());
     return times[times.size() / 2];
@@ -93,16 +114,25 @@ void compare(benchmark::State& state, Before before, Ours ours, Theirs theirs) {
   for (auto _ : state) {
     before();
     auto start = Clock::now();
+    double cpu = cpu_seconds();
     theirs();
+    their_cpu.push_back(cpu_seconds() - cpu);
     their_times.push_back(seconds_since(start));
     before();
     start = Clock::now();
+    cpu = cpu_seconds();
+    const double caller = thread_cpu_seconds();
     ours();
+    caller_cpu.push_back(thread_cpu_seconds() - caller);
+    our_cpu.push_back(cpu_seconds() - cpu);
     our_times.push_back(seconds_since(start));
     state.SetIterationTime(our_times.back());
   }
   state.counters["ours_ms"] = 1000 * median(our_times);
   state.counters["theirs_ms"] = 1000 * median(their_times);
+  state.counters["our_cpu_ms"] = 1000 * median(our_cpu);
+  state.counters["our_caller_cpu_ms"] = 1000 * median(caller_cpu);  // without what runs beside it
+  state.counters["their_cpu_ms"] = 1000 * median(their_cpu);
   state.counters["speed"] = median(their_times) / median(our_times);
   state.counters["mb"] = static_cast<double>(scene().archive_bytes) / 1e6;
 }

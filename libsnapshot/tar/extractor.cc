@@ -28,6 +28,7 @@ constexpr std::string_view whiteout_prefix = ".wh.";
 constexpr std::string_view whiteout_meta_prefix = ".wh..wh.";
 constexpr std::string_view opaque_marker = ".wh..wh..opq";
 constexpr int links_max = 40;
+constexpr std::size_t parents_max = 32;  // descriptors
 
 // The components of a path or link target, the first one last.
 std::vector<std::string> reversed_components(std::string_view path) {
@@ -84,6 +85,9 @@ base::Result<TreePath> parse_name(std::string_view name) {
 }
 
 }  // namespace
+
+Extractor::Extractor(int root, Devices devices)
+    : root_(root), devices_(devices), process_{.uid = ::geteuid(), .gid = ::getegid()} {}
 
 Status Extractor::apply(const TarEntry& entry, TarReader& reader, const std::stop_token& stop) {
   TRY(apply_checked(entry, reader, stop), "apply \"{}\"", entry.name);
@@ -152,7 +156,11 @@ Status Extractor::clear_lower(const TreePath& directory) {
 
 base::Result<const Extractor::Parent*> Extractor::parent_of(const TreePath& path) {
   TreePath asked = path.parent();
-  if (parent_ && parent_->asked == asked) return &*parent_;
+  for (std::size_t left = parents_.size(); left > 0; --left) {
+    if (parents_[left - 1].asked != asked) continue;
+    parents_.resize(left);
+    return &parents_.back();
+  }
   // Nearly always the way is free of links and one call opens it.
   auto directory = base::open_beneath(root_, asked, O_RDONLY | O_DIRECTORY);
   TreePath resolved = asked;
@@ -162,9 +170,15 @@ base::Result<const Extractor::Parent*> Extractor::parent_of(const TreePath& path
     directory = base::open_beneath(root_, resolved, O_RDONLY | O_DIRECTORY);
     if (!directory) return tl::unexpected(directory.error());
   }
-  const Inheritance inheritance = TRY(inheritance_of(directory->get()));
-  parent_ = Parent{std::move(asked), std::move(resolved), std::move(*directory), inheritance};
-  return &*parent_;
+  TRY(enter(std::move(asked), std::move(resolved), std::move(*directory)));
+  return &parents_.back();
+}
+
+Status Extractor::enter(TreePath asked, TreePath path, Fd directory) {
+  const Inheritance inheritance = TRY(inheritance_of(directory.get(), process_));
+  if (parents_.size() == parents_max) parents_.erase(parents_.begin());
+  parents_.push_back(Parent{std::move(asked), std::move(path), std::move(directory), inheritance});
+  return {};
 }
 
 // The path with every symlink on it followed as if the root were /; what does not exist is taken as written.
@@ -205,7 +219,7 @@ Status Extractor::make_way(const TreePath& target, const TarEntry& entry) {
 
 Status Extractor::remove(const TreePath& target) {
   forget(target);
-  parent_.reset();  // it may lie in what goes, or be reached through it
+  parents_.clear();  // they may lie in what goes, or be reached through it
   return base::remove_all_beneath(root_, target);
 }
 
@@ -255,8 +269,7 @@ base::Result<Extractor::Made> Extractor::make_directory(const TarEntry& entry, c
   }
   TRY(set_metadata(entry, directory.get(), is_new ? parent.inheritance : Inheritance{}, skipped_.xattrs));
   // What is in it comes next, as a rule.
-  const Inheritance inheritance = TRY(inheritance_of(directory.get()));
-  parent_ = Parent{parent.asked.child(name), parent.path.child(name), std::move(directory), inheritance};
+  TRY(enter(parent.asked.child(name), parent.path.child(name), std::move(directory)));
   return Made::yes;
 }
 
@@ -327,19 +340,29 @@ void Extractor::forget(const TreePath& path) {
 }
 
 Status Extractor::finish() {
-  for (const auto& [path, time] : added_) {
+  parents_.clear();
+  TreePath parent;
+  Fd holder = TRY(base::open_beneath(root_, parent, O_PATH | O_DIRECTORY));
+  for (const auto& [text, time] : added_) {
     if (!time) continue;
-    const Fd directory = TRY(base::open_beneath(root_, TRY(TreePath::parse(path)), O_RDONLY | O_DIRECTORY),
-                             "set time of \"{}\"", path);
-    if (const auto acl = default_acls_.find(path); acl != default_acls_.end()) {
+    const TreePath path = TRY(TreePath::parse(text));
+    if (path.parent() != parent) {
+      parent = path.parent();
+      holder = TRY(base::open_beneath(root_, parent, O_PATH | O_DIRECTORY), "set time of \"{}\"", text);
+    }
+    const std::string name(path.is_root() ? "." : path.name());
+    if (const auto acl = default_acls_.find(text); acl != default_acls_.end()) {
       const std::string& value = acl->second;
-      if (::fsetxattr(directory.get(), default_acl_key.data(), value.data(), value.size(), 0) != 0) {
-        if (errno != EOPNOTSUPP) return fail_errno(errno, "set xattr {} of \"{}\"", default_acl_key, path);
+      const std::string at = fmt::format("/proc/self/fd/{}/{}", holder.get(), name);
+      if (::lsetxattr(at.c_str(), default_acl_key.data(), value.data(), value.size(), 0) != 0) {
+        if (errno != EOPNOTSUPP) return fail_errno(errno, "set xattr {} of \"{}\"", default_acl_key, text);
         ++skipped_.xattrs;
       }
     }
     const std::array<timespec, 2> times = {*time, *time};
-    if (::futimens(directory.get(), times.data()) != 0) return fail_errno(errno, "set time of \"{}\"", path);
+    if (::utimensat(holder.get(), name.c_str(), times.data(), AT_SYMLINK_NOFOLLOW) != 0) {
+      return fail_errno(errno, "set time of \"{}\"", text);
+    }
   }
   return {};
 }

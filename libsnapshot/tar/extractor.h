@@ -11,6 +11,7 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <vector>
 
 #include "libbase/fs/beneath.h"
 #include "libbase/result.h"
@@ -28,7 +29,7 @@ class Extractor {
   };
 
   // root: the root directory of the tree; borrowed.
-  Extractor(int root, Devices devices) : root_(root), devices_(devices) {}
+  Extractor(int root, Devices devices);
 
   // Applies one member, reading its data. Errors: invalid_argument (hostile or impossible), no_space, io, and those of
   // the reader; each names the member.
@@ -52,7 +53,9 @@ class Extractor {
   base::Status apply_whiteout(const base::TreePath& path);
   base::Status clear_lower(const base::TreePath& directory);
 
+  // Good until the next call that makes or removes something.
   base::Result<const Parent*> parent_of(const base::TreePath& path);
+  base::Status enter(base::TreePath asked, base::TreePath path, base::Fd directory);
   base::Result<base::TreePath> resolve(const base::TreePath& path) const;
   base::Result<base::TreePath> link_target(const TarEntry& entry) const;
   base::Status make_way(const base::TreePath& target, const TarEntry& entry);
@@ -72,7 +75,9 @@ class Extractor {
   int root_;
   Devices devices_;
   Skipped skipped_;
-  std::optional<Parent> parent_;  // of the member before: most members share it
+  const Owner process_;
+  // Directories that the last members went into, each in the one before it as a rule: archives go down and up.
+  std::vector<Parent> parents_;
   // What this layer has put here (or gone through): for opaque directories, which hide only what lies below the layer.
   // Directories have the time that finish() gives them.
   std::map<std::string, std::optional<timespec>> added_;

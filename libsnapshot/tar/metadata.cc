@@ -41,16 +41,16 @@ Status set_xattrs(const TarEntry& entry, const Inheritance& inheritance, std::ui
 }
 
 bool owner_is_right(const TarEntry& entry, const Inheritance& inheritance) {
-  return inheritance.owner_is_ours && entry.uid == ::geteuid() && entry.gid == ::getegid();
+  return inheritance.owner && entry.uid == inheritance.owner->uid && entry.gid == inheritance.owner->gid;
 }
 
 }  // namespace
 
-base::Result<Inheritance> inheritance_of(int directory) {
+base::Result<Inheritance> inheritance_of(int directory, const Owner& process) {
   const auto status = TRY(base::stat_fd(directory));
   Inheritance inheritance;
   // Whether the group comes from the process or, with the bit or a mount option, from the directory: it is the same.
-  inheritance.owner_is_ours = status.st_gid == ::getegid();
+  if (status.st_gid == process.gid) inheritance.owner = process;
   inheritance.acl = ::fgetxattr(directory, default_acl_key.data(), nullptr, 0) > 0;
   return inheritance;
 }

@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -16,12 +17,17 @@ namespace cairn::snapshot {
 inline constexpr std::string_view access_acl_key = "system.posix_acl_access";
 inline constexpr std::string_view default_acl_key = "system.posix_acl_default";
 
+struct Owner {
+  uid_t uid = 0;
+  gid_t gid = 0;
+};
 // What a directory does to what is made in it.
 struct Inheritance {
-  bool owner_is_ours = false;  // new entries get the owner and group of this process, whatever the mount says
+  std::optional<Owner> owner;  // what new entries have without being given one, if that is certain
   bool acl = false;            // new entries get an ACL that the layer does not speak of
 };
-base::Result<Inheritance> inheritance_of(int directory);
+// process: the effective ids of this one.
+base::Result<Inheritance> inheritance_of(int directory, const Owner& process);
 
 // Gives an open file or directory the owner, mode and xattrs of the entry, and its time too unless it is a directory
 // (then the time and a default ACL wait until its contents are there). Of the entry's xattrs overlay's own are left out;
