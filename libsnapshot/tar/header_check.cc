@@ -3,6 +3,7 @@
 
 #include <array>
 #include <charconv>
+#include <limits>
 
 namespace cairn::snapshot {
 namespace {
@@ -73,12 +74,10 @@ Status check_long_name(std::string_view name) {
 
 base::Result<timespec> parse_pax_time(std::string_view text) {
   const bool negative = text.starts_with('-');
-  std::string_view digits = text.substr(negative ? 1 : 0);
+  std::string_view digits = text;
   std::int64_t seconds = 0;
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), seconds);
-  if (error != std::errc() || digits.empty() || digits.front() == '-') {
-    return fail(ErrorCode::corrupt, "\"{}\" is not a time", text.substr(0, 40));
-  }
+  if (error != std::errc()) return fail(ErrorCode::corrupt, "\"{}\" is not a time", text.substr(0, 40));
   digits.remove_prefix(static_cast<std::size_t>(end - digits.data()));
   long nanoseconds = 0;
   bool beyond = false;  // digits past the nanosecond
@@ -95,8 +94,11 @@ base::Result<timespec> parse_pax_time(std::string_view text) {
   }
   if (!negative) return timespec{.tv_sec = seconds, .tv_nsec = nanoseconds};
   if (beyond) ++nanoseconds;
-  if (nanoseconds == 0) return timespec{.tv_sec = -seconds, .tv_nsec = 0};
-  return timespec{.tv_sec = -seconds - 1, .tv_nsec = 1'000'000'000 - nanoseconds};
+  if (nanoseconds == 0) return timespec{.tv_sec = seconds, .tv_nsec = 0};
+  if (seconds == std::numeric_limits<std::int64_t>::min()) {
+    return fail(ErrorCode::corrupt, "\"{}\" is not a time", text.substr(0, 40));
+  }
+  return timespec{.tv_sec = seconds - 1, .tv_nsec = 1'000'000'000 - nanoseconds};
 }
 
 base::Result<HeaderFacts> check_header(std::string_view bytes) {

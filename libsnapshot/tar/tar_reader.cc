@@ -6,12 +6,15 @@
 #include <locale.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <array>
+#include <tuple>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "libsnapshot/tar/header_check.h"
+#include "libsnapshot/tar/metadata.h"
 
 namespace cairn::snapshot {
 namespace {
@@ -141,6 +144,59 @@ std::vector<std::pair<std::string, std::string>> xattrs_of(::archive_entry* entr
   return xattrs;
 }
 
+// An ACL that the archive has as text, in the form the kernel takes; nothing if there is none, or if it speaks of somebody
+// by name only, for whose names they are nobody knows.
+std::string acl_of(::archive_entry* entry, int wanted) {
+  struct Row {
+    std::uint16_t tag = 0, permissions = 0;
+    std::uint32_t id = 0xffffffff;
+    auto operator<=>(const Row& other) const { return std::tie(tag, id) <=> std::tie(other.tag, other.id); }
+  };
+  std::vector<Row> rows;
+  int type = 0, permissions = 0, tag = 0, id = 0;
+  const char* name = nullptr;
+  if (::archive_entry_acl_reset(entry, wanted) == 0) return "";
+  while (::archive_entry_acl_next(entry, wanted, &type, &permissions, &tag, &id, &name) == ARCHIVE_OK) {
+    Row row{.permissions = static_cast<std::uint16_t>(permissions & 7)};
+    switch (tag) {
+      case ARCHIVE_ENTRY_ACL_USER_OBJ: row.tag = 0x01; break;
+      case ARCHIVE_ENTRY_ACL_USER: row.tag = 0x02; break;
+      case ARCHIVE_ENTRY_ACL_GROUP_OBJ: row.tag = 0x04; break;
+      case ARCHIVE_ENTRY_ACL_GROUP: row.tag = 0x08; break;
+      case ARCHIVE_ENTRY_ACL_MASK: row.tag = 0x10; break;
+      case ARCHIVE_ENTRY_ACL_OTHER: row.tag = 0x20; break;
+      default: return "";
+    }
+    if (row.tag == 0x02 || row.tag == 0x08) {
+      if (id < 0) return "";
+      row.id = static_cast<std::uint32_t>(id);
+    }
+    rows.push_back(row);
+  }
+  std::sort(rows.begin(), rows.end());  // the kernel insists
+  std::string acl("\2\0\0\0", 4);
+  const auto append = [&acl](std::uint32_t value, int bytes) {
+    for (int i = 0; i < bytes; ++i) acl += static_cast<char>(value >> (8 * i));
+  };
+  for (const Row& row : rows) {
+    append(row.tag, 2);
+    append(row.permissions, 2);
+    append(row.id, 4);
+  }
+  return acl;
+}
+
+void add_acls(::archive_entry* entry, TarEntry& result) {
+  const auto add = [&](int type, std::string_view key) {
+    const bool is_known = std::any_of(result.xattrs.begin(), result.xattrs.end(),
+                                      [&](const auto& xattr) { return xattr.first == key; });
+    std::string acl = is_known ? "" : acl_of(entry, type);
+    if (!acl.empty()) result.xattrs.emplace_back(key, std::move(acl));
+  };
+  add(ARCHIVE_ENTRY_ACL_TYPE_ACCESS, access_acl_key);
+  if (result.type == EntryType::directory) add(ARCHIVE_ENTRY_ACL_TYPE_DEFAULT, default_acl_key);
+}
+
 base::Result<std::uint32_t> id_of(::la_int64_t value, std::string_view what, const std::string& name) {
   // (uid_t)-1 means "leave it" to chown.
   if (value < 0 || value >= 0xffffffffll) {
@@ -175,6 +231,7 @@ base::Result<TarEntry> convert(::archive_entry* entry, const HeaderFacts& facts)
   result.mtime.tv_nsec = ::archive_entry_mtime_nsec(entry);
   if (facts.mtime) result.mtime = *facts.mtime;
   result.xattrs = xattrs_of(entry);
+  if (result.type != EntryType::symlink && result.type != EntryType::hard_link) add_acls(entry, result);
   return result;
 }
 

@@ -52,6 +52,8 @@ TEST_F(LayerTest, PaxRecordsAreExact) {
             .pax("path", "\xff\xfe").file("y", "not UTF-8")
             .pax("mtime", "-1.25").file("past", "3")
             .pax("mtime", "1234567890.123456789").file("nano", "4")
+            .pax("mtime", "-0.5").file("halfway", "x")
+            .pax("mtime", "-9223372036854775808").file("lowest", "x")
             .pax("SCHILY.xattr.user.note", std::string("a\0b", 3)).file("noted", "5")
             .pax("SCHILY.xattr.security.capability",
                  std::string("\1\0\0\2\0\4\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 20)).file("capable", "6")
@@ -64,6 +66,9 @@ TEST_F(LayerTest, PaxRecordsAreExact) {
   EXPECT_EQ(tree().read("\xff\xfe"), "not UTF-8");
   EXPECT_EQ(tree().stat("past").st_mtim.tv_sec, -2);
   EXPECT_EQ(tree().stat("past").st_mtim.tv_nsec, 750'000'000);
+  EXPECT_EQ(tree().stat("halfway").st_mtim.tv_sec, -1);
+  EXPECT_EQ(tree().stat("halfway").st_mtim.tv_nsec, 500'000'000);
+  EXPECT_LT(tree().stat("lowest").st_mtim.tv_sec, -1) << "as far back as the file system goes";
   EXPECT_EQ(tree().stat("nano").st_mtim.tv_nsec, 123'456'789);
   EXPECT_EQ(must(base::list_xattrs_at(tree().fd(), "noted")).at("user.note"), std::string("a\0b", 3));
   EXPECT_EQ(must(base::list_xattrs_at(tree().fd(), "capable")).at("security.capability").size(), 20u);
@@ -158,6 +163,11 @@ TEST_F(LayerTest, AclsAreThoseOfTheLayer) {
             .pax("SCHILY.xattr.system.posix_acl_default", acl).dir("d")
             .file("d/plain", "1")
             .pax("SCHILY.xattr.system.posix_acl_access", acl).add({.name = "d/listed", .data = "2", .mode = 0775})
+            .pax("SCHILY.acl.access", "user::rwx,user:1000:rwx,group::r-x,mask::rwx,other::r-x")
+            .add({.name = "d/text", .data = "3", .mode = 0775})
+            .pax("SCHILY.acl.access", "user::rwx,user:somebody:rwx,group::r-x,mask::rwx,other::r-x")
+            .add({.name = "d/named", .data = "4", .mode = 0775})
+            .pax("SCHILY.acl.default", "user::rwx,user:lisa:rwx:1000,group::r-x,mask::rwx,other::r-x").dir("d/deep")
             .dir("d/sub").symlink("d/link", "plain").add({.name = "d/fifo", .type = '6', .mode = 0600})
             .finish());
   apply(TarBuilder().file("d/later", "3").dir("d/sub2").finish());
@@ -167,7 +177,9 @@ TEST_F(LayerTest, AclsAreThoseOfTheLayer) {
   };
   EXPECT_EQ(xattrs("d").at("system.posix_acl_default"), acl);
   EXPECT_EQ(xattrs("listed").at("system.posix_acl_access"), acl);
-  for (const auto* name : {"plain", "sub", "fifo", "later", "sub2"}) EXPECT_THAT(xattrs(name), IsEmpty()) << name;
+  EXPECT_EQ(xattrs("text").at("system.posix_acl_access"), acl);
+  EXPECT_EQ(xattrs("deep").at("system.posix_acl_default"), acl);
+  for (const auto* name : {"named", "plain", "sub", "fifo", "later", "sub2"}) EXPECT_THAT(xattrs(name), IsEmpty()) << name;
   EXPECT_EQ(tree().mode("d/plain"), 0644u);
   EXPECT_EQ(tree().mode("d/sub2"), 0755u);
 }
