@@ -52,7 +52,7 @@ class Encoder {
 std::unique_ptr<Encoder> make_encoder(Compression compression, Encoder::Sink sink, int level = 0);
 // The same, compressing on threads of its own (0: none; `none` needs none). The sink is called on the threads that call
 // write() and finish(). The output is one gzip member, or one zstd frame, and the same for any number of threads from 1
-// on. Memory: about 5 MiB a thread, for zstd 16 MiB (level 3) and more.
+// on. Memory: about 8 MiB a thread, for zstd 16 MiB (level 3) and more.
 std::unique_ptr<Encoder> make_parallel_encoder(Compression compression, Encoder::Sink sink, int level,
                                                unsigned threads);
 

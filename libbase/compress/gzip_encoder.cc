@@ -42,7 +42,7 @@ class GzipEncoder final : public Encoder {
   // threads: 0 compresses on the thread that writes.
   GzipEncoder(Sink sink, int level, unsigned threads) : sink_(std::move(sink)), level_(level) {
     if (threads > 0) pool_ = std::make_unique<ThreadPool>(ThreadPool::Options{.threads = threads});
-    under_way_max_ = 2 * std::size_t{threads};
+    under_way_max_ = 4 * std::size_t{threads};
     current_ = fresh_block();
   }
 
