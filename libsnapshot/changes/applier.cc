@@ -45,6 +45,14 @@ std::vector<std::string_view> components(std::string_view path) {
   return parts;
 }
 
+bool is_opaque(int directory) {
+  for (const char* mark : {"trusted.overlay.opaque", "user.overlay.opaque"}) {
+    char value = 0;
+    if (::fgetxattr(directory, mark, &value, 1) == 1 && value == 'y') return true;
+  }
+  return false;
+}
+
 base::Result<std::optional<mode_t>> type_at(int directory, const std::string& name) {
   struct ::stat status {};
   if (::fstatat(directory, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0) return status.st_mode & S_IFMT;
@@ -104,6 +112,7 @@ Status ChangeApplier::go_to(const Change& change) {
 
 Status ChangeApplier::enter(const std::string& name) {
   TRY(cursor_.enter(name));
+  hidden_.push_back(options_.below && ((!hidden_.empty() && hidden_.back()) || is_opaque(cursor_.fd())));
   names_.push_back(name);
   times_.push_back(TRY(base::stat_fd(cursor_.fd())).st_mtim);
   return {};
@@ -113,6 +122,7 @@ Status ChangeApplier::leave() {
   TRY(set_mtime(cursor_.fd(), ".", times_.back()));
   times_.pop_back();
   names_.pop_back();
+  hidden_.pop_back();
   return cursor_.leave();
 }
 
@@ -122,9 +132,10 @@ base::TreePath ChangeApplier::path_here(const std::string& name) const {
   return path.child(name);
 }
 
-// The type of what the name is in the tree below the upper, if the target is one.
+// The type of what the name would show of the tree below the upper, if the target is one. An opaque directory shows
+// nothing, and lists whiteouts as if they were entries.
 base::Result<std::optional<mode_t>> ChangeApplier::type_below(const std::string& name) const {
-  if (!options_.below) return std::nullopt;
+  if (!options_.below || (!hidden_.empty() && hidden_.back())) return std::nullopt;
   const auto found = base::find_stat_beneath(*options_.below, path_here(name));
   // A link above it: below, the directory that holds it here is none.
   if (!found && found.error().code == ErrorCode::invalid_argument) return std::nullopt;

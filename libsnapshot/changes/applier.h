@@ -79,6 +79,7 @@ class ChangeApplier {
   ApplierOptions options_;
   base::DeepCursor cursor_;
   std::vector<std::string> names_;    // of the directories entered
+  std::vector<char> hidden_;          // likewise: whether nothing of the tree below shows in it
   std::vector<timespec> times_;       // mtimes to restore: of the root, then of the directories entered
   std::map<Inode, Group> known_;      // of the new tree, if they may have other names
 };

@@ -198,6 +198,22 @@ TEST_P(MergeTest, NoWhiteoutShows) {
   EXPECT_THAT(view(merge).names("d"), ElementsAre());
 }
 
+// A directory that was a file for a while hides what is below; what goes from it then leaves no whiteout, which would show.
+TEST_P(MergeTest, NoWhiteoutShowsInADirectoryThatWasMadeAnew) {
+  const auto base = make(std::nullopt, [](const TreeAt& tree) {
+    tree.dir("d");
+    tree.file("d/gone", "x");
+  });
+  const auto removed = make(base, [](const TreeAt& tree) { tree.remove("d/gone"); });
+  const auto empty = make(std::nullopt, [](const TreeAt&) {});
+  const auto file = make(empty, [](const TreeAt& tree) { tree.file("d", "x"); });
+  // Opened and left as it is, so that it is not stacked.
+  const auto unchanged = make(base, [](const TreeAt& tree) { tree.mode("d/gone", 0644); });
+  const auto merge = merged({{std::nullopt, base}, {empty, file}, {base, removed}, {base, unchanged}});
+  EXPECT_FALSE(counts.stacked);
+  EXPECT_THAT(view(merge).names("d"), ElementsAre());
+}
+
 TEST_P(MergeTest, ADirectoryReplacesADeviceAndASocketAndTheOtherWayRound) {
   // Their type bits overlap with those of directories.
   const auto nodes = make(std::nullopt, [](const TreeAt& tree) {
