@@ -250,6 +250,24 @@ TEST_P(MergeTest, OfNothingLeftAndOfWhatCannotBe) {
   EXPECT_EQ(code_of(merge(snapshots(), missing, {})), base::ErrorCode::not_found);
 }
 
+TEST_P(MergeTest, AFileWithAsManyLinksAsThereCanBeIsCopied) {
+  const auto full = make(std::nullopt, [](const TreeAt& tree) { tree.file("f", "abc", 0640); });
+  const auto other = make(std::nullopt, [](const TreeAt& tree) { tree.file("g", "x"); });
+  if (GetParam() == "native") {  // the only driver that links here; the names lie outside of all trees
+    const TreeAt store(root_.path().str());
+    store.dir("names");
+    const std::string file = store.at(fmt::format("trees/{}/fs/f", full));
+    int made = 0;
+    while (::link(file.c_str(), store.at(fmt::format("names/{}", made)).c_str()) == 0) ++made;
+    ASSERT_EQ(errno, EMLINK) << "after " << made;
+  }
+  const auto merge = merged({{std::nullopt, other}, {std::nullopt, full}});
+  EXPECT_EQ(view(merge).read("f"), "abc");
+  EXPECT_EQ(view(merge).mode("f"), 0640u);
+  EXPECT_EQ(counts.linked, GetParam() == "native" ? 1u : 0u);
+  EXPECT_EQ(counts.bytes_copied, GetParam() == "native" ? 3u : 0u);
+}
+
 TEST_P(MergeTest, AMergeThatFailsLeavesNothing) {
   const auto base = make(std::nullopt, [](const TreeAt& tree) { tree.file("f", "x"); });
   const auto other = make(std::nullopt, [](const TreeAt& tree) { tree.file("g", "x"); });
