@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a badly made layer is told, and that nothing outside the tree notices (the fixture compares a sentinel).
+#include <sched.h>
+#include <sys/wait.h>
+
 #include <cstdio>
 #include <thread>
 
@@ -192,6 +195,30 @@ TEST_F(LayerTest, DevicesAreRefusedOrSkippedWhereTheyAreNotAllowed) {
   EXPECT_EQ(applied.devices_skipped, 2u);
   EXPECT_THAT(tree().names("dev"), IsEmpty());
   EXPECT_TRUE(S_ISFIFO(tree().stat("fifo").st_mode)) << "a fifo is no device";
+}
+
+bool write_text(const char* path, std::string_view text) {
+  const base::Fd file(::open(path, O_WRONLY | O_CLOEXEC));
+  return file && base::write_full(file.get(), text).has_value();
+}
+
+// There nobody can make one, whatever capabilities he has.
+TEST_F(LayerTest, DevicesAreSkippedInAUserNamespace) {
+  const auto tar = TarBuilder().file("before", "1").add({.name = "null", .type = '3', .major = 1, .minor = 3})
+                       .file("after", "2").finish();
+  const pid_t child = ::fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    const bool inside = ::unshare(CLONE_NEWUSER) == 0 && write_text("/proc/self/uid_map", "0 0 1\n") &&
+                        write_text("/proc/self/setgroups", "deny") && write_text("/proc/self/gid_map", "0 0 1\n");
+    const auto applied = apply_bytes(tree(), tar);
+    if (!applied) std::fprintf(stderr, "%s\n", applied.error().message.c_str());
+    ::_exit(inside && applied && applied->devices_skipped == 1 && applied->entries == 3 ? 0 : 1);
+  }
+  int status = -1;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  EXPECT_THAT(tree().names(), ElementsAre("after", "before"));
 }
 
 // Somebody exchanges a directory and a link out of the tree while members go into it.
