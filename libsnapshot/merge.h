@@ -44,7 +44,8 @@ struct MergeOptions {
 // that is not a change of their delta; or files are hard-linked from where they lie, whiteouts and special files never;
 // or they are cloned; or copied. It is frozen already because a write to a linked file would be one to its source: fork it
 // to change it. Everything named is frozen or committed and stays so meanwhile; what is stacked is kept until the merge
-// goes (prepare_stack), linked files are kept by their links.
+// goes (prepare_stack), linked files are kept by their links. The usage of a merge counts the files that it links, as that
+// of their sources does.
 // O(changes of the deltas), and of the trees where no driver knows them.
 // Errors: not_found, invalid_argument (no delta; one is active), no_space, cancelled, io.
 base::Result<SnapshotId> merge(Snapshotter& snapshots, std::span<const Delta> deltas, const MergeOptions& options);
