@@ -34,6 +34,12 @@ TEST_P(SnapshotPower, WhatWasAcknowledgedSurvivesEveryCut) {
   }
 }
 
+// What the file system offers beside overlays: copies, clones, subvolumes.
+TEST_P(SnapshotPower, WhatWasAcknowledgedSurvivesEveryCutWithoutOverlays) {
+  const std::string driver = GetParam() == FileSystem::ext4 ? "native" : GetParam() == FileSystem::xfs ? "reflink" : "btrfs";
+  expect_sound(scenario({.store = {.driver = driver}, .seed = 5, .rounds = full() ? 25 : 12}), 5);
+}
+
 TEST_P(SnapshotPower, NamesBeforeTheirDataAreCaught) {
   expect_caught(scenario({.store = {.order = Order::names_first}, .seed = 1, .rounds = 10}));
 }
