@@ -44,7 +44,8 @@ base::Result<OverlayBuilder> OverlayBuilder::start(OverlayMarksIn marks) {
   TRY(builder.set("source", "cairn"));
   if (marks == OverlayMarksIn::user) TRY(builder.set("userxattr", nullptr));
   // An upper must stand for itself: no renamed directories or metadata-only copies that point into other layers.
-  builder.set_if_known("redirect_dir", "off");
+  // With marks of users' the kernel refuses "off", which would follow renames that it finds.
+  builder.set_if_known("redirect_dir", marks == OverlayMarksIn::user ? "nofollow" : "off");
   builder.set_if_known("metacopy", "off");
   builder.set_if_known("index", "off");
   builder.set_if_known("xino", "off");

@@ -40,6 +40,43 @@ TEST(OpenTest, TheProbeLeavesNothingBehind) {
   EXPECT_TRUE(must(base::list_dir(scratch.get())).empty());
 }
 
+// Where the answers are kept, and what is in it.
+base::HostPath answers_of(const test::TempDir& root) { return root / "drivers"; }
+std::string answers(const test::TempDir& root) { return must(base::read_file(answers_of(root), 1 << 16)); }
+
+TEST(OpenTest, WhatAProbeFoundIsKeptAndNotTriedAgain) {
+  test::TempDir root;
+  { const OpenStore store(root.path(), ""); }
+  const auto known = answers(root);
+  EXPECT_THAT(known, testing::HasSubstr("\noverlay\t\n"));
+  // A probe needs tmp/ to be a directory: what opens without one has not probed.
+  ASSERT_EQ(::rmdir((root / "tmp").c_str()), 0);
+  must(base::write_file_atomic(root / "tmp", "", base::Durable::no));
+  { EXPECT_EQ(OpenStore(root.path(), "").snapshots->driver(), "overlay"); }
+  { EXPECT_EQ(OpenStore(root.path(), "overlay").snapshots->driver(), "overlay"); }
+  EXPECT_EQ(answers(root), known);
+  // Without the answers it would have.
+  ASSERT_EQ(::unlink(answers_of(root).c_str()), 0);
+  const auto env = must(base::lmdb::Env::open(root / "meta", tables(), {}));
+  EXPECT_EQ(code_of(open(root.path(), *env, {.driver = "overlay", .chain_max = 400})), ErrorCode::unavailable);
+}
+
+TEST(OpenTest, AnswersOfAnotherPlaceAndDamagedOnesDoNotCount) {
+  test::TempDir root;
+  { const OpenStore store(root.path(), ""); }
+  const auto known = answers(root);
+  std::vector<std::string> useless = {"", "x", "cairn drivers 1\n", known.substr(0, known.size() - 1), known + known};
+  for (std::size_t at = 0; at < known.size(); at += 7) {
+    useless.push_back(known);
+    useless.back()[at] ^= 1;
+  }
+  for (const auto& bytes : useless) {
+    must(base::write_file_atomic(answers_of(root), bytes, base::Durable::no));
+    EXPECT_EQ(OpenStore(root.path(), "").snapshots->driver(), "overlay");
+    ASSERT_EQ(answers(root), known) << "found out and written anew";
+  }
+}
+
 TEST(OpenTest, OverlaysOnOverlaysDoNotWorkAndSaySo) {
   // An overlay cannot hold the upper of another one, which is what a store inside a container meets.
   test::TempDir outer;
