@@ -64,7 +64,7 @@ TEST(LayerLimits, NoDescriptorsLeftIsAnErrorThatNamesTheMember) {
       apply_layer(MountedTree(base::Fd(::fcntl(root.get(), F_DUPFD_CLOEXEC, 0))), std::make_unique<StringSource>(tar), {});
   taken.clear();
   ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().code, ErrorCode::io);
+  EXPECT_EQ(refused.error().code, ErrorCode::busy);
   EXPECT_THAT(refused.error().message, HasSubstr("d/f"));
   EXPECT_THAT(refused.error().message, HasSubstr("Too many open files"));
 }
