@@ -39,7 +39,8 @@ endif()
 # libsnapshot by itself, as docs/guides/embed-libsnapshot.md shows it.
 file(MAKE_DIRECTORY ${work}/trees)
 run(${work}/build/fork_tree ${work}/trees ${work}/layer.tar.gz)
-if(NOT output MATCHES "^/\n/second\nsha256:[0-9a-f]+\n$")
+# The root is among the changes unless both trees were made within one tick of the clock.
+if(NOT output MATCHES "^(/\n)?/second\nsha256:[0-9a-f]+\n$")
   message(FATAL_ERROR "the second tree shall differ from the first by the file second; got:\n${output}${errors}")
 endif()
 run(tar -tzf ${work}/layer.tar.gz)
