@@ -53,15 +53,22 @@ class Linker {
  public:
   Linker(Sources sources) : sources_(std::move(sources)) {}
 
-  base::Result<bool> link(const Change& change, int directory, const char* name) const {
+  base::Result<bool> link(const Change& change, int directory, const char* name) {
     if (!S_ISREG(change.status.st_mode) && !S_ISLNK(change.status.st_mode)) return false;
     const auto place = TRY(sources_.find(change));
     if (!place) return false;
-    if (::linkat(place->holder.get(), change.name.data(), directory, name, 0) == 0) return true;
+    if (::linkat(place->holder.get(), change.name.data(), directory, name, 0) == 0) {
+      struct ::stat linked {};
+      if (::fstatat(directory, name, &linked, AT_SYMLINK_NOFOLLOW) != 0) return base::fail_errno(errno, "stat a link");
+      made_.push_back({linked.st_ino, place->snapshot});
+      return true;
+    }
     // Another file system or subvolume, as many links as there can be, or forbidden: copy.
     if (errno == EXDEV || errno == EMLINK || errno == EPERM) return false;
     return base::fail_errno(errno, "link to the file of snapshot {}", place->snapshot);
   }
+
+  const std::vector<HardLink>& made() const { return made_; }
 
   base::Result<Fd> open(const Change& change) const {
     const auto place = TRY(sources_.find(change));
@@ -71,6 +78,7 @@ class Linker {
 
  private:
   Sources sources_;
+  std::vector<HardLink> made_;
 };
 
 // Everything that `lower` shows goes.
@@ -112,8 +120,8 @@ class Merge {
     const auto own = TRY(snapshots_.open_own(id));
     std::optional<MountedTree> below;
     if (own.stacked) below = TRY(snapshots_.mount(*parts.base, Access::read_only));
-    if (apply_base) TRY(apply(Delta{std::nullopt, parts.base}, own.directory.get(), nullptr));
-    for (const Delta& delta : parts.rest) TRY(apply(delta, own.directory.get(), below ? &*below : nullptr));
+    if (apply_base) TRY(apply(id, Delta{std::nullopt, parts.base}, own.directory.get(), nullptr));
+    for (const Delta& delta : parts.rest) TRY(apply(id, delta, own.directory.get(), below ? &*below : nullptr));
     TRY(set_root(snapshots_, parts.base, own.directory.get()));
     TRY(snapshots_.freeze(id));
     return {};
@@ -122,7 +130,7 @@ class Merge {
   // Where forks share blocks, clones do as well, and who shares what is told by the blocks.
   bool may_link() const { return snapshots_.driver() == "overlay" || snapshots_.driver() == "native"; }
 
-  Status apply(const Delta& delta, int target, const MountedTree* below) {
+  Status apply(SnapshotId id, const Delta& delta, int target, const MountedTree* below) {
     ApplyCounts counts;
     ApplierOptions how{.onto = ApplierOptions::Onto::merge, .counts = &counts};
     if (below != nullptr) how.below = below->fd();
@@ -142,6 +150,7 @@ class Merge {
       TRY(remove_all_of(snapshots_, *delta.lower, applier));
     }
     TRY(applier.finish());
+    if (linker) TRY(snapshots_.note_links(id, linker->made()));  // their space is counted once
     if (options_.counts != nullptr) {
       options_.counts->linked += counts.linked;
       options_.counts->bytes_copied += counts.bytes_copied;

@@ -28,7 +28,8 @@ base::Result<std::unique_ptr<Snapshotter>> open(const base::HostPath& root, base
   base::log_info("snapshots in {} use the {} driver: {}", root.str(), choice.driver->name(), choice.why);
   static const base::SystemClock system_clock;
   const base::Clock& clock = options.clock != nullptr ? *options.clock : system_clock;
-  return std::make_unique<TreeSnapshotter>(std::move(trees), env, std::move(choice.driver), clock, options.chain_max,
+  return std::make_unique<TreeSnapshotter>(std::move(trees), env, std::move(choice.driver), clock,
+                                           Depths{options.chain_max, options.squash_depth},
                                            std::move(dead_blocks));
 }
 

@@ -19,6 +19,7 @@ namespace cairn::snapshot {
 struct OpenOptions {
   std::string driver;       // "": the first that works; else exactly this one. CAIRN_SNAPSHOTTER overrides "".
   unsigned chain_max = 400;  // flatten above this many layers
+  unsigned squash_depth = 32;  // squash in the background above this many layers (Snapshotter::start)
   const base::Clock* clock = nullptr;  // outlives the snapshotter; null: the system's
 };
 

@@ -76,6 +76,12 @@ struct LayerMarks {
   bool operator==(const LayerMarks&) const = default;
 };
 
+// A file of a tree that is a hard link to one of another snapshot.
+struct HardLink {
+  std::uint64_t inode = 0;
+  SnapshotId source;
+};
+
 struct SnapshotInfo {
   SnapshotId id;
   SnapshotId parent;      // none: 0
@@ -170,6 +176,12 @@ class Snapshotter {
   // Writes the row of a frozen snapshot. Called inside a group-commit change whose Entry::data holds data_token(id), so
   // its data is durable already. May run twice. The parent's row exists before or in the same transaction.
   virtual base::Status publish(base::lmdb::WriteTxn& txn, SnapshotId frozen) const = 0;
+  // For whoever puts hard links to files of other snapshots into an active tree: the inodes that it linked, and the
+  // committed or frozen snapshot that each came from, which is published first. They are looked for when the tree is
+  // frozen, so that space is counted once and what is exclusive stays exact. Errors: not_found, invalid_argument (not
+  // active).
+  virtual base::Status note_links(SnapshotId active, std::span<const HardLink> links) = 0;
+
   // Tells the snapshotter that the transaction of publish() is durable (in memory only).
   virtual void published(SnapshotId id) = 0;
 
@@ -188,6 +200,25 @@ class Snapshotter {
   // Deletes the files of everything in the trash in place, then the trash rows (through the writer). Can be stopped and
   // goes on at the next call or after a restart. Returns the bytes freed.
   virtual base::Result<std::int64_t> erase_trash(base::lmdb::GroupWriter& writer, std::stop_token stop) = 0;
+
+  // Gives a committed or frozen snapshot a flat copy of all that it shows, which mounts use instead of its chain from then
+  // on; mounts that live keep what they have, and its own changes stay, for they are the only source of its diff. Nothing
+  // happens if it has one, or its chain is one layer. Files are hard-linked where no live mount can see it, else cloned or
+  // copied. The copy counts only if it equals the chain in everything a tree holds. Waits for the writer if the
+  // snapshot is committed. O(files and bytes of the tree). Errors: not_found, corrupt (the copy came out different, and is
+  // gone again), no_space, cancelled, io. The snapshot is as usable as before.
+  virtual base::Status squash(SnapshotId id, base::lmdb::GroupWriter& writer, std::stop_token stop) = 0;
+
+  // Starts the work in the background, on one thread of the lowest priority (CPU and disk): erasing what is in the trash
+  // and what is retired from now on, and squashing each snapshot that is published with a chain deeper than squash_depth.
+  // A failure is one warning. Once; the writer outlives stop().
+  virtual void start(base::lmdb::GroupWriter& writer) = 0;
+  // Ends it: what runs stops soon and goes on after the next start(), of this process or another. Idempotent.
+  virtual void stop() = 0;
+  // Tells the snapshotter that the transaction of a retire() is durable: its files are erased soon.
+  virtual void retired(SnapshotId id) = 0;
+  // Returns when nothing is left to do in the background.
+  virtual void settle() = 0;
 
   virtual base::Result<SnapshotInfo> stat(SnapshotId id) = 0;
   // Of its own changes, without parents: as recorded when it was frozen; of an active one measured now, O(changed
@@ -227,6 +258,10 @@ std::span<const base::lmdb::RawTableSpec* const> tables();
 // What a committed row says, readable without a Snapshotter (du, fsck, read-only openers).
 base::Result<std::optional<SnapshotInfo>> find_snapshot(base::lmdb::ReadTxn& txn, SnapshotId id);
 base::Status each_snapshot(base::lmdb::ReadTxn& txn, const std::function<base::Result<base::lmdb::Scan>(const SnapshotInfo&)>& visit);
+// What two or more committed or retired snapshots share, counted once. With the exclusive space of all snapshots and of
+// all trash it is what the trees take on the disk, active ones aside. O(1).
+base::Result<Usage> shared_usage(base::lmdb::ReadTxn& txn);
+// usage: what erasing the rest of its files frees.
 base::Status each_trash(base::lmdb::ReadTxn& txn, const std::function<base::Result<base::lmdb::Scan>(SnapshotId, Usage)>& visit);
 
 }  // namespace cairn::snapshot

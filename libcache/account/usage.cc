@@ -76,7 +76,8 @@ Result<std::int64_t> bytes_of_the_rest(const HostPath& root) {
 }
 
 Status add_rows(Env& env, DiskUsage& usage) {
-  TRY(env.view([&](ReadTxn& txn) {
+  TRY(env.view([&](ReadTxn& txn) -> Status {
+    usage.tree_bytes += TRY(snapshot::shared_usage(txn)).bytes;
     return snapshot::each_snapshot(txn, [&](const snapshot::SnapshotInfo& info) -> Result<Scan> {
       usage.tree_bytes += info.exclusive.bytes;
       return Scan::next;

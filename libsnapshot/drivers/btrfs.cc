@@ -109,7 +109,7 @@ class BtrfsDriver final : public Driver {
     const auto status = TRY(base::stat_fd(tree));
     usage.bytes += static_cast<std::int64_t>(status.st_blocks) * 512;
     usage.inodes += 1;
-    return TreeMeasure{.usage = usage, .marks = {}};
+    return TreeMeasure{.usage = usage, .marks = {}, .linked_elsewhere = {}};
   }
 };
 

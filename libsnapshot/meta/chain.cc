@@ -34,6 +34,7 @@ ChainPtr ChainCache::State::find(SnapshotId id) const {
 base::Result<ChainPtr> ChainCache::get(SnapshotId id) {
   // A remembered chain may be newer than the row (a flat copy that no row names yet), so it wins; but a snapshot
   // without a row is gone, whatever is remembered.
+  const auto cleared = state_.lock()->cleared;
   ChainPtr known = state_.lock()->find(id);
   std::vector<SnapshotId> above;  // stacked snapshots between id and `known`, nearest first
   bool found = false;
@@ -63,7 +64,7 @@ base::Result<ChainPtr> ChainCache::get(SnapshotId id) {
   }));
   if (!found) return base::fail(base::ErrorCode::not_found, "snapshot {}: there is none", id);
   for (auto next = above.rbegin(); next != above.rend(); ++next) known = stack(*next, known);
-  remember(id, known);
+  if (state_.lock()->cleared == cleared) remember(id, known);
   return known;
 }
 
@@ -71,6 +72,12 @@ void ChainCache::remember(SnapshotId id, ChainPtr chain) {
   auto state = state_.lock();
   if (state->chains.size() >= chains_max) state->chains.clear();
   state->chains[id] = std::move(chain);
+}
+
+void ChainCache::clear() {
+  auto state = state_.lock();
+  state->chains.clear();
+  ++state->cleared;
 }
 
 void ChainCache::forget(SnapshotId id) { state_.lock()->chains.erase(id); }

@@ -43,10 +43,12 @@ class ChainCache {
   base::Result<ChainPtr> get(SnapshotId id);
   void remember(SnapshotId id, ChainPtr chain);
   void forget(SnapshotId id);
+  void clear();  // also of what a get() that runs now has read
 
  private:
   struct State {
     std::unordered_map<SnapshotId, ChainPtr> chains;
+    std::uint64_t cleared = 0;  // times
     ChainPtr find(SnapshotId id) const;
   };
   base::lmdb::Env& env_;

@@ -14,6 +14,8 @@ using snapshot::Usage;
 constexpr std::uint8_t oldest_version = 1;
 constexpr std::uint8_t row_version = 2;      // of snapshots and trash
 constexpr std::uint8_t present_version = 1;
+constexpr std::uint8_t inode_version = 1;
+constexpr std::uint8_t total_version = 1;
 
 constexpr std::uint8_t flag_stacked = 1;
 constexpr std::uint8_t flag_flattened = 2;
@@ -160,6 +162,54 @@ Result<snapshot::TrashRow> Codec<snapshot::TrashRow>::decode(std::string_view by
   return row;
 }
 
+std::string Codec<snapshot::InodeRow>::encode(const snapshot::InodeRow& row) {
+  ByteWriter writer;
+  writer.u8(inode_version).u32(row.count).u64(row.owners);
+  write_usage(writer, row.usage);
+  return writer.take();
+}
+
+Result<snapshot::InodeRow> Codec<snapshot::InodeRow>::decode(std::string_view bytes) {
+  ByteReader reader(bytes);
+  if (TRY(reader.u8()) != inode_version) return fail(ErrorCode::corrupt, "version of a row is not known");
+  snapshot::InodeRow row;
+  row.count = TRY(reader.u32());
+  row.owners = TRY(reader.u64());
+  row.usage = TRY(read_usage(reader, row_version));
+  TRY(reader.expect_end());
+  if (row.count == 0) return fail(ErrorCode::corrupt, "an inode that nobody names");
+  return row;
+}
+
+std::string Codec<snapshot::ClaimKey>::encode(const snapshot::ClaimKey& key) {
+  return ByteWriter().u64_key(key.owner.value()).u64_key(key.inode).take();
+}
+
+Result<snapshot::ClaimKey> Codec<snapshot::ClaimKey>::decode(std::string_view bytes) {
+  ByteReader reader(bytes);
+  snapshot::ClaimKey key;
+  key.owner = SnapshotId(TRY(reader.u64_key()));
+  key.inode = TRY(reader.u64_key());
+  TRY(reader.expect_end());
+  return key;
+}
+
+std::string Codec<snapshot::TotalRow>::encode(const snapshot::TotalRow& row) {
+  ByteWriter writer;
+  writer.u8(total_version);
+  write_usage(writer, row.usage);
+  return writer.take();
+}
+
+Result<snapshot::TotalRow> Codec<snapshot::TotalRow>::decode(std::string_view bytes) {
+  ByteReader reader(bytes);
+  if (TRY(reader.u8()) != total_version) return fail(ErrorCode::corrupt, "version of a row is not known");
+  snapshot::TotalRow row;
+  row.usage = TRY(read_usage(reader, row_version));
+  TRY(reader.expect_end());
+  return row;
+}
+
 std::string Codec<snapshot::ChildKey>::encode(const snapshot::ChildKey& key) {
   return ByteWriter().u64_key(key.parent.value()).u64_key(key.child.value()).take();
 }
@@ -249,8 +299,9 @@ SnapshotInfo info_of(SnapshotId id, const SnapshotRow& row) {
 }
 
 std::span<const base::lmdb::RawTableSpec* const> tables() {
-  static constexpr std::array<const base::lmdb::RawTableSpec*, 4> all = {&snapshot_table, &child_table, &block_table,
-                                                                         &trash_table};
+  static constexpr std::array<const base::lmdb::RawTableSpec*, 8> all = {
+      &snapshot_table, &child_table, &block_table, &trash_table,
+      &squash_table,   &inode_table, &claim_table, &total_table};
   return all;
 }
 
@@ -258,6 +309,10 @@ base::Result<std::optional<SnapshotInfo>> find_snapshot(base::lmdb::ReadTxn& txn
   const auto row = TRY(txn.get(snapshot_table, id));
   if (!row) return std::optional<SnapshotInfo>();
   return std::optional<SnapshotInfo>(info_of(id, *row));
+}
+
+base::Result<Usage> shared_usage(base::lmdb::ReadTxn& txn) {
+  return TRY(txn.get(total_table, shared_total)).value_or(TotalRow{}).usage;
 }
 
 base::Status each_snapshot(base::lmdb::ReadTxn& txn,

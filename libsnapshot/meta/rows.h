@@ -45,6 +45,20 @@ struct ChildKey {
   SnapshotId parent;
   SnapshotId child;
 };
+// An inode that several snapshots name, or did (libsnapshot/meta/sharing.h).
+struct InodeRow {
+  std::uint32_t count = 0;   // of the snapshots that name it
+  std::uint64_t owners = 0;  // their ids, xored
+  Usage usage;
+};
+using InodeNumber = base::Id<struct InodeMeaning>;
+struct ClaimKey {  // a snapshot that is counted in an inode's row
+  SnapshotId owner;
+  std::uint64_t inode = 0;
+};
+struct TotalRow {
+  Usage usage;
+};
 // A row whose presence is all it says.
 struct Present {};
 
@@ -52,11 +66,20 @@ using SnapshotTable = base::lmdb::TableSpec<SnapshotId, SnapshotRow>;
 using ChildTable = base::lmdb::TableSpec<ChildKey, Present>;
 using BlockTable = base::lmdb::TableSpec<SnapshotId, Present>;
 using TrashTable = base::lmdb::TableSpec<SnapshotId, TrashRow>;
+using InodeTable = base::lmdb::TableSpec<InodeNumber, InodeRow>;
+using ClaimTable = base::lmdb::TableSpec<ClaimKey, Present>;
+using TotalTable = base::lmdb::TableSpec<std::string, TotalRow>;
 
 inline constexpr SnapshotTable snapshot_table{{"snapshot.snapshots", base::lmdb::Precious::persistent}};
 inline constexpr ChildTable child_table{{"snapshot.children", base::lmdb::Precious::rebuildable}};
 inline constexpr BlockTable block_table{{"snapshot.id_blocks", base::lmdb::Precious::persistent}};
 inline constexpr TrashTable trash_table{{"snapshot.trash", base::lmdb::Precious::persistent}};
+inline constexpr InodeTable inode_table{{"snapshot.shared_inodes", base::lmdb::Precious::persistent}};
+inline constexpr ClaimTable claim_table{{"snapshot.claims", base::lmdb::Precious::persistent}};
+// Snapshots that are being given a flat copy: until a row names it nothing else says that it is there.
+inline constexpr BlockTable squash_table{{"snapshot.squashes", base::lmdb::Precious::persistent}};
+inline constexpr TotalTable total_table{{"snapshot.totals", base::lmdb::Precious::rebuildable}};
+inline constexpr const char* shared_total = "shared";  // the key of the only row of total_table
 
 SnapshotInfo info_of(SnapshotId id, const SnapshotRow& row);
 
@@ -73,6 +96,21 @@ template <>
 struct Codec<snapshot::TrashRow> {
   static std::string encode(const snapshot::TrashRow& row);
   static Result<snapshot::TrashRow> decode(std::string_view bytes);
+};
+template <>
+struct Codec<snapshot::InodeRow> {
+  static std::string encode(const snapshot::InodeRow& row);
+  static Result<snapshot::InodeRow> decode(std::string_view bytes);
+};
+template <>
+struct Codec<snapshot::ClaimKey> {  // owner, inode: what one snapshot claims is one prefix
+  static std::string encode(const snapshot::ClaimKey& key);
+  static Result<snapshot::ClaimKey> decode(std::string_view bytes);
+};
+template <>
+struct Codec<snapshot::TotalRow> {
+  static std::string encode(const snapshot::TotalRow& row);
+  static Result<snapshot::TotalRow> decode(std::string_view bytes);
 };
 template <>
 struct Codec<snapshot::ChildKey> {  // parent, child: children of one parent are one prefix

@@ -15,6 +15,8 @@ using base::lmdb::Scan;
 
 // How much of the trash is read in one transaction, and how many rows one change removes.
 constexpr std::size_t trash_batch = 256;
+// How many shared inodes are given up in one change.
+constexpr std::size_t claims_batch = 4096;
 
 struct Trash {
   SnapshotId id;
@@ -32,6 +34,22 @@ base::Result<std::vector<Trash>> read_trash(base::lmdb::Env& env, SnapshotId aft
     }));
     return trash;
   });
+}
+
+base::Result<bool> has_claims(base::lmdb::ReadTxn& txn, SnapshotId id) {
+  bool any = false;
+  TRY(txn.scan_raw(claim_table, base::Codec<SnapshotId>::encode(id), {},
+                   [&](std::string_view, std::string_view) -> base::Result<Scan> {
+                     any = true;
+                     return Scan::stop;
+                   }));
+  return any;
+}
+
+base::Result<std::int64_t> bytes_of(base::lmdb::ReadTxn& txn, const std::vector<SnapshotId>& trash) {
+  std::int64_t bytes = 0;
+  for (const auto id : trash) bytes += TRY(txn.get(trash_table, id)).value_or(TrashRow{}).usage.bytes;
+  return bytes;
 }
 
 base::Result<base::lmdb::SequenceNumber> drop_rows(base::lmdb::GroupWriter& writer, std::vector<SnapshotId> ids) {
@@ -72,7 +90,38 @@ Status TreeSnapshotter::abandon(SnapshotId id) {
   return {};
 }
 
+// The files of one retired snapshot, and before them its part in what several share.
+Status TreeSnapshotter::erase_tree(base::lmdb::GroupWriter& writer, SnapshotId id, const std::stop_token& stop) {
+  {
+    auto live = live_.lock();
+    while (live->stop_flatten(id)) flattened_.wait(live.lock());
+  }
+  for (auto claims = Claims::left; claims == Claims::left;) {
+    if (stop.stop_requested()) return fail(ErrorCode::cancelled, "erase tree {}", id);
+    const bool any = TRY(env_.view([&](base::lmdb::ReadTxn& txn) { return has_claims(txn, id); }));
+    if (!any) break;
+    base::lmdb::GroupWriter::Entry entry;
+    entry.change = [id](base::lmdb::WriteTxn& txn) -> Status {
+      TRY(release_claims(txn, id, claims_batch));
+      CRASH_POINT("snapshot.erase.claims_released");
+      return {};
+    };
+    TRY(writer.wait_durable(TRY(writer.enqueue(std::move(entry)))));
+  }
+  chains_.forget(id);
+  TRY(trees_.erase(id, stop));
+  CRASH_POINT("snapshot.erase.files_gone");
+  live_.lock()->forget_flat(id);
+  return {};
+}
+
 base::Result<std::int64_t> TreeSnapshotter::erase_trash(base::lmdb::GroupWriter& writer, std::stop_token stop) {
+  background_erase_.lock()->request_stop();  // it works at the lowest priority, and we wait
+  return erase_all(writer, stop);
+}
+
+base::Result<std::int64_t> TreeSnapshotter::erase_all(base::lmdb::GroupWriter& writer, const std::stop_token& stop) {
+  const std::scoped_lock turn(erase_turn_);
   std::int64_t freed = 0;
   SnapshotId last;
   base::lmdb::SequenceNumber number = 0;
@@ -83,20 +132,19 @@ base::Result<std::int64_t> TreeSnapshotter::erase_trash(base::lmdb::GroupWriter&
     Status outcome;
     for (const auto& [id, usage] : trash) {
       if (stop.stop_requested()) break;
-      chains_.forget(id);
-      outcome = trees_.erase(id);
+      outcome = erase_tree(writer, id, stop);
       if (!outcome) break;
-      CRASH_POINT("snapshot.erase.files_gone");
-      live_.lock()->forget_flat(id);
-      freed += usage.bytes;
       gone.push_back(id);
     }
     if (!gone.empty()) {
+      // What a neighbour left behind may have become part of a row since it was read.
+      freed += TRY(env_.view([&](base::lmdb::ReadTxn& txn) { return bytes_of(txn, gone); }));
       // Else a power cut could bring files back that no row speaks of any more.
       TRY(trees_.sync_names(), "make an erasure durable");
       CRASH_POINT("snapshot.erase.synced");
       number = TRY(drop_rows(writer, std::move(gone)));
     }
+    if (!outcome && outcome.error().code == ErrorCode::cancelled) break;
     TRY(std::move(outcome));
     last = trash.back().id;
   }
@@ -104,6 +152,31 @@ base::Result<std::int64_t> TreeSnapshotter::erase_trash(base::lmdb::GroupWriter&
   if (number != 0) TRY(writer.wait_durable(number));
   return freed;
 }
+
+namespace {
+
+// Flat copies that an owner died over, or made and did not live to name.
+Status recover_squashes(const TreeDirs& trees, base::lmdb::Env& env) {
+  std::vector<SnapshotId> begun;
+  TRY(env.view([&](base::lmdb::ReadTxn& txn) -> Status {
+    begun.clear();
+    return txn.scan(squash_table, "", [&](const SnapshotId& id, const Present&) -> base::Result<Scan> {
+      begun.push_back(id);
+      return Scan::next;
+    });
+  }));
+  if (begun.empty()) return {};
+  for (const auto id : begun) {
+    TRY(trees.erase_part(id, "flat.tmp"), "erase what a dead owner left");
+    TRY(trees.erase_part(id, "flat"), "erase what a dead owner left");
+  }
+  return env.update([&](base::lmdb::WriteTxn& txn) -> Status {
+    for (const auto id : begun) TRY(txn.erase(squash_table, id));
+    return {};
+  });
+}
+
+}  // namespace
 
 base::Result<std::vector<std::uint64_t>> recover(const TreeDirs& trees, base::lmdb::Env& env) {
   auto blocks = TRY(read_blocks(env));
@@ -126,6 +199,7 @@ base::Result<std::vector<std::uint64_t>> recover(const TreeDirs& trees, base::lm
     TRY(trees.erase(id), "erase what a dead owner left");
     CRASH_POINT("snapshot.recover.erased");
   }
+  TRY(recover_squashes(trees, env));
   if (!unnamed.empty()) base::log_info("erased {} unfinished trees of an earlier owner", unnamed.size());
   return blocks;
 }

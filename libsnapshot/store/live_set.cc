@@ -124,6 +124,12 @@ void LiveSet::end_freeze(SnapshotId id, const std::optional<Frozen>& frozen, bas
   if (!frozen) return;
   snapshot.measure = frozen->measure;
   snapshot.synced = frozen->reached == Reached::disk;
+  snapshot.linked.clear();
+  for (const auto& [inode, usage] : snapshot.measure.linked_elsewhere) {
+    const auto source = snapshot.noted.find(inode);
+    if (source != snapshot.noted.end()) snapshot.linked.push_back({inode, source->second, usage});
+  }
+  snapshot.measure.linked_elsewhere.clear();
   snapshot.created = snapshot.updated = now;
 }
 
@@ -142,11 +148,36 @@ base::Result<Phase> LiveSet::begin_abandon(SnapshotId id) {
   return std::exchange(snapshot->phase, Phase::abandoning);
 }
 
-void LiveSet::end_flatten(SnapshotId id, const std::optional<Usage>& usage) {
+base::Status LiveSet::note_links(SnapshotId id, std::span<const HardLink> links) {
+  LiveSnapshot* snapshot = find_mutable(id);
+  if (snapshot == nullptr || !visible(snapshot->phase)) {
+    return fail(ErrorCode::not_found, "note links in snapshot {}: there is no active one", id);
+  }
+  if (snapshot->phase != Phase::active) {
+    return fail(ErrorCode::invalid_argument, "note links in snapshot {}: it is not active", id);
+  }
+  for (const auto& link : links) snapshot->noted[link.inode] = link.source;
+  return {};
+}
+
+std::optional<std::stop_token> LiveSet::begin_flatten(SnapshotId id) {
+  const auto [place, inserted] = flattening_.try_emplace(id);
+  if (!inserted) return std::nullopt;
+  return place->second.get_token();
+}
+
+void LiveSet::end_flatten(SnapshotId id, const std::optional<FlatCopy>& copy) {
   flattening_.erase(id);
-  if (!usage) return;
-  flats_[id] = FlatCopy{.usage = *usage, .synced = false};
+  if (!copy) return;
+  flats_[id] = *copy;
   if (LiveSnapshot* snapshot = find_mutable(id)) snapshot->chain = flat(id);
+}
+
+bool LiveSet::stop_flatten(SnapshotId id) {
+  const auto found = flattening_.find(id);
+  if (found == flattening_.end()) return false;
+  found->second.request_stop();
+  return true;
 }
 
 std::optional<FlatCopy> LiveSet::find_flat(SnapshotId id) const {
@@ -166,9 +197,9 @@ LiveSet::SyncPlan LiveSet::plan_sync(std::span<const base::lmdb::DataToken> toke
   };
   for (const auto token : tokens) {
     const SnapshotId id(token);
+    add_flat(id);  // of a committed one, too: it is about to be named
     const auto snapshot = live_.find(id);
     if (snapshot == live_.end() || snapshot->second.phase != Phase::frozen) continue;
-    add_flat(id);
     add_flat(snapshot->second.parent);
     if (snapshot->second.synced) continue;
     plan.snapshots.push_back(id);

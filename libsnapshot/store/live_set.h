@@ -7,12 +7,14 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
 #include "libsnapshot/drivers/driver.h"
 #include "libsnapshot/meta/chain.h"
+#include "libsnapshot/store/flat_copy.h"
 #include "libsnapshot/trees/tree_dirs.h"
 
 namespace cairn::snapshot {
@@ -29,15 +31,12 @@ struct LiveSnapshot {
   Shape shape = Shape::complete;
   ChainPtr chain;       // its own, itself included
   TreeMeasure measure;  // once frozen
+  std::unordered_map<std::uint64_t, SnapshotId> noted;  // inode → the snapshot it was linked from
+  std::vector<LinkedInode> linked;                      // of those, what is there; once frozen
   Labels labels;
   base::WallTime created{}, updated{};
   bool synced = false;
   std::shared_ptr<std::atomic<bool>> mounted = std::make_shared<std::atomic<bool>>(false);  // read_write
-};
-
-struct FlatCopy {
-  Usage usage;
-  bool synced = false;
 };
 
 class LiveSet {
@@ -71,9 +70,14 @@ class LiveSet {
   base::Result<Phase> begin_abandon(SnapshotId id);
   void end_abandon(SnapshotId id, Phase phase) { live_.at(id).phase = phase; }
 
-  // True for one caller at a time and id; it must call end_flatten.
-  bool begin_flatten(SnapshotId id) { return flattening_.insert(id).second; }
-  void end_flatten(SnapshotId id, const std::optional<Usage>& usage);
+  // Notes hard links in an active tree. Errors: not_found, invalid_argument.
+  base::Status note_links(SnapshotId id, std::span<const HardLink> links);
+
+  // A token for one caller at a time and id, which must call end_flatten; nullopt for others meanwhile.
+  std::optional<std::stop_token> begin_flatten(SnapshotId id);
+  void end_flatten(SnapshotId id, const std::optional<FlatCopy>& copy);
+  // Asks whoever flattens it to give up. True while somebody does.
+  bool stop_flatten(SnapshotId id);
   std::optional<FlatCopy> find_flat(SnapshotId id) const;
   void forget_flat(SnapshotId id) { flats_.erase(id); }
 
@@ -92,7 +96,7 @@ class LiveSet {
   std::unordered_map<SnapshotId, LiveSnapshot> live_;
   std::unordered_map<SnapshotId, std::uint32_t> children_;  // live children only
   std::unordered_map<SnapshotId, FlatCopy> flats_;          // made by this process
-  std::unordered_set<SnapshotId> flattening_;
+  std::unordered_map<SnapshotId, std::stop_source> flattening_;
 };
 
 }  // namespace cairn::snapshot

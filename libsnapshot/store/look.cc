@@ -62,12 +62,14 @@ base::Result<Labels> edit(const Labels& old, const Labels& given, std::span<cons
 }  // namespace
 
 SnapshotInfo TreeSnapshotter::info_of_live(SnapshotId id, const LiveSnapshot& live) const {
+  Usage exclusive = live.measure.usage;
+  for (const auto& linked : live.linked) exclusive -= linked.usage;
   return SnapshotInfo{.id = id,
                       .parent = live.parent,
                       .kind = kind_of(live.phase),
                       .usage = live.measure.usage,
                       .flat = {},
-                      .exclusive = live.measure.usage,
+                      .exclusive = exclusive,
                       .depth = live.chain->depth,
                       .flattened = false,
                       .marks = live.measure.marks,
@@ -94,7 +96,7 @@ base::Result<SnapshotInfo> TreeSnapshotter::stat(SnapshotId id) {
     about.flattened = true;
     about.depth = 1;
     about.flat = copy->usage;
-    about.exclusive += copy->usage;
+    about.exclusive += copy->fresh;
   }
   return about;
 }

@@ -11,14 +11,6 @@ using base::ErrorCode;
 using base::fail;
 using base::Status;
 
-// A flat copy is named only once its files are durable (I1).
-void add_flat(SnapshotRow& row, const FlatCopy& copy) {
-  row.flattened = true;
-  row.depth = 1;
-  row.flat = copy.usage;
-  row.exclusive += copy.usage;
-}
-
 // What a merge stacks has rows already, and gets this child.
 Status name_stack(base::lmdb::WriteTxn& txn, SnapshotId merge, const std::vector<SnapshotId>& stacked_on) {
   for (const auto id : stacked_on) {
@@ -31,6 +23,24 @@ Status name_stack(base::lmdb::WriteTxn& txn, SnapshotId merge, const std::vector
 }
 
 }  // namespace
+
+Status TreeSnapshotter::name_flat(base::lmdb::WriteTxn& txn, SnapshotId id, const FlatCopy& copy) {
+  // A flat copy is named only once its files are durable (I1).
+  auto row = TRY(txn.get(snapshot_table, id));
+  if (!row || row->flattened) return {};
+  const Usage shared = TRY(claim_inodes(txn, id, copy.links));
+  row = TRY(txn.get(snapshot_table, id));
+  TRY(txn.erase(squash_table, id));
+  if (!row) return fail(ErrorCode::corrupt, "name the flat copy of snapshot {}: its row is gone", id);
+  row->flattened = true;
+  row->depth = 1;
+  row->flat = copy.usage;
+  // What is linked and not shared has no other owner any more.
+  row->exclusive += copy.fresh;
+  for (const auto& linked : copy.links) row->exclusive += linked.usage;
+  row->exclusive -= shared;
+  return txn.put(snapshot_table, id, *row);
+}
 
 Status TreeSnapshotter::publish(base::lmdb::WriteTxn& txn, SnapshotId frozen) const {
   const auto [snapshot, own_flat, parent_flat] = [&] {
@@ -50,10 +60,7 @@ Status TreeSnapshotter::publish(base::lmdb::WriteTxn& txn, SnapshotId frozen) co
                   snapshot->parent);
     }
     // The child may stack on the parent's flat copy, so the two become visible together.
-    if (parent_flat && parent_flat->synced && !parent->flattened) {
-      add_flat(*parent, *parent_flat);
-      TRY(txn.put(snapshot_table, snapshot->parent, *parent));
-    }
+    if (parent_flat && parent_flat->synced && !parent->flattened) TRY(name_flat(txn, snapshot->parent, *parent_flat));
     TRY(txn.put(child_table, ChildKey{snapshot->parent, frozen}, Present{}));
   }
   TRY(name_stack(txn, frozen, snapshot->stacked_on));
@@ -69,8 +76,9 @@ Status TreeSnapshotter::publish(base::lmdb::WriteTxn& txn, SnapshotId frozen) co
                   .created = snapshot->created,
                   .updated = snapshot->updated,
                   .labels = snapshot->labels};
-  if (own_flat && own_flat->synced) add_flat(row, *own_flat);
+  row.exclusive -= TRY(claim_inodes(txn, frozen, snapshot->linked), "publish snapshot {}", frozen);
   TRY(txn.put(snapshot_table, frozen, row));
+  if (own_flat && own_flat->synced) TRY(name_flat(txn, frozen, *own_flat));
   CRASH_POINT("snapshot.publish.row");
   return {};
 }
@@ -78,7 +86,11 @@ Status TreeSnapshotter::publish(base::lmdb::WriteTxn& txn, SnapshotId frozen) co
 void TreeSnapshotter::published(SnapshotId id) {
   const auto snapshot = live_.lock()->find(id);
   CHECK(snapshot && snapshot->phase == Phase::frozen, "snapshot {} was published without being frozen", id);
-  chains_.remember(id, snapshot->chain);
+  if (snapshot->chain->depth <= squash_depth_) {
+    chains_.remember(id, snapshot->chain);
+  } else {
+    housekeeper_.squash_soon(id);  // and the next look at its chain finds what has been squashed by then
+  }
   live_.lock()->remove(id);
   ids_.settle(id);
 }
@@ -121,8 +133,9 @@ Status TreeSnapshotter::retire(base::lmdb::WriteTxn& txn, SnapshotId committed) 
     return fail(ErrorCode::invalid_argument, "retire snapshot {}: others are built on it", committed);
   }
   TrashRow trash{row->exclusive};
-  if (copy && !row->flattened) trash.usage += copy->usage;
+  if (copy && !row->flattened) trash.usage += copy->fresh;
   for (const auto parent : row->parents()) TRY(txn.erase(child_table, ChildKey{parent, committed}));
+  TRY(txn.erase(squash_table, committed));
   TRY(txn.erase(snapshot_table, committed));
   TRY(txn.put(trash_table, committed, trash));
   CRASH_POINT("snapshot.retire.row");

@@ -19,10 +19,12 @@ using base::Status;
 
 // What a MountedTree holds besides its directory: the mount itself, and the claim on being the only writer.
 struct MountHold {
+  std::shared_ptr<void> layers;  // kept from being linked to until the mount is gone
   base::Fd mount;
   std::shared_ptr<std::atomic<bool>> mounted;
 
-  MountHold(base::Fd fd, std::shared_ptr<std::atomic<bool>> flag) : mount(std::move(fd)), mounted(std::move(flag)) {}
+  MountHold(std::shared_ptr<void> used, base::Fd fd, std::shared_ptr<std::atomic<bool>> flag)
+      : layers(std::move(used)), mount(std::move(fd)), mounted(std::move(flag)) {}
   MountHold(const MountHold&) = delete;
   MountHold& operator=(const MountHold&) = delete;
   ~MountHold() {
@@ -31,19 +33,21 @@ struct MountHold {
   }
 };
 
-MountedTree mounted_tree(DetachedMount mount, std::shared_ptr<std::atomic<bool>> flag) {
-  return MountedTree(std::move(mount.directory), std::make_shared<MountHold>(std::move(mount.mount), std::move(flag)));
+MountedTree mounted_tree(DetachedMount mount, std::shared_ptr<void> layers, std::shared_ptr<std::atomic<bool>> flag) {
+  return MountedTree(std::move(mount.directory),
+                     std::make_shared<MountHold>(std::move(layers), std::move(mount.mount), std::move(flag)));
 }
 
 }  // namespace
 
 TreeSnapshotter::TreeSnapshotter(TreeDirs trees, base::lmdb::Env& env, std::unique_ptr<Driver> driver,
-                                 const base::Clock& clock, unsigned chain_max, std::vector<std::uint64_t> dead_blocks)
+                                 const base::Clock& clock, Depths depths, std::vector<std::uint64_t> dead_blocks)
     : trees_(std::move(trees)),
       env_(env),
       driver_(std::move(driver)),
       clock_(clock),
-      chain_max_(chain_max),
+      chain_max_(depths.chain_max),
+      squash_depth_(depths.squash_depth),
       ids_(env, std::move(dead_blocks), [this] { return trees_.sync_names(); }),
       chains_(env) {}
 
@@ -63,7 +67,7 @@ base::Result<SnapshotId> TreeSnapshotter::prepare(std::optional<SnapshotId> pare
   ChainPtr chain = TRY(live_.lock()->pin_parent(*parent));
   const auto with_parent = [&]() -> base::Result<SnapshotId> {
     if (!chain) chain = TRY(chain_of(*parent), "prepare");
-    if (chain->depth > chain_max_) chain = TRY(flatten(*parent, *chain));
+    if (chain->depth > chain_max_) chain = TRY(flatten(*parent, *chain, {}));
     snapshot.parent = *parent;
     snapshot.shape = driver_->shape();
     return make(std::move(snapshot), chain);
@@ -157,41 +161,12 @@ base::Result<SnapshotId> TreeSnapshotter::make(LiveSnapshot snapshot, ChainPtr c
   return id;
 }
 
-base::Result<ChainPtr> TreeSnapshotter::flatten(SnapshotId id, const Chain& chain) {
-  {
-    auto live = live_.lock();
-    while (!live->find_flat(id)) {
-      if (live->begin_flatten(id)) break;
-      flattened_.wait(live.lock());
-    }
-    if (live->find_flat(id)) return flat(id);
-  }
-  const auto usage = make_flat(id, chain);
-  {
-    auto live = live_.lock();
-    live->end_flatten(id, usage ? std::optional<Usage>(*usage) : std::nullopt);
-    flattened_.notify_all();
-  }
-  if (!usage) return tl::unexpected(base::add_context(usage.error(), fmt::format("flatten snapshot {}", id)));
-  chains_.forget(id);
-  return flat(id);
-}
-
-base::Result<Usage> TreeSnapshotter::make_flat(SnapshotId id, const Chain& chain) {
-  // What is there is the work of an owner that died before a row could name it.
-  TRY(trees_.erase_part(id, "flat.tmp"));
-  TRY(trees_.erase_part(id, "flat"));
-  TRY(copy_merged(*driver_, trees_, chain, id, "flat.tmp"));
-  CRASH_POINT("snapshot.flatten.copied");
-  TRY(trees_.rename_part(id, "flat.tmp", "flat"));
-  CRASH_POINT("snapshot.flatten.renamed");
-  return TRY(trees_.measure_part(id, "flat")).usage;
-}
-
 base::Result<MountedTree> TreeSnapshotter::mount(SnapshotId id, Access access) {
   if (access == Access::read_write) return mount_for_writing(id);
   const auto chain = TRY(chain_of(id), "mount");
-  return mounted_tree(TRY(driver_->mount(trees_, *chain, access), "mount snapshot {}", id), nullptr);
+  auto layers = mounts_.add(chain);
+  auto mount = TRY(driver_->mount(trees_, *chain, access), "mount snapshot {}", id);
+  return mounted_tree(std::move(mount), std::move(layers), nullptr);
 }
 
 base::Result<MountedTree> TreeSnapshotter::mount_for_writing(SnapshotId id) {
@@ -203,12 +178,17 @@ base::Result<MountedTree> TreeSnapshotter::mount_for_writing(SnapshotId id) {
     }
     return tl::unexpected(snapshot.error());
   }
+  auto layers = mounts_.add(snapshot->chain);
   auto mount = driver_->mount(trees_, *snapshot->chain, Access::read_write);
   if (!mount) {
     snapshot->mounted->store(false);
     return tl::unexpected(base::add_context(mount.error(), fmt::format("mount snapshot {} for writing", id)));
   }
-  return mounted_tree(std::move(*mount), snapshot->mounted);
+  return mounted_tree(std::move(*mount), std::move(layers), snapshot->mounted);
+}
+
+Status TreeSnapshotter::note_links(SnapshotId active, std::span<const HardLink> links) {
+  return live_.lock()->note_links(active, links);
 }
 
 base::Result<Usage> TreeSnapshotter::freeze(SnapshotId active) {

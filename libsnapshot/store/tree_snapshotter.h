@@ -5,21 +5,30 @@
 
 #include <condition_variable>
 #include <memory>
+#include <mutex>
 
 #include "libsnapshot/drivers/driver.h"
 #include "libsnapshot/meta/chain.h"
 #include "libsnapshot/meta/id_pool.h"
 #include "libsnapshot/snapshotter.h"
+#include "libsnapshot/store/housekeeper.h"
+#include "libsnapshot/store/live_mounts.h"
 #include "libsnapshot/store/live_set.h"
 #include "libsnapshot/trees/tree_dirs.h"
 
 namespace cairn::snapshot {
 
+struct Depths {
+  unsigned chain_max;     // prepare flattens above it
+  unsigned squash_depth;  // the work in the background does
+};
+
 class TreeSnapshotter final : public Snapshotter {
  public:
   // dead_blocks: those that recover() has cleaned up.
   TreeSnapshotter(TreeDirs trees, base::lmdb::Env& env, std::unique_ptr<Driver> driver, const base::Clock& clock,
-                  unsigned chain_max, std::vector<std::uint64_t> dead_blocks);
+                  Depths depths, std::vector<std::uint64_t> dead_blocks);
+  ~TreeSnapshotter() override { stop(); }
 
   std::string_view driver() const override { return driver_->name(); }
   using Snapshotter::prepare;
@@ -29,12 +38,18 @@ class TreeSnapshotter final : public Snapshotter {
   base::Result<SnapshotId> view(SnapshotId parent, const Labels& labels) override;
   base::Result<MountedTree> mount(SnapshotId id, Access access) override;
   base::Result<Usage> freeze(SnapshotId active) override;
+  base::Status note_links(SnapshotId active, std::span<const HardLink> links) override;
   base::Status publish(base::lmdb::WriteTxn& txn, SnapshotId frozen) const override;
   void published(SnapshotId id) override;
   base::Status sync(std::span<const base::lmdb::DataToken> tokens) override;
   base::Status abandon(SnapshotId id) override;
   base::Status retire(base::lmdb::WriteTxn& txn, SnapshotId committed) const override;
   base::Result<std::int64_t> erase_trash(base::lmdb::GroupWriter& writer, std::stop_token stop) override;
+  base::Status squash(SnapshotId id, base::lmdb::GroupWriter& writer, std::stop_token stop) override;
+  void start(base::lmdb::GroupWriter& writer) override;
+  void stop() override;
+  void retired(SnapshotId id) override;
+  void settle() override;
   base::Result<SnapshotInfo> stat(SnapshotId id) override;
   base::Result<Usage> usage(SnapshotId id) override;
   base::Status walk(std::span<const std::string> filters,
@@ -51,22 +66,29 @@ class TreeSnapshotter final : public Snapshotter {
   base::Status check_stackable(SnapshotId id);
   SnapshotInfo info_of_live(SnapshotId id, const LiveSnapshot& live) const;
   base::Result<ChainPtr> chain_of(SnapshotId id);
-  base::Result<ChainPtr> flatten(SnapshotId id, const Chain& chain);
-  base::Result<Usage> make_flat(SnapshotId id, const Chain& chain);
+  // The chain of the flat copy, made by this thread or another.
+  base::Result<ChainPtr> flatten(SnapshotId id, const Chain& chain, const std::stop_token& stop);
+  static base::Status name_flat(base::lmdb::WriteTxn& txn, SnapshotId id, const FlatCopy& copy);
+  base::Result<std::int64_t> erase_all(base::lmdb::GroupWriter& writer, const std::stop_token& stop);
+  base::Status erase_tree(base::lmdb::GroupWriter& writer, SnapshotId id, const std::stop_token& stop);
   base::Result<MountedTree> mount_for_writing(SnapshotId id);
 
   TreeDirs trees_;
   base::lmdb::Env& env_;
   std::unique_ptr<Driver> driver_;
   const base::Clock& clock_;
-  unsigned chain_max_;
+  const unsigned chain_max_, squash_depth_;
   IdPool ids_;
   ChainCache chains_;
   mutable base::Guarded<LiveSet> live_;
   std::condition_variable_any flattened_;
+  LiveMounts mounts_;
+  std::mutex erase_turn_;  // nothing: the turn of one erasure of the trash
+  base::Guarded<std::stop_source> background_erase_{std::nostopstate};
+  Housekeeper housekeeper_;
 };
 
-// Erases the trees of dead owners that no row names (I6), and returns the blocks of ids that it looked through.
+// Erases the trees and flat copies of dead owners that no row names (I6), and returns the blocks of ids that it looked through.
 base::Result<std::vector<std::uint64_t>> recover(const TreeDirs& trees, base::lmdb::Env& env);
 
 }  // namespace cairn::snapshot

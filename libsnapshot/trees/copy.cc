@@ -67,7 +67,8 @@ struct Level {
 
 class TreeCopy {
  public:
-  TreeCopy(Fd from, Fd to, CopyData data) : from_(std::move(from)), to_(std::move(to)), data_(data) {}
+  TreeCopy(Fd from, Fd to, CopyData data, const MakeLeaf& make_leaf)
+      : from_(std::move(from)), to_(std::move(to)), data_(data), make_leaf_(make_leaf) {}
 
   Status run() {
     levels_.push_back(Level{});
@@ -110,20 +111,26 @@ class TreeCopy {
       if (entry.type == DT_DIR) {
         levels_.back().directories.push_back(std::move(entry.name));
       } else {
-        TRY(copy_leaf(entry.name), "copy \"{}{}\"", prefix_, entry.name);
+        TRY(copy_leaf(entry), "copy \"{}{}\"", prefix_, entry.name);
       }
     }
     std::reverse(levels_.back().directories.begin(), levels_.back().directories.end());
     return {};
   }
 
-  Status copy_leaf(const std::string& name) {
+  Status copy_leaf(const base::DirEntry& entry) {
+    const std::string& name = entry.name;
     struct ::stat status {};
-    if (::fstatat(from_.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) return base::fail_errno(errno, "stat");
+    if (::fstatat(from_.get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
+      // In a directory that only one layer has, an overlay lists whiteouts, which are nothing.
+      if (errno == ENOENT && entry.type == DT_CHR) return {};
+      return base::fail_errno(errno, "stat");
+    }
     if (status.st_nlink > 1) {
       const auto [first, inserted] = links_.try_emplace({status.st_dev, status.st_ino}, prefix_ + name);
       if (!inserted) return link(first->second, name);
     }
+    if (make_leaf_ && TRY(make_leaf_({prefix_, name, status, to_.get()}))) return {};
     TRY(make_leaf(name, status));
     return copy_metadata(from_.get(), to_.get(), name, status);
   }
@@ -164,6 +171,7 @@ class TreeCopy {
   std::string prefix_;         // "a/b/" for messages and links; "" at the root
   std::vector<Level> levels_;  // from the root down to the current level
   Links links_;
+  const MakeLeaf& make_leaf_;
 };
 
 }  // namespace
@@ -179,10 +187,10 @@ Status copy_directory_metadata(int from, int to, OverlayMarks marks) {
   return set_times(to, ".", status);
 }
 
-Status copy_tree(int from, int to, CopyData data) {
+Status copy_tree(int from, int to, CopyData data, const MakeLeaf& make_leaf) {
   Fd source = TRY(open_at(from, ".", O_RDONLY | O_DIRECTORY));
   Fd target = TRY(open_at(to, ".", O_RDONLY | O_DIRECTORY));
-  return TreeCopy(std::move(source), std::move(target), data).run();
+  return TreeCopy(std::move(source), std::move(target), data, make_leaf).run();
 }
 
 }  // namespace cairn::snapshot

@@ -11,6 +11,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdio>
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -52,7 +53,19 @@ bool is_opaque(int directory) {
 
 base::Result<TreeMeasure> measure_directory(int directory) {
   TreeMeasure measure;
+  std::map<std::uint64_t, std::uint64_t> names;  // of inodes with several
   const auto size = TRY(base::measure_tree(directory, [&](const base::TreeEntry& entry) -> Status {
+    const auto& stat = entry.stat;
+    if (!S_ISDIR(stat.st_mode) && stat.st_nlink > 1) {
+      // Gone from the map again with its last name.
+      if (++names[stat.st_ino] == stat.st_nlink) {
+        measure.linked_elsewhere.erase(stat.st_ino);
+      } else {
+        measure.linked_elsewhere[stat.st_ino] = {.bytes = std::int64_t{stat.st_blocks} * 512,
+                                                 .inodes = 1,
+                                                 .logical_bytes = S_ISREG(stat.st_mode) ? std::int64_t{stat.st_size} : 0};
+      }
+    }
     if (S_ISDIR(entry.stat.st_mode)) {
       measure.marks.opaque = measure.marks.opaque || is_opaque(entry.directory);
     } else if (S_ISCHR(entry.stat.st_mode) && entry.stat.st_rdev == ::makedev(0, 0)) {
@@ -125,6 +138,29 @@ Status TreeDirs::rename_part(SnapshotId id, std::string_view from, std::string_v
 
 Status TreeDirs::erase(SnapshotId id) const {
   TRY(base::remove_all_beneath(trees_.get(), path_of(id), destroy_subvolume), "erase tree {}", id);
+  return {};
+}
+
+Status TreeDirs::erase(SnapshotId id, const std::stop_token& stop) const {
+  // Piece by piece, so that a large tree can be left in the middle.
+  constexpr int levels = 3;
+  // A subvolume has a device of its own, and goes as a whole with the directory that holds it.
+  const dev_t device = TRY(base::stat_fd(trees_.get())).st_dev;
+  const std::function<Status(const base::TreePath&, int)> erase_below = [&](const base::TreePath& path,
+                                                                            int level) -> Status {
+    if (level > 0) {
+      const auto directory = base::open_beneath(trees_.get(), path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+      if (directory && TRY(base::stat_fd(directory->get())).st_dev != device) return {};
+      if (directory) {
+        for (const auto& entry : TRY(base::list_dir(directory->get()))) {
+          if (entry.type == DT_DIR) TRY(erase_below(path.child(entry.name), level - 1));
+        }
+      }
+    }
+    if (stop.stop_requested()) return base::fail(base::ErrorCode::cancelled, "erase tree {}", id);
+    return base::remove_all_beneath(trees_.get(), path, destroy_subvolume);
+  };
+  TRY(erase_below(path_of(id), levels), "erase tree {}", id);
   return {};
 }
 

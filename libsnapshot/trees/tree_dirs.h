@@ -5,6 +5,9 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
+#include <map>
+#include <stop_token>
 #include <string>
 #include <string_view>
 
@@ -19,6 +22,8 @@ namespace cairn::snapshot {
 struct TreeMeasure {
   Usage usage;
   LayerMarks marks;  // if it is an upper
+  // Inodes that have names outside of the tree, and their space.
+  std::map<std::uint64_t, Usage> linked_elsewhere;
 };
 
 // Thread-safe for different ids.
@@ -37,6 +42,8 @@ class TreeDirs {
   base::Status rename_part(SnapshotId id, std::string_view from, std::string_view to) const;
   // Removes trees/<id> with everything in it, subvolumes too; nothing there is success.
   base::Status erase(SnapshotId id) const;
+  // As erase(), and gives up with `cancelled` soon after a stop request.
+  base::Status erase(SnapshotId id, const std::stop_token& stop) const;
   // Of trees/<id> with everything in it, or of one part.
   base::Result<TreeMeasure> measure(SnapshotId id) const;
   base::Result<TreeMeasure> measure_part(SnapshotId id, std::string_view name) const;

@@ -13,6 +13,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -181,16 +182,21 @@ class SnapshotterSuite : public testing::TestWithParam<std::string> {
       for (const auto& name : trees_on_disk()) disk.add(must(base::open_host_dir(root_ / "trees" / name)).get());
       return disk.bytes();
     }
+    std::set<ino_t> seen;  // trees share inodes
     for (const auto& entry : must(base::list_dir(directory.get()))) {
       const auto tree = must(base::open_host_dir(root_ / "trees" / entry.name));
-      bytes += must(base::measure_tree(tree.get())).bytes;
+      must(base::measure_tree(tree.get(), [&](const base::TreeEntry& found) -> base::Status {
+        if (seen.insert(found.stat.st_ino).second) bytes += std::int64_t{found.stat.st_blocks} * 512;
+        return {};
+      }));
     }
     return bytes;
   }
-  // What the rows say: committed snapshots and trash.
+  // What the rows say: committed snapshots, what they share, and trash.
   std::int64_t bytes_in_rows() {
     std::int64_t bytes = 0;
     must(store_->env->view([&](base::lmdb::ReadTxn& txn) -> base::Status {
+      bytes += TRY(shared_usage(txn)).bytes;
       TRY(each_snapshot(txn, [&](const SnapshotInfo& info) -> base::Result<base::lmdb::Scan> {
         bytes += info.exclusive.bytes;
         return base::lmdb::Scan::next;

@@ -3,13 +3,15 @@
 // the drivers: INSTANTIATE_TEST_SUITE_P(Drivers, SnapshotterSuite, testing::ValuesIn(names)).
 // The life of snapshots, restarts and deep chains are in snapshotter_suite_life.h, merges in snapshotter_suite_stack.h,
 // labels, walks and views in snapshotter_suite_look.h, the rest of the field's cases in snapshotter_suite_field.h. Each of
-// them has a suite of its own, to be instantiated alike: SnapshotterStackSuite, SnapshotterLookSuite, SnapshotterFieldSuite.
+// them has a suite of its own, to be instantiated alike: SnapshotterStackSuite, SnapshotterLookSuite, SnapshotterFieldSuite, and for what goes on in the
+// background and the space of it all (snapshotter_suite_space.h) SnapshotterSpaceSuite.
 #pragma once
 
 #include "tests/conformance/snapshotter_fixture.h"
 #include "tests/conformance/snapshotter_suite_field.h"
 #include "tests/conformance/snapshotter_suite_life.h"
 #include "tests/conformance/snapshotter_suite_look.h"
+#include "tests/conformance/snapshotter_suite_space.h"
 #include "tests/conformance/snapshotter_suite_stack.h"
 
 namespace cairn::snapshot {

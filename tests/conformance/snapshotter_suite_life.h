@@ -271,7 +271,8 @@ TEST_P(SnapshotterSuite, A450LayersAreFlattened) {
         EXPECT_EQ(tree.read(name), std::to_string(i));
       }
     }
-    EXPECT_EQ(tree.stat("file0").st_nlink, 2u);
+    EXPECT_GE(tree.stat("file0").st_nlink, 2u);  // flat copies are links, too
+    EXPECT_EQ(tree.stat("file0").st_ino, tree.stat("link0").st_ino);
   };
   check();
   if (stacks()) {

@@ -141,7 +141,6 @@ struct Engine::State {
   std::unique_ptr<base::lmdb::GroupWriter> writer;
   std::unique_ptr<cache::Cache> cache;
   std::unique_ptr<solver::Solver> solver;
-  std::jthread eraser;  // of what an earlier owner had begun to delete
 };
 
 Engine::Engine() = default;
@@ -160,7 +159,11 @@ Result<std::unique_ptr<Engine>> Engine::open(EngineOptions options) {
 
   const std::vector<const base::lmdb::RawTableSpec*> tables = all_tables();
   state.env = TRY(base::lmdb::Env::open(root / "meta", tables, {}), "open store {}", root.str());
-  state.snapshots = TRY(snapshot::open(root, *state.env, {state.options.snapshotter, state.options.chain_max}));
+  snapshot::OpenOptions trees;
+  trees.driver = state.options.snapshotter;
+  trees.chain_max = state.options.chain_max;
+  trees.squash_depth = state.options.chain_max;  // what a solve counts and syncs is its own: nothing else is squashed
+  state.snapshots = TRY(snapshot::open(root, *state.env, trees));
   state.writer = std::make_unique<base::lmdb::GroupWriter>(
       *state.env,
       [&state](std::span<const base::lmdb::DataToken> tokens) -> Status {
@@ -175,26 +178,13 @@ Result<std::unique_ptr<Engine>> Engine::open(EngineOptions options) {
       [&state] { return solver::open_executor({state.options.runtime, state.options.root / "tmp/exec"}); }, state.clock,
       solver::SolverOptions{state.options.parallelism});
 
-  bool trash = false;
-  TRY(state.env->view([&](base::lmdb::ReadTxn& txn) {
-    return snapshot::each_trash(txn, [&](snapshot::SnapshotId, snapshot::Usage) -> Result<base::lmdb::Scan> {
-      trash = true;
-      return base::lmdb::Scan::stop;
-    });
-  }));
-  if (trash) {
-    state.eraser = std::jthread([&state](std::stop_token stop) {
-      if (auto erased = state.snapshots->erase_trash(*state.writer, stop); !erased) {
-        base::log_warning("erase what was removed earlier: {}", erased.error().message);
-      }
-    });
-  }
+  state.snapshots->start(*state.writer);
   return engine;
 }
 
 Engine::~Engine() {
   if (!state_) return;
-  state_->eraser = {};
+  if (state_->snapshots) state_->snapshots->stop();
   if (!state_->solver) return;  // never opened; the store may be another owner's
   state_->solver.reset();
   // What the executor kept its bundles in. Whatever stays is erased by the next open.

@@ -25,7 +25,7 @@ class Workload {
   Workload(const base::HostPath& root, const WorkloadOptions& options, Reporter& reporter)
       : reporter_(reporter), random_(options.seed), store_(must(PowerStore::open(root, options.store))) {
     for (int round = 0; round < options.rounds; ++round) one_round();
-    settle();
+    end_a_squashed_chain();
   }
 
  private:
@@ -50,7 +50,25 @@ class Workload {
     // While another tree is being written, the files of a group are synced one by one.
     std::optional<SnapshotId> unfinished;
     if (pick(2) == 0) unfinished = make(choose_parent());
-    const auto parent = choose_parent();
+    const SnapshotId id = commit(choose_parent());
+    if (pick(3) > 0) settle();
+    if (unfinished) must(snapshots.abandon(*unfinished));
+    if (pick(3) == 0) squash(id);
+    if (pick(4) == 0) retire_one();
+    if (pick(8) == 0) must(snapshots.erase_trash(store_->writer(), {}));
+  }
+
+  // Whatever chance brought before: a squashed chain, whose copy is links, and its end.
+  void end_a_squashed_chain() {
+    SnapshotId id = commit(std::nullopt);
+    for (int i = 0; i < 2; ++i) id = commit(id);
+    squash(id);
+    retire(id);
+    must(store_->snapshots().erase_trash(store_->writer(), {}));
+  }
+
+  SnapshotId commit(std::optional<SnapshotId> parent) {
+    auto& snapshots = store_->snapshots();
     const SnapshotId id = make(parent);
     must(snapshots.freeze(id));
     reporter_.say(Event::Kind::intent, id.value(), must(tree_state(must(snapshots.mount(id, Access::read_only)).fd())));
@@ -58,10 +76,12 @@ class Workload {
     children_[id] = 0;
     parents_[id] = parent;
     if (parent) ++children_[*parent];
-    if (pick(3) > 0) settle();
-    if (unfinished) must(snapshots.abandon(*unfinished));
-    if (pick(4) == 0) retire_one();
-    if (pick(8) == 0) must(snapshots.erase_trash(store_->writer(), {}));
+    return id;
+  }
+
+  void squash(SnapshotId id) {
+    settle();
+    must(store_->snapshots().squash(id, store_->writer(), {}));
   }
 
   void settle() {
@@ -78,7 +98,10 @@ class Workload {
       if (count == 0) leaves.push_back(id);
     }
     if (leaves.size() < 2) return;
-    const SnapshotId id = leaves[pick(leaves.size())];
+    retire(leaves[pick(leaves.size())]);
+  }
+
+  void retire(SnapshotId id) {
     reporter_.say(Event::Kind::retiring, id.value());
     must(store_->writer().wait_durable(must(store_->retire(id))));
     reporter_.say(Event::Kind::retired, id.value());

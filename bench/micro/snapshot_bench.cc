@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: Apache-2.0
+// Snapshots against the system calls that they are made of, in the same run: forks of small and large parents, commits of
+// 100 changed files, walks of squashed chains, and removal as its caller sees it. TMPDIR decides which disk is measured;
+// CAIRN_SNAPSHOTTER which driver.
+#include <benchmark/benchmark.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "libbase/fs/beneath.h"
+#include "libbase/fs/fd.h"
+#include "libbase/lmdb/group_writer.h"
+#include "libsnapshot/open.h"
+
+namespace {
+
+namespace base = cairn::base;
+namespace lmdb = cairn::base::lmdb;
+using namespace cairn::snapshot;
+
+template <class T>
+T must(base::Result<T> result) {
+  CHECK(result, "{}", result.error().message);
+  return std::move(*result);
+}
+void must(base::Status status) { CHECK(status, "{}", status.error().message); }
+
+class Store {
+ public:
+  explicit Store(unsigned squash_depth = 32) {
+    const char* top = std::getenv("TMPDIR");
+    std::string name = std::string(top != nullptr ? top : "/tmp") + "/cairn-bench-XXXXXX";
+    CHECK(::mkdtemp(name.data()) != nullptr);
+    root_ = name;
+    const auto path = must(base::HostPath::parse(name));
+    env = must(lmdb::Env::open(path / "meta", tables(), {}));
+    OpenOptions options;
+    options.squash_depth = squash_depth;
+    snapshots = must(open(path, *env, options));
+    writer = std::make_unique<lmdb::GroupWriter>(
+        *env, [this](std::span<const lmdb::DataToken> tokens) { return snapshots->sync(tokens); },
+        lmdb::GroupWriter::Options{});
+  }
+  ~Store() {
+    snapshots->stop();
+    writer.reset();
+    snapshots.reset();
+    env.reset();
+    std::filesystem::remove_all(root_);
+  }
+
+  const std::string& root() const { return root_; }
+  template <class Change>
+  SnapshotId freeze_with(std::optional<SnapshotId> parent, Change&& change) {
+    const auto id = must(snapshots->prepare(parent));
+    {
+      const auto tree = must(snapshots->mount(id, Access::read_write));
+      change(tree.fd());
+    }
+    must(snapshots->freeze(id));
+    return id;
+  }
+  void publish(const std::vector<SnapshotId>& ids) {
+    lmdb::SequenceNumber last = 0;
+    for (const auto id : ids) {
+      lmdb::GroupWriter::Entry entry;
+      entry.change = [this, id](lmdb::WriteTxn& txn) { return snapshots->publish(txn, id); };
+      entry.data = {snapshots->data_token(id)};
+      last = must(writer->enqueue(std::move(entry)));
+    }
+    must(writer->wait_durable(last));
+    for (const auto id : ids) snapshots->published(id);
+  }
+  SnapshotId commit_with(std::optional<SnapshotId> parent, const std::function<void(int)>& change) {
+    const auto id = freeze_with(parent, change);
+    publish({id});
+    return id;
+  }
+
+  std::unique_ptr<lmdb::Env> env;
+  std::unique_ptr<Snapshotter> snapshots;
+  std::unique_ptr<lmdb::GroupWriter> writer;
+
+ private:
+  std::string root_;
+};
+
+void write_file(int directory, const std::string& path, std::string_view text) {
+  const base::Fd file(::openat(directory, path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+  CHECK(file && base::write_full(file.get(), text), "write {}", path);
+}
+
+// 20 files to a directory.
+void fill(int directory, int first, int count) {
+  for (int i = first; i < first + count; ++i) {
+    const auto name = "d" + std::to_string(i / 20);
+    if (i % 20 == 0 || i == first) ::mkdirat(directory, name.c_str(), 0755);
+    write_file(directory, name + "/f" + std::to_string(i), "some text\n");
+  }
+}
+
+// Stores with one parent of so many files, made once: making one takes longer than all that is measured.
+struct Parent {
+  Store store;
+  SnapshotId id;
+  explicit Parent(int files) { id = store.commit_with(std::nullopt, [&](int directory) { fill(directory, 0, files); }); }
+};
+Parent& parent_of(std::int64_t files) {
+  static Parent small(1'000);
+  static Parent large(100'000);
+  return files == 1'000 ? small : large;
+}
+
+void fork_bare(benchmark::State& bench) {
+  Parent& parent = parent_of(bench.range(0));
+  const std::string lower = parent.store.root() + "/trees/" + std::to_string(parent.id.value()) + "/fs";
+  const std::string top = parent.store.root() + "/bare";
+  CHECK(::mkdir(top.c_str(), 0700) == 0);
+  std::uint64_t number = 0;
+  for (auto _ : bench) {
+    const std::string tree = top + "/" + std::to_string(++number);
+    CHECK(::mkdir(tree.c_str(), 0700) == 0 && ::mkdir((tree + "/fs").c_str(), 0755) == 0 &&
+          ::mkdir((tree + "/work").c_str(), 0700) == 0);
+    base::Fd context(::fsopen("overlay", FSOPEN_CLOEXEC));
+    const auto set = [&](const char* key, const std::string& value) {
+      CHECK(::fsconfig(context.get(), FSCONFIG_SET_STRING, key, value.c_str(), 0) == 0);
+    };
+    set("upperdir", tree + "/fs");
+    set("workdir", tree + "/work");
+    set("lowerdir+", lower);
+    CHECK(::fsconfig(context.get(), FSCONFIG_SET_FLAG, "volatile", nullptr, 0) == 0);
+    CHECK(::fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) == 0);
+    base::Fd mount(::fsmount(context.get(), FSMOUNT_CLOEXEC, 0));
+    CHECK(mount);
+    mount.reset();
+    context.reset();
+    CHECK(::rename(tree.c_str(), (tree + ".gone").c_str()) == 0);
+  }
+  std::filesystem::remove_all(top);
+}
+
+void fork(benchmark::State& bench) {
+  Parent& parent = parent_of(bench.range(0));
+  auto& snapshots = *parent.store.snapshots;
+  for (auto _ : bench) {
+    const auto id = must(snapshots.prepare(parent.id));
+    { const auto tree = must(snapshots.mount(id, Access::read_write)); }
+    must(snapshots.abandon(id));
+  }
+  bench.SetLabel(std::string(snapshots.driver()));
+}
+
+std::int64_t bytes_read() {
+  const auto text = must(base::read_file(must(base::HostPath::parse("/proc/self/io")), 4096));
+  return std::atoll(text.c_str() + text.find("rchar: ") + 7);
+}
+
+void commit_100_files(benchmark::State& bench) {
+  Parent& parent = parent_of(bench.range(0));
+  const std::string text(10'000, 'x');
+  auto& store = parent.store;
+  std::int64_t read = 0, syncs = 0, rounds = 0;
+  for (auto _ : bench) {
+    bench.PauseTiming();
+    const auto id = must(store.snapshots->prepare(parent.id));
+    {
+      const auto tree = must(store.snapshots->mount(id, Access::read_write));
+      for (int i = 0; i < 100; ++i) {
+        write_file(tree.fd(), "d" + std::to_string(i % 50) + "/f" + std::to_string(i % 50 * 20 + i / 50), text);
+      }
+    }
+    const auto read_before = bytes_read();
+    const auto syncs_before = base::sync_counts().total();
+    bench.ResumeTiming();
+    must(store.snapshots->freeze(id));
+    store.publish({id});
+    bench.PauseTiming();
+    read += bytes_read() - read_before;
+    syncs += static_cast<std::int64_t>(base::sync_counts().total() - syncs_before);
+    ++rounds;
+    must(store.env->update([&](lmdb::WriteTxn& txn) { return store.snapshots->retire(txn, id); }));
+    must(store.snapshots->erase_trash(*store.writer, {}));
+    bench.ResumeTiming();
+  }
+  bench.counters["read/changed"] = static_cast<double>(read) / static_cast<double>(rounds * 100 * 10'000);
+  bench.counters["syncs"] = static_cast<double>(syncs) / static_cast<double>(rounds);
+}
+
+std::int64_t walk(int directory) {
+  std::int64_t entries = 0;
+  must(base::measure_tree(directory, [&](const base::TreeEntry&) -> base::Status {
+    ++entries;
+    return {};
+  }));
+  return entries;
+}
+
+enum Shape { depth_1, chain_of_400, squashed_500, fork_of_squashed_500 };
+
+// The same 10,000 files each time, through a new mount, so that nothing of it is known to the kernel by its names.
+void walk_10000_files(benchmark::State& bench) {
+  const auto shape = static_cast<Shape>(bench.range(0));
+  Store store(1'000);
+  std::optional<SnapshotId> top;
+  const int layers = shape == depth_1 ? 1 : shape == chain_of_400 ? 400 : 500;
+  std::vector<SnapshotId> group;
+  for (int i = 0; i < layers; ++i) {
+    const int files = 10'000 / layers;
+    top = store.freeze_with(top, [&](int directory) { fill(directory, i * files, files); });
+    group.push_back(*top);
+  }
+  store.publish(group);
+  if (shape == squashed_500 || shape == fork_of_squashed_500) must(store.snapshots->squash(*top, *store.writer, {}));
+  if (shape == fork_of_squashed_500) top = must(store.snapshots->prepare(*top));
+  std::int64_t entries = 0;
+  for (auto _ : bench) {
+    const auto tree = must(store.snapshots->mount(*top, Access::read_only));
+    entries = walk(tree.fd());
+  }
+  bench.counters["entries"] = static_cast<double>(entries);
+  bench.counters["layers"] = must(store.snapshots->stat(*top)).depth;
+}
+
+// As the caller sees it: the row, durable.
+void remove_100000_files(benchmark::State& bench) {
+  Store store;
+  const auto id = store.commit_with(std::nullopt, [](int directory) { fill(directory, 0, 100'000); });
+  store.snapshots->start(*store.writer);
+  for (auto _ : bench) {
+    lmdb::GroupWriter::Entry entry;
+    entry.change = [&](lmdb::WriteTxn& txn) { return store.snapshots->retire(txn, id); };
+    must(store.writer->wait_durable(must(store.writer->enqueue(std::move(entry)))));
+    store.snapshots->retired(id);
+  }
+}
+
+void remove_10000_trees(benchmark::State& bench) {
+  Store store;
+  std::vector<SnapshotId> ids;
+  for (int i = 0; i < 10'000; ++i) ids.push_back(store.freeze_with(std::nullopt, [](int) {}));
+  store.publish(ids);
+  store.snapshots->start(*store.writer);
+  for (auto _ : bench) {
+    lmdb::SequenceNumber last = 0;
+    for (std::size_t from = 0; from < ids.size(); from += 500) {
+      lmdb::GroupWriter::Entry entry;
+      entry.change = [&, from](lmdb::WriteTxn& txn) -> base::Status {
+        for (std::size_t i = from; i < from + 500; ++i) TRY(store.snapshots->retire(txn, ids[i]));
+        return {};
+      };
+      last = must(store.writer->enqueue(std::move(entry)));
+    }
+    must(store.writer->wait_durable(last));
+    store.snapshots->retired(ids.back());
+  }
+}
+
+BENCHMARK(fork_bare)->Arg(1'000)->Arg(100'000)->Unit(benchmark::kMicrosecond)->Iterations(300);
+BENCHMARK(fork)->Arg(1'000)->Arg(100'000)->Unit(benchmark::kMicrosecond)->Iterations(300);
+BENCHMARK(commit_100_files)
+    ->Arg(1'000)
+    ->Arg(100'000)
+    ->Unit(benchmark::kMillisecond)
+    ->MeasureProcessCPUTime()
+    ->UseRealTime()
+    ->Iterations(15);
+BENCHMARK(walk_10000_files)->DenseRange(depth_1, fork_of_squashed_500)->Unit(benchmark::kMillisecond)->Iterations(9);
+BENCHMARK(remove_100000_files)->Unit(benchmark::kMillisecond)->UseRealTime()->Iterations(1);
+BENCHMARK(remove_10000_trees)->Unit(benchmark::kMillisecond)->UseRealTime()->Iterations(1);
+
+}  // namespace
+
+BENCHMARK_MAIN();

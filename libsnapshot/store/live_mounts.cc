@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libsnapshot/store/live_mounts.h"
+
+#include <utility>
+
+namespace cairn::snapshot {
+
+bool LiveMounts::State::is_mounted(SnapshotId layer) {
+  if (!layers_known) {
+    layers.clear();
+    for (const auto& [first, chain] : chains) {
+      for (const Chain* next = chain.get(); next != nullptr; next = next->below.get()) layers.insert(next->id);
+    }
+    layers_known = true;
+  }
+  return layers.contains(layer);
+}
+
+void LiveMounts::State::remove(const Chain* chain) {
+  if (--counts.at(chain) > 0) return;
+  counts.erase(chain);
+  chains.erase(chain);
+  layers_known = false;
+}
+
+std::shared_ptr<void> LiveMounts::add(ChainPtr chain) {
+  const Chain* key = chain.get();
+  auto state = state_->lock();
+  if (++state->counts[key] == 1) {
+    state->chains.emplace(key, std::move(chain));
+    state->layers_known = false;
+  }
+  linked_.wait(state.lock(), [&] { return state->linking == 0; });
+  return std::shared_ptr<void>(nullptr, [shared = state_, key](void*) { shared->lock()->remove(key); });
+}
+
+std::size_t LiveMounts::count() { return state_->lock()->chains.size(); }
+
+bool LiveMounts::begin_link(SnapshotId layer, std::uint64_t links) {
+  auto state = state_->lock();
+  if (!state->chains.empty() && (links > 1 || state->is_mounted(layer))) return false;
+  ++state->linking;
+  return true;
+}
+
+void LiveMounts::end_link() {
+  if (--state_->lock()->linking == 0) linked_.notify_all();
+}
+
+}  // namespace cairn::snapshot

@@ -1,0 +1,398 @@
+// SPDX-License-Identifier: Apache-2.0
+// The conformance suite of libsnapshot/snapshotter.h, part six: what happens without anybody asking (squashing deep chains,
+// erasing what was retired) and the space of it all, which is compared with a walk of the disk. Included by
+// snapshotter_suite.h.
+#pragma once
+
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/sysmacros.h>
+
+#include <map>
+#include <random>
+#include <set>
+
+#include "tests/conformance/snapshotter_fixture.h"
+#include "tests/support/tree_state.h"
+
+namespace cairn::snapshot {
+
+using base::ErrorCode;
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+class SnapshotterSpaceSuite : public SnapshotterSuite {
+ protected:
+  std::string state_of(SnapshotId id) {
+    const Tree tree = view(id);
+    return must(test::tree_state(tree.fd()));
+  }
+  SnapshotInfo stat(SnapshotId id) { return must(snapshots().stat(id)); }
+
+  // A chain in which each layer does something that a flat copy can get wrong.
+  std::vector<SnapshotId> make_chain(int depth) {
+    std::vector<SnapshotId> chain;
+    for (int i = 0; i < depth; ++i) {
+      const auto parent = chain.empty() ? std::nullopt : std::optional(chain.back());
+      chain.push_back(freeze_with(parent, [&](Tree& tree) { change(tree, i); }));
+    }
+    publish(chain);
+    return chain;
+  }
+  static void change(Tree& tree, int layer) {
+    const auto name = [](const char* what, int number) { return what + std::to_string(number); };
+    tree.write(name("file", layer), name("text ", layer));
+    if (layer == 0) {
+      for (int i = 0; i < 4; ++i) {
+        tree.make_dir(name("dir", i));
+        tree.write(name("dir", i) + "/kept", "kept");
+        tree.write(name("dir", i) + "/gone", "gone");
+      }
+      tree.link("file0", "dir0/link");
+      ASSERT_EQ(::symlinkat("../file0", tree.fd(), "dir1/symlink"), 0);
+      ASSERT_EQ(::mknodat(tree.fd(), "null", S_IFCHR | 0640, makedev(1, 3)), 0);
+      ASSERT_EQ(::mknodat(tree.fd(), "fifo", S_IFIFO | 0600, 0), 0);
+      const base::Fd sparse(::openat(tree.fd(), "sparse", O_WRONLY | O_CREAT, 0644));
+      ASSERT_EQ(::pwrite(sparse.get(), "end", 3, 1 << 20), 3);
+      return;
+    }
+    const auto dir = name("dir", layer % 4);
+    switch (layer % 6) {
+      case 0: tree.remove(name("file", layer - 1)); break;
+      case 1: tree.chmod(name("file", layer - 1), 04750); break;
+      case 2: tree.chown(dir, 12, 34); break;
+      case 3:  // an opaque directory
+        tree.remove(dir);
+        tree.make_dir(dir, 0711);
+        tree.write(dir + "/kept", name("new ", layer));
+        break;
+      case 4: {
+        const base::Fd file(::openat(tree.fd(), dir.c_str(), O_RDONLY));
+        ASSERT_EQ(::fsetxattr(file.get(), "user.layer", &layer, sizeof layer, 0), 0);
+        break;
+      }
+      default: {
+        const timespec times[2] = {{1, 2}, {-7 - layer, 123'456'789}};
+        ASSERT_EQ(::utimensat(tree.fd(), name("file", layer - 1).c_str(), times, 0), 0);
+      }
+    }
+  }
+
+  // What the disk says: for each tree the space of the inodes that no other tree names, and the space of the rest.
+  struct Walked {
+    std::map<SnapshotId, Usage> exclusive;
+    Usage shared;
+  };
+  Walked walk_the_disk() {
+    struct Inode {
+      std::set<SnapshotId> owners;
+      Usage usage;
+    };
+    std::map<ino_t, Inode> inodes;
+    Walked walked;
+    for (const auto& name : trees_on_disk()) {
+      const SnapshotId id(std::stoull(name));
+      walked.exclusive[id] = {};
+      const auto directory = must(base::open_host_dir(root_ / "trees" / name));
+      must(base::measure_tree(directory.get(), [&](const base::TreeEntry& entry) -> base::Status {
+        auto& inode = inodes[entry.stat.st_ino];
+        inode.owners.insert(id);
+        inode.usage = {.bytes = std::int64_t{entry.stat.st_blocks} * 512,
+                       .inodes = 1,
+                       .logical_bytes = S_ISREG(entry.stat.st_mode) ? std::int64_t{entry.stat.st_size} : 0};
+        return {};
+      }));
+    }
+    for (const auto& [number, inode] : inodes) {
+      (inode.owners.size() == 1 ? walked.exclusive[*inode.owners.begin()] : walked.shared) += inode.usage;
+    }
+    return walked;
+  }
+  void expect_rows_say_what_is_there() {
+    const auto walked = walk_the_disk();
+    std::map<SnapshotId, Usage> rows;
+    must(store_->env->view([&](base::lmdb::ReadTxn& txn) -> base::Status {
+      EXPECT_EQ(TRY(shared_usage(txn)), walked.shared);
+      TRY(each_snapshot(txn, [&](const SnapshotInfo& info) -> base::Result<base::lmdb::Scan> {
+        rows[info.id] = info.exclusive;
+        return base::lmdb::Scan::next;
+      }));
+      return each_trash(txn, [&](SnapshotId id, Usage usage) -> base::Result<base::lmdb::Scan> {
+        rows[id] = usage;
+        return base::lmdb::Scan::next;
+      });
+    }));
+    EXPECT_EQ(rows.size(), walked.exclusive.size());
+    for (const auto& [id, usage] : walked.exclusive) {
+      EXPECT_EQ(rows[id].bytes, usage.bytes) << "snapshot " << id.value();
+      EXPECT_EQ(rows[id].inodes, usage.inodes) << "snapshot " << id.value();
+      EXPECT_EQ(rows[id].logical_bytes, usage.logical_bytes) << "snapshot " << id.value();
+    }
+  }
+};
+
+TEST_P(SnapshotterSpaceSuite, ASquashedSnapshotShowsTheSameAndKeepsItsChanges) {
+  const auto chain = make_chain(40);
+  const auto top = chain.back();
+  const auto before = state_of(top);
+  const auto own = stat(top).usage;
+  must(snapshots().squash(top, *store_->writer, {}));
+  EXPECT_EQ(stat(top).flattened, stacks());
+  EXPECT_EQ(stat(top).depth, 1u);
+  EXPECT_EQ(stat(top).usage, own);
+  EXPECT_EQ(test::first_difference(before, state_of(top)), "");
+  must(snapshots().squash(top, *store_->writer, {}));  // nothing more to do
+  if (!shares()) expect_rows_say_what_is_there();
+  restart();
+  EXPECT_EQ(stat(top).flattened, stacks());
+  EXPECT_EQ(test::first_difference(before, state_of(top)), "");
+  const auto child = prepare(top);
+  EXPECT_EQ(stat(child).depth, stacks() ? 2u : 1u);
+  Tree tree = write_to(child);
+  tree.write("file0", "changed");
+  tree.chmod("file39", 0600);
+  tree.drop();
+  EXPECT_EQ(test::first_difference(before, state_of(top)), "") << "a child's writes reach no linked file";
+  if (stacks()) {
+    EXPECT_TRUE(stat(chain[38]).flattened == false && stat(chain[38]).depth == 39u);
+    const auto upper = must(base::open_host_dir(root_ / ("trees/" + std::to_string(top.value()) + "/fs")));
+    EXPECT_THAT(must(base::list_dir(upper.get())).size(), testing::Ge(1u));
+  }
+}
+
+TEST_P(SnapshotterSpaceSuite, ASquashLinksUnlessALiveMountCouldSeeIt) {
+  const auto chain = make_chain(12);
+  const auto top = chain.back();
+  const Tree mounted = view(chain[5]);
+  const auto ctime = mounted.stat("file0").st_ctim;
+  const auto links = mounted.stat("file2").st_nlink;
+  must(snapshots().squash(top, *store_->writer, {}));
+  EXPECT_EQ(mounted.stat("file0").st_ctim.tv_nsec, ctime.tv_nsec);
+  EXPECT_EQ(mounted.stat("file2").st_nlink, links) << "a mounted layer was linked to";
+  EXPECT_EQ(mounted.read("file2"), "text 2") << "live mounts keep the old chain";
+  if (!stacks()) return;
+  const auto file_of = [&](const std::string& path) {
+    struct ::stat status {};
+    EXPECT_EQ(::lstat((root_ / "trees" / path).c_str(), &status), 0) << path;
+    return status;
+  };
+  const auto tree = [](SnapshotId id) { return std::to_string(id.value()); };
+  EXPECT_EQ(file_of(tree(chain[9]) + "/fs/file9").st_ino, file_of(tree(top) + "/flat/file9").st_ino)
+      << "a layer that is mounted nowhere is linked to";
+  EXPECT_NE(file_of(tree(chain[2]) + "/fs/file2").st_ino, file_of(tree(top) + "/flat/file2").st_ino);
+  expect_rows_say_what_is_there();
+}
+
+TEST_P(SnapshotterSpaceSuite, WhatIsNotThereOrStillChangesIsNotSquashed) {
+  const auto squash = [&](SnapshotId id, std::stop_token stop) {
+    return code_of(snapshots().squash(id, *store_->writer, std::move(stop)));
+  };
+  const auto chain = make_chain(3);
+  EXPECT_EQ(squash(SnapshotId(4711), {}), ErrorCode::not_found);
+  const auto active = prepare(chain.back());
+  EXPECT_EQ(squash(active, {}), ErrorCode::invalid_argument);
+  must(snapshots().abandon(active));
+  EXPECT_EQ(squash(must(snapshots().view(chain.back(), {})), {}), ErrorCode::invalid_argument);
+  EXPECT_EQ(squash(chain.front(), {}), std::nullopt) << "one layer is flat";
+  if (!stacks()) return;
+  std::stop_source stopped;
+  stopped.request_stop();
+  EXPECT_EQ(squash(chain.back(), stopped.get_token()), ErrorCode::cancelled);
+  EXPECT_FALSE(stat(chain.back()).flattened);
+  expect_rows_say_what_is_there();
+}
+
+TEST_P(SnapshotterSpaceSuite, AFrozenSnapshotIsSquashedAndNamedWhenItIsPublished) {
+  const auto chain = make_chain(5);
+  const auto frozen = freeze_with(chain.back(), [](Tree& tree) { tree.write("frozen", "x"); });
+  const auto before = state_of(frozen);
+  must(snapshots().squash(frozen, *store_->writer, {}));
+  EXPECT_EQ(stat(frozen).flattened, stacks());
+  EXPECT_EQ(test::first_difference(before, state_of(frozen)), "");
+  publish({frozen});
+  EXPECT_EQ(stat(frozen).flattened, stacks());
+  if (!shares()) expect_rows_say_what_is_there();
+  restart();
+  EXPECT_EQ(test::first_difference(before, state_of(frozen)), "");
+}
+
+TEST_P(SnapshotterSpaceSuite, DeepChainsAreSquashedInTheBackground) {
+  snapshots().start(*store_->writer);
+  const auto chain = make_chain(100);
+  snapshots().settle();
+  const auto before = state_of(chain.back());
+  EXPECT_LE(stat(prepare(chain.back())).depth, 34u);
+  if (stacks()) {
+    EXPECT_TRUE(stat(chain[32]).flattened);
+    EXPECT_FALSE(stat(chain[31]).flattened);
+  }
+  if (!shares()) {
+    for (const auto id : snapshots().unpublished()) must(snapshots().abandon(id));
+    expect_rows_say_what_is_there();
+  }
+  restart();
+  EXPECT_LE(stat(prepare(chain.back())).depth, 34u);
+  EXPECT_EQ(test::first_difference(before, state_of(chain.back())), "");
+}
+
+TEST_P(SnapshotterSpaceSuite, ASquashThatFailsLeavesTheChainAsItWas) {
+  const auto chain = make_chain(6);
+  const auto before = state_of(chain.back());
+  const auto tree = must(base::open_host_dir(root_ / ("trees/" + std::to_string(chain.back().value()))));
+  int flags = 0;
+  if (!stacks() || ::ioctl(tree.get(), FS_IOC_GETFLAGS, &flags) != 0) return;  // tmpfs has no immutable directories
+  const auto set = [&](int wanted) { ASSERT_EQ(::ioctl(tree.get(), FS_IOC_SETFLAGS, &wanted), 0); };
+  set(flags | FS_IMMUTABLE_FL);
+  EXPECT_TRUE(code_of(snapshots().squash(chain.back(), *store_->writer, {})).has_value());
+  set(flags);
+  EXPECT_FALSE(stat(chain.back()).flattened);
+  EXPECT_EQ(test::first_difference(before, state_of(chain.back())), "");
+  EXPECT_EQ(stat(prepare(chain.back())).depth, 7u);
+  must(snapshots().squash(chain.back(), *store_->writer, {}));
+  EXPECT_TRUE(stat(chain.back()).flattened);
+}
+
+TEST_P(SnapshotterSpaceSuite, WhatIsRetiredIsErasedInTheBackground) {
+  snapshots().start(*store_->writer);
+  const auto chain = make_chain(10);
+  const auto kept = commit_with(std::nullopt, [](Tree& tree) { tree.write("kept", "x"); });
+  for (auto id = chain.rbegin(); id != chain.rend(); ++id) {
+    must(retire(*id));
+    snapshots().retired(*id);
+  }
+  snapshots().settle();
+  EXPECT_THAT(trees_on_disk(), ElementsAre(std::to_string(kept.value())));
+  if (!shares()) expect_rows_say_what_is_there();
+}
+
+TEST_P(SnapshotterSpaceSuite, AnErasureGoesOnAtTheNextStart) {
+  const auto chain = make_chain(3);
+  for (auto id = chain.rbegin(); id != chain.rend(); ++id) must(retire(*id));
+  snapshots().stop();  // never started: nothing happens
+  snapshots().stop();
+  restart();
+  EXPECT_EQ(trees_on_disk().size(), 3u);
+  snapshots().start(*store_->writer);
+  snapshots().settle();
+  EXPECT_THAT(trees_on_disk(), IsEmpty());
+  EXPECT_EQ(bytes_in_rows(), 0);
+}
+
+// containerd closes a snapshotter twice.
+TEST_P(SnapshotterSpaceSuite, CloseTwice) {
+  snapshots().start(*store_->writer);
+  snapshots().stop();
+  snapshots().stop();
+  snapshots().settle();
+  EXPECT_EQ(view(commit_with(std::nullopt, [](Tree& tree) { tree.write("a", "1"); })).read("a"), "1");
+}
+
+TEST_P(SnapshotterSpaceSuite, LinksThatAreNotedAreCountedOnce) {
+  if (shares()) return;  // their blocks are counted otherwise
+  const auto source = commit_with(std::nullopt, [](Tree& tree) {
+    tree.write("a", std::string(100'000, 'a'));
+    tree.write("b", std::string(50'000, 'b'));
+  });
+  const auto merge = [&] {
+    const auto id = prepare();
+    const Tree tree = write_to(id);
+    const Tree from = view(source);
+    const auto fs = must(base::open_host_dir(root_ / ("trees/" + std::to_string(source.value()) + "/fs")));
+    const auto to = must(base::open_host_dir(root_ / ("trees/" + std::to_string(id.value()) + "/fs")));
+    EXPECT_EQ(::linkat(fs.get(), "a", to.get(), "a", 0), 0);
+    EXPECT_EQ(::linkat(fs.get(), "b", to.get(), "b", 0), 0);
+    must(snapshots().note_links(id, std::vector<HardLink>{{from.stat("a").st_ino, source},
+                                                          {from.stat("b").st_ino, source},
+                                                          {12345678, source}}));
+    EXPECT_EQ(::unlinkat(to.get(), "b", 0), 0) << "what went again is not counted";
+    return id;
+  };
+  const auto one = merge();
+  const auto two = merge();
+  EXPECT_EQ(code_of(snapshots().note_links(SnapshotId(4711), {})), ErrorCode::not_found);
+  for (const auto id : {one, two}) must(snapshots().freeze(id));
+  EXPECT_EQ(code_of(snapshots().note_links(one, {})), ErrorCode::invalid_argument);
+  EXPECT_LT(stat(one).exclusive.bytes, 50'000);
+  EXPECT_GT(stat(one).usage.bytes, 100'000);
+  publish({one, two});
+  expect_rows_say_what_is_there();
+  must(retire(source));
+  erase_trash();
+  expect_rows_say_what_is_there();
+  EXPECT_LT(stat(one).exclusive.bytes, 50'000) << "two shares it still";
+  must(retire(one));
+  erase_trash();
+  expect_rows_say_what_is_there();
+  EXPECT_GT(stat(two).exclusive.bytes, 100'000) << "now it is two's alone";
+  must(retire(two));
+  erase_trash();
+  EXPECT_EQ(bytes_in_rows(), 0);
+}
+
+// 100 changed files on a parent of 2,000: whatever the parent holds, a commit reads no more than twice what changed, and
+// commits of many at once share one data sync and one transaction.
+TEST_P(SnapshotterSpaceSuite, ACommitCostsWhatChanged) {
+  constexpr int commits = 8, changed = 100, size = 5'000;
+  const auto parent = commit_with(std::nullopt, [](Tree& tree) {
+    for (int i = 0; i < 2'000; ++i) tree.write("f" + std::to_string(i), std::string(size, 'a'));
+  });
+  std::vector<SnapshotId> ids;
+  for (int i = 0; i < commits; ++i) {
+    ids.push_back(prepare(parent));
+    Tree tree = write_to(ids.back());
+    for (int file = 0; file < changed; ++file) tree.write("f" + std::to_string(file), std::string(size, 'b'));
+  }
+  const auto bytes_read = [] {
+    const auto text = must(base::read_file(must(base::HostPath::parse("/proc/self/io")), 4096));
+    return std::stoll(text.substr(text.find("rchar: ") + 7));
+  };
+  const auto syncs = [] { return base::sync_counts().fdatasync + base::sync_counts().fsync + base::sync_counts().syncfs; };
+  const auto read_before = bytes_read();
+  const auto syncs_before = syncs();
+  const auto groups_before = store_->writer->counts();
+  const auto commits_before = store_->env->counts().commits;
+  for (const auto id : ids) must(snapshots().freeze(id));
+  publish(ids);
+  EXPECT_LE(bytes_read() - read_before, 2ll * commits * changed * size);
+  const auto groups = store_->writer->counts();
+  EXPECT_LE(groups.data_syncs - groups_before.data_syncs, groups.groups - groups_before.groups);
+  EXPECT_EQ(store_->env->counts().commits - commits_before, groups.groups - groups_before.groups);
+  EXPECT_LT(groups.groups - groups_before.groups, 3u) << "they wait for the last one only";
+  if (GetParam() != "btrfs") {  // whose trees are durable when they are frozen
+    EXPECT_LE(syncs() - syncs_before, groups.groups - groups_before.groups);
+  }
+}
+
+// Random forks, links, squashes, retirements and restarts; after each step the rows say what a walk of the disk says.
+TEST_P(SnapshotterSpaceSuite, RowsAgreeWithTheDiskWhateverHappens) {
+  if (shares()) return;  // a walk sees shared blocks as everybody's
+  const auto seed = std::random_device{}();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937 random(seed);
+  const auto pick = [&](std::size_t count) { return std::uniform_int_distribution<std::size_t>(0, count - 1)(random); };
+  std::vector<SnapshotId> there;
+  for (int step = 0; step < 60; ++step) {
+    const auto action = pick(10);
+    if (there.empty() || action < 5) {
+      const auto parent = there.empty() || pick(4) == 0 ? std::nullopt : std::optional(there[pick(there.size())]);
+      there.push_back(commit_with(parent, [&](Tree& tree) {
+        tree.write("f" + std::to_string(pick(8)), std::string(1 + pick(30'000), 'x'));
+        if (tree.exists("f1") && !tree.exists("l")) tree.link("f1", "l");
+        if (tree.exists("f3") && pick(2) == 0) tree.remove("f3");
+      }));
+    } else if (action < 7) {
+      must(snapshots().squash(there[pick(there.size())], *store_->writer, {}));
+    } else if (action < 9) {
+      const auto which = pick(there.size());
+      if (retire(there[which])) there.erase(there.begin() + static_cast<std::ptrdiff_t>(which));
+      if (pick(2) == 0) erase_trash();
+    } else {
+      restart();
+    }
+    if (step % 5 == 4) erase_trash();
+    if (step % 5 == 4) expect_rows_say_what_is_there();
+    if (testing::Test::HasFailure()) return;
+  }
+}
+
+}  // namespace cairn::snapshot
