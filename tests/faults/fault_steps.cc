@@ -9,6 +9,7 @@
 
 #include "tests/faults/fault_fixture.h"
 #include "tests/libsnapshot/tar_builder.h"
+#include "tests/support/string_source.h"
 
 namespace cairn::test {
 namespace {
@@ -16,21 +17,6 @@ namespace {
 using base::Status;
 using snapshot::Access;
 using snapshot::SnapshotId;
-
-class StringSource final : public base::ByteSource {
- public:
-  explicit StringSource(std::string bytes) : bytes_(std::move(bytes)) {}
-  base::Result<std::size_t> read(std::span<std::byte> out) override {
-    const std::size_t count = std::min(out.size(), bytes_.size() - used_);
-    std::memcpy(out.data(), bytes_.data() + used_, count);
-    used_ += count;
-    return count;
-  }
-
- private:
-  std::string bytes_;
-  std::size_t used_ = 0;
-};
 
 std::string layer() {
   snapshot::TarBuilder tar;

@@ -8,6 +8,7 @@
 
 #include "tests/faults/fault_fixture.h"
 #include "tests/libsnapshot/tar_builder.h"
+#include "tests/support/string_source.h"
 
 namespace cairn::test {
 namespace {
@@ -17,21 +18,6 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 
 constexpr int links_max = 65'000;
-
-class StringSource final : public base::ByteSource {
- public:
-  explicit StringSource(std::string bytes) : bytes_(std::move(bytes)) {}
-  base::Result<std::size_t> read(std::span<std::byte> out) override {
-    const std::size_t count = std::min(out.size(), bytes_.size() - used_);
-    std::memcpy(out.data(), bytes_.data() + used_, count);
-    used_ += count;
-    return count;
-  }
-
- private:
-  std::string bytes_;
-  std::size_t used_ = 0;
-};
 
 TEST(TooManyLinks, FailALayerAndNothingElse) {
   FaultyStore faulty;

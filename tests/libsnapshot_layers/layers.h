@@ -11,23 +11,9 @@
 
 #include "libsnapshot/layer.h"
 #include "tests/libsnapshot_changes/trees.h"
+#include "tests/support/string_source.h"
 
 namespace cairn::snapshot {
-
-class BytesSource final : public base::ByteSource {
- public:
-  explicit BytesSource(std::string bytes) : bytes_(std::move(bytes)) {}
-  base::Result<std::size_t> read(std::span<std::byte> out) override {
-    const std::size_t count = std::min(out.size(), bytes_.size() - used_);
-    std::memcpy(out.data(), bytes_.data() + used_, count);
-    used_ += count;
-    return count;
-  }
-
- private:
-  std::string bytes_;
-  std::size_t used_ = 0;
-};
 
 inline MountedTree tree_of(int directory) { return MountedTree(base::Fd(::fcntl(directory, F_DUPFD_CLOEXEC, 0))); }
 

@@ -67,7 +67,7 @@ void expect_same(int lower, int upper, int applied) {
 }
 
 void apply(const LayerBytes& layer, int target) {
-  const auto applied = apply_layer(tree_of(target), std::make_unique<BytesSource>(layer.bytes), {});
+  const auto applied = apply_layer(tree_of(target), std::make_unique<test::StringSource>(layer.bytes), {});
   if (!applied) RC_FAIL(applied.error().message);
   RC_ASSERT(applied->blob == layer.written.blob);
   RC_ASSERT(applied->diff == layer.written.diff);
@@ -168,7 +168,7 @@ TEST(LayerRoundTrip, ADirectoryLosesACapabilityThatTheLayerDoesNotName) {
   const base::Fd target = TreeAt(top.at("target")).open();
   const auto layer = must(write_bytes(upper.get(), between(lower.get(), upper.get()), plain()));
   EXPECT_EQ(layer.written.members, 1u);
-  must(apply_layer(tree_of(target.get()), std::make_unique<BytesSource>(layer.bytes), {}));
+  must(apply_layer(tree_of(target.get()), std::make_unique<test::StringSource>(layer.bytes), {}));
   EXPECT_EQ(difference(carried(dump(upper.get()), {}), carried(dump(target.get()), {})), "");
 }
 
@@ -186,7 +186,7 @@ TEST(LayerRoundTrip, DirectoriesInALayerKeepTheirTimes) {
   const base::Fd lower_fd = TreeAt(top.at("lower")).open(), upper_fd = upper.open();
   const base::Fd target = TreeAt(top.at("target")).open();
   const auto layer = must(write_bytes(upper_fd.get(), between(lower_fd.get(), upper_fd.get()), plain()));
-  must(apply_layer(tree_of(target.get()), std::make_unique<BytesSource>(layer.bytes), {}));
+  must(apply_layer(tree_of(target.get()), std::make_unique<test::StringSource>(layer.bytes), {}));
   struct ::stat status {};
   ASSERT_EQ(::fstatat(target.get(), "a/b", &status, 0), 0);
   EXPECT_EQ(status.st_mtim.tv_sec, 1'500'000'000);
