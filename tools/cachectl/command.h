@@ -78,6 +78,12 @@ struct InspectArguments {
 };
 ExitCode run_llb_inspect(const InspectArguments& arguments);
 
+struct GcCheckArguments {
+  std::string file;
+  Output format = Output::text;
+};
+ExitCode run_gc_check(const GcCheckArguments& arguments);
+
 ExitCode run_du(const GlobalOptions& global, Output format);
 ExitCode run_ls(const GlobalOptions& global, Output format);
 struct PruneArguments {

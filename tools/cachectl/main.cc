@@ -30,6 +30,7 @@ struct Arguments {
   DigestArguments digest;
   InspectArguments inspect;
   PruneArguments prune;
+  GcCheckArguments gc_check;
   Output du = Output::text, ls = Output::text;
   ExitCode exit_code = ExitCode::done;
 };
@@ -105,6 +106,19 @@ Examples:
   prune->callback([&arguments] { arguments.exit_code = run_prune(arguments.global, arguments.prune); });
 }
 
+void add_gc(CLI::App& app, Arguments& arguments) {
+  CLI::App* noun = app.add_subcommand("gc", "Policies of collection");
+  noun->require_subcommand(1);
+  CLI::App* verb = noun->add_subcommand("check", R"(What a policy means, and what is wrong or risky in it.
+
+Examples:
+  cachectl gc check gc.toml
+  cachectl gc check /etc/buildkit/buildkitd.toml    # translated)");
+  verb->add_option("FILE", arguments.gc_check.file, "A policy, or BuildKit's configuration; - reads standard input")->required();
+  add_json(verb, arguments.gc_check.format);
+  verb->callback([&arguments] { arguments.exit_code = run_gc_check(arguments.gc_check); });
+}
+
 int main_checked(int argc, char** argv) {
   Arguments arguments;
   CLI::App app(description, "cachectl");
@@ -125,6 +139,7 @@ int main_checked(int argc, char** argv) {
   add_digest(app, arguments);
   add_llb(app, arguments);
   add_store_verbs(app, arguments);
+  add_gc(app, arguments);
 
   // CLI11 reports by exceptions; this is its door.
   try {

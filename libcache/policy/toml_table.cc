@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libcache/policy/toml_table.h"
+
+#include <algorithm>
+
+namespace cairn::cache {
+
+using base::ErrorCode;
+using base::Result;
+
+namespace {
+
+bool same_key(std::string_view a, std::string_view b, KeyCase key_case) {
+  if (key_case == KeyCase::exact) return a == b;
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](char x, char y) { return lower(x) == lower(y); });
+}
+
+}  // namespace
+
+const toml::node* TomlTable::find(std::string_view key) const {
+  for (const auto& [name, node] : *table_)
+    if (same_key(name.str(), key, key_case_)) return &node;
+  return nullptr;
+}
+
+const toml::node* TomlTable::take(std::string_view key) {
+  asked_.emplace(key);
+  return find(key);
+}
+
+tl::unexpected<base::Error> TomlTable::wrong(std::string_view key, std::string_view why) const {
+  const toml::node* node = find(key);
+  const auto line = (node != nullptr ? node->source() : table_->source()).begin.line;
+  const std::string where = path_.empty() ? std::string(key) : key.empty() ? path_ : fmt::format("{}, {}", path_, key);
+  return base::fail(ErrorCode::invalid_argument, "{}, line {}: {}: {}", file_, line, where, why);
+}
+
+Result<std::optional<std::string>> TomlTable::text(std::string_view key) {
+  const toml::node* node = take(key);
+  if (node == nullptr) return std::optional<std::string>();
+  if (const auto* value = node->as_string()) return std::optional<std::string>(value->get());
+  return wrong(key, "want a text in quotes");
+}
+
+Result<std::optional<bool>> TomlTable::truth(std::string_view key) {
+  const toml::node* node = take(key);
+  if (node == nullptr) return std::optional<bool>();
+  if (const auto* value = node->as_boolean()) return std::optional<bool>(value->get());
+  return wrong(key, "want true or false");
+}
+
+Result<std::optional<std::int64_t>> TomlTable::integer(std::string_view key) {
+  const toml::node* node = take(key);
+  if (node == nullptr || node->is_string()) return std::optional<std::int64_t>();
+  const auto* value = node->as_integer();
+  if (value == nullptr || value->get() < 0) return wrong(key, "want a text in quotes or a number from 0 on");
+  return std::optional<std::int64_t>(value->get());
+}
+
+Result<std::vector<std::string>> TomlTable::texts(std::string_view key) {
+  std::vector<std::string> out;
+  const toml::node* node = take(key);
+  if (node == nullptr) return out;
+  if (const auto* value = node->as_string()) return std::vector<std::string>{value->get()};
+  const auto* array = node->as_array();
+  if (array == nullptr) return wrong(key, "want a text in quotes or an array of them");
+  for (const toml::node& element : *array) {
+    const auto* value = element.as_string();
+    if (value == nullptr) return wrong(key, "every element has to be a text in quotes");
+    out.push_back(value->get());
+  }
+  return out;
+}
+
+Result<std::vector<TomlTable>> TomlTable::tables(std::string_view key) {
+  std::vector<TomlTable> out;
+  const toml::node* node = take(key);
+  if (node == nullptr) return out;
+  const auto* array = node->as_array();
+  if (array == nullptr) return wrong(key, fmt::format("want [[{}]]", key));
+  for (const toml::node& element : *array) {
+    const auto* table = element.as_table();
+    if (table == nullptr) return wrong(key, fmt::format("want [[{}]]", key));
+    const std::string path = (path_.empty() ? "" : path_ + ", ") + fmt::format("{} {}", key, out.size() + 1);
+    out.emplace_back(*table, file_, path, key_case_);
+  }
+  return out;
+}
+
+Result<std::optional<TomlTable>> TomlTable::table(std::string_view key) {
+  const toml::node* node = take(key);
+  if (node == nullptr) return std::optional<TomlTable>();
+  const auto* table = node->as_table();
+  if (table == nullptr) return wrong(key, fmt::format("want [{}]", key));
+  const std::string path = path_.empty() ? std::string(key) : fmt::format("{}.{}", path_, key);
+  return std::optional<TomlTable>(TomlTable(*table, file_, path, key_case_));
+}
+
+base::Status TomlTable::expect_no_other() const {
+  for (const auto& [name, node] : *table_) {
+    const bool known = std::any_of(asked_.begin(), asked_.end(),
+                                   [&](const std::string& key) { return same_key(name.str(), key, key_case_); });
+    if (!known) return wrong(name.str(), "no such field");
+  }
+  return {};
+}
+
+}  // namespace cairn::cache

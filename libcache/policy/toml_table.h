@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// The door to TOML: a table that knows where in which file it stands, so that every error names line and field.
+#pragma once
+
+#define TOML_EXCEPTIONS 0
+#include <toml++/toml.h>
+
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "libbase/result.h"
+
+namespace cairn::cache {
+
+enum class KeyCase : std::uint8_t { exact, ignored };
+
+// The document outlives it.
+class TomlTable {
+ public:
+  TomlTable(const toml::table& table, std::string file, std::string path, KeyCase key_case)
+      : table_(&table), file_(std::move(file)), path_(std::move(path)), key_case_(key_case) {}
+
+  // Absence is nullopt; what has another type is an error.
+  base::Result<std::optional<std::string>> text(std::string_view key);
+  base::Result<std::optional<bool>> truth(std::string_view key);
+  base::Result<std::optional<std::int64_t>> integer(std::string_view key);  // nullopt also for a text
+  base::Result<std::vector<std::string>> texts(std::string_view key);       // one, or an array of them; empty if absent
+  base::Result<std::vector<TomlTable>> tables(std::string_view key);        // [[key]]
+  base::Result<std::optional<TomlTable>> table(std::string_view key);
+  bool has(std::string_view key) const { return find(key) != nullptr; }
+
+  // An error that names the line of the key (or of the table), and the key.
+  tl::unexpected<base::Error> wrong(std::string_view key, std::string_view why) const;
+  // Every key has been asked for.
+  base::Status expect_no_other() const;
+
+ private:
+  const toml::node* find(std::string_view key) const;
+  const toml::node* take(std::string_view key);
+
+  const toml::table* table_;
+  std::string file_, path_;
+  KeyCase key_case_;
+  std::set<std::string, std::less<>> asked_;
+};
+
+}  // namespace cairn::cache
