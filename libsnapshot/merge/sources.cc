@@ -44,7 +44,12 @@ base::Result<std::optional<Sources::Place>> Sources::find(const Change& change) 
   const std::string name(change.path.name());
   for (const Layer& layer : layers_) {
     auto holder = base::open_beneath(layer.directory.get(), change.path.parent(), O_PATH | O_DIRECTORY);
-    if (!holder) continue;  // not in this layer, or something else is
+    if (!holder) {
+      // Not in this layer, or something else is on the way.
+      const auto code = holder.error().code;
+      if (code == base::ErrorCode::not_found || code == base::ErrorCode::invalid_argument) continue;
+      return tl::unexpected(holder.error());
+    }
     struct ::stat status {};
     if (::fstatat(holder->get(), name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) {
       if (errno == ENOENT) continue;

@@ -129,7 +129,12 @@ Status finish_tree(Snapshotter& snapshots, std::optional<SnapshotId> base, Snaps
     const auto tree = TRY(snapshots.mount(id, Access::read_write));
     for (const TreePath& path : plan.whiteouts_in) {
       const auto found = base::open_beneath(tree.fd(), path, O_RDONLY | O_DIRECTORY);
-      if (!found) continue;  // another layer has something else there
+      if (!found) {
+        const auto code = found.error().code;
+        // Another layer has something else there.
+        if (code == base::ErrorCode::not_found || code == base::ErrorCode::invalid_argument) continue;
+        return tl::unexpected(found.error());
+      }
       // Setting the time that it has copies it up.
       TRY(set_mtime(found->get(), ".", TRY(base::stat_fd(found->get())).st_mtim));
     }

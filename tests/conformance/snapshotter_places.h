@@ -45,9 +45,9 @@ inline base::Status try_driver(const std::string& driver) {
 class DriverPlaces {
  public:
   void find() {
-    make(test::LoopFsKind::ext4, "", {"overlay", "native"});
-    make(test::LoopFsKind::btrfs, "max_inline=0", {"btrfs"});
-    make(test::LoopFsKind::xfs, "", {"reflink"});
+    make(test::FileSystem::ext4, "", {"overlay", "native"});
+    make(test::FileSystem::btrfs, "max_inline=0", {"btrfs"});
+    make(test::FileSystem::xfs, "", {"reflink"});
     for (const std::string driver : {"overlay", "btrfs", "reflink", "native"}) {
       if (std::any_of(left_out_drivers.begin(), left_out_drivers.end(), [&](const auto& out) { return out.driver == driver; })) continue;
       const auto works = try_driver(driver);
@@ -58,7 +58,7 @@ class DriverPlaces {
   }
 
  private:
-  void make(test::LoopFsKind kind, const std::string& options, const std::vector<std::string>& drivers) {
+  void make(test::FileSystem kind, const std::string& options, const std::vector<std::string>& drivers) {
     auto made = test::LoopFs::make(kind, std::uint64_t{8} << 30, options);
     for (const auto& driver : drivers) {
       if (made) store_places().emplace(driver, (*made)->path());

@@ -22,6 +22,7 @@
 #include "libcache/cache.h"
 #include "tests/crash/worker.h"
 #include "tests/support/busybox_root.h"
+#include "tests/support/crash_points.h"
 #include "tests/support/host_state.h"
 #include "tests/support/oci_layout_builder.h"
 #include "tests/support/temp_dir.h"
@@ -31,12 +32,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using Order = base::lmdb::GroupWriter::Options::Order;
-
-struct Pass {
-  std::string name;
-  unsigned ordinal = 0;
-  std::string str() const { return name + "#" + std::to_string(ordinal); }
-};
 
 std::string self_path() { return fs::read_symlink("/proc/self/exe"); }
 
@@ -91,10 +86,7 @@ class Store {
     const std::string file = arguments_.root + ".trace";
     const int status = spawn(file, "");
     EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "the worker fails without a crash";
-    std::vector<Pass> passes;
-    std::ifstream in(file);
-    for (Pass pass; in >> pass.name >> pass.ordinal;) passes.push_back(pass);
-    return passes;
+    return passes_in(file);
   }
 
   void cut_power() const;
@@ -195,23 +187,6 @@ class Crash : public ::testing::Test {
   const std::vector<std::string> none;
 };
 
-std::set<std::string> crash_points_in_source() {
-  std::set<std::string> names;
-  for (const char* library : {"libbase", "libsnapshot", "libcache", "libsolver", "tools"}) {
-    for (const auto& entry : fs::recursive_directory_iterator(std::string(CAIRN_SOURCE_DIR) + "/" + library)) {
-      if (entry.path().extension() != ".cc") continue;
-      std::ostringstream text;
-      text << std::ifstream(entry.path()).rdbuf();
-      const std::string source = text.str(), mark = "CRASH_POINT(\"";
-      for (std::size_t at = source.find(mark); at != std::string::npos; at = source.find(mark, at + 1)) {
-        const std::size_t begin = at + mark.size();
-        names.insert(source.substr(begin, source.find('"', begin) - begin));
-      }
-    }
-  }
-  return names;
-}
-
 TEST_F(Crash, EveryPointOfASolveKeepsTheInvariants) {
   const Store reference = store("reference");
   const std::vector<Pass> passes = reference.trace();
@@ -244,7 +219,11 @@ TEST_F(Crash, EveryPointOfASolveKeepsTheInvariants) {
     EXPECT_EQ(victim.violations(), none) << "killed at " << pass.str();
     EXPECT_EQ(victim.result_of_solve(), expected) << "killed at " << pass.str();
   });
-  EXPECT_EQ(passed, crash_points_in_source()) << "a crash point that is never passed proves nothing";
+  std::vector<std::string> directories;
+  for (const char* library : {"libbase", "libsnapshot", "libcache", "libsolver", "tools"}) {
+    directories.push_back(std::string(CAIRN_SOURCE_DIR) + "/" + library);
+  }
+  EXPECT_EQ(passed, crash_points_in(directories)) << "a crash point that is never passed proves nothing";
   std::printf("%zu passes of %zu crash points\n", passes.size() + recovery.size(), passed.size());
 }
 

@@ -13,25 +13,18 @@
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <map>
 #include <set>
-#include <sstream>
 
 #include "tests/e2e/power/snapshot_check.h"
 #include "tests/e2e/power/snapshot_workload.h"
+#include "tests/support/crash_points.h"
 #include "tests/support/temp_dir.h"
 
 namespace cairn::test {
 namespace {
 
 namespace fs = std::filesystem;
-
-struct Pass {
-  std::string name;
-  unsigned ordinal = 0;
-  std::string str() const { return name + "#" + std::to_string(ordinal); }
-};
 
 struct Ended {
   int status = 0;
@@ -63,13 +56,6 @@ Ended spawn(const std::string& root, const std::string& trace, const std::string
   return ended;
 }
 
-std::vector<Pass> passes_in(const std::string& trace) {
-  std::vector<Pass> passes;
-  std::ifstream in(trace);
-  for (Pass pass; in >> pass.name >> pass.ordinal;) passes.push_back(pass);
-  return passes;
-}
-
 // Of each point the first passes and the last: a loop's middle is like its beginning.
 std::vector<Pass> ends_of(const std::vector<Pass>& passes) {
   std::map<std::string, unsigned> last;
@@ -79,21 +65,6 @@ std::vector<Pass> ends_of(const std::vector<Pass>& passes) {
     if (pass.ordinal <= 2 || pass.ordinal == last[pass.name]) chosen.push_back(pass);
   }
   return chosen;
-}
-
-std::set<std::string> points_in_source() {
-  std::set<std::string> names;
-  for (const auto& entry : fs::recursive_directory_iterator(std::string(CAIRN_SOURCE_DIR) + "/libsnapshot")) {
-    if (entry.path().extension() != ".cc") continue;
-    std::ostringstream text;
-    text << std::ifstream(entry.path()).rdbuf();
-    const std::string source = text.str(), mark = "CRASH_POINT(\"";
-    for (std::size_t at = source.find(mark); at != std::string::npos; at = source.find(mark, at + 1)) {
-      const std::size_t begin = at + mark.size();
-      names.insert(source.substr(begin, source.find('"', begin) - begin));
-    }
-  }
-  return names;
 }
 
 class SnapshotCrash : public testing::Test {
@@ -143,7 +114,7 @@ TEST_F(SnapshotCrash, EveryPointKeepsWhatWasAcknowledged) {
   kill_at(ends_of(recovery), leave);
 
   for (const Pass& pass : recovery) passed.insert(pass.name);
-  for (const std::string& name : points_in_source()) {
+  for (const std::string& name : crash_points_in({std::string(CAIRN_SOURCE_DIR) + "/libsnapshot"})) {
     EXPECT_TRUE(passed.contains(name)) << "the crash point " << name << " is never passed, so it proves nothing";
   }
 }

@@ -95,10 +95,12 @@ TEST(DiskErrors, AreMetByWhatUsesTheDisk) {
     return failed;
   };
   for (const char* name : {"prepare", "prepare on a deep chain", "prepare an empty tree", "mount for writing", "write",
-                           "publish", "retire", "label", "abandon", "apply a layer"}) {
+                           "publish", "retire", "label", "abandon", "apply a layer", "prepare a stack", "merge by stacking",
+                           "merge by linking", "merge by copying", "apply a difference", "squash"}) {
     EXPECT_TRUE(fails(name, [](FaultyStore& faulty) { faulty.fail_file_system(); })) << name << " on a read-only disk";
   }
-  for (const char* name : {"read a tree", "write a layer", "prepare on a deep chain"}) {
+  for (const char* name : {"read a tree", "write a layer", "prepare on a deep chain", "diff", "apply a difference", "squash",
+                           "merge by stacking", "merge by linking", "merge by copying"}) {
     EXPECT_TRUE(fails(name, [](FaultyStore& faulty) {
       faulty.remount();
       faulty.load_metadata();

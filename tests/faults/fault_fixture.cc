@@ -12,6 +12,7 @@
 
 #include "libbase/fs/host_tree.h"
 #include "tests/support/disk/image.h"
+#include "tests/support/must.h"
 #include "tests/e2e/power/random_changes.h"
 #include "tests/support/tree_state.h"
 
@@ -24,18 +25,12 @@ using snapshot::SnapshotId;
 
 constexpr std::uint64_t disk_bytes = 48u << 20;
 
-template <class T>
-T must(base::Result<T> result) {
-  CHECK(result.has_value(), "{}", result.error().message);
-  if constexpr (!std::is_void_v<T>) return std::move(*result);
-}
-
 // An empty file system on such a disk, made once: the tests copy it.
 int empty_disk() {
   static const base::Fd image = [] {
-    own_mounts();
+    must(own_mounts());
     base::Fd made = memory_image(disk_bytes);
-    make_file_system(FileSystem::ext4, LoopDevice(made.get()).path());
+    must(make_file_system(FileSystem::ext4, must(LoopDevice::attach(made.get())).path()));
     return made;
   }();
   return image.get();
@@ -95,7 +90,7 @@ void FaultyStore::attach() {
   disk_->switches().recording = 0;
   file_ = base::Fd(::open(disk_->file().c_str(), O_RDWR | O_CLOEXEC));
   CHECK(file_, "open the disk: {}", ::strerror(errno));
-  device_ = std::make_unique<LoopDevice>(file_.get());
+  device_ = std::make_unique<LoopDevice>(must(LoopDevice::attach(file_.get())));
 }
 
 void FaultyStore::mount() {

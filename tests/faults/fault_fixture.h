@@ -12,8 +12,10 @@
 #include <vector>
 
 #include "libsnapshot/changes.h"
+#include "libsnapshot/diff.h"
 #include "libsnapshot/layer.h"
-#include "tests/support/disk/block_device.h"
+#include "libsnapshot/merge.h"
+#include "tests/support/block_device.h"
 #include "tests/support/disk/fuse_disk.h"
 #include "tests/e2e/power/power_store.h"
 #include "tests/e2e/power/snapshot_check.h"
@@ -35,6 +37,7 @@ class FaultyStore {
   snapshot::SnapshotId leaf;    // committed, without children
   snapshot::SnapshotId target;  // active; what layers are applied to, mounted as target_tree
   snapshot::MountedTree target_tree;
+  snapshot::MergeCounts merge_counts;  // of the last merge
 
   PowerStore& store() { return *store_; }
   snapshot::Snapshotter& snapshots() { return store_->snapshots(); }
@@ -88,7 +91,7 @@ struct Step {
   std::function<base::Status(FaultyStore&)> run;
   std::string test_name() const;  // the name without blanks
 };
-// Every public call of the snapshotter, and of layers.
+// Every public call of the snapshotter, and of layers, diffs and merges.
 const std::vector<Step>& all_steps();
 
 }  // namespace cairn::test

@@ -16,6 +16,7 @@ namespace {
 
 using base::Status;
 using snapshot::Access;
+using snapshot::Copying;
 using snapshot::SnapshotId;
 
 std::string layer() {
@@ -48,6 +49,29 @@ Status retire(FaultyStore& faulty) {
 Status read_tree(FaultyStore& faulty) {
   const auto tree = TRY(faulty.snapshots().mount(faulty.deep, Access::read_only));
   return snapshot::changes_between(std::nullopt, tree.fd(), [](const snapshot::Change&) { return Status(); }, {});
+}
+
+Status merge(FaultyStore& faulty, const std::vector<snapshot::Delta>& deltas, snapshot::Copying copying) {
+  faulty.merge_counts = {};
+  const snapshot::MergeOptions options{.copying = copying, .stop = {}, .counts = &faulty.merge_counts};
+  TRY(snapshot::merge(faulty.snapshots(), deltas, options));
+  return {};
+}
+
+Status diff(FaultyStore& faulty) {
+  return snapshot::diff(faulty.snapshots(), faulty.leaf, faulty.deep, [](const snapshot::Change&) { return Status(); }, {});
+}
+
+Status apply_difference(FaultyStore& faulty) {
+  return snapshot::apply_changes(faulty.target_tree, [&](const snapshot::ChangeVisitor& visit) {
+    return snapshot::diff(faulty.snapshots(), std::nullopt, faulty.deep, visit, {.replay = snapshot::Replay::hard_links});
+  });
+}
+
+Status prepare_stack(FaultyStore& faulty) {
+  const std::vector<SnapshotId> layers = {faulty.frozen, faulty.base};
+  TRY(faulty.snapshots().prepare_stack(layers));
+  return {};
 }
 
 Status write_layer(FaultyStore& faulty) {
@@ -94,6 +118,15 @@ const std::vector<Step>& all_steps() {
          return without_value(snapshot::apply_layer(f.target_tree, std::make_unique<StringSource>(layer()), {}));
        }},
       {"write a layer", write_layer},
+      {"prepare a stack", prepare_stack},
+      {"merge by stacking",
+       [](F& f) { return merge(f, {{std::nullopt, f.leaf}, {f.base, f.frozen}}, Copying::avoid); }},
+      // The one was not made on the other: files are linked from where they lie.
+      {"merge by linking", [](F& f) { return merge(f, {{f.leaf, f.deep}}, Copying::avoid); }},
+      {"merge by copying", [](F& f) { return merge(f, {{f.leaf, f.deep}}, Copying::always); }},
+      {"diff", diff},
+      {"apply a difference", apply_difference},
+      {"squash", [](F& f) { return f.snapshots().squash(f.deep, f.store().writer(), {}); }},
       {"read a tree", read_tree},
   };
   return steps;

@@ -2,12 +2,15 @@
 // ext4 gives a file at most 65,000 names. A layer with more of them fails with an error that names the entry, and what
 // can be done about a tree that is full of links is done: a copy of it has them all.
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstring>
 
 #include "tests/faults/fault_fixture.h"
 #include "tests/libsnapshot/tar_builder.h"
+#include "tests/support/must.h"
 #include "tests/support/string_source.h"
 
 namespace cairn::test {
@@ -34,6 +37,44 @@ TEST(TooManyLinks, FailALayerAndNothingElse) {
   faulty.target_tree = {};
   const auto abandoned = faulty.snapshots().abandon(faulty.target);
   EXPECT_TRUE(abandoned) << abandoned.error().message;
+  EXPECT_THAT(faulty.violations(), IsEmpty());
+}
+
+// Each merge that links a file gives it a name more, until the file system takes no more.
+TEST(TooManyLinks, MakeAMergeCopy) {
+  FaultyStore faulty;
+  auto& snapshots = faulty.snapshots();
+  const auto full = must(snapshots.prepare(faulty.base));
+  {
+    const auto tree = must(snapshots.mount(full, Access::read_write));
+    for (const char* name : {"full", "free"}) {
+      const base::Fd file(::openat(tree.fd(), name, O_WRONLY | O_CREAT | O_CLOEXEC, 0640));
+      must(base::write_full(file.get(), std::string_view(name)));
+    }
+  }
+  must(snapshots.freeze(full));
+  const std::string names = (faulty.root() / "names").str();
+  ASSERT_EQ(::mkdir(names.c_str(), 0700), 0);
+  const std::string file = (faulty.root() / fmt::format("trees/{}/fs/full", full)).str();
+  for (int i = 1; i < links_max; ++i) {
+    ASSERT_EQ(::link(file.c_str(), fmt::format("{}/{}", names, i).c_str()), 0) << i << ": " << std::strerror(errno);
+  }
+
+  // Siblings are not stacked.
+  const std::vector<snapshot::Delta> deltas = {{faulty.leaf, full}};
+  const auto merged = snapshot::merge(snapshots, deltas, {.counts = &faulty.merge_counts});
+  ASSERT_TRUE(merged) << merged.error().message;
+  EXPECT_GT(faulty.merge_counts.linked, 0u);
+  EXPECT_GT(faulty.merge_counts.bytes_copied, 0u);
+  const auto tree = must(snapshots.mount(*merged, Access::read_only));
+  for (const char* name : {"full", "free"}) {
+    const base::Fd copy(::openat(tree.fd(), name, O_RDONLY | O_CLOEXEC));
+    ASSERT_TRUE(copy) << name;
+    EXPECT_EQ(must(base::read_all(copy.get(), 100)), name);
+    const auto about = must(base::stat_fd(copy.get()));
+    EXPECT_EQ(about.st_nlink, std::string(name) == "full" ? 1u : 2u) << name;
+    EXPECT_EQ(about.st_mode & 07777u, 0640u) << name;
+  }
   EXPECT_THAT(faulty.violations(), IsEmpty());
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The disk is full at each step: the caller gets no_space or, where the step needs no room, what it asked for; nothing of
 // what failed is left, and when there is room again the step works.
+#include <algorithm>
+
 #include "libbase/fs/beneath.h"
 #include "tests/faults/fault_fixture.h"
 
@@ -40,9 +42,28 @@ TEST(FullDisk, IsMetByWhatNeedsRoom) {
     faulty.fill();
     if (!step.run(faulty)) met.push_back(step.name);
   }
-  for (const char* name : {"prepare", "prepare on a deep chain", "prepare an empty tree", "write", "apply a layer"}) {
+  for (const char* name : {"prepare", "prepare on a deep chain", "prepare an empty tree", "write", "apply a layer", "prepare a stack", "merge by stacking",
+                           "merge by linking", "merge by copying", "apply a difference", "squash"}) {
     EXPECT_THAT(met, testing::Contains(name));
   }
+}
+
+// Without a fault each way of merging is the one that its name says.
+TEST(Steps, MergeAsTheirNamesSay) {
+  const auto counts = [](const std::string& name) {
+    FaultyStore faulty;
+    const auto step = std::ranges::find(all_steps(), name, &Step::name);
+    CHECK(step != all_steps().end(), "there is no step \"{}\"", name);
+    const auto done = step->run(faulty);
+    EXPECT_TRUE(done) << name << ": " << (done ? "" : done.error().message);
+    return faulty.merge_counts;
+  };
+  EXPECT_TRUE(counts("merge by stacking").stacked);
+  const auto linking = counts("merge by linking"), copying = counts("merge by copying");
+  EXPECT_FALSE(linking.stacked);
+  EXPECT_GT(linking.linked, 0u);
+  EXPECT_EQ(copying.linked, 0u);
+  EXPECT_GT(copying.bytes_copied, 0u);
 }
 
 }  // namespace

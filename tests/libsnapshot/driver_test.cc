@@ -197,9 +197,9 @@ TEST_F(ReflinkTest, AForkSharesItsBlocksUntilTheyAreWrittenTo) {
 
 int main(int count, char** arguments) {
   using cairn::test::LoopFs;
-  using cairn::test::LoopFsKind;
-  cairn::snapshot::btrfs = std::make_unique<LoopFs>(LoopFsKind::btrfs, std::uint64_t{4} << 30, "max_inline=0");
-  cairn::snapshot::xfs = std::make_unique<LoopFs>(LoopFsKind::xfs);
+  using cairn::test::FileSystem;
+  cairn::snapshot::btrfs = std::make_unique<LoopFs>(FileSystem::btrfs, std::uint64_t{4} << 30, "max_inline=0");
+  cairn::snapshot::xfs = std::make_unique<LoopFs>(FileSystem::xfs);
   testing::InitGoogleMock(&count, arguments);
   const int outcome = RUN_ALL_TESTS();
   cairn::snapshot::btrfs.reset();

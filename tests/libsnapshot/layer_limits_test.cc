@@ -26,13 +26,13 @@ std::string many_links(int count) {
 TEST(LayerLimits, MoreThan65536LinksAreRightOrNamed) {
   const std::string tar = many_links(65'600);
   {
-    const test::LoopFs xfs(test::LoopFsKind::xfs);
+    const test::LoopFs xfs(test::FileSystem::xfs);
     ASSERT_TRUE(apply_to(xfs.path(), tar));
     const Tree tree(MountedTree(must(base::open_host_dir(xfs.path()))));
     EXPECT_EQ(tree.stat("first").st_nlink, 65'601u);
     EXPECT_EQ(tree.stat("link65599").st_ino, tree.stat("first").st_ino);
   }
-  const test::LoopFs ext4(test::LoopFsKind::ext4);
+  const test::LoopFs ext4(test::FileSystem::ext4);
   const auto refused = apply_to(ext4.path(), tar);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::io);
@@ -41,7 +41,7 @@ TEST(LayerLimits, MoreThan65536LinksAreRightOrNamed) {
 }
 
 TEST(LayerLimits, AFullFileSystemIsNoSpace) {
-  const test::LoopFs small(test::LoopFsKind::ext4, 16 << 20);
+  const test::LoopFs small(test::FileSystem::ext4, 16 << 20);
   const auto refused = apply_to(small.path(), TarBuilder().file("small", "x").file("large", std::string(40 << 20, 'x')).finish());
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::no_space);

@@ -39,9 +39,9 @@ bool eventually_unbound(const std::string& device) {
 }
 
 TEST(LoopFsTest, IsWhatWasAskedForAndGoesAway) {
-  for (const auto& [kind, magic] : {std::pair{LoopFsKind::ext4, unsigned{EXT4_SUPER_MAGIC}},
-                                    std::pair{LoopFsKind::btrfs, unsigned{BTRFS_SUPER_MAGIC}},
-                                    std::pair{LoopFsKind::xfs, unsigned{XFS_SUPER_MAGIC}}}) {
+  for (const auto& [kind, magic] : {std::pair{FileSystem::ext4, unsigned{EXT4_SUPER_MAGIC}},
+                                    std::pair{FileSystem::btrfs, unsigned{BTRFS_SUPER_MAGIC}},
+                                    std::pair{FileSystem::xfs, unsigned{XFS_SUPER_MAGIC}}}) {
     std::string device;
     {
       const LoopFs fs(kind, std::uint64_t{512} << 20);
@@ -63,7 +63,7 @@ TEST(LoopFsTest, LeavesNothingWhenTheTestIsKilled) {
   const pid_t child = ::fork();
   ASSERT_GE(child, 0);
   if (child == 0) {
-    const LoopFs fs(LoopFsKind::ext4, std::uint64_t{64} << 20);
+    const LoopFs fs(FileSystem::ext4, std::uint64_t{64} << 20);
     // Keeps files open in it, as a test would.
     const auto file = base::open_host(fs / "file", O_RDWR | O_CREAT, 0600);
     const std::string told = fs.device() + " " + fs.path().str();

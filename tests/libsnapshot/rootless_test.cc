@@ -136,7 +136,7 @@ int main(int count, char** arguments) {
   using cairn::snapshot::Ids;
   const Ids range{"65,536 ids", 100000, 65536, "-*MetadataSurvives*"};
   const Ids one{"one id", 54321, 1, "-*MetadataSurvives*:*Chown*:*RootMetadataIsInherited*"};
-  const cairn::test::LoopFs fs(cairn::test::LoopFsKind::ext4);  // in memory, because there are many syncs
+  const cairn::test::LoopFs fs(cairn::test::FileSystem::ext4);  // in memory, because there are many syncs
   if (::chmod(fs.path().c_str(), 0755) != 0) return 1;
   const int first = cairn::snapshot::run(range, fs, count, arguments);
   const int second = cairn::snapshot::run(one, fs, count, arguments);

@@ -14,21 +14,19 @@
 
 #include "libbase/path.h"
 #include "libbase/result.h"
+#include "tests/support/block_device.h"
 #include "tests/support/temp_dir.h"
 
 namespace cairn::test {
-
-enum class LoopFsKind { ext4, btrfs, xfs };  // xfs with reflinks
-std::string_view name_of(LoopFsKind kind);
 
 // The bytes are memory, but only those written to. xfs takes no less than 300 MiB, btrfs than 109 MiB.
 class LoopFs {
  public:
   // Aborts with the reason if it cannot be made: a test that needs it cannot run. options: of mount(2), for this file
   // system ("noatime" is not one).
-  explicit LoopFs(LoopFsKind kind, std::uint64_t size_bytes = std::uint64_t{4} << 30, const std::string& options = "");
+  explicit LoopFs(FileSystem kind, std::uint64_t size_bytes = std::uint64_t{4} << 30, const std::string& options = "");
   // The same for who can do without. Errors: unavailable.
-  static base::Result<std::unique_ptr<LoopFs>> make(LoopFsKind kind, std::uint64_t size_bytes,
+  static base::Result<std::unique_ptr<LoopFs>> make(FileSystem kind, std::uint64_t size_bytes,
                                                     const std::string& options = "");
   ~LoopFs();
   LoopFs(const LoopFs&) = delete;
@@ -40,7 +38,7 @@ class LoopFs {
 
  private:
   LoopFs() = default;
-  base::Status mount(LoopFsKind kind, std::uint64_t size_bytes, const std::string& options);
+  base::Status mount(FileSystem kind, std::uint64_t size_bytes, const std::string& options);
 
   TempDir directory_;
   std::string device_;

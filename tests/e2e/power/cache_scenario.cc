@@ -10,6 +10,7 @@
 #include "libbase/fs/beneath.h"
 #include "libbase/hash/sha256.h"
 #include "tests/e2e/power/random_changes.h"
+#include "tests/support/must.h"
 #include "tests/support/tree_state.h"
 #include "tools/engine/engine.h"
 
@@ -42,12 +43,6 @@ Result<std::unique_ptr<engine::Engine>> open_engine(const base::HostPath& root, 
   options.chain_max = 3;
   options.writer.order = order;
   return engine::Engine::open(std::move(options));
-}
-
-template <class T>
-T must(Result<T> result) {
-  CHECK(result.has_value(), "{}", result.error().message);
-  if constexpr (!std::is_void_v<T>) return std::move(*result);
 }
 
 cache::RecordFacts facts_about(std::string description) {

@@ -13,6 +13,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "tests/support/must.h"
+
 namespace cairn::test {
 namespace {
 
@@ -21,7 +23,7 @@ using Kind = Violation::Kind;
 std::vector<Violation> mount_and_check(FileSystem kind, int image, const base::HostPath& where,
                                        const std::function<std::vector<Violation>(const base::HostPath&)>& check) {
   CHECK(::unshare(CLONE_NEWNS) == 0, "a mount namespace for a check: {}", ::strerror(errno));
-  const LoopDevice device(image);
+  const LoopDevice device = must(LoopDevice::attach(image));
   auto mount = Mount::make(kind, device.path(), where);
   if (!mount) return {{Kind::unmountable, mount.error().message}};
   auto found = check(where);

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "tests/support/disk/block_device.h"
+#include "tests/support/block_device.h"
 
 namespace cairn::test {
 

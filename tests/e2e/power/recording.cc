@@ -8,6 +8,8 @@
 #include <cstring>
 #include <random>
 
+#include "tests/support/must.h"
+
 namespace cairn::test {
 namespace {
 
@@ -18,15 +20,15 @@ constexpr std::size_t always = 4, sample_boundaries = 10, sample_points = 6;
 
 Recording record(FileSystem kind, const std::function<void(const base::HostPath&, FuseDisk&, const LoopDevice&)>& work,
                  const std::string& mount_options) {
-  own_mounts();
+  must(own_mounts());
   Recording recording{kind, memory_image(smallest_disk(kind)), nullptr, {}};
-  make_file_system(kind, LoopDevice(recording.before.get()).path());
+  must(make_file_system(kind, must(LoopDevice::attach(recording.before.get())).path()));
   const base::Fd image = image_after(recording.before.get(), {}, {});
   recording.disk = std::make_unique<FuseDisk>(image.get());
   {
     const base::Fd file(::open(recording.disk->file().c_str(), O_RDWR | O_CLOEXEC));
     CHECK(file, "open the recorded disk: {}", ::strerror(errno));
-    const LoopDevice device(file.get());
+    const LoopDevice device = must(LoopDevice::attach(file.get()));
     const TempDir where;
     auto mount = Mount::make(kind, device.path(), where.path(), mount_options);
     CHECK(mount, "{}", mount.error().message);

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/support/disk/block_device.h"
+#include "tests/support/block_device.h"
 #include "tests/support/disk/fuse_disk.h"
 #include "tests/support/disk/image.h"
 

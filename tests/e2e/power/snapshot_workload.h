@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What runs when the power goes: prepares, changes, freezes, publishes, retires and erases snapshots, by libsnapshot
-// alone. Chains grow beyond chain_max, so that some are flattened; half of the time another tree is being written.
+// What runs when the power goes: prepares, changes, freezes, publishes, squashes, retires and erases snapshots, merges
+// them, stacks their layers and applies their differences, by libsnapshot alone. Chains grow beyond chain_max, so that some are flattened; half of the time another tree is being written.
 #pragma once
 
 #include <cstdint>

@@ -4,6 +4,7 @@
 #include "tests/e2e/power/power_store.h"
 #include "tests/e2e/power/random_changes.h"
 #include "tests/e2e/power/recording.h"
+#include "tests/support/must.h"
 #include "tests/support/temp_dir.h"
 
 #include <gmock/gmock.h>
@@ -13,12 +14,6 @@ namespace {
 
 using snapshot::Access;
 using snapshot::SnapshotId;
-
-template <class T>
-T must(base::Result<T> result) {
-  CHECK(result.has_value(), "{}", result.error().message);
-  if constexpr (!std::is_void_v<T>) return std::move(*result);
-}
 
 struct Counts {
   std::uint64_t reported = 0;  // fdatasync, fsync, syncfs and durable LMDB commits

@@ -12,12 +12,13 @@
 #include <cstring>
 #include <string>
 
-#include "tests/support/disk/block_device.h"
+#include "tests/support/block_device.h"
+#include "tests/support/must.h"
 
 namespace cairn::test {
 
 FuseDisk::FuseDisk(int image) : log_(DiskLog::create()) {
-  own_mounts();
+  must(own_mounts());
   CHECK(::access("/dev/fuse", R_OK | W_OK) == 0, "this test needs /dev/fuse: {}", ::strerror(errno));
   std::array<int, 2> ready{};
   CHECK(::pipe2(ready.data(), O_CLOEXEC) == 0, "pipe: {}", ::strerror(errno));

@@ -9,7 +9,7 @@
 #include <cstring>
 #include <random>
 
-#include "tests/support/disk/block_device.h"
+#include "tests/support/block_device.h"
 
 namespace cairn::test {
 namespace {

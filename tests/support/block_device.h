@@ -7,16 +7,18 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "libbase/fs/fd.h"
 #include "libbase/path.h"
 
 namespace cairn::test {
 
-// From now on mounts of this process are seen by nobody else, and go with it. Call it before threads are started.
-void own_mounts();
+// From now on mounts of this process are seen by nobody else, and go with it; those of a child are the child's own once it
+// calls this, too. Call it before threads are started. Errors: unavailable.
+base::Status own_mounts();
 
-enum class FileSystem { ext4, xfs, btrfs };
+enum class FileSystem { ext4, btrfs, xfs };  // xfs with reflinks
 std::string_view name_of(FileSystem kind);
 std::uint64_t smallest_disk(FileSystem kind);  // in bytes, with some room
 
@@ -25,18 +27,21 @@ base::Fd memory_image(std::uint64_t size_bytes);
 
 class LoopDevice {
  public:
-  // Binds a free device to an open file. Aborts if none can be had. It clears itself when nobody uses it any more.
-  explicit LoopDevice(int file);
-  const std::string& path() const { return path_; }
+  // Binds a free device to an open file. It clears itself when nobody uses it any more. Errors: unavailable.
+  static base::Result<LoopDevice> attach(int file);
+  const std::string& path() const { return path_; }  // "/dev/loop3"
   std::uint64_t flushes() const;  // that the kernel has completed on it
 
  private:
+  LoopDevice(std::string path, base::Fd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
   std::string path_;
   base::Fd fd_;
 };
 
-// Aborts with what the program said if it fails.
-void make_file_system(FileSystem kind, const std::string& device);
+// What ext4 may leave for the kernel to write in the background: less memory, but writes that nobody asked for.
+enum class Tables { left_for_later, written };
+// Errors: unavailable.
+base::Status make_file_system(FileSystem kind, const std::string& device, Tables tables = Tables::written);
 
 // A mounted file system. Unmounting waits a while for users that are just ending, then detaches it.
 class Mount {

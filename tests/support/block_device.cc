@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/support/disk/block_device.h"
+#include "tests/support/block_device.h"
 
 #include <fcntl.h>
 #include <linux/loop.h>
@@ -12,24 +12,33 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <fstream>
-#include <mutex>
 #include <thread>
 #include <vector>
 
 namespace cairn::test {
 namespace {
 
+using base::Fd;
+using base::Status;
+
 constexpr unsigned loop_major = 7;
 constexpr std::uint64_t mib = 1u << 20;
 
-std::vector<std::string> make_command(FileSystem kind) {
+Status check(int outcome, const std::string& what) {
+  if (outcome >= 0) return {};
+  return base::fail(base::ErrorCode::unavailable, "{}: {}", what, base::errno_text(errno));
+}
+
+std::vector<std::string> make_command(FileSystem kind, Tables tables) {
   switch (kind) {
-    case FileSystem::ext4: return {"mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=1"};
+    case FileSystem::ext4:
+      if (tables == Tables::left_for_later) return {"mkfs.ext4", "-q", "-F"};
+      return {"mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=1"};
     case FileSystem::xfs: return {"mkfs.xfs", "-q", "-f", "-m", "reflink=1"};
     case FileSystem::btrfs: return {"mkfs.btrfs", "-q", "-f"};
   }
@@ -38,13 +47,13 @@ std::vector<std::string> make_command(FileSystem kind) {
 
 }  // namespace
 
-void own_mounts() {
-  static std::once_flag once;
-  std::call_once(once, [] {
-    CHECK(::unshare(CLONE_NEWNS) == 0, "a mount namespace for the test: {}", ::strerror(errno));
-    CHECK(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0, "make mounts private: {}",
-          ::strerror(errno));
-  });
+Status own_mounts() {
+  static std::atomic<pid_t> entered = 0;
+  if (entered == ::getpid()) return {};
+  TRY(check(::unshare(CLONE_NEWNS), "a mount namespace for the test"));
+  TRY(check(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr), "make mounts private"));
+  entered = ::getpid();
+  return {};
 }
 
 std::string_view name_of(FileSystem kind) {
@@ -65,31 +74,33 @@ std::uint64_t smallest_disk(FileSystem kind) {
   return 0;
 }
 
-base::Fd memory_image(std::uint64_t size_bytes) {
-  base::Fd image(::memfd_create("cairn-disk", MFD_CLOEXEC));
+Fd memory_image(std::uint64_t size_bytes) {
+  // mkfs.btrfs takes devices whose files have one name for one device, which may be mounted.
+  static std::atomic<int> number = 0;
+  Fd image(::memfd_create(fmt::format("cairn-disk-{}-{}", ::getpid(), ++number).c_str(), MFD_CLOEXEC));
   CHECK(image, "an image in memory: {}", ::strerror(errno));
   CHECK(::ftruncate(image.get(), static_cast<off_t>(size_bytes)) == 0, "size of an image: {}", ::strerror(errno));
   return image;
 }
 
-LoopDevice::LoopDevice(int file) {
-  const base::Fd control(::open("/dev/loop-control", O_RDWR | O_CLOEXEC));
-  CHECK(control, "this test needs /dev/loop-control: {}", ::strerror(errno));
+base::Result<LoopDevice> LoopDevice::attach(int file) {
+  const Fd control(::open("/dev/loop-control", O_RDWR | O_CLOEXEC));
+  TRY(check(control.get(), "open /dev/loop-control"));
   while (true) {
     const int number = ::ioctl(control.get(), LOOP_CTL_GET_FREE);
-    CHECK(number >= 0, "find a free loop device: {}", ::strerror(errno));
-    path_ = "/dev/loop" + std::to_string(number);
-    fd_ = base::Fd(::open(path_.c_str(), O_RDWR | O_CLOEXEC));
-    if (!fd_ && errno == ENOENT) {  // no devtmpfs
-      (void)::mknod(path_.c_str(), S_IFBLK | 0660, ::makedev(loop_major, static_cast<unsigned>(number)));
-      fd_ = base::Fd(::open(path_.c_str(), O_RDWR | O_CLOEXEC));
+    TRY(check(number, "find a free loop device"));
+    const std::string path = "/dev/loop" + std::to_string(number);
+    Fd device(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+    if (!device && errno == ENOENT) {  // no devtmpfs
+      (void)::mknod(path.c_str(), S_IFBLK | 0660, ::makedev(loop_major, static_cast<unsigned>(number)));
+      device = Fd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
     }
-    CHECK(fd_, "open {}: {}", path_, ::strerror(errno));
+    TRY(check(device.get(), "open " + path));
     struct ::loop_config config {};
     config.fd = static_cast<std::uint32_t>(file);
     config.info.lo_flags = LO_FLAGS_AUTOCLEAR;
-    if (::ioctl(fd_.get(), LOOP_CONFIGURE, &config) == 0) return;
-    CHECK(errno == EBUSY, "bind {}: {}", path_, ::strerror(errno));  // somebody else took it first
+    if (::ioctl(device.get(), LOOP_CONFIGURE, &config) == 0) return LoopDevice(path, std::move(device));
+    if (errno != EBUSY) TRY(check(-1, "bind " + path));  // busy: somebody else took it first
   }
 }
 
@@ -101,22 +112,25 @@ std::uint64_t LoopDevice::flushes() const {
   return value;
 }
 
-void make_file_system(FileSystem kind, const std::string& device) {
-  auto words = make_command(kind);
+Status make_file_system(FileSystem kind, const std::string& device, Tables tables) {
+  auto words = make_command(kind, tables);
   words.push_back(device);
   std::vector<char*> arguments;
   for (auto& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   const pid_t child = ::fork();
-  CHECK(child >= 0, "fork: {}", ::strerror(errno));
+  TRY(check(child, "fork"));
   if (child == 0) {
+    (void)::dup2(::open("/dev/null", O_WRONLY | O_CLOEXEC), STDOUT_FILENO);  // advice
     ::execvp(arguments[0], arguments.data());
     ::_exit(127);
   }
   int status = 0;
   while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
-  CHECK(status == 0, "{} {}: status {:#x} (scripts/setup test installs it)", words[0], device, status);
+  if (status == 0) return {};
+  return base::fail(base::ErrorCode::unavailable, "{} {}: status {:#x} (scripts/setup test installs it)", words[0],
+                    device, status);
 }
 
 base::Result<Mount> Mount::make(FileSystem kind, const std::string& device, const base::HostPath& where,
