@@ -52,7 +52,7 @@ struct DirEntry {
 Result<std::vector<DirEntry>> list_dir(int dir);
 
 // Extended attributes of an open file or (by /proc/self/fd) an O_PATH descriptor; sorted by name. A file system
-// without xattrs gives an empty map; one that cannot be read is left out (spec/storage 3.1).
+// without xattrs gives an empty map; left out is one that cannot be read (spec/storage 3.1), and XFS's own form of ACLs.
 Result<std::map<std::string, std::string>> list_xattrs(int fd);
 // The same for a name in a directory, without following a link (symlinks, devices).
 Result<std::map<std::string, std::string>> list_xattrs_at(int dir, const std::string& name);

@@ -32,6 +32,9 @@ Result<std::vector<DirEntry>> list_dir(int dir) {
 
 namespace {
 
+// XFS lists its own form of each POSIX ACL beside it.
+constexpr std::string_view xfs_own_acl = "trusted.SGI_ACL_";
+
 // One kind of access to the attributes of one inode: by descriptor, or by a path whose last component is not followed.
 template <class List, class Get>
 Result<std::map<std::string, std::string>> read_xattrs(List list, Get get) {
@@ -48,6 +51,7 @@ Result<std::map<std::string, std::string>> read_xattrs(List list, Get get) {
   for (std::size_t at = 0; at < names.size();) {
     const std::string name(names.c_str() + at);
     at += name.size() + 1;
+    if (name.starts_with(xfs_own_acl)) continue;
     std::string value(256, '\0');
     ssize_t size = get(name.c_str(), value.data(), value.size());
     while (size < 0 && errno == ERANGE && value.size() < (1u << 20)) {

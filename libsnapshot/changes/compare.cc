@@ -69,10 +69,7 @@ bool is_overlay_mark(std::string_view xattr) {
 
 base::Result<std::map<std::string, std::string>> tree_xattrs(int directory, const char* name) {
   auto values = TRY(base::list_xattrs_at(directory, name));
-  // XFS lists its own form of the POSIX ACLs beside them.
-  std::erase_if(values, [](const auto& item) {
-    return is_overlay_mark(item.first) || item.first.starts_with("trusted.SGI_ACL_");
-  });
+  std::erase_if(values, [](const auto& item) { return is_overlay_mark(item.first); });
   return values;
 }
 

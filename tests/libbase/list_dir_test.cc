@@ -4,6 +4,7 @@
 
 #include "libbase/fs/beneath.h"
 #include "tests/libbase/fs_fixture.h"
+#include "tests/support/loop_fs.h"
 
 namespace cairn::base {
 
@@ -104,6 +105,31 @@ using XattrDeathTest = XattrTest;
 TEST_F(XattrDeathTest, names_are_one_component) {
   EXPECT_DEATH(static_cast<void>(list_xattrs_at(root(), "a/b")), "not one path component");
   EXPECT_DEATH(static_cast<void>(set_xattr_at(root(), "", "user.a", "x")), "not one path component");
+}
+
+// XFS lists each ACL twice: as it is, and in a form of its own that no other file system takes.
+TEST_F(XattrTest, of_xfs_itself_are_left_out) {
+  const test::LoopFs xfs(test::FileSystem::xfs);
+  const Fd top = open_host_dir(xfs.path()).value();
+  const std::string acl("\2\0\0\0\1\0\7\0\377\377\377\377\2\0\7\0\350\3\0\0\4\0\5\0\377\377\377\377"
+                        "\20\0\7\0\377\377\377\377\40\0\5\0\377\377\377\377", 44);
+  ASSERT_EQ(::mkdirat(top.get(), "d", 0755), 0);
+  for (const char* key : {"system.posix_acl_access", "system.posix_acl_default"}) {
+    EXPECT_OK(set_xattr_at(top.get(), "d", key, acl));
+  }
+  EXPECT_OK(set_xattr_at(top.get(), "d", "trusted.own", "1"));
+
+  const Fd directory = open_host_dir(xfs / "d").value();
+  std::string names(4096, '\0');
+  const ssize_t size = ::flistxattr(directory.get(), names.data(), names.size());
+  ASSERT_GT(size, 0);
+  for (const char* raw : {"trusted.SGI_ACL_FILE", "trusted.SGI_ACL_DEFAULT"}) {
+    EXPECT_THAT(names, testing::HasSubstr(raw)) << "else this test shows nothing";
+  }
+  const auto expected = ElementsAre(Pair("system.posix_acl_access", acl), Pair("system.posix_acl_default", acl),
+                                    Pair("trusted.own", "1"));
+  EXPECT_THAT(list_xattrs(directory.get()).value(), expected);
+  EXPECT_THAT(list_xattrs_at(top.get(), "d").value(), expected);
 }
 
 }  // namespace
