@@ -209,6 +209,44 @@ TEST_F(LayerTest, StreamsInPiecesAreOneLayer) {
   }
 }
 
+// A layer of many files that is made while it is read, and looks at the tree meanwhile.
+class GrowingLayer final : public base::ByteSource {
+ public:
+  static constexpr int files = 64;
+  static std::string name(int number) { return "f" + std::to_string(number); }
+
+  explicit GrowingLayer(const Tree& tree, int& behind_max) : tree_(tree), behind_max_(behind_max) {}
+  base::Result<std::size_t> read(std::span<std::byte> out) override {
+    if (rest_.empty() && made_ <= files) {
+      int behind = 0;
+      while (behind < made_ && !tree_.exists(name(made_ - behind - 1))) ++behind;
+      behind_max_ = std::max(behind_max_, behind);
+      rest_ = made_ < files ? TarBuilder().file(name(made_), std::string(1 << 20, 'x')).unfinished() : TarBuilder().finish();
+      ++made_;
+    }
+    const std::size_t count = std::min(out.size(), rest_.size());
+    std::memcpy(out.data(), rest_.data(), count);
+    rest_.erase(0, count);
+    return count;
+  }
+
+ private:
+  const Tree& tree_;
+  int& behind_max_;
+  std::string rest_;
+  int made_ = 0;
+};
+
+// A few MiB are under way, however large the layer is.
+TEST_F(LayerTest, IsUnpackedWhileItIsRead) {
+  int behind_max = 0;
+  const auto applied = must(apply_layer(MountedTree(base::Fd(::fcntl(tree().fd(), F_DUPFD_CLOEXEC, 0))),
+                                        std::make_unique<GrowingLayer>(tree(), behind_max), {}));
+  EXPECT_EQ(applied.entries, std::uint64_t{GrowingLayer::files});
+  EXPECT_GT(behind_max, 0);
+  EXPECT_LE(behind_max, 10) << "MiB are held back";
+}
+
 // The program that most layers are made with, its sparse format included.
 TEST_F(LayerTest, ReadsWhatTarWrites) {
   for (const std::string format : {"gnu", "pax", "posix --sparse", "gnu --sparse",

@@ -3,6 +3,9 @@
 // stopping, errors; and what a layer leaves out.
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <atomic>
+
 #include "libbase/hash/sha256.h"
 #include "libsnapshot/tar/tar_reader.h"
 #include "tests/libsnapshot_layers/layers.h"
@@ -129,6 +132,29 @@ TEST_F(LayerWrite, ProgressGrowsAndStopStops) {
   const auto none = write(options);
   ASSERT_FALSE(none);
   EXPECT_EQ(none.error().code, ErrorCode::cancelled);
+}
+
+// A few MiB are under way, however large the layer is.
+TEST_F(LayerWrite, IsGivenToTheSinkWhileItIsMade) {
+  constexpr std::uint64_t files = 40, size = 1 << 20;
+  for (std::uint64_t i = 0; i < files; ++i) upper_.file("f" + std::to_string(i), std::string(size, 'x'));
+  const base::Fd lower = lower_.open(), upper = upper_.open();
+  std::atomic<std::uint64_t> sunk = 0;
+  std::uint64_t told = 0, held_max = 0;
+  const auto source = [&](const ChangeVisitor& visitor) {
+    return changes_between(lower.get(), upper.get(), [&](const Change& change) {
+      held_max = std::max(held_max, told - sunk);
+      told += S_ISREG(change.status.st_mode) ? size : 0;
+      return visitor(change);
+    }, changes_for_layer());
+  };
+  const auto written = must(write_layer(tree_of(upper.get()), source, [&](std::string_view bytes) -> base::Status {
+    sunk += bytes.size();
+    return {};
+  }, plain()));
+  EXPECT_EQ(written.members, files);
+  EXPECT_GT(held_max, 0u);
+  EXPECT_LE(held_max, std::uint64_t{10} << 20);
 }
 
 TEST_F(LayerWrite, ErrorsOfTheSinkComeBack) {
