@@ -22,6 +22,7 @@
 
 #include "libbase/fs/beneath.h"
 #include "libbase/fs/host_tree.h"
+#include "libbase/hash/sha256.h"
 #include "libsnapshot/layer.h"
 
 extern char** environ;
@@ -159,7 +160,7 @@ void apply_beside_tar(benchmark::State& state) {
 BENCHMARK(apply_beside_tar)->UseManualTime()->Iterations(7)->Unit(benchmark::kMillisecond);
 
 // The whole tree as one layer into a file.
-snapshot::Written write_tree(Compression compression, unsigned threads) {
+snapshot::Written write_tree(Compression compression, unsigned threads, int level = 0) {
   const snapshot::MountedTree tree(must(base::open_host_dir(scene().tree)));
   const auto changes = [&](const snapshot::ChangeVisitor& visitor) {
     return snapshot::changes_between(std::nullopt, tree.fd(), visitor, snapshot::changes_for_layer());
@@ -167,6 +168,7 @@ snapshot::Written write_tree(Compression compression, unsigned threads) {
   const base::Fd out = must(base::open_host(scene().scratch.path() / "written", O_WRONLY | O_CREAT | O_TRUNC, 0600));
   snapshot::WriteOptions options;
   options.compression = compression;
+  options.level = level;
   options.threads = threads;
   return must(snapshot::write_layer(
       tree, changes, [&](std::string_view bytes) { return base::write_full(out.get(), bytes); }, options));
@@ -180,38 +182,54 @@ void write_beside_tar(benchmark::State& state) {
 }
 BENCHMARK(write_beside_tar)->UseManualTime()->Iterations(7)->Unit(benchmark::kMillisecond);
 
-// Theirs: the codec alone, on both cores, over the archive in memory.
-void write_beside_codec(benchmark::State& state, Compression compression) {
+// The codec alone, on both cores, over bytes in memory.
+void encode(Compression compression, int level, unsigned threads, std::string_view bytes) {
+  const auto encoder = base::make_parallel_encoder(
+      compression, [](std::string_view) { return base::Status(); }, level, threads);
+  CHECK(encoder->write(bytes).has_value() && encoder->finish().has_value());
+}
+
+// Ours at one level beside the codec alone at another. gzip: 0 is isa-l, 6 is zlib, which gzip is elsewhere.
+void write_beside_codec(benchmark::State& state, Compression compression, int ours, int theirs) {
   const base::Fd file = scene().open_archive();
   const std::string archive = must(base::read_all(file.get(), 1ull << 32));
   double ratio = 0;
   compare(
       state, [] {},
       [&] {
-        const auto written = write_tree(compression, 2);
+        const auto written = write_tree(compression, 2, ours);
         ratio = static_cast<double>(written.diff_bytes) / static_cast<double>(written.blob_bytes);
       },
-      [&] {
-        const auto encoder = base::make_parallel_encoder(
-            compression, [](std::string_view) { return base::Status(); }, 0, 2);
-        CHECK(encoder->write(archive).has_value() && encoder->finish().has_value());
-      });
+      [&] { encode(compression, theirs, 2, archive); });
   state.counters["ratio"] = ratio;
 }
-BENCHMARK_CAPTURE(write_beside_codec, gzip, Compression::gzip)->UseManualTime()->Iterations(5)->Unit(benchmark::kMillisecond);
-BENCHMARK_CAPTURE(write_beside_codec, zstd, Compression::zstd)->UseManualTime()->Iterations(5)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(write_beside_codec, gzip_beside_isal, Compression::gzip, 0, 0)->UseManualTime()->Iterations(5)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(write_beside_codec, gzip_beside_zlib_6, Compression::gzip, 0, 6)->UseManualTime()->Iterations(3)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(write_beside_codec, gzip_6_beside_zlib_6, Compression::gzip, 6, 6)->UseManualTime()->Iterations(3)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(write_beside_codec, zstd, Compression::zstd, 0, 0)->UseManualTime()->Iterations(7)->Unit(benchmark::kMillisecond);
+
+// What a layer has to pay for beside the codec, whoever writes it: SHA-256 of the tar and of the compressed bytes.
+void hash_beside_codec(benchmark::State& state, Compression compression) {
+  const base::Fd file = scene().open_archive();
+  const std::string archive = must(base::read_all(file.get(), 1ull << 32));
+  const std::string packed = must(base::compress(compression, archive));
+  compare(
+      state, [] {},
+      [&] {
+        benchmark::DoNotOptimize(base::sha256(archive));
+        benchmark::DoNotOptimize(base::sha256(packed));
+      },
+      [&] { encode(compression, 0, 2, archive); });
+}
+BENCHMARK_CAPTURE(hash_beside_codec, gzip, Compression::gzip)->UseManualTime()->Iterations(5)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(hash_beside_codec, zstd, Compression::zstd)->UseManualTime()->Iterations(5)->Unit(benchmark::kMillisecond);
 
 // Theirs: one thread. On an idle machine with two cores `speed` is near 2.
 void two_threads_beside_one(benchmark::State& state, Compression compression) {
   const base::Fd file = scene().open_archive();
   const std::string archive = must(base::read_all(file.get(), 1ull << 32));
-  const auto encode = [&](unsigned threads) {
-    const auto encoder = base::make_parallel_encoder(
-        compression, [](std::string_view) { return base::Status(); }, 0, threads);
-    CHECK(encoder->write(archive).has_value() && encoder->finish().has_value());
-  };
   compare(
-      state, [] {}, [&] { encode(2); }, [&] { encode(1); });
+      state, [] {}, [&] { encode(compression, 0, 2, archive); }, [&] { encode(compression, 0, 1, archive); });
 }
 BENCHMARK_CAPTURE(two_threads_beside_one, gzip, Compression::gzip)->UseManualTime()->Iterations(5)->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(two_threads_beside_one, zstd, Compression::zstd)->UseManualTime()->Iterations(5)->Unit(benchmark::kMillisecond);
