@@ -121,6 +121,12 @@ class Cache {
   // Removes what nothing holds, in small transactions; lookups and commits go on meanwhile. One prune at a time (a second
   // one waits). Stopping returns what has been done so far. Errors: io, corrupt, cancelled (nothing was done).
   base::Result<PruneReport> prune(const PruneOptions& options, std::stop_token stop = {});
+  // Moves what lives out of packs of which more than half is dead, and deletes those (docs/formats/packs.md): in small
+  // steps, one caller at a time (a second one waits). Returns the bytes that are free now and were not. Errors: io,
+  // no_space.
+  base::Result<std::int64_t> compact_packs(std::stop_token stop = {});
+  // For a full disk: gives dead blocks of packs back where they are, which needs no space. Errors: io, unavailable.
+  base::Result<std::int64_t> punch_packs(std::stop_token stop = {});
   // As the functions above, with what this process knows already: use times, and its own active trees by id.
   base::Status each_record(const std::function<base::Status(const RecordInfo&)>& visit);
   base::Result<DiskUsage> disk_usage();  // active trees are measured at most once a second

@@ -86,6 +86,7 @@ struct GroupWriter::State {
 
   Env& env;
   const DataSync data_sync;
+  Guarded<std::vector<std::pair<const void*, DataSync>>> more_syncs;
   const Options options;
   Guarded<Shared> shared;
   std::condition_variable work;         // for the writer: something is queued, wanted, or to end
@@ -197,7 +198,9 @@ Status GroupWriter::State::sync_group(const Group& group) {
   tokens.erase(std::unique(tokens.begin(), tokens.end()), tokens.end());
   ++shared.lock()->counts.data_syncs;
   CRASH_POINT("writer.group.before_data_sync");
-  TRY(data_sync(tokens), "make the data of a group durable");
+  if (data_sync) TRY(data_sync(tokens), "make the data of a group durable");
+  const std::vector<std::pair<const void*, DataSync>> more = *more_syncs.lock();
+  for (const auto& [owner, sync] : more) TRY(sync(tokens), "make the data of a group durable");
   CRASH_POINT("writer.group.after_data_sync");
   return {};
 }
@@ -267,7 +270,8 @@ GroupWriter::~GroupWriter() {
 Result<SequenceNumber> GroupWriter::enqueue(Entry entry) {
   State& state = *state_;
   CHECK(entry.change != nullptr, "an entry without a change");
-  CHECK(entry.data.empty() || state.data_sync != nullptr, "data is named, but nothing was given to sync it");
+  CHECK(entry.data.empty() || state.data_sync != nullptr || !state.more_syncs.lock()->empty(),
+        "data is named, but nothing was given to sync it");
   const bool may_wait = writing_here != &state && !in_transaction();
   auto access = state.shared.lock();
   if (may_wait && access->queue.size() >= state.options.queue_max && !access->broken) {
@@ -284,6 +288,14 @@ Result<SequenceNumber> GroupWriter::enqueue(Entry entry) {
   // The writer sleeps without an end only while the queue is empty; bytes may make the group due.
   if (access->queue.size() == 1 || access->queue_bytes >= state.options.group_bytes_max) state.work.notify_one();
   return number;
+}
+
+void GroupWriter::add_data_sync(const void* owner, DataSync data_sync) {
+  state_->more_syncs.lock()->emplace_back(owner, std::move(data_sync));
+}
+
+void GroupWriter::remove_data_sync(const void* owner) {
+  std::erase_if(*state_->more_syncs.lock(), [owner](const auto& entry) { return entry.first == owner; });
 }
 
 Status GroupWriter::wait_durable(SequenceNumber number, std::stop_token stop) {

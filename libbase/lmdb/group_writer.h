@@ -69,6 +69,10 @@ class GroupWriter {
   // The errors of the last 65,536 failed changes are remembered. A stop request ends the waiting only: cancelled.
   // Waiting on the writer's thread or inside a transaction aborts the process: it would wait for itself.
   Status wait_durable(SequenceNumber number, std::stop_token stop = {});
+  // Another place for data: `data_sync` is called like the one given at construction, after it, with all tokens of the
+  // group, and ignores those that are not its own. Removing it by its owner ends new calls of it; one that runs goes on.
+  void add_data_sync(const void* owner, DataSync data_sync);
+  void remove_data_sync(const void* owner);
   // Every change up to here is durable or has failed alone or for want of space.
   SequenceNumber last_durable() const;
   Counts counts() const;

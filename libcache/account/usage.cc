@@ -10,7 +10,7 @@
 
 #include "libbase/fs/beneath.h"
 #include "libcache/account/account.h"
-#include "libcache/blobs/blob_rows.h"
+#include "libcache/blobs/pack_totals.h"
 #include "libcache/records/record_rows.h"
 #include "libcache/records/scan.h"
 #include "libcache/records/store.h"
@@ -48,7 +48,7 @@ Result<std::int64_t> bytes_below(const HostPath& path) {
   return tl::unexpected(size.error());
 }
 
-// The directories that hold blobs: at most 258.
+// The directories that hold blobs: at most 259.
 Result<std::int64_t> bytes_of_blob_directories(const HostPath& root) {
   const HostPath shards = root / "blobs/sha256";
   std::int64_t bytes = TRY(bytes_of(root / "blobs"));
@@ -57,6 +57,7 @@ Result<std::int64_t> bytes_of_blob_directories(const HostPath& root) {
   bytes += TRY(bytes_of(shards));
   const auto entries = TRY(base::list_dir(dir->get()));
   for (const base::DirEntry& entry : entries) bytes += TRY(bytes_of(shards / entry.name));
+  bytes += TRY(bytes_of(root / "blobs/packs"));
   return bytes;
 }
 
@@ -89,10 +90,8 @@ Status add_rows(Env& env, DiskUsage& usage) {
       return Scan::next;
     });
   }));
-  TRY(each_row(env, table::blobs, [&](ReadTxn&, const BlobDigest&, const BlobRow& row) -> Status {
-    usage.blob_bytes += row.allocated_bytes;
-    return {};
-  }));
+  const BlobTotals blobs = TRY(env.view([](ReadTxn& txn) { return blob_totals(txn); }));
+  usage.blob_bytes += blobs.file_bytes + blobs.pack_bytes;
   usage.records = TRY(env.view([](ReadTxn& txn) { return txn.count(table::records); }));
   return {};
 }

@@ -5,24 +5,25 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
-#include <vector>
 
+#include "libbase/codec.h"
+#include "libbase/compress/crc32c.h"
 #include "libbase/crash_point.h"
-#include "libbase/log/log.h"
 #include "libcache/blobs/blob_rows.h"
 #include "libcache/blobs/verified_source.h"
-#include "libcache/records/store.h"
 
 namespace cairn::cache {
 
-using base::ErrorCode;
 using base::Fd;
 using base::HostPath;
 using base::Result;
 using base::Status;
 
 namespace {
+
+constexpr std::uint64_t push_bytes = 8u << 20;
 
 HostPath shard_path(const HostPath& root, const BlobDigest& digest) {
   return root / ("blobs/sha256/" + digest.hex().substr(0, 2));
@@ -62,221 +63,73 @@ Result<bool> holds_blob(const HostPath& path, const BlobDigest& digest) {
 
 HostPath blob_path(const HostPath& root, const BlobDigest& digest) { return shard_path(root, digest) / digest.hex(); }
 
-// The exclusive right to link or delete the file of one blob.
-class BlobFiles::Turn {
- public:
-  Turn(BlobFiles& blobs, const BlobDigest& digest) : blobs_(blobs), digest_(digest) {
-    auto state = blobs_.state_.lock();
-    blobs_.turn_ends_.wait(state.lock(), [&] { return !state->busy.contains(digest_); });
-    state->busy.insert(digest_);
-  }
-  ~Turn() {
-    blobs_.state_.lock()->busy.erase(digest_);
-    blobs_.turn_ends_.notify_all();
-  }
-  Turn(const Turn&) = delete;
-  Turn& operator=(const Turn&) = delete;
-
- private:
-  BlobFiles& blobs_;
-  BlobDigest digest_;
-};
-
-// The claim of a put on its blob, dropped again unless the put succeeds.
-class BlobFiles::Claim {
- public:
-  Claim(BlobFiles& blobs, const BlobDigest& digest) : blobs_(blobs), digest_(digest) {
-    ++blobs_.state_.lock()->claims[digest_];
-  }
-  ~Claim() {
-    if (!kept_) blobs_.state_.lock()->drop_claim(digest_);
-  }
-  Claim(const Claim&) = delete;
-  Claim& operator=(const Claim&) = delete;
-  void keep() { kept_ = true; }
-
- private:
-  BlobFiles& blobs_;
-  BlobDigest digest_;
-  bool kept_ = false;
-};
-
-void BlobFiles::State::drop_claim(const BlobDigest& digest) {
-  const auto found = claims.find(digest);
-  if (found != claims.end() && --found->second == 0) claims.erase(found);
+Result<BlobFile> BlobFile::begin(const HostPath& root) {
+  return BlobFile(root, TRY(base::open_host(root / "tmp", O_TMPFILE | O_RDWR, 0644)));
 }
 
-Result<std::optional<BlobFiles::Found>> BlobFiles::find_any(const BlobDigest& digest) {
-  {
-    auto state = state_.lock();
-    const auto queued = state->queued.find(digest);
-    if (queued != state->queued.end()) return std::optional<Found>(queued->second);
-    if (state->dying.contains(digest)) return std::optional<Found>();
+Status BlobFile::write(std::string_view bytes) {
+  hash_.update(bytes);
+  TRY(base::write_full(data_.get(), bytes));
+  while (!bytes.empty()) {
+    const std::size_t left = piece_bytes - static_cast<std::size_t>(size_ % piece_bytes);
+    const std::string_view piece = bytes.substr(0, left);
+    piece_sum_ = base::crc32c(piece, piece_sum_);
+    size_ += piece.size();
+    bytes.remove_prefix(piece.size());
+    if (size_ % piece_bytes != 0) break;
+    sums_ += base::ByteWriter().u32(piece_sum_).take();
+    piece_sum_ = 0;
   }
-  const auto row = TRY(store_.env.view([&](base::lmdb::ReadTxn& txn) { return txn.get(table::blobs, digest); }));
-  if (!row) return std::optional<Found>();
-  return std::optional<Found>(Found{{digest, row->size, row->allocated_bytes}, 0});
+  if (size_ - pushed_ < push_bytes) return {};
+  // The disk works while the rest is hashed; the sync then has little left to wait for.
+  ::sync_file_range(data_.get(), static_cast<off64_t>(pushed_), static_cast<off64_t>(size_ - pushed_),
+                    SYNC_FILE_RANGE_WRITE);
+  pushed_ = size_;
+  return {};
 }
 
-Result<std::optional<BlobInfo>> BlobFiles::find(const BlobDigest& digest) {
-  const auto found = TRY(find_any(digest));
-  if (!found) return std::optional<BlobInfo>();
-  return std::optional<BlobInfo>(found->info);
+std::string BlobFile::checksums() {
+  if (size_ % piece_bytes != 0) return sums_ + base::ByteWriter().u32(piece_sum_).take();
+  return sums_;
 }
 
-Result<Fd> BlobFiles::open_unnamed() {
-  return base::open_host(store_.root / "tmp", O_TMPFILE | O_RDWR, 0644);
-}
-
-Result<BlobStore::Put> BlobFiles::put(std::string_view bytes, std::optional<BlobDigest> expected) {
-  const auto digest = base::digest_of<BlobDigest>(bytes);
-  if (expected && *expected != digest)
-    return base::fail(ErrorCode::corrupt, "put blob {}: its bytes are those of {}", *expected, digest);
-  Claim claim(*this, digest);
-  if (const auto found = TRY(find_any(digest))) {
-    claim.keep();
-    return Put{found->info, found->sequence};
-  }
-  Fd data = TRY(open_unnamed(), "put blob {}", digest);
-  TRY(base::write_full(data.get(), bytes), "put blob {}", digest);
-  const Put put = TRY(place(std::move(data), digest, bytes.size()), "put blob {}", digest);
-  claim.keep();
-  return put;
-}
-
-Result<BlobStore::Put> BlobFiles::put(base::ByteSource& source, std::optional<BlobDigest> expected) {
-  if (expected) {
-    Claim claim(*this, *expected);
-    if (const auto found = TRY(find_any(*expected))) {
-      claim.keep();
-      return Put{found->info, found->sequence};
-    }
-  }
-  Fd data = TRY(open_unnamed(), "put blob");
-  base::Sha256 hash;
-  std::vector<std::byte> buffer(256 * 1024);
-  std::uint64_t size = 0;
-  for (;;) {
-    const std::size_t count = TRY(source.read(buffer), "put blob");
-    if (count == 0) break;
-    const auto piece = std::span<const std::byte>(buffer).first(count);
-    hash.update(piece);
-    TRY(base::write_full(data.get(), piece), "put blob");
-    size += count;
-  }
-  const BlobDigest digest(hash.finish());
-  if (expected && *expected != digest)
-    return base::fail(ErrorCode::corrupt, "put blob {}: its bytes are those of {}", *expected, digest);
-  Claim claim(*this, digest);
-  const Put put = TRY(place(std::move(data), digest, size), "put blob {}", digest);
-  claim.keep();
-  return put;
-}
-
-Result<BlobStore::Put> BlobFiles::place(Fd data, const BlobDigest& digest, std::uint64_t size) {
-  const Turn turn(*this, digest);
-  if (const auto found = TRY(find_any(digest))) return Put{found->info, found->sequence};
-  TRY(base::sync_data(data.get()));  // I1: durable before it has a name, named before it has a row
-  TRY(link(data, digest, size));
-  TRY(sync_directory(shard_path(store_.root, digest)));
+Result<std::int64_t> BlobFile::place(const BlobDigest& digest) {
+  TRY(base::sync_data(data_.get()));  // I1: durable before it has a name, named before it has a row
+  TRY(link(digest));
+  TRY(sync_directory(shard_path(root_, digest)));
   CRASH_POINT("cache.blob.linked");
-  const auto stat = TRY(base::stat_fd(data.get()));
-  return enqueue_row({digest, size, stat.st_blocks * 512});
+  const auto stat = TRY(base::stat_fd(data_.get()));
+  return std::int64_t{stat.st_blocks} * 512;
 }
 
-Status BlobFiles::link(const Fd& data, const BlobDigest& digest, std::uint64_t size) {
-  TRY(make_shard(store_.root, digest));
-  const HostPath path = blob_path(store_.root, digest);
-  if (link_unnamed(data, path)) return {};
+Status BlobFile::link(const BlobDigest& digest) {
+  TRY(make_shard(root_, digest));
+  const HostPath path = blob_path(root_, digest);
+  if (link_unnamed(data_, path)) return {};
   struct ::stat stat {};
-  if (::lstat(path.c_str(), &stat) != 0) return link_unnamed(data, path);  // not because of a file there: say why
+  if (::lstat(path.c_str(), &stat) != 0) return link_unnamed(data_, path);  // not because of a file there: say why
   // Left by a crash between the link and the row, or by a collector that has not come to it yet.
-  if (S_ISREG(stat.st_mode) && static_cast<std::uint64_t>(stat.st_size) == size) {
+  if (S_ISREG(stat.st_mode) && static_cast<std::uint64_t>(stat.st_size) == size_) {
     const bool good = TRY(holds_blob(path, digest));
     if (good) return {};
   }
-  const HostPath replacement = store_.root / ("tmp/blob-" + digest.hex());
+  const HostPath replacement = root_ / ("tmp/blob-" + digest.hex());
   ::unlink(replacement.c_str());
-  TRY(link_unnamed(data, replacement));
+  TRY(link_unnamed(data_, replacement));
   if (::rename(replacement.c_str(), path.c_str()) != 0) return base::fail_errno(errno, "replace {}", path.str());
   return {};
 }
 
-Result<BlobStore::Put> BlobFiles::enqueue_row(const BlobInfo& info) {
-  state_.lock()->queued[info.digest] = {info, 0};
-  base::lmdb::GroupWriter::Entry entry;
-  entry.change = [info](base::lmdb::WriteTxn& txn) {
-    return txn.put(table::blobs, info.digest, BlobRow{info.size, info.allocated_bytes});
-  };
-  entry.done = [this, digest = info.digest](const Status& outcome) {
-    state_.lock()->queued.erase(digest);
-    if (!outcome) base::log_warning("blob {} is not kept: {}", digest, outcome.error().message);
-  };
-  const auto number = TRY(enqueue(store_, std::move(entry)));
-  auto state = state_.lock();
-  const auto queued = state->queued.find(info.digest);
-  if (queued != state->queued.end()) queued->second.sequence = number;
-  return Put{info, number};
+Status move_blob_away(const HostPath& root, const BlobDigest& digest) {
+  const HostPath doomed = root / ("tmp/dead-" + digest.hex());
+  if (::rename(blob_path(root, digest).c_str(), doomed.c_str()) == 0 || errno == ENOENT) return {};
+  return base::fail_errno(errno, "delete blob {}", digest);
 }
 
-Result<std::unique_ptr<base::ByteSource>> BlobFiles::open(const BlobDigest& digest) {
-  // Twice, for a collector may take the file between the look at the row and the open.
-  for (int attempt = 0; attempt < 2; ++attempt) {
-    const auto found = TRY(find_any(digest));
-    if (!found) return base::fail(ErrorCode::not_found, "open blob {}: no such blob", digest);
-    auto file = base::open_host(blob_path(store_.root, digest), O_RDONLY | O_NOFOLLOW);
-    if (file) return std::unique_ptr<base::ByteSource>(std::make_unique<VerifiedSource>(std::move(*file), digest));
-    if (file.error().code != ErrorCode::not_found) return tl::unexpected(file.error());
-  }
-  return base::fail(ErrorCode::corrupt, "open blob {}: its file is missing", digest);
-}
-
-Result<std::string> BlobFiles::read(const BlobDigest& digest, std::size_t size_max) {
-  const auto found = TRY(find_any(digest));
-  if (found && found->info.size > size_max)
-    return base::fail(ErrorCode::invalid_argument, "read blob {}: {} bytes, more than {}", digest, found->info.size,
-                      size_max);
-  const auto source = TRY(open(digest));
-  // One byte more than there should be, so that the source comes to its end and compares.
-  std::string bytes((found ? found->info.size : size_max) + 1, '\0');
-  const std::size_t count = TRY(source->read(std::as_writable_bytes(std::span<char>(bytes))));
-  if (count == bytes.size())
-    return base::fail(ErrorCode::corrupt, "read blob {}: its file has grown", digest);
-  bytes.resize(count);
-  return bytes;
-}
-
-void BlobFiles::named(const BlobDigest& digest, bool durable) {
-  if (durable) state_.lock()->drop_claim(digest);
-}
-
-bool BlobFiles::is_claimed(const BlobDigest& digest) {
-  auto state = state_.lock();
-  return state->claims.contains(digest) || state->queued.contains(digest);
-}
-
-bool BlobFiles::try_mark_dying(const BlobDigest& digest) {
-  auto state = state_.lock();
-  if (state->claims.contains(digest) || state->queued.contains(digest)) return false;
-  state->dying.insert(digest);
-  return true;
-}
-
-void BlobFiles::unmark_dying(const BlobDigest& digest) { state_.lock()->dying.erase(digest); }
-
-Status BlobFiles::remove_file(const BlobDigest& digest) {
-  const HostPath doomed = store_.root / ("tmp/dead-" + digest.hex());
-  {
-    const Turn turn(*this, digest);
-    unmark_dying(digest);
-    const auto found = TRY(find_any(digest));
-    if (found) return {};
-    // Moved first, so that a put of the same blob waits for a rename and not for the deletion of a large file.
-    if (::rename(blob_path(store_.root, digest).c_str(), doomed.c_str()) != 0 && errno != ENOENT)
-      return base::fail_errno(errno, "delete blob {}", digest);
-  }
-  if (::unlink(doomed.c_str()) != 0 && errno != ENOENT) return base::fail_errno(errno, "delete blob {}", digest);
-  return {};
+Status delete_moved_blob(const HostPath& root, const BlobDigest& digest) {
+  const HostPath doomed = root / ("tmp/dead-" + digest.hex());
+  if (::unlink(doomed.c_str()) == 0 || errno == ENOENT) return {};
+  return base::fail_errno(errno, "delete blob {}", digest);
 }
 
 }  // namespace cairn::cache

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libcache/blobs/blob_rows.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "libcache/records/scan.h"
@@ -10,6 +11,53 @@ namespace cairn::cache {
 using base::Result;
 using base::Status;
 using base::lmdb::Scan;
+
+namespace {
+
+enum class Take { in, out };
+
+Status count_entry(base::lmdb::WriteTxn& txn, std::uint64_t pack, std::uint64_t end, std::uint64_t bytes, Take take) {
+  PackRow row = TRY(txn.get(table::packs, PackId(pack))).value_or(PackRow{});
+  row.end = std::max(row.end, end);
+  row.live += take == Take::in ? bytes : 0 - bytes;
+  return txn.put(table::packs, PackId(pack), row);
+}
+
+Status count_blob(base::lmdb::WriteTxn& txn, const BlobRow& row, Take take) {
+  if (row.place == BlobPlace::pack) {
+    const std::uint64_t bytes = entry_bytes(row.size);
+    return count_entry(txn, row.at.pack, row.at.offset + bytes, bytes, take);
+  }
+  PackRow files = TRY(txn.get(table::packs, PackId(0))).value_or(PackRow{});
+  const auto bytes = static_cast<std::uint64_t>(row.allocated_bytes);
+  files.live += take == Take::in ? bytes : 0 - bytes;
+  files.end = files.live;
+  TRY(txn.put(table::packs, PackId(0), files));
+  if (row.at.pack == 0) return {};
+  const std::uint64_t checksums = entry_bytes(checksum_bytes(row.size));
+  return count_entry(txn, row.at.pack, row.at.offset + checksums, checksums, take);
+}
+
+}  // namespace
+
+std::uint64_t checksum_bytes(std::uint64_t size) { return (size + piece_bytes - 1) / piece_bytes * 4; }
+
+Status put_blob(base::lmdb::WriteTxn& txn, const BlobDigest& blob, const BlobRow& row) {
+  if (const auto before = TRY(txn.get(table::blobs, blob))) {
+    if (*before == row) return {};
+    TRY(count_blob(txn, *before, Take::out));
+  }
+  TRY(count_blob(txn, row, Take::in));
+  return txn.put(table::blobs, blob, row);
+}
+
+Result<std::optional<BlobRow>> erase_blob(base::lmdb::WriteTxn& txn, const BlobDigest& blob) {
+  auto row = TRY(txn.get(table::blobs, blob));
+  if (!row) return row;
+  TRY(count_blob(txn, *row, Take::out));
+  TRY(txn.erase(table::blobs, blob));
+  return row;
+}
 
 Status put_record_blob(base::lmdb::WriteTxn& txn, RecordId record, const BlobDigest& blob) {
   TRY(txn.put(table::record_blobs, {record, blob}, Present{}));
@@ -38,15 +86,46 @@ Result<bool> blob_is_named(const base::lmdb::ReadTxn& txn, const BlobDigest& blo
 namespace cairn::base {
 
 std::string Codec<cache::BlobRow>::encode(const cache::BlobRow& row) {
-  return ByteWriter().u8(cache::row_version).u64(row.size).i64(row.allocated_bytes).take();
+  return ByteWriter()
+      .u8(cache::blob_row_version)
+      .u64(row.size)
+      .i64(row.allocated_bytes)
+      .u8(static_cast<std::uint8_t>(row.place))
+      .u64(row.at.pack)
+      .u64(row.at.offset)
+      .take();
 }
 
 Result<cache::BlobRow> Codec<cache::BlobRow>::decode(std::string_view bytes) {
   ByteReader reader(bytes);
-  TRY(cache::expect_row_version(reader));
+  const std::uint8_t version = TRY(reader.u8());
+  if (version != 1 && version != cache::blob_row_version) return fail(ErrorCode::corrupt, "row of version {}", version);
   cache::BlobRow row;
   row.size = TRY(reader.u64());
   row.allocated_bytes = TRY(reader.i64());
+  if (version != 1) {
+    const std::uint8_t place = TRY(reader.u8());
+    if (place > static_cast<std::uint8_t>(cache::BlobPlace::pack)) return fail(ErrorCode::corrupt, "place {}", place);
+    row.place = static_cast<cache::BlobPlace>(place);
+    row.at.pack = TRY(reader.u64());
+    row.at.offset = TRY(reader.u64());
+  }
+  TRY(reader.expect_end());
+  return row;
+}
+
+std::string Codec<cache::PackRow>::encode(const cache::PackRow& row) {
+  return ByteWriter().u8(cache::row_version).u64(row.end).u64(row.live).u64(row.punched).u64(row.journal).take();
+}
+
+Result<cache::PackRow> Codec<cache::PackRow>::decode(std::string_view bytes) {
+  ByteReader reader(bytes);
+  TRY(cache::expect_row_version(reader));
+  cache::PackRow row;
+  row.end = TRY(reader.u64());
+  row.live = TRY(reader.u64());
+  row.punched = TRY(reader.u64());
+  row.journal = TRY(reader.u64());
   TRY(reader.expect_end());
   return row;
 }

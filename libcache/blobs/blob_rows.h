@@ -6,15 +6,36 @@
 
 #include "libbase/lmdb/env.h"
 #include "libcache/blob_store.h"
+#include "libcache/blobs/packs.h"
 #include "libcache/record.h"
 #include "libcache/records/row_keys.h"
 
 namespace cairn::cache {
 
+inline constexpr std::uint8_t blob_row_version = 2;
+
+// A blob that is a file has a CRC-32C of each piece of it in a pack.
+inline constexpr std::uint64_t piece_bytes = 64 * 1024;
+std::uint64_t checksum_bytes(std::uint64_t size);
+
+enum class BlobPlace : std::uint8_t { file = 0, pack = 1 };
+
 struct BlobRow {
   std::uint64_t size = 0;
-  std::int64_t allocated_bytes = 0;
+  std::int64_t allocated_bytes = 0;  // a file's blocks, or the entry's bytes in its pack
+  BlobPlace place = BlobPlace::file;
+  PackLocation at;  // of the entry; for a file, of the checksums of its pieces (nowhere: it has none)
+  bool operator==(const BlobRow&) const = default;
 };
+
+// The space of one pack; of pack 0, of all blobs that are files.
+struct PackRow {
+  std::uint64_t end = 0;
+  std::uint64_t live = 0;
+  std::uint64_t punched = 0;
+  std::uint64_t journal = 0;  // of what lives, that which the next checkpoint makes needless
+};
+using PackId = base::Id<struct PackMeaning>;
 
 }  // namespace cairn::cache
 
@@ -23,6 +44,11 @@ struct cairn::base::Codec<cairn::cache::BlobRow> {
   static std::string encode(const cache::BlobRow& row);
   static Result<cache::BlobRow> decode(std::string_view bytes);
 };
+template <>
+struct cairn::base::Codec<cairn::cache::PackRow> {
+  static std::string encode(const cache::PackRow& row);
+  static Result<cache::PackRow> decode(std::string_view bytes);
+};
 
 namespace cairn::cache::table {
 
@@ -30,6 +56,7 @@ using base::lmdb::Precious;
 using base::lmdb::TableSpec;
 
 inline constexpr TableSpec<BlobDigest, BlobRow> blobs{{"cache.blobs", Precious::persistent}};
+inline constexpr TableSpec<PackId, PackRow> packs{{"cache.packs", Precious::rebuildable}};
 inline constexpr TableSpec<std::tuple<RecordId, BlobDigest>, Present> record_blobs{
     {"cache.record_blobs", Precious::persistent}};
 inline constexpr TableSpec<std::tuple<BlobDigest, RecordId>, Present> blob_records{
@@ -38,6 +65,11 @@ inline constexpr TableSpec<std::tuple<BlobDigest, RecordId>, Present> blob_recor
 }  // namespace cairn::cache::table
 
 namespace cairn::cache {
+
+// A blob's row together with the space it takes (I9). put_blob() of a blob that has a row moves it: the old place is
+// dead. erase_blob() gives the row that went; nullopt: there was none.
+base::Status put_blob(base::lmdb::WriteTxn& txn, const BlobDigest& blob, const BlobRow& row);
+base::Result<std::optional<BlobRow>> erase_blob(base::lmdb::WriteTxn& txn, const BlobDigest& blob);
 
 base::Status put_record_blob(base::lmdb::WriteTxn& txn, RecordId record, const BlobDigest& blob);
 base::Status erase_blobs_of(base::lmdb::WriteTxn& txn, RecordId record);

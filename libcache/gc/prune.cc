@@ -119,7 +119,7 @@ Status remove_blobs(Store& store, const std::vector<BlobInfo>& selected, std::st
       for (const BlobInfo& blob : piece) {
         const bool named = TRY(blob_is_named(txn, blob.digest));
         if (named || !store.blobs.try_mark_dying(blob.digest)) continue;
-        TRY(txn.erase(table::blobs, blob.digest));
+        TRY(erase_blob(txn, blob.digest));
         removed->push_back(blob);
       }
       return {};
@@ -134,7 +134,7 @@ Status remove_blobs(Store& store, const std::vector<BlobInfo>& selected, std::st
     TRY(Status(outcome));
     CRASH_POINT("cache.prune.blob_rows_deleted");
     for (const BlobInfo& blob : *removed) {
-      TRY(store.blobs.remove_file(blob.digest));
+      TRY(store.blobs.remove_bytes(blob.digest));
       ++report.blobs;
       report.freed_bytes += blob.allocated_bytes;
     }

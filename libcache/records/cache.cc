@@ -13,6 +13,7 @@
 #include "libcache/account/account.h"
 #include "libcache/account/check.h"
 #include "libcache/blobs/blob_rows.h"
+#include "libcache/blobs/compaction.h"
 #include "libcache/gc/prune.h"
 #include "libcache/records/store.h"
 #include "libcache/trees/stat_rows.h"
@@ -26,10 +27,11 @@ using base::Status;
 
 namespace {
 
-constexpr std::array<const base::lmdb::RawTableSpec*, 16> all_tables = {
+constexpr std::array<const base::lmdb::RawTableSpec*, 17> all_tables = {
     &table::records,   &table::children,      &table::chains, &table::tree_digests, &table::key_results, &table::record_keys,
     &table::key_links, &table::key_backlinks, &table::blobs,  &table::record_blobs, &table::blob_records,
     &table::stats,     &table::pages,         &table::page_counts, &table::page_roots, &table::page_trash,
+    &table::packs,
 };
 
 constexpr std::size_t late_bytes_max = 256u << 20;
@@ -75,6 +77,9 @@ Result<std::unique_ptr<Cache>> Cache::open(const HostPath& root, base::lmdb::Env
   TRY(empty_tmp(root / "tmp"));
   std::unique_ptr<Cache> cache(new Cache());
   cache->state_ = std::make_unique<Store>(root, env, writer, snapshots, clock);
+  cache->state_->packs = TRY(Packs::open(root), "open store {}", root.str());
+  TRY(erase_unnamed_packs(*cache->state_), "open store {}", root.str());
+  writer.add_data_sync(cache->state_.get(), [packs = cache->state_->packs](auto tokens) { return packs->sync(tokens); });
   absorb_late_facts(*cache->state_);
   return cache;
 }
@@ -84,6 +89,7 @@ Cache::~Cache() {
   // failure has waited for his number himself.
   if (state_->last_number > 0) (void)state_->writer.wait_durable(state_->last_number);
   state_->in_flight.wait_none();
+  state_->writer.remove_data_sync(state_.get());
   const std::size_t held = state_->holds.held();
   CHECK(held == 0, "{} records are still held", held);
 }
@@ -138,6 +144,12 @@ Result<PruneReport> Cache::prune(const PruneOptions& options, std::stop_token st
   const std::lock_guard turn(state_->prune_turn);
   return prune_store(*state_, options, stop);
 }
+
+Result<std::int64_t> Cache::compact_packs(std::stop_token stop) {
+  return TRY(cache::compact_packs(*state_, std::move(stop))).freed_bytes;
+}
+
+Result<std::int64_t> Cache::punch_packs(std::stop_token stop) { return cache::punch_packs(*state_, std::move(stop)); }
 
 Status Cache::each_record(const std::function<Status(const RecordInfo&)>& visit) {
   return cache::each_record(state_->env, state_->root, [&](const RecordInfo& row) {

@@ -10,7 +10,7 @@
 #include <memory>
 #include <mutex>
 
-#include "libcache/blobs/blob_files.h"
+#include "libcache/blobs/local_blob_store.h"
 #include "libcache/cache.h"
 #include "libcache/keys/local_key_store.h"
 #include "libcache/pages/pending_pages.h"
@@ -60,10 +60,12 @@ struct Store {
   UseTimes use_times;
   InFlight in_flight;
   LocalKeyStore keys;
-  BlobFiles blobs;
+  std::shared_ptr<Packs> packs;  // opened with the cache
+  LocalBlobStore blobs;
   base::Guarded<ActiveMeasure> active_measure;
   std::atomic<base::lmdb::SequenceNumber> last_number{0};  // queued by this cache
   std::mutex prune_turn;  // held for a whole prune, and by nothing else
+  std::mutex compaction_turn;  // of packs; the same
   std::atomic<std::uint64_t> trees_mounted{0}, tree_bytes_read{0};
   base::Guarded<DigestCounts> digest_counts;  // of all content digests
 };

@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <fstream>
 
+#include "libbase/hash/sha256.h"
+#include "libcache/cache.h"
 #include "libsolver/llb.h"
 
 namespace cairn::test {
@@ -75,6 +77,28 @@ base::Status squash_deepest(engine::Engine& engine) {
   return engine.snapshots().squash(deepest.id, engine.cache().writer(), {});
 }
 
+// A record with blobs of each kind, and a small one that nothing names but this process.
+base::Status put_blobs(cache::Cache& cache) {
+  cache::Publication publication;
+  cache::MutableRef tree = TRY(cache.create({}));
+  const cache::ImmutableRef ref = TRY(std::move(tree).commit(publication, {.description = "has blobs"}));
+  for (const std::size_t size : {std::size_t{100'000}, std::size_t{20'000}, std::size_t{30'000}}) {
+    const auto put = TRY(cache.blobs().put(std::string(size, 'b')));
+    publication.add_blob(ref, put.info.digest);
+  }
+  TRY(cache.blobs().put("stays"));
+  return cache.writer().wait_durable(TRY(cache.publish(std::move(publication))));
+}
+
+// After a prune has taken what put_blobs() named.
+base::Status give_space_back(cache::Cache& cache) {
+  if (TRY(cache.punch_packs()) == 0) return base::fail(base::ErrorCode::io, "nothing was punched");
+  if (TRY(cache.compact_packs()) == 0) return base::fail(base::ErrorCode::io, "nothing was compacted");
+  const std::string kept = TRY(cache.blobs().read(base::digest_of<BlobDigest>("stays"), 100));
+  if (kept != "stays") return base::fail(base::ErrorCode::corrupt, "a blob came back as {}", kept);
+  return {};
+}
+
 int run_worker(const WorkerArguments& arguments) {
   const auto complain = [](const std::string& what) {
     std::fprintf(stderr, "worker: %s\n", what.c_str());
@@ -89,8 +113,10 @@ int run_worker(const WorkerArguments& arguments) {
     if (auto squashed = squash_deepest(**engine); !squashed) return complain(squashed.error().message);
     if (round == 1) break;
     if (!solve(**engine, arguments, make_failing_graph(arguments), "").error) return complain("a failing step did not fail");
+    if (auto put = put_blobs((*engine)->cache()); !put) return complain(put.error().message);
     auto pruned = (*engine)->cache().prune({.all = true});
     if (!pruned) return complain(pruned.error().message);
+    if (auto given = give_space_back((*engine)->cache()); !given) return complain(given.error().message);
   }
   return 0;
 }

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "libcache/blobs/blob_files.h"
+#include "libcache/blobs/pack_totals.h"
 #include "tests/libcache/store_fixture.h"
 
 namespace cairn::cache {
@@ -34,6 +35,12 @@ class TextSource final : public base::ByteSource {
   bool fails_;
   std::size_t at_ = 0;
 };
+
+// Too large for a pack: its blob is a file.
+std::string large(std::string bytes) {
+  bytes.resize(100'000, '.');
+  return bytes;
+}
 
 bool file_exists(const base::HostPath& path) { return ::access(path.c_str(), F_OK) == 0; }
 
@@ -109,33 +116,96 @@ TEST(Blobs, ManyPutsOfOneBlobAllSucceed) {
 
 TEST(Blobs, AFileWithoutARowIsAdoptedOrReplaced) {
   OpenStore store;
-  for (const std::string& left : {std::string("bytes"), std::string("bytEs"), std::string("by")}) {
-    const auto path = blob_path(store.root(), name_of("bytes"));
-    ::mkdir((store.root() / ("blobs/sha256/" + name_of("bytes").hex().substr(0, 2))).c_str(), 0755);
+  const std::string bytes = large("bytes");
+  for (const std::string& left : {bytes, large("bytEs"), std::string("by")}) {
+    const auto path = blob_path(store.root(), name_of(bytes));
+    ::mkdir((store.root() / ("blobs/sha256/" + name_of(bytes).hex().substr(0, 2))).c_str(), 0755);
     ASSERT_OK(base::write_file_atomic(path, left, base::Durable::no));
-    EXPECT_FALSE(must(store.cache->blobs().find(name_of("bytes"))));
-    const auto put = must(store.cache->blobs().put("bytes"));
+    EXPECT_FALSE(must(store.cache->blobs().find(name_of(bytes))));
+    const auto put = must(store.cache->blobs().put(bytes));
     ASSERT_OK(store.writer->wait_durable(put.sequence));
-    EXPECT_EQ(must(store.cache->blobs().read(name_of("bytes"), 100)), "bytes");
+    EXPECT_EQ(must(store.cache->blobs().read(name_of(bytes), 1 << 20)), bytes);
     store.reopen();  // forgets who put it
     EXPECT_EQ(must(store.cache->prune({})).blobs, 1u);
     EXPECT_FALSE(file_exists(path));
   }
 }
 
-TEST(Blobs, DamageIsNoticedByEveryRead) {
+TEST(Blobs, DamageOfAFileIsNoticedByEveryRead) {
   OpenStore store;
-  must(store.writer->wait_durable(must(store.cache->blobs().put("bytes")).sequence));
-  const auto path = blob_path(store.root(), name_of("bytes"));
-  ASSERT_OK(base::write_file_atomic(path, "bytEs", base::Durable::no));
-  EXPECT_EQ(store.cache->blobs().read(name_of("bytes"), 100).error().code, ErrorCode::corrupt);
-  const auto source = must(store.cache->blobs().open(name_of("bytes")));
-  std::array<std::byte, 100> buffer;
+  const std::string bytes = large("bytes");
+  must(store.writer->wait_durable(must(store.cache->blobs().put(bytes)).sequence));
+  const auto path = blob_path(store.root(), name_of(bytes));
+  ASSERT_OK(base::write_file_atomic(path, large("bytEs"), base::Durable::no));
+  EXPECT_EQ(store.cache->blobs().read(name_of(bytes), 1 << 20).error().code, ErrorCode::corrupt);
+  const auto source = must(store.cache->blobs().open(name_of(bytes)));
+  std::vector<std::byte> buffer(200'000);
   EXPECT_EQ(source->read(buffer).error().code, ErrorCode::corrupt);
-  ASSERT_OK(base::write_file_atomic(path, "bytes and more", base::Durable::no));
-  EXPECT_EQ(store.cache->blobs().read(name_of("bytes"), 100).error().code, ErrorCode::corrupt);
+  const auto part = must(store.cache->blobs().open_range(name_of(bytes), {3, 1}));
+  EXPECT_EQ(part->read(buffer).error().code, ErrorCode::corrupt);
+  const auto other = must(store.cache->blobs().open_range(name_of(bytes), {70'000, 10}));
+  EXPECT_EQ(drain(*other), "..........") << "the damage is elsewhere";
+  ASSERT_OK(base::write_file_atomic(path, bytes + " and more", base::Durable::no));
+  EXPECT_EQ(store.cache->blobs().read(name_of(bytes), 1 << 20).error().code, ErrorCode::corrupt);
   ::unlink(path.c_str());
-  EXPECT_EQ(store.cache->blobs().open(name_of("bytes")).error().code, ErrorCode::corrupt);
+  EXPECT_EQ(store.cache->blobs().open(name_of(bytes)).error().code, ErrorCode::corrupt);
+}
+
+TEST(Blobs, PartsAreWhatTheWholeHasThere) {
+  OpenStore store;
+  std::string bytes;
+  for (int i = 0; bytes.size() < 300'000; ++i) bytes += std::to_string(i) + ",";
+  for (const std::string& blob : {bytes, bytes.substr(0, 65'536), bytes.substr(0, 65'537), bytes.substr(0, 131'072),
+                                  bytes.substr(0, 500), std::string()}) {
+    must(store.cache->blobs().put(blob));
+    const std::uint64_t size = blob.size();
+    for (const std::uint64_t offset : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{65'535}, std::uint64_t{65'536},
+                                       std::uint64_t{131'000}, size / 2, size}) {
+      for (const std::uint64_t length : {std::uint64_t{0}, std::uint64_t{1}, std::uint64_t{70'000}, ~std::uint64_t{0}}) {
+        auto part = store.cache->blobs().open_range(name_of(blob), {offset, length});
+        if (offset > size) {
+          EXPECT_EQ(part.error().code, ErrorCode::invalid_argument);
+          continue;
+        }
+        EXPECT_EQ(drain(*must(std::move(part))), blob.substr(offset, length)) << size << " " << offset << " " << length;
+      }
+    }
+  }
+}
+
+TEST(Blobs, ConcurrentWritersOfOneBlobDoTheWorkOnce) {
+  for (const std::size_t size : {std::size_t{1000}, std::size_t{1'000'000}}) {
+    OpenStore store;
+    const std::string bytes(size, 'w');
+    std::atomic<int> read{0};
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < 8; ++i)
+      threads.emplace_back([&] {
+        TextSource source(bytes);
+        const auto put = must(store.cache->blobs().put(source, name_of(bytes)));
+        must(store.writer->wait_durable(put.sequence));
+        read += source.reads > 0 ? 1 : 0;
+      });
+    threads.clear();
+    EXPECT_EQ(read, 1) << "the other seven waited";
+    EXPECT_EQ(must(store.env->view([](base::lmdb::ReadTxn& txn) { return blob_totals(txn); })).pack_reclaimable_bytes,
+              40) << "the header of the pack, and nothing twice";
+  }
+}
+
+TEST(Blobs, AFailedWriterLeavesTheWorkToTheNext) {
+  OpenStore store;
+  const std::string bytes(1000, 'w');
+  std::atomic<int> good{0};
+  std::vector<std::jthread> threads;
+  for (int i = 0; i < 8; ++i)
+    threads.emplace_back([&, i] {
+      TextSource source(i % 2 == 0 ? bytes : bytes.substr(1), i % 2 != 0);
+      if (store.cache->blobs().put(source, name_of(bytes))) ++good;
+    });
+  threads.clear();
+  EXPECT_GE(good, 4);
+  EXPECT_EQ(must(store.cache->blobs().read(name_of(bytes), 1000)), bytes);
 }
 
 TEST(Blobs, WhatIsNotThereAndWhatIsTooLargeAreSaidSo) {
@@ -157,7 +227,7 @@ TEST(Blobs, APruneTakesWhatNoRecordNamesAndNobodyMayStillName) {
     id = ref.id();
     publication.add_result(key(1), ref);
     must(store.cache->blobs().put("manifest"));
-    must(store.cache->blobs().put("stray"));
+    must(store.cache->blobs().put(large("stray")));
     publication.add_blob(ref, name_of("manifest"));
     ASSERT_OK(store.writer->wait_durable(must(store.cache->publish(std::move(publication)))));
     EXPECT_EQ(must(store.cache->prune({.all = true})).blobs, 0u) << "one is named, one was put just now";
@@ -165,8 +235,8 @@ TEST(Blobs, APruneTakesWhatNoRecordNamesAndNobodyMayStillName) {
   store.reopen();
   EXPECT_EQ(must(store.cache->prune({.dry_run = true})).blobs, 1u);
   EXPECT_EQ(must(store.cache->prune({})).blobs, 1u);
-  EXPECT_FALSE(must(store.cache->blobs().find(name_of("stray"))));
-  EXPECT_FALSE(file_exists(blob_path(store.root(), name_of("stray"))));
+  EXPECT_FALSE(must(store.cache->blobs().find(name_of(large("stray")))));
+  EXPECT_FALSE(file_exists(blob_path(store.root(), name_of(large("stray")))));
   EXPECT_EQ(must(store.cache->blobs().read(name_of("manifest"), 100)), "manifest");
   EXPECT_TRUE(store.findings().empty());
   const PruneReport rehearsed = must(store.cache->prune({.all = true, .dry_run = true}));

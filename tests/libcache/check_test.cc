@@ -21,6 +21,10 @@ struct Ids {
   RecordId parent, child;
 };
 
+const std::string large(100'000, 'b');  // a file
+const BlobDigest blob = base::digest_of<BlobDigest>(large);
+const BlobDigest small = base::digest_of<BlobDigest>("small");  // in a pack
+
 Ids fill(OpenStore& store) {
   const ImmutableRef parent =
       store.make({}, "a", key(1), {.description = "layer", .chain = base::digest_of<ChainId>("chain")});
@@ -28,8 +32,10 @@ Ids fill(OpenStore& store) {
   const ImmutableRef child = store.commit(publication, parent, "b", "beta");
   publication.add_result(key(2), child);
   publication.add_link(link_of(1, 0), key(2));
-  must(store.cache->blobs().put("blob"));
-  publication.add_blob(child, base::digest_of<BlobDigest>("blob"));
+  must(store.cache->blobs().put(large));
+  must(store.cache->blobs().put("small"));
+  publication.add_blob(child, blob);
+  publication.add_blob(child, small);
   must(store.writer->wait_durable(must(store.cache->publish(std::move(publication)))));
   must(child.content_digest({}));
   must(store.cache->prune({.dry_run = true}));  // nothing is queued any more
@@ -43,7 +49,6 @@ struct Defect {
 };
 
 const ChainId chain = base::digest_of<ChainId>("chain");
-const BlobDigest blob = base::digest_of<BlobDigest>("blob");
 
 std::vector<Defect> row_defects() {
   return {
@@ -77,11 +82,25 @@ std::vector<Defect> row_defects() {
          return txn.put(table::key_links, {key(1), way_of(link_of(1, 0)), key(2)}, KeyLinkRow{});
        }},
       {"blob row erased", 5, [](WriteTxn& txn, const Ids&) { return txn.erase(table::blobs, blob); }},
-      {"blob of another size", 2, [](WriteTxn& txn, const Ids&) { return txn.put(table::blobs, blob, BlobRow{5, 0}); }},
+      {"blob of another size", 2, [](WriteTxn& txn, const Ids&) { return txn.put(table::blobs, blob, BlobRow{.size = 5, .at = {}}); }},
       {"blob without a file", 1,
        [](WriteTxn& txn, const Ids&) {
-         return txn.put(table::blobs, base::digest_of<BlobDigest>("nowhere"), BlobRow{5, 0});
+         return txn.put(table::blobs, base::digest_of<BlobDigest>("nowhere"), BlobRow{.size = 5, .at = {}});
        }},
+      {"blob at another place in its pack", 1,
+       [](WriteTxn& txn, const Ids&) -> Status {
+         auto row = TRY(txn.get(table::blobs, small));
+         row->at.offset += 8;
+         return txn.put(table::blobs, small, *row);
+       }},
+      {"blob in a pack that is not there", 1,
+       [](WriteTxn& txn, const Ids&) -> Status {
+         auto row = TRY(txn.get(table::blobs, small));
+         row->at.pack = 77;
+         return txn.put(table::blobs, small, *row);
+       }},
+      {"space of a pack", 9,
+       [](WriteTxn& txn, const Ids&) { return txn.put(table::packs, PackId(1), PackRow{.end = 4096, .live = 8}); }},
       {"blob name erased", 5,
        [](WriteTxn& txn, const Ids& ids) { return txn.erase(table::record_blobs, {ids.child, blob}); }},
       {"blob's record erased", 5,

@@ -37,7 +37,7 @@ void expect_every_prefix_corrupt(const T& value) {
   ASSERT_FALSE(longer);
   EXPECT_EQ(longer.error().code, ErrorCode::corrupt);
   std::string newer = bytes;
-  newer[0] = 2;
+  ++newer[0];
   const auto other_version = Codec<T>::decode(newer);
   ASSERT_FALSE(other_version);
   EXPECT_EQ(other_version.error().code, ErrorCode::corrupt);
@@ -64,7 +64,8 @@ TEST(Rows, TruncatedLongerAndNewerRowsAreCorrupt) {
   expect_every_prefix_corrupt(TreeDigestRow{base::digest_of<TreeDigest>("t")});
   expect_every_prefix_corrupt(KeyResultRow{base::from_unix_ns(9)});
   expect_every_prefix_corrupt(KeyLinkRow{1, base::sha256("o"), 2, base::sha256("s")});
-  expect_every_prefix_corrupt(BlobRow{10, 4096});
+  expect_every_prefix_corrupt(BlobRow{10, 4096, BlobPlace::pack, {3, 40}});
+  expect_every_prefix_corrupt(PackRow{1, 2, 3, 4});
   expect_every_prefix_corrupt(Present{});
 }
 

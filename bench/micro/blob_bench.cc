@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0
+// Blobs: durable puts by 8 callers with one and with 256 on the way, warm gets, what a blob costs as a file and in a
+// pack, large blobs beside SHA-256 and the disk, and a plain append with its sync in the same run. TMPDIR decides which
+// disk is measured.
+#include <benchmark/benchmark.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <memory>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "libbase/hash/sha256.h"
+#include "libcache/blobs/blob_files.h"
+#include "libcache/cache.h"
+#include "libsnapshot/open.h"
+
+namespace {
+
+using namespace cairn;
+
+template <class T>
+T must(base::Result<T> result) {
+  CHECK(result.has_value(), "{}", result.error().message);
+  return std::move(*result);
+}
+void must(const base::Status& status) { CHECK(status.has_value(), "{}", status.error().message); }
+
+std::string make_dir() {
+  const char* top = std::getenv("TMPDIR");
+  std::string name = std::string(top != nullptr ? top : "/tmp") + "/cairn-bench-XXXXXX";
+  CHECK(::mkdtemp(name.data()) != nullptr);
+  return name;
+}
+
+class Store {
+ public:
+  Store() : dir_(make_dir()), root_(must(base::HostPath::parse(dir_))) {
+    std::vector<const base::lmdb::RawTableSpec*> tables(snapshot::tables().begin(), snapshot::tables().end());
+    tables.insert(tables.end(), cache::tables().begin(), cache::tables().end());
+    env_ = must(base::lmdb::Env::open(root_ / "meta", tables, {}));
+    snapshots_ = must(snapshot::open(root_, *env_, {}));
+    const auto sync = [this](std::span<const base::lmdb::DataToken> tokens) { return snapshots_->sync(tokens); };
+    writer = std::make_unique<base::lmdb::GroupWriter>(*env_, sync, base::lmdb::GroupWriter::Options{});
+    cache = must(cache::Cache::open(root_, *env_, *writer, *snapshots_, clock_));
+  }
+  ~Store() {
+    cache.reset();
+    writer.reset();
+    snapshots_.reset();
+    env_.reset();
+    std::filesystem::remove_all(dir_);
+  }
+  const base::HostPath& root() const { return root_; }
+
+ private:
+  std::string dir_;
+  base::HostPath root_;
+  base::SystemClock clock_;
+  std::unique_ptr<base::lmdb::Env> env_;
+  std::unique_ptr<snapshot::Snapshotter> snapshots_;
+
+ public:
+  std::unique_ptr<base::lmdb::GroupWriter> writer;
+  std::unique_ptr<cache::Cache> cache;
+};
+
+std::string random_bytes(std::uint64_t seed, std::size_t size) {
+  std::mt19937_64 random(seed);
+  std::string bytes;
+  while (bytes.size() < size) {
+    const std::uint64_t word = random();
+    bytes.append(reinterpret_cast<const char*>(&word), sizeof word);
+  }
+  bytes.resize(size);
+  return bytes;
+}
+
+// What the disk takes for an append of 1 KiB and its sync: the floor of a durable put by one caller.
+void plain_append_and_sync(benchmark::State& state) {
+  const std::string dir = make_dir();
+  const base::Fd file(::open((dir + "/log").c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
+  const std::string bytes(1024, 'x');
+  for (auto _ : state) {
+    must(base::write_full(file.get(), std::string_view(bytes)));
+    must(base::sync_data(file.get()));
+  }
+  std::filesystem::remove_all(dir);
+}
+BENCHMARK(plain_append_and_sync)->UseRealTime()->Unit(benchmark::kMillisecond)->MinTime(1);
+
+// 8 callers, each with `range` puts of 1 KiB on the way at any time.
+void durable_puts(benchmark::State& state) {
+  constexpr std::size_t callers = 8;
+  const auto window = static_cast<std::size_t>(state.range(0));
+  const std::size_t puts_per_caller = window == 1 ? 200 : 20 * window;
+  Store store;
+  std::uint64_t round = 0, puts = 0;
+  const auto syncs = base::sync_counts().total();
+  for (auto _ : state) {
+    std::vector<std::thread> threads;
+    for (std::size_t i = 0; i < callers; ++i)
+      threads.emplace_back([&, i] {
+        std::string bytes = random_bytes(round * callers + i, 1024);
+        std::vector<base::lmdb::SequenceNumber> on_the_way;
+        for (std::size_t n = 0; n < puts_per_caller; ++n) {
+          std::memcpy(bytes.data(), &n, sizeof n);
+          if (on_the_way.size() < window) {
+            on_the_way.push_back(must(store.cache->blobs().put(std::string_view(bytes))).sequence);
+            continue;
+          }
+          auto& oldest = on_the_way[n % window];
+          must(store.writer->wait_durable(oldest));
+          oldest = must(store.cache->blobs().put(std::string_view(bytes))).sequence;
+        }
+        for (const auto number : on_the_way) must(store.writer->wait_durable(number));
+      });
+    for (std::thread& thread : threads) thread.join();
+    puts += callers * puts_per_caller;
+    ++round;
+  }
+  state.counters["puts_per_s"] = benchmark::Counter(static_cast<double>(puts), benchmark::Counter::kIsRate);
+  state.counters["syncs_per_put"] =
+      static_cast<double>(base::sync_counts().total() - syncs) / static_cast<double>(puts);
+}
+BENCHMARK(durable_puts)->Arg(1)->Arg(256)->UseRealTime()->MeasureProcessCPUTime()->Unit(benchmark::kMillisecond)->MinTime(1);
+
+void warm_gets(benchmark::State& state) {
+  static Store* store = nullptr;
+  static std::vector<BlobDigest> names;
+  if (state.thread_index() == 0 && store == nullptr) {
+    store = new Store();
+    base::lmdb::SequenceNumber last = 0;
+    for (std::uint64_t i = 0; i < 100'000; ++i) {
+      const auto put = must(store->cache->blobs().put(std::string_view(random_bytes(i, 1024))));
+      names.push_back(put.info.digest);
+      last = put.sequence;
+    }
+    must(store->writer->wait_durable(last));
+  }
+  std::uint64_t n = static_cast<std::uint64_t>(state.thread_index()) * 31;
+  for (auto _ : state) {
+    n = (n + 7919) % names.size();
+    benchmark::DoNotOptimize(must(store->cache->blobs().read(names[n], 1024)));
+  }
+  state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations()));
+  if (state.thread_index() == 0 && state.threads() == 2) {
+    delete store;
+    store = nullptr;
+    names.clear();
+  }
+}
+BENCHMARK(warm_gets)->Threads(1)->Threads(2)->UseRealTime();
+
+// As many blobs of one size as make 16 MiB, durable at the end: as files, whatever their size, and through the store.
+void blobs_as_files(benchmark::State& state) {
+  const auto size = static_cast<std::size_t>(state.range(0));
+  const std::size_t count = (16u << 20) / size;
+  Store store;
+  std::uint64_t n = 0;
+  for (auto _ : state)
+    for (std::size_t i = 0; i < count; ++i) {
+      cache::BlobFile file = must(cache::BlobFile::begin(store.root()));
+      must(file.write(random_bytes(++n, size)));
+      must(file.place(file.digest()));
+    }
+  state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations() * count));
+}
+void blobs_of_size(benchmark::State& state) {
+  const auto size = static_cast<std::size_t>(state.range(0));
+  const std::size_t count = (16u << 20) / size;
+  Store store;
+  std::uint64_t n = 0;
+  for (auto _ : state) {
+    base::lmdb::SequenceNumber last = 0;
+    for (std::size_t i = 0; i < count; ++i)
+      last = must(store.cache->blobs().put(std::string_view(random_bytes(++n, size)))).sequence;
+    must(store.writer->wait_durable(last));
+  }
+  state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations() * count));
+}
+BENCHMARK(blobs_as_files)->RangeMultiplier(4)->Range(16 << 10, 1 << 20)->UseRealTime()->Unit(benchmark::kMillisecond)->Iterations(2);
+BENCHMARK(blobs_of_size)->RangeMultiplier(4)->Range(16 << 10, 1 << 20)->UseRealTime()->Unit(benchmark::kMillisecond)->Iterations(2);
+
+constexpr std::size_t large = 512u << 20;
+
+void sha256_of_large(benchmark::State& state) {
+  const std::string bytes = random_bytes(1, large);
+  for (auto _ : state) benchmark::DoNotOptimize(base::sha256(bytes));
+  state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * large));
+}
+BENCHMARK(sha256_of_large)->UseRealTime()->Unit(benchmark::kMillisecond)->Iterations(2);
+
+void plain_write_of_large(benchmark::State& state) {
+  const std::string bytes = random_bytes(1, large);
+  const std::string dir = make_dir();
+  for (auto _ : state) {
+    const base::Fd file(::open((dir + "/file").c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0644));
+    for (std::size_t at = 0; at < large; at += 256 * 1024)
+      must(base::write_full(file.get(), std::string_view(bytes).substr(at, 256 * 1024)));
+    must(base::sync_data(file.get()));
+  }
+  state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * large));
+  std::filesystem::remove_all(dir);
+}
+BENCHMARK(plain_write_of_large)->UseRealTime()->Unit(benchmark::kMillisecond)->Iterations(2);
+
+class Bytes final : public base::ByteSource {
+ public:
+  explicit Bytes(std::string_view bytes) : rest_(bytes) {}
+  base::Result<std::size_t> read(std::span<std::byte> out) override {
+    const std::size_t count = std::min(out.size(), rest_.size());
+    std::memcpy(out.data(), rest_.data(), count);
+    rest_.remove_prefix(count);
+    return count;
+  }
+
+ private:
+  std::string_view rest_;
+};
+
+void put_of_large(benchmark::State& state) {
+  Store store;
+  std::uint64_t seed = 1;
+  for (auto _ : state) {
+    state.PauseTiming();
+    const std::string bytes = random_bytes(++seed, large);
+    Bytes source(bytes);
+    state.ResumeTiming();
+    must(store.writer->wait_durable(must(store.cache->blobs().put(source, {})).sequence));
+  }
+  state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * large));
+}
+BENCHMARK(put_of_large)->UseRealTime()->MeasureProcessCPUTime()->Unit(benchmark::kMillisecond)->Iterations(2);
+
+}  // namespace
+
+BENCHMARK_MAIN();

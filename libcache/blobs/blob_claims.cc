@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libcache/blobs/blob_claims.h"
+
+namespace cairn::cache {
+
+BlobClaims::Turn::Turn(BlobClaims& claims, const BlobDigest& digest) : claims_(claims), digest_(digest) {
+  auto state = claims_.state_.lock();
+  if (state->busy.insert(digest_).second) return;
+  ++claims_.turns_waited_;
+  ++state->waiting;
+  claims_.turn_ends_.wait(state.lock(), [&] { return state->busy.insert(digest_).second; });
+  --state->waiting;
+}
+
+BlobClaims::Turn::~Turn() {
+  bool wake = false;
+  {
+    auto state = claims_.state_.lock();
+    state->busy.erase(digest_);
+    wake = state->waiting > 0;
+  }
+  if (wake) claims_.turn_ends_.notify_all();
+}
+
+BlobClaims::Claim::Claim(BlobClaims& claims, const BlobDigest& digest) : claims_(claims), digest_(digest) {
+  ++claims_.state_.lock()->claims[digest_];
+}
+
+BlobClaims::Claim::~Claim() {
+  if (!kept_) claims_.drop(digest_);
+}
+
+void BlobClaims::State::drop_claim(const BlobDigest& digest) {
+  const auto found = claims.find(digest);
+  if (found != claims.end() && --found->second == 0) claims.erase(found);
+}
+
+std::optional<BlobClaims::Queued> BlobClaims::queued(const BlobDigest& digest) {
+  auto state = state_.lock();
+  const auto found = state->queued.find(digest);
+  if (found == state->queued.end()) return std::nullopt;
+  return found->second;
+}
+
+bool BlobClaims::is_dying(const BlobDigest& digest) { return state_.lock()->dying.contains(digest); }
+
+void BlobClaims::set_queued(const BlobDigest& digest, const BlobRow& row) { state_.lock()->queued[digest] = {row, 0}; }
+
+void BlobClaims::set_sequence(const BlobDigest& digest, base::lmdb::SequenceNumber number) {
+  auto state = state_.lock();
+  if (const auto found = state->queued.find(digest); found != state->queued.end()) found->second.sequence = number;
+}
+
+void BlobClaims::unqueue(const BlobDigest& digest) { state_.lock()->queued.erase(digest); }
+
+void BlobClaims::drop(const BlobDigest& digest) { state_.lock()->drop_claim(digest); }
+
+bool BlobClaims::is_claimed(const BlobDigest& digest) {
+  auto state = state_.lock();
+  return state->claims.contains(digest) || state->queued.contains(digest);
+}
+
+bool BlobClaims::try_mark_dying(const BlobDigest& digest) {
+  auto state = state_.lock();
+  if (state->claims.contains(digest) || state->queued.contains(digest)) return false;
+  state->dying.insert(digest);
+  return true;
+}
+
+void BlobClaims::unmark_dying(const BlobDigest& digest) { state_.lock()->dying.erase(digest); }
+
+}  // namespace cairn::cache

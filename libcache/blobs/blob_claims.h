@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// What is known of blobs beside their rows: those whose row is queued, those that somebody may still name, those that
+// are going, and whose turn it is to make or delete the bytes of one. In memory only.
+#pragma once
+
+#include <condition_variable>
+#include <optional>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "libbase/sync.h"
+#include "libcache/blobs/blob_rows.h"
+
+namespace cairn::cache {
+
+// Thread-safe.
+class BlobClaims {
+ public:
+  struct Queued {
+    BlobRow row;
+    base::lmdb::SequenceNumber sequence = 0;
+  };
+
+  // The exclusive right to make or delete the bytes of one blob. Whoever wants it waits: concurrent writers of one blob do
+  // the work once.
+  class Turn {
+   public:
+    Turn(BlobClaims& claims, const BlobDigest& digest);
+    ~Turn();
+    Turn(const Turn&) = delete;
+    Turn& operator=(const Turn&) = delete;
+
+   private:
+    BlobClaims& claims_;
+    BlobDigest digest_;
+  };
+
+  // The claim of a put on its blob, dropped again unless the put succeeds.
+  class Claim {
+   public:
+    Claim(BlobClaims& claims, const BlobDigest& digest);
+    ~Claim();
+    Claim(const Claim&) = delete;
+    Claim& operator=(const Claim&) = delete;
+    void keep() { kept_ = true; }
+
+   private:
+    BlobClaims& claims_;
+    BlobDigest digest_;
+    bool kept_ = false;
+  };
+
+  // Where a blob is whose row is not durable yet.
+  std::optional<Queued> queued(const BlobDigest& digest);
+  bool is_dying(const BlobDigest& digest);
+  void set_queued(const BlobDigest& digest, const BlobRow& row);
+  void set_sequence(const BlobDigest& digest, base::lmdb::SequenceNumber number);
+  void unqueue(const BlobDigest& digest);
+
+  void drop(const BlobDigest& digest);  // one claim
+  bool is_claimed(const BlobDigest& digest);  // or queued
+  bool try_mark_dying(const BlobDigest& digest);  // false: claimed or queued
+  void unmark_dying(const BlobDigest& digest);
+
+  std::uint64_t turns_waited() const { return turns_waited_; }
+
+ private:
+  struct State {
+    std::unordered_map<BlobDigest, Queued> queued;
+    std::unordered_map<BlobDigest, std::uint32_t> claims;  // by puts that no durable record names yet
+    std::unordered_set<BlobDigest> dying;
+    std::unordered_set<BlobDigest> busy;
+    std::uint32_t waiting = 0;
+
+    void drop_claim(const BlobDigest& digest);
+  };
+  base::Guarded<State> state_;
+  std::condition_variable_any turn_ends_;
+  std::atomic<std::uint64_t> turns_waited_{0};
+};
+
+}  // namespace cairn::cache

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libcache/blobs/local_blob_store.h"
+
+#include <fcntl.h>
+
+#include <algorithm>
+
+#include "libbase/log/log.h"
+#include "libcache/blobs/blob_files.h"
+#include "libcache/blobs/piece_source.h"
+#include "libcache/blobs/verified_source.h"
+#include "libcache/records/store.h"
+
+namespace cairn::cache {
+
+using base::ByteSource;
+using base::ErrorCode;
+using base::Result;
+using base::Status;
+
+namespace {
+
+constexpr std::size_t stream_bytes = 256 * 1024;
+
+BlobStore::Put to_put(const BlobDigest& digest, const BlobClaims::Queued& found) {
+  return {{digest, found.row.size, found.row.allocated_bytes}, found.sequence};
+}
+
+// As much as fits; less means that the source has ended.
+Result<std::size_t> fill(ByteSource& source, std::span<std::byte> out) {
+  std::size_t done = 0;
+  while (done < out.size()) {
+    const std::size_t count = TRY(source.read(out.subspan(done)));
+    if (count == 0) break;
+    done += count;
+  }
+  return done;
+}
+
+Status compare(const BlobDigest& digest, const std::optional<BlobDigest>& expected) {
+  if (!expected || *expected == digest) return {};
+  return base::fail(ErrorCode::corrupt, "put blob {}: its bytes are those of {}", *expected, digest);
+}
+
+}  // namespace
+
+Result<std::optional<LocalBlobStore::Found>> LocalBlobStore::find_any(const BlobDigest& digest) {
+  if (auto queued = claims_.queued(digest)) return queued;
+  if (claims_.is_dying(digest)) return std::optional<Found>();
+  const auto row = TRY(store_.env.view([&](base::lmdb::ReadTxn& txn) { return txn.get(table::blobs, digest); }));
+  if (!row) return std::optional<Found>();
+  return std::optional<Found>(Found{*row, 0});
+}
+
+Result<std::optional<BlobInfo>> LocalBlobStore::find(const BlobDigest& digest) {
+  const auto found = TRY(find_any(digest));
+  if (!found) return std::optional<BlobInfo>();
+  return std::optional<BlobInfo>(BlobInfo{digest, found->row.size, found->row.allocated_bytes});
+}
+
+Result<BlobStore::Put> LocalBlobStore::put(std::string_view bytes, std::optional<BlobDigest> expected) {
+  const auto digest = base::digest_of<BlobDigest>(bytes);
+  TRY(compare(digest, expected));
+  BlobClaims::Claim claim(claims_, digest);
+  const BlobClaims::Turn turn(claims_, digest);
+  if (const auto found = TRY(find_any(digest), "put blob {}", digest)) {
+    claim.keep();
+    return to_put(digest, *found);
+  }
+  if (bytes.size() <= packed_blob_max) {
+    const Put put = TRY(put_packed(bytes, digest), "put blob {}", digest);
+    claim.keep();
+    return put;
+  }
+  BlobFile file = TRY(BlobFile::begin(store_.root), "put blob {}", digest);
+  TRY(file.write(bytes), "put blob {}", digest);
+  const Put put = TRY(put_file(file, digest), "put blob {}", digest);
+  claim.keep();
+  return put;
+}
+
+Result<BlobStore::Put> LocalBlobStore::put(ByteSource& source, std::optional<BlobDigest> expected) {
+  std::optional<BlobClaims::Claim> claim;
+  std::optional<BlobClaims::Turn> turn;
+  if (expected) {
+    claim.emplace(claims_, *expected);
+    turn.emplace(claims_, *expected);
+    if (const auto found = TRY(find_any(*expected), "put blob {}", *expected)) {
+      claim->keep();
+      return to_put(*expected, *found);
+    }
+  }
+  std::string first(packed_blob_max + 1, '\0');
+  first.resize(TRY(fill(source, std::as_writable_bytes(std::span<char>(first))), "put blob"));
+  const Put put = TRY(put_stream(std::move(first), source, expected, turn ? &*turn : nullptr));
+  if (claim) claim->keep();
+  return put;
+}
+
+// With a turn, the caller has the claim and the turn of `expected`, and has looked whether it exists.
+Result<BlobStore::Put> LocalBlobStore::put_stream(std::string first, ByteSource& source,
+                                                  std::optional<BlobDigest> expected, const BlobClaims::Turn* turn) {
+  if (first.size() <= packed_blob_max) {
+    if (turn == nullptr) return put(std::string_view(first), {});
+    const auto digest = base::digest_of<BlobDigest>(first);
+    TRY(compare(digest, expected));
+    return put_packed(first, digest).map_error([&](base::Error error) {
+      return base::add_context(std::move(error), fmt::format("put blob {}", digest));
+    });
+  }
+  BlobFile file = TRY(BlobFile::begin(store_.root), "put blob");
+  TRY(file.write(first), "put blob");
+  first.resize(stream_bytes);
+  for (;;) {
+    const std::size_t count = TRY(fill(source, std::as_writable_bytes(std::span<char>(first))), "put blob");
+    TRY(file.write(std::string_view(first).substr(0, count)), "put blob");
+    if (count < first.size()) break;
+  }
+  const BlobDigest digest = file.digest();
+  TRY(compare(digest, expected));
+  if (turn != nullptr) return put_file(file, digest);
+  BlobClaims::Claim claim(claims_, digest);
+  const BlobClaims::Turn own_turn(claims_, digest);
+  const auto found = TRY(find_any(digest), "put blob {}", digest);
+  const Put put = found ? to_put(digest, *found) : TRY(put_file(file, digest), "put blob {}", digest);
+  claim.keep();
+  return put;
+}
+
+Result<BlobStore::Put> LocalBlobStore::put_packed(std::string_view bytes, const BlobDigest& digest) {
+  BlobRow row;
+  row.size = bytes.size();
+  row.allocated_bytes = static_cast<std::int64_t>(entry_bytes(bytes.size()));
+  row.place = BlobPlace::pack;
+  const Appended appended = TRY(store_.packs->append({.kind = EntryKind::blob, .digest = digest}, bytes));
+  row.at = appended.at();
+  return enqueue_row(digest, row);
+}
+
+Result<BlobStore::Put> LocalBlobStore::put_file(BlobFile& file, const BlobDigest& digest) {
+  BlobRow row;
+  row.size = file.size();
+  row.allocated_bytes = TRY(file.place(digest));
+  const Appended sums = TRY(store_.packs->append({.kind = EntryKind::checksums, .digest = digest}, file.checksums()));
+  row.at = sums.at();
+  return enqueue_row(digest, row);
+}
+
+Result<BlobStore::Put> LocalBlobStore::enqueue_row(const BlobDigest& digest, const BlobRow& row) {
+  claims_.set_queued(digest, row);
+  base::lmdb::GroupWriter::Entry entry;
+  entry.data.push_back(Packs::token(row.at.pack));
+  entry.bytes = static_cast<std::size_t>(row.size);
+  entry.change = [digest, row](base::lmdb::WriteTxn& txn) { return put_blob(txn, digest, row); };
+  entry.done = [this, digest](const Status& outcome) {
+    claims_.unqueue(digest);
+    if (!outcome) base::log_warning("blob {} is not kept: {}", digest, outcome.error().message);
+  };
+  const auto number = TRY(enqueue(store_, std::move(entry)));
+  claims_.set_sequence(digest, number);
+  return to_put(digest, {row, number});
+}
+
+// Bytes can move or go between the look at the row and the read. The same place twice is what is the matter.
+template <class Open>
+auto LocalBlobStore::at_its_place(const BlobDigest& digest, Open&& open) -> std::invoke_result_t<Open, const BlobRow&> {
+  std::optional<BlobRow> before;
+  for (;;) {
+    const auto found = TRY(find_any(digest));
+    if (!found) return base::fail(ErrorCode::not_found, "no such blob");
+    auto opened = open(found->row);
+    if (opened) return opened;
+    const ErrorCode code = opened.error().code;
+    if (code != ErrorCode::not_found && code != ErrorCode::corrupt) return opened;
+    if (before == found->row)
+      return base::fail(ErrorCode::corrupt, "{}", code == ErrorCode::not_found ? "its bytes are missing: " + opened.error().message
+                                                                              : opened.error().message);
+    before = found->row;
+  }
+}
+
+Result<std::unique_ptr<ByteSource>> LocalBlobStore::open_place(const BlobDigest& digest, const BlobRow& row) {
+  if (row.place == BlobPlace::pack)
+    return std::unique_ptr<ByteSource>(
+        std::make_unique<MemorySource>(TRY(store_.packs->read(row.at, EntryKind::blob, digest, row.size)), 0));
+  auto file = TRY(base::open_host(blob_path(store_.root, digest), O_RDONLY | O_NOFOLLOW));
+  return std::unique_ptr<ByteSource>(std::make_unique<VerifiedSource>(std::move(file), digest));
+}
+
+Result<std::unique_ptr<ByteSource>> LocalBlobStore::open(const BlobDigest& digest) {
+  return TRY(at_its_place(digest, [&](const BlobRow& row) { return open_place(digest, row); }), "open blob {}", digest);
+}
+
+Result<std::unique_ptr<ByteSource>> LocalBlobStore::open_part(const BlobDigest& digest, const BlobRow& row,
+                                                              ByteRange range) {
+  if (range.offset > row.size)
+    return base::fail(ErrorCode::invalid_argument, "its {} bytes end before {}", row.size, range.offset);
+  const std::uint64_t length = std::min(range.length, row.size - range.offset);
+  if (row.place == BlobPlace::pack) {
+    std::string bytes = TRY(store_.packs->read(row.at, EntryKind::blob, digest, row.size));
+    bytes.resize(static_cast<std::size_t>(range.offset + length));
+    return std::unique_ptr<ByteSource>(
+        std::make_unique<MemorySource>(std::move(bytes), static_cast<std::size_t>(range.offset)));
+  }
+  auto file = TRY(base::open_host(blob_path(store_.root, digest), O_RDONLY | O_NOFOLLOW));
+  std::string sums;
+  if (row.at.pack != 0) {
+    auto read = store_.packs->read(row.at, EntryKind::checksums, digest, checksum_bytes(row.size));
+    if (read) sums = std::move(*read);
+  }
+  if (sums.empty() && TRY(digest_file(file.get())) != digest)
+    return base::fail(ErrorCode::corrupt, "its bytes are those of another");
+  return std::unique_ptr<ByteSource>(std::make_unique<PieceSource>(std::move(file), std::move(sums), row.size,
+                                                                   ByteRange{range.offset, length}));
+}
+
+Result<std::unique_ptr<ByteSource>> LocalBlobStore::open_range(const BlobDigest& digest, ByteRange range) {
+  return TRY(at_its_place(digest, [&](const BlobRow& row) { return open_part(digest, row, range); }), "open blob {}",
+             digest);
+}
+
+Result<std::string> LocalBlobStore::read(const BlobDigest& digest, std::size_t size_max) {
+  const auto read_place = [&](const BlobRow& row) -> Result<std::string> {
+    if (row.size > size_max)
+      return base::fail(ErrorCode::invalid_argument, "{} bytes, more than {}", row.size, size_max);
+    if (row.place == BlobPlace::pack) return store_.packs->read(row.at, EntryKind::blob, digest, row.size);
+    const auto source = TRY(open_place(digest, row));
+    // One byte more than there should be, so that the source comes to its end and compares.
+    std::string bytes(static_cast<std::size_t>(row.size) + 1, '\0');
+    const std::size_t count = TRY(fill(*source, std::as_writable_bytes(std::span<char>(bytes))));
+    if (count == bytes.size()) return base::fail(ErrorCode::corrupt, "its file has grown");
+    bytes.resize(count);
+    return bytes;
+  };
+  return TRY(at_its_place(digest, read_place), "read blob {}", digest);
+}
+
+void LocalBlobStore::named(const BlobDigest& digest, bool durable) {
+  if (durable) claims_.drop(digest);
+}
+
+Status LocalBlobStore::remove_bytes(const BlobDigest& digest) {
+  {
+    const BlobClaims::Turn turn(claims_, digest);
+    claims_.unmark_dying(digest);
+    const auto found = TRY(find_any(digest));
+    if (found) return {};
+    TRY(move_blob_away(store_.root, digest));
+  }
+  return delete_moved_blob(store_.root, digest);
+}
+
+}  // namespace cairn::cache
