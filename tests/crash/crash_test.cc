@@ -6,11 +6,13 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -97,17 +99,39 @@ class Store {
   WorkerArguments arguments_;
 };
 
-// Empties every file of every tree that no sync had made durable.
+ino_t inode_of(const char* file) {
+  struct ::stat status {};
+  CHECK(::lstat(file, &status) == 0, "stat {}: {}", file, base::errno_text(errno));
+  return status.st_ino;
+}
+
+template <class F>
+void each_file(const fs::path& tree, F&& f) {
+  for (const auto& entry : fs::recursive_directory_iterator(tree)) {
+    if (entry.is_regular_file() && !entry.is_symlink()) f(entry.path().c_str());
+  }
+}
+
+// Empties every file of every tree that no sync had made durable, but for those that are links to files of trees that are
+// durable: a flat copy has such.
 void Store::cut_power() const {
   std::set<std::string> durable;
   std::ifstream in(arguments_.sync_log);
   for (std::string token; in >> token;) durable.insert(token);
   if (!fs::exists(arguments_.root + "/trees")) return;
+  std::set<ino_t> kept;
+  std::vector<fs::path> lost;
   for (const auto& tree : fs::directory_iterator(arguments_.root + "/trees")) {
-    if (durable.contains(tree.path().filename())) continue;
-    for (const auto& entry : fs::recursive_directory_iterator(tree.path())) {
-      if (entry.is_regular_file() && !entry.is_symlink()) ::truncate(entry.path().c_str(), 0);
+    if (!durable.contains(tree.path().filename())) {
+      lost.push_back(tree.path());
+      continue;
     }
+    each_file(tree.path(), [&](const char* file) { kept.insert(inode_of(file)); });
+  }
+  for (const fs::path& tree : lost) {
+    each_file(tree, [&](const char* file) {
+      if (!kept.contains(inode_of(file))) ::truncate(file, 0);
+    });
   }
 }
 

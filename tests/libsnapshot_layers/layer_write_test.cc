@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <thread>
 
 #include "libbase/hash/sha256.h"
 #include "libsnapshot/tar/tar_reader.h"
@@ -155,6 +156,28 @@ TEST_F(LayerWrite, IsGivenToTheSinkWhileItIsMade) {
   EXPECT_EQ(written.members, files);
   EXPECT_GT(held_max, 0u);
   EXPECT_LE(held_max, std::uint64_t{10} << 20);
+}
+
+// Nothing is shared between two layers that are written or applied at the same time.
+TEST_F(LayerWrite, SeveralAtOnceAreLikeOneAtATime) {
+  for (int i = 0; i < 20; ++i) upper_.file("f" + std::to_string(i), make_bytes(static_cast<std::size_t>(1) << i));
+  const auto tar = must(write(plain()));
+  std::vector<std::jthread> threads;
+  for (const auto compression : {Compression::none, Compression::gzip, Compression::zstd}) {
+    threads.emplace_back([&, compression] {
+      WriteOptions options;
+      options.compression = compression;
+      options.threads = 2;
+      const auto layer = must(write(options));
+      EXPECT_EQ(layer.written.diff, tar.written.diff);
+      const test::TempDir target_dir;
+      const base::Fd target = TreeAt(target_dir.path().str()).open();
+      const auto applied =
+          must(apply_layer(tree_of(target.get()), std::make_unique<test::StringSource>(layer.bytes), {}));
+      EXPECT_EQ(applied.diff, tar.written.diff);
+      EXPECT_EQ(must(write_bytes(target.get(), between(std::nullopt, target.get()), plain())).written.diff, tar.written.diff);
+    });
+  }
 }
 
 TEST_F(LayerWrite, ErrorsOfTheSinkComeBack) {
