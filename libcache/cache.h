@@ -23,6 +23,8 @@
 namespace cairn::cache {
 
 struct Store;  // private
+class StatCache;
+enum class StatsOf : std::uint8_t;
 
 class Publication {
  public:
@@ -117,6 +119,8 @@ class Cache {
 
   KeyStore& keys();
   BlobStore& blobs();
+  // What is known of files of plain directories, for a digest or a sync that begins now. Gone before the cache is.
+  std::unique_ptr<StatCache> remember_files(StatsOf of);
 
   // Removes what nothing holds, in small transactions; lookups and commits go on meanwhile. One prune at a time (a second
   // one waits). Stopping returns what has been done so far. Errors: io, corrupt, cancelled (nothing was done).

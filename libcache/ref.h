@@ -14,6 +14,7 @@
 namespace cairn::cache {
 
 class Cache;
+class DescribedTree;
 class Hold;   // private: one record in use
 class Holds;  // private: all records in use
 
@@ -27,9 +28,12 @@ class ImmutableRef {
   // Content digest by the record's own rules; remembered in the store, so the same question about the same record reads
   // no tree twice, even in another process.
   base::Result<TreeDigest> content_digest(const std::vector<Selection>& selections, std::stop_token stop = {}) const;
+  // The digest of one selection, not hashed once more for a key; from pages where there are some, and makes them.
+  base::Result<TreeDigest> tree_digest(const Selection& selection, std::stop_token stop = {}) const;
 
  private:
   friend class Cache;
+  friend class DescribedTree;
   friend class Holds;
   friend class MutableRef;
   explicit ImmutableRef(std::shared_ptr<const Hold> hold) : hold_(std::move(hold)) {}
@@ -52,6 +56,8 @@ class MutableRef {
   // it from publish() on, and it survives a restart once the publication is durable. The read_write mount has been
   // dropped. A record whose publication is dropped or fails lives as long as its refs. Errors: busy, no_space, io.
   base::Result<ImmutableRef> commit(Publication& into, RecordFacts facts) &&;
+  // The same for a tree that holds what is described: its digests are known without reading it.
+  base::Result<ImmutableRef> commit(Publication& into, RecordFacts facts, DescribedTree holds) &&;
 
  private:
   friend class Cache;

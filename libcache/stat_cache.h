@@ -19,12 +19,17 @@
 
 namespace cairn::cache {
 
+// Whose digests are kept: of names as a scan sees them, or as a client sends them (libsolver's local source), which leaves
+// out owners and some attributes.
+enum class StatsOf : std::uint8_t { scanned = 0, sent = 1 };
+
 // Thread-safe.
 class StatCache {
  public:
   // For one digest or several at a time; what changes after this is made is not remembered.
   // env has the tables of this library. Without a writer it is looked into and nothing is added. All outlive it.
-  StatCache(base::lmdb::Env& env, base::lmdb::GroupWriter* writer, const base::Clock& clock);
+  StatCache(base::lmdb::Env& env, base::lmdb::GroupWriter* writer, const base::Clock& clock,
+            StatsOf of = StatsOf::scanned);
   ~StatCache();  // queues what is still to be written
 
   std::uint64_t written() const;  // directories about which something was learned
@@ -37,7 +42,10 @@ class StatCache {
   std::unique_ptr<State> state_;
 };
 
-// Drops the rows of directories that nobody has asked for since then, in small transactions. O(rows).
-base::Status forget_stats(base::lmdb::Env& env, base::lmdb::GroupWriter& writer, base::WallTime used_before);
+// Drops the rows of directories that nobody has asked for since then, and of the rest those that nobody has asked for longest,
+// until what is left has at most this many bytes; in small transactions. O(rows).
+inline constexpr std::size_t stats_bytes_max = 256 << 20;
+base::Status forget_stats(base::lmdb::Env& env, base::lmdb::GroupWriter& writer, base::WallTime used_before,
+                          std::size_t bytes_max = stats_bytes_max);
 
 }  // namespace cairn::cache

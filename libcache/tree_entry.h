@@ -32,6 +32,10 @@ struct TreeEntry {
 enum class Times : std::uint8_t { ignored, counted };
 std::string header_text(const TreeEntry& entry, Times times = Times::ignored);
 
+// Of all attributes, those too that do not count in digests; zero if there is none.
+using XattrsDigest = base::Digest<struct XattrsMeaning>;
+XattrsDigest digest_xattrs(const std::map<std::string, std::string>& xattrs);
+
 // The hash of one entry: the entry, then all bytes if it is a file, then finish().
 class EntryHasher {
  public:

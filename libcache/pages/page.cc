@@ -122,11 +122,7 @@ PageEntry to_page_entry(std::string name, const TreeEntry& entry, const EntryDig
   page.link = entry.link;
   page.link_group = link_group;
   page.digests = digests;
-  if (!entry.xattrs.empty()) {
-    base::ByteWriter writer;
-    for (const auto& [key, value] : entry.xattrs) writer.string(key).string(value);
-    page.xattrs = base::digest_of<XattrsDigest>(writer.take());
-  }
+  page.xattrs = digest_xattrs(entry.xattrs);
   return page;
 }
 

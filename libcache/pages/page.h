@@ -18,7 +18,6 @@
 namespace cairn::cache {
 
 using PageName = base::Digest<struct PageMeaning>;
-using XattrsDigest = base::Digest<struct XattrsMeaning>;
 
 // A directory's contents by the two sets of rules.
 struct BothContents {

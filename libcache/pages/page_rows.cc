@@ -44,6 +44,15 @@ Status count_down(WriteTxn& txn, const PageName& page) {
 
 }  // namespace
 
+void PageSet::add(const PageName& name, std::string page) {
+  if (is_given_up) return;
+  bytes += page.size() + sizeof(PageName);
+  pages.emplace(name, std::move(page));
+  if (bytes <= bytes_max) return;
+  is_given_up = true;
+  pages.clear();
+}
+
 PathDigest digest_path_name(std::string_view path) { return base::digest_of<PathDigest>(path); }
 
 Result<bool> can_store_pages(WriteTxn& txn, const PageSet& set) {

@@ -38,6 +38,11 @@ struct PageSet {
   std::string path;  // clean: "/a/b" or ""
   PageName root;
   std::unordered_map<PageName, std::string> pages;  // those that may be new
+
+  // They are in memory until they are durable, so there is a bound: beyond it they are given up, all of the set.
+  std::size_t bytes = 0, bytes_max = 256 << 20;
+  bool is_given_up = false;
+  void add(const PageName& name, std::string page);
 };
 
 // Whether everything that the pages of the set point at is in it or stored. O(pages of the set).

@@ -20,7 +20,44 @@ TreeRecordType record_type(EntryType type) {
   return type == EntryType::symlink ? TreeRecordType::symlink : TreeRecordType::file;
 }
 
+// The entry as its header was hashed, but for its attributes.
+TreeEntry header_entry(const PageEntry& entry, DigestRules rules) {
+  TreeEntry header;
+  header.type = entry.type;
+  header.mode = entry.mode;
+  header.uid = entry.uid;
+  header.gid = entry.gid;
+  header.size = entry.size;
+  header.link = entry.link;
+  header.mtime_seconds = entry.mtime_seconds;
+  header.mtime_nanoseconds = entry.mtime_nanoseconds;
+  if (rules == DigestRules::scan) return header;
+  header.device_major = entry.device_major;
+  header.device_minor = entry.device_minor;
+  return header;
+}
+
 }  // namespace
+
+PageTree PageTree::with(const Normalisation& policy) const {
+  PageTree tree = *this;
+  tree.policy_ = policy;
+  return tree;
+}
+
+Result<TreeDigest> PageTree::digest_of(const PageEntry& entry) const {
+  if (policy_.is_off()) return entry.digests.by(rules_);
+  TreeEntry header = header_entry(entry, rules_);
+  const std::string before = header_text(header);
+  normalise(header, policy_);
+  const std::string text = header_text(header, policy_.times);
+  const bool has_bytes = entry.type == EntryType::file && entry.size > 0;
+  const bool no_attribute_counts = policy_.xattrs && policy_.xattrs->empty();
+  const bool is_same = text == before;
+  if (is_same && (entry.xattrs.is_zero() || !policy_.xattrs)) return entry.digests.by(rules_);
+  if (!has_bytes && (entry.xattrs.is_zero() || no_attribute_counts)) return base::digest_of<TreeDigest>(text);
+  return fail(ErrorCode::unavailable, "\"{}\" has to be read", entry.name);
+}
 
 Result<std::optional<PageEntry>> find_in_directory(const PageName& page, std::string_view name, const PageLoad& read) {
   PageName next = page;
@@ -73,17 +110,18 @@ Result<std::optional<PageName>> PageTree::page_at(std::string_view path) {
 }
 
 // spec/storage 3.2: a client never sends the top of its tree.
-TreeDigest PageTree::header_digest(std::string_view path, const PageEntry& header) const {
+Result<TreeDigest> PageTree::header_digest(std::string_view path, const PageEntry& header) const {
   if (path.empty() && rules_ == DigestRules::stream) return base::digest_of<TreeDigest>("");
-  return header.digests.by(rules_);
+  return digest_of(header);
 }
 
 Result<TreeDigest> PageTree::contents(std::string_view path) {
+  if (!policy_.is_off()) return RecordSource::contents(path);
   const auto page = TRY(page_at(path));
   if (!page) return fail(ErrorCode::io, "\"{}\" is no directory", path);
   if (path.empty() && rules_ == DigestRules::stream) {
     const DirectoryPage directory = TRY(load_directory(*page, read_));
-    const TreeDigest header = header_digest(path, directory.header);
+    const TreeDigest header = TRY(header_digest(path, directory.header));
     return hash_names({header, header}, directory.names).stream.digest;
   }
   const std::string bytes = TRY(read_(*page));
@@ -100,7 +138,7 @@ Status PageTree::walk(std::string_view path, const RecordVisit& visit) {
     std::size_t next = 0;
   };
   std::vector<Level> levels;
-  TreeDigest digest;
+  Result<TreeDigest> digest;
   const std::function<Result<TreeDigest>()> known = [&digest]() -> Result<TreeDigest> { return digest; };
   const std::function<Result<TreeDigest>()> none = []() -> Result<TreeDigest> {
     return fail(ErrorCode::io, "a directory record has no digest");
@@ -108,11 +146,11 @@ Status PageTree::walk(std::string_view path, const RecordVisit& visit) {
   // The entry's records; a directory becomes the next level.
   const auto visit_entry = [&](const std::string& key, const PageEntry& entry) -> Result<Step> {
     if (!entry.is_directory()) {
-      digest = entry.digests.by(rules_);
+      digest = digest_of(entry);
       return visit({key, record_type(entry.type), known});
     }
     const Step step = TRY(visit({key, TreeRecordType::directory, none}));
-    if (step != Step::next) return step == Step::stop ? step : Step::next;
+    if (step == Step::stop || step == Step::skip_below) return step == Step::stop ? step : Step::next;
     DirectoryPage directory = TRY(load_directory(entry.page, read_));
     digest = header_digest(path_of(key), directory.header);
     const std::string header_key = key + '\0';

@@ -17,6 +17,10 @@ class PageTree final : public RecordSource {
   // The page of the directory at `top` (clean) of the tree; only what is below it can be asked for.
   PageTree(std::string top, const PageName& page, DigestRules rules, PageLoad read)
       : top_(std::move(top)), page_(page), rules_(rules), read_(std::move(read)) {}
+  // As a dependency with this policy sees the tree. Then every digest may fail with unavailable: pages hold the hash of a
+  // file with its header in front, and of attributes only a hash, so a file whose header is another by the policy, and
+  // what has attributes of which some count, must be read.
+  PageTree with(const Normalisation& policy) const;
 
   base::Result<std::optional<Found>> find(std::string_view path) override;
   base::Status walk(std::string_view path, const RecordVisit& visit) override;
@@ -26,12 +30,14 @@ class PageTree final : public RecordSource {
 
  private:
   base::Result<std::optional<PageEntry>> entry_at(std::string_view path);
-  TreeDigest header_digest(std::string_view path, const PageEntry& header) const;
+  base::Result<TreeDigest> digest_of(const PageEntry& entry) const;
+  base::Result<TreeDigest> header_digest(std::string_view path, const PageEntry& header) const;
 
   std::string top_;
   PageName page_;
   DigestRules rules_;
   PageLoad read_;
+  Normalisation policy_;
 };
 
 // The entry with this name in a directory, reading one leaf if it is a wide one.

@@ -16,6 +16,7 @@
 #include "libcache/blobs/compaction.h"
 #include "libcache/gc/prune.h"
 #include "libcache/records/store.h"
+#include "libcache/stat_cache.h"
 #include "libcache/trees/stat_rows.h"
 
 namespace cairn::cache {
@@ -139,6 +140,9 @@ base::lmdb::SequenceNumber Cache::sequence_of(const ImmutableRef& ref) const {
 base::lmdb::GroupWriter& Cache::writer() { return state_->writer; }
 KeyStore& Cache::keys() { return state_->keys; }
 BlobStore& Cache::blobs() { return state_->blobs; }
+std::unique_ptr<StatCache> Cache::remember_files(StatsOf of) {
+  return std::make_unique<StatCache>(state_->env, &state_->writer, state_->clock, of);
+}
 
 Result<PruneReport> Cache::prune(const PruneOptions& options, std::stop_token stop) {
   const std::lock_guard turn(state_->prune_turn);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libcache/records/record_tree.h"
 
+#include <utility>
+
 #include "libbase/log/log.h"
 #include "libcache/pages/page_update.h"
 #include "libcache/records/record_rows.h"
@@ -130,47 +132,59 @@ Result<PageName> RecordTree::update_base(const Base& from, const std::string& pa
     if (const auto made = set.pages.find(name); made != set.pages.end()) return made->second;
     return read_page(name);
   };
-  update.sink = [&](const PageName& name, std::string bytes) { set.pages.emplace(name, std::move(bytes)); };
+  update.sink = [&](const PageName& name, std::string bytes) { set.add(name, std::move(bytes)); };
   update.counts = &counts_;
   update.stop = stop_;
   return update_pages(from.page, path, std::move(changes), update);
 }
 
-Result<PageName> RecordTree::scan(const std::string& path, PageSet& set) {
+Status RecordTree::scan(const std::string& path, PageSet& set) {
   TRY(disk());
   SubtreeDigester digester(
       mount_.fd(),
       {.rules = ref_.info().facts.rules,
        .normalisation = {},
        .stop = stop_,
-       .pages = [&](const PageName& name, std::string bytes) { set.pages.emplace(name, std::move(bytes)); },
+       .pages = [&](const PageName& name, std::string bytes) { set.add(name, std::move(bytes)); },
        .link_salt = ref_.info().snapshot.value()});
   const auto contents = digester.digest(path);
   counts_ += digester.counts();
   if (!contents) return tl::unexpected(contents.error());
-  return digester.page().page;
+  set.root = digester.page().page;
+  return {};
 }
 
-Result<PageTree> RecordTree::make_pages(const std::string& path) {
+Result<std::optional<PageTree>> RecordTree::make_pages(const std::string& path) {
   auto set = std::make_shared<PageSet>();
   set->record = ref_.id();
   set->path = path;
-  std::optional<PageName> page;
+  bool is_made = false;
   if (const auto from = TRY(find_base(path))) {
     auto updated = update_base(*from, path, *set);
-    if (updated) {
-      page = *updated;
-    } else if (updated.error().code == ErrorCode::cancelled) {
+    if (updated && !set->is_given_up) {
+      set->root = *updated;
+      is_made = true;
+    } else if (!updated && updated.error().code == ErrorCode::cancelled) {
       return tl::unexpected(std::move(updated).error());
     } else {
-      base::log_warning("record {}: its digest is taken from scratch: {}", ref_.id(), updated.error().message);
+      base::log_warning("record {}: its digest is taken from scratch: {}", ref_.id(),
+                        updated ? "too much has changed" : updated.error().message);
       set->pages.clear();
+      set->bytes = 0;
+      set->is_given_up = false;
     }
   }
-  if (!page) page = TRY(scan(path, *set));
-  set->root = *page;
-  sets_.push_back(std::move(set));
-  return PageTree(path, *page, ref_.info().facts.rules, [this](const PageName& name) { return read_page(name); });
+  if (!is_made) TRY(scan(path, *set));
+  if (set->is_given_up) return std::optional<PageTree>();
+  sets_.push_back(set);
+  return std::optional<PageTree>(
+      PageTree(path, set->root, ref_.info().facts.rules, [this](const PageName& name) { return read_page(name); }));
+}
+
+Result<std::optional<PageTree>> RecordTree::ready_pages(const std::string& path) {
+  if (auto pages = TRY(known_pages(path))) return pages;
+  if (!TRY(find_base(path))) return std::optional<PageTree>();
+  return make_pages(path);
 }
 
 Result<std::optional<RecordSource::Found>> RecordTree::find(std::string_view path) {
@@ -182,18 +196,38 @@ Status RecordTree::walk(std::string_view path, const RecordVisit& visit) {
   if (auto pages = TRY(known_pages(path))) return pages->walk(path, visit);
   const std::string directory(path);
   const auto found = TRY(find(path));
-  // A filter reads what it selects; it makes no pages of the rest, but brings up to date what there is.
-  if (found && found->type == TreeRecordType::directory && TRY(find_base(directory))) {
-    PageTree pages = TRY(make_pages(directory));
-    return pages.walk(path, visit);
+  if (found && found->type == TreeRecordType::directory) {
+    if (auto pages = TRY(ready_pages(directory))) return pages->walk(path, visit);
   }
-  return TRY(disk())->walk(path, visit);
+  // A filter reads what it selects and makes pages of directories that it takes as wholes; but each costs a row.
+  constexpr int wholes_max = 32;
+  int wholes = 0;
+  return TRY(disk())->walk(path, [&](const RecordView& record) -> Result<Step> {
+    const Step step = TRY(visit(record));
+    if (step != Step::all_below) return step;
+    const std::string whole = path_of(record.key);
+    auto pages = TRY(known_pages(whole));
+    if (!pages && wholes++ < wholes_max) pages = TRY(make_pages(whole));
+    return pages ? walk_whole(*pages, whole, visit) : Result<Step>(step);
+  });
+}
+
+// Goes on with the pages of a directory whose own record has been visited.
+Result<Step> RecordTree::walk_whole(PageTree& pages, const std::string& path, const RecordVisit& visit) {
+  Step last = Step::next;
+  bool is_first = true;
+  TRY(pages.walk(path, [&](const RecordView& record) -> Result<Step> {
+    if (std::exchange(is_first, false)) return Step::next;
+    last = TRY(visit(record));
+    return last;
+  }));
+  return last == Step::stop ? Step::stop : Step::skip_below;
 }
 
 Result<TreeDigest> RecordTree::contents(std::string_view path) {
   if (auto pages = TRY(known_pages(path))) return pages->contents(path);
-  PageTree pages = TRY(make_pages(std::string(path)));
-  return pages.contents(path);
+  if (auto pages = TRY(make_pages(std::string(path)))) return pages->contents(path);
+  return TRY(disk())->contents(path);
 }
 
 }  // namespace cairn::cache

@@ -27,6 +27,13 @@ class RecordTree final : public RecordSource {
   base::Status walk(std::string_view path, const RecordVisit& visit) override;
   base::Result<TreeDigest> contents(std::string_view path) override;
 
+  // Pages of this record that cover the path; nullopt if there are none yet.
+  base::Result<std::optional<PageTree>> known_pages(std::string_view path);
+  base::Result<std::string> read_page(const PageName& page) const;
+
+  // Those, or what can be made of the pages of an ancestor and the changes since; nullopt if the tree would have to be read.
+  base::Result<std::optional<PageTree>> ready_pages(const std::string& path);
+
   // The pages that were made, to be kept.
   std::vector<PendingPages::SetPtr> take_sets() { return std::move(sets_); }
 
@@ -36,14 +43,13 @@ class RecordTree final : public RecordSource {
     PageName page;
   };
   base::Result<DiskTree*> disk();
-  // Pages of this record that cover the path; nullopt if there are none yet.
-  base::Result<std::optional<PageTree>> known_pages(std::string_view path);
   base::Result<std::optional<PageTree>> pages_of(RecordId record, std::string_view path);
-  base::Result<PageTree> make_pages(const std::string& path);
+  // Of the directory at this path; nullopt if there were too many to keep.
+  base::Result<std::optional<PageTree>> make_pages(const std::string& path);
   base::Result<std::optional<Base>> find_base(const std::string& path);
   base::Result<PageName> update_base(const Base& from, const std::string& path, PageSet& set);
-  base::Result<PageName> scan(const std::string& path, PageSet& set);
-  base::Result<std::string> read_page(const PageName& page) const;
+  base::Status scan(const std::string& path, PageSet& set);
+  static base::Result<Step> walk_whole(PageTree& pages, const std::string& path, const RecordVisit& visit);
 
   Store& store_;
   const ImmutableRef& ref_;

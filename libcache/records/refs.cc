@@ -4,6 +4,7 @@
 #include "libbase/crash_point.h"
 #include "libbase/log/log.h"
 #include "libcache/cache.h"
+#include "libcache/described_tree.h"
 #include "libcache/records/record_tree.h"
 #include "libcache/records/store.h"
 
@@ -24,33 +25,53 @@ Result<std::optional<TreeDigest>> remembered_digest(Store& store, RecordId id, c
 }
 
 // Rides along with whatever group comes next; nobody waits for it. Losing it costs a second look at the tree.
-void remember_digest(Store& store, const ImmutableRef& ref, const Batch::Digest& digest,
-                     std::vector<PendingPages::SetPtr> pages) {
+void keep(Store& store, const ImmutableRef& ref, std::optional<Batch::Digest> digest,
+          std::vector<PendingPages::SetPtr> pages) {
   for (const PendingPages::SetPtr& set : pages) store.pages.add(set);
-  if (store.holds.standing_of(ref.id()) == Standing::unpublished) return store.pending.keep_digest(digest);
+  if (store.holds.standing_of(ref.id()) == Standing::unpublished) {
+    if (digest) store.pending.keep_digest(*digest);
+    return;
+  }
   Batch batch;
-  batch.digests.push_back(digest);
+  if (digest) batch.digests.push_back(*digest);
   batch.pages = std::move(pages);
   batch.holds.push_back(ref);
+  if (batch.digests.empty() && batch.pages.empty()) return;
   const auto number = enqueue_batch(store, std::move(batch));
   if (!number) base::log_warning("tree digest of record {} is not kept: {}", ref.id(), number.error().message);
 }
 
-// Normalised selections are read from disk: pages hold digests without a policy.
-Result<TreeDigest> digest_selections_of(Store& store, const ImmutableRef& ref, const std::vector<Selection>& selections,
-                                        DigestCounts& counts, std::vector<PendingPages::SetPtr>& pages,
-                                        const std::stop_token& stop) {
-  RecordTree tree(store, ref, counts, stop);
-  const auto digest = combine_digests(selections, [&](const Selection& selection) -> Result<TreeDigest> {
-    if (!selection.normalisation.is_off()) {
-      const MountedTree mounted = TRY(ref.mount());
-      return tree_digest(mounted.fd(), selection, ref.info().facts.rules, &counts, stop);
+// What one question about a record costs, and what it leaves.
+class Question {
+ public:
+  Question(Store& store, const ImmutableRef& ref, std::stop_token stop)
+      : store_(store), ref_(ref), stop_(std::move(stop)), tree_(store, ref, counts_, stop_) {}
+
+  Result<TreeDigest> digest(const Selection& selection) {
+    const Normalisation& policy = selection.normalisation;
+    if (policy.is_off()) return TRY(digest_selection(tree_, selection), "digest of \"{}\"", selection.path);
+    if (const auto pages = TRY(tree_.ready_pages(""))) {
+      PageTree normalised = pages->with(policy);
+      auto digest = digest_selection(normalised, selection);
+      if (digest) return seal(*digest, policy);
+      if (digest.error().code != base::ErrorCode::unavailable) return digest;
     }
-    return TRY(digest_selection(tree, selection), "digest of \"{}\"", selection.path);
-  });
-  pages = tree.take_sets();
-  return digest;
-}
+    const MountedTree mounted = TRY(ref_.mount());
+    return cache::tree_digest(mounted.fd(), selection, ref_.info().facts.rules, &counts_, stop_);
+  }
+  std::vector<PendingPages::SetPtr> finish() {
+    store_.tree_bytes_read += counts_.bytes_read;
+    *store_.digest_counts.lock() += counts_;
+    return tree_.take_sets();
+  }
+
+ private:
+  Store& store_;
+  const ImmutableRef& ref_;
+  const std::stop_token stop_;
+  DigestCounts counts_;
+  RecordTree tree_;
+};
 
 }  // namespace
 
@@ -68,14 +89,23 @@ Result<TreeDigest> ImmutableRef::content_digest(const std::vector<Selection>& se
   Store& store = hold_->store;
   const SelectionsDigest name = digest_selections(selections);
   if (const auto digest = TRY(remembered_digest(store, id(), name))) return *digest;
-  DigestCounts counts;
-  std::vector<PendingPages::SetPtr> pages;
-  const auto digest = digest_selections_of(store, *this, selections, counts, pages, stop);
-  store.tree_bytes_read += counts.bytes_read;
-  *store.digest_counts.lock() += counts;
+  Question question(store, *this, std::move(stop));
+  const auto digest =
+      combine_digests(selections, [&](const Selection& selection) { return question.digest(selection); });
+  std::vector<PendingPages::SetPtr> pages = question.finish();
   if (!digest)
     return tl::unexpected(base::add_context(digest.error(), fmt::format("content digest of record {}", id())));
-  remember_digest(store, *this, {id(), name, *digest}, std::move(pages));
+  keep(store, *this, Batch::Digest{id(), name, *digest}, std::move(pages));
+  return *digest;
+}
+
+Result<TreeDigest> ImmutableRef::tree_digest(const Selection& selection, std::stop_token stop) const {
+  Store& store = hold_->store;
+  Question question(store, *this, std::move(stop));
+  auto digest = question.digest(selection);
+  std::vector<PendingPages::SetPtr> pages = question.finish();
+  if (!digest) return tl::unexpected(base::add_context(std::move(digest).error(), fmt::format("digest of record {}", id())));
+  keep(store, *this, std::nullopt, std::move(pages));
   return *digest;
 }
 
@@ -129,6 +159,18 @@ Result<ImmutableRef> MutableRef::commit(Publication& into, RecordFacts facts) &&
   parent_.reset();
   active_ = {};
   into.records_.push_back(ref);
+  return ref;
+}
+
+Result<ImmutableRef> MutableRef::commit(Publication& into, RecordFacts facts, DescribedTree holds) && {
+  Store& store = *cache_->state_;
+  PendingPages::SetPtr pages;
+  {
+    const MountedTree tree = TRY(store.snapshots.mount(active_, snapshot::Access::read_only), "mount active tree {}", active_);
+    pages = TRY(std::move(holds).take_pages(RecordId(active_.value()), tree.fd()), "describe active tree {}", active_);
+  }
+  ImmutableRef ref = TRY(std::move(*this).commit(into, std::move(facts)));
+  if (!pages->is_given_up) store.pages.add(std::move(pages));
   return ref;
 }
 

@@ -6,7 +6,7 @@
 #include <stop_token>
 #include <string>
 
-#include "libcache/trees/directory_stats.h"
+#include "libcache/directory_stats.h"
 #include "libcache/trees/entry_reader.h"
 #include "libcache/trees/records.h"
 
@@ -26,7 +26,8 @@ class DiskTree final : public RecordSource {
   ~DiskTree() override;
 
   base::Result<std::optional<Found>> find(std::string_view path) override;
-  // Errors: cancelled; io if something vanishes or changes while it is read. At most 64 directories are open at a time.
+  // Errors: cancelled; io if something vanishes or changes while it is read. At most 64 directories are open at a time, and
+  // one directory and one file per core while what was asked for later is read, some thousand names at a time.
   base::Status walk(std::string_view path, const RecordVisit& visit) override;
 
   // By all cores (SubtreeDigester).
@@ -34,6 +35,7 @@ class DiskTree final : public RecordSource {
 
  private:
   class Walk;
+  class Later;
 
   base::Result<TreeDigest> digest_leaf(const Place& place, DirectoryStats* stats);
   base::Result<TreeDigest> digest_header(int dir, const StatX& seen, const std::string& path, DirectoryStats* stats);

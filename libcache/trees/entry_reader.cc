@@ -10,7 +10,6 @@
 
 #include "libbase/codec.h"
 #include "libbase/fs/beneath.h"
-#include "libcache/trees/directory_stats.h"
 
 namespace cairn::cache {
 namespace {
@@ -72,6 +71,13 @@ bool has_device(const TreeEntry& entry) { return entry.device_major != 0 || entr
 // spec/storage 3.1: clients do not send the attributes of one system.
 bool is_unsent(std::string_view xattr) { return xattr.starts_with("com.apple."); }
 
+std::uint64_t number_of(std::string_view text) {
+  const base::Sha256Bytes hash = base::sha256(text);
+  std::uint64_t number = 0;
+  std::memcpy(&number, hash.data(), sizeof number);
+  return number;
+}
+
 }  // namespace
 
 std::tuple<std::uint64_t, std::uint64_t> identity(const StatX& seen) {
@@ -81,11 +87,10 @@ std::tuple<std::uint64_t, std::uint64_t> identity(const StatX& seen) {
 std::uint64_t link_group_of(const StatX& seen, std::uint64_t salt) {
   if (seen.stx_nlink < 2 || S_ISDIR(seen.stx_mode)) return 0;
   const auto [device, inode] = identity(seen);
-  const base::Sha256Bytes hash = base::sha256(base::ByteWriter().u64(salt).u64(device).u64(inode).take());
-  std::uint64_t group = 0;
-  std::memcpy(&group, hash.data(), sizeof group);
-  return group;
+  return number_of(base::ByteWriter().u64(salt).u64(device).u64(inode).take());
 }
+
+std::uint64_t link_group_of_path(std::string_view first) { return number_of(first); }
 
 EntryType type_of(std::uint16_t mode) {
   switch (mode & S_IFMT) {
@@ -162,12 +167,12 @@ Result<EntryDigests> EntryReader::read_or_recall(const Place& place, const StatX
   if (stats != nullptr) {
     if (const auto known = stats->find(place.name, seen)) {
       ++counts_.remembered;
-      return *known;
+      return known->digests;
     }
   }
   TreeEntry entry;
   const EntryDigests digests = TRY(read(place, seen, entry));
-  if (stats != nullptr) stats->note(place.name, seen, digests);
+  if (stats != nullptr) stats->note(place.name, seen, {digests, {}});
   return digests;
 }
 
@@ -176,12 +181,12 @@ Result<EntryDigests> EntryReader::read_or_recall_header(int dir, const StatX& se
   if (stats != nullptr) {
     if (const auto known = stats->find("", seen)) {
       ++counts_.remembered;
-      return *known;
+      return known->digests;
     }
   }
   TreeEntry entry;
   const EntryDigests digests = TRY(read_header(dir, seen, path, entry));
-  if (stats != nullptr) stats->note("", seen, digests);
+  if (stats != nullptr) stats->note("", seen, {digests, {}});
   return digests;
 }
 

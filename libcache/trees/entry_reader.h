@@ -14,6 +14,7 @@
 
 #include "libbase/fs/fd.h"
 #include "libbase/hash/sha256.h"
+#include "libcache/directory_stats.h"
 #include "libcache/normalisation.h"
 #include "libcache/tree_digest.h"
 #include "libcache/tree_entry.h"
@@ -26,22 +27,15 @@ struct Place {  // a name in an open directory; path is for messages
   const std::string& path;
 };
 
-// The digest of an entry by the rules of both kinds of tree; they are the same for nearly all.
-struct EntryDigests {
-  TreeDigest scan, stream;
-  const TreeDigest& by(DigestRules rules) const { return rules == DigestRules::scan ? scan : stream; }
-  bool operator==(const EntryDigests&) const = default;
-};
-
-using StatX = struct ::statx;
-class DirectoryStats;
-
 // Which inode something is, and what must not move while it is read.
 std::tuple<std::uint64_t, std::uint64_t> identity(const StatX& seen);
 EntryType type_of(std::uint16_t mode);
 
 // A number for the inode if it has several names, else 0. salt tells inodes of one tree from those of another.
 std::uint64_t link_group_of(const StatX& seen, std::uint64_t salt);
+
+// The same for an inode whose first name is known.
+std::uint64_t link_group_of_path(std::string_view first);
 
 // The errors of a tree that is not left alone. All are io.
 tl::unexpected<base::Error> changed_while_read(std::string_view path);

@@ -28,9 +28,14 @@ struct RecordView {
   TreeRecordType type;
   // Computes the digest of the record, now; valid during the visit only. Not to be asked of a directory record.
   const std::function<base::Result<TreeDigest>()>& digest;
+  // Writes it to *into, which stays where it is, before the walk ends: together with others, by all cores. Null: there is
+  // nothing to be gained by that.
+  const std::function<void(TreeDigest* into)>* digest_later = nullptr;
 };
 
-enum class Step { next, skip_below, stop };  // skip_below: neither the header nor the contents of this directory
+// skip_below: neither the header nor the contents of this directory. all_below: next, and the digest of everything in this
+// directory will be asked for.
+enum class Step { next, skip_below, all_below, stop };
 using RecordVisit = std::function<base::Result<Step>(const RecordView&)>;
 
 class RecordSource {

@@ -113,9 +113,17 @@ Result<Step> SelectionFilter::visit(const RecordView& record) {
   if (record.type == TreeRecordType::directory) {
     // The names right below a directory whose header does not count are judged without it.
     const bool counts = !(ends_in_slash_ && path == path_);
-    return verdict == Verdict::leave_all_below && counts ? Step::skip_below : Step::next;
+    if (verdict == Verdict::leave_all_below && counts) return Step::skip_below;
+    return takes_all_below(verdict) ? Step::all_below : Step::next;
   }
   if (verdict != Verdict::take && !is_header) return Step::next;
+  if (!is_header && record.digest_later != nullptr) {
+    const bool is_followed = headers_.empty() && selection_->follow_links && record.type == TreeRecordType::symlink;
+    TreeDigest& later = later_.emplace_back();
+    (*record.digest_later)(&later);
+    take({path, {}, is_followed, &later});
+    return Step::next;
+  }
   const TreeDigest digest = TRY(record.digest());
   const bool is_top = headers_.empty();
   if (verdict == Verdict::take) {
@@ -147,6 +155,11 @@ Result<SelectionFilter::Verdict> SelectionFilter::judge_patterns(std::string_vie
   return exclude_->has_exclusions() ? Verdict::leave : Verdict::leave_all_below;
 }
 
+// What is in a directory that patterns match is matched by them, unless later ones take it back.
+bool SelectionFilter::takes_all_below(Verdict verdict) const {
+  return verdict == Verdict::take && !exclude_ && (!include_ || !include_->has_exclusions());
+}
+
 // The headers above come first, in order, unless they are taken already.
 void SelectionFilter::take(Taken taken) {
   for (Header& header : headers_) {
@@ -171,24 +184,26 @@ void SelectionFilter::each_taken(
     std::string_view name = taken.path;
     const bool is_below = name.starts_with(written_prefix_);
     if (is_below) name.remove_prefix(written_prefix_.size());
-    visit(name, is_below ? resolved_prefix_ + std::string(name) : taken.path, taken.digest);
+    visit(name, is_below ? resolved_prefix_ + std::string(name) : taken.path, taken.get());
   }
 }
 
 Result<TreeDigest> SelectionFilter::finish() {
   TRY(check_required());
   for (Taken& taken : taken_) {
-    if (taken.is_followed) taken.digest = TRY(digest_path(*source_, taken.path, FollowLast::yes));
+    if (!taken.is_followed) continue;
+    taken.digest = TRY(digest_path(*source_, taken.path, FollowLast::yes));
+    taken.later = nullptr;
   }
   if (taken_.empty()) return base::digest_of<TreeDigest>("");
   if (taken_.size() == 1 && base_name(selection_->path) == base_name(taken_.front().path)) {
-    return taken_.front().digest;
+    return taken_.front().get();
   }
   base::Sha256 hash;
   for (const Taken& taken : taken_) {
     std::string_view name = taken.path;
     if (name.starts_with(written_prefix_)) name.remove_prefix(written_prefix_.size());
-    hash.update(name.empty() ? std::string(1, '\0') : key_of(name)).update(taken.digest.str());
+    hash.update(name.empty() ? std::string(1, '\0') : key_of(name)).update(taken.get().str());
   }
   return TreeDigest(hash.finish());
 }

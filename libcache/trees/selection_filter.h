@@ -4,6 +4,7 @@
 // as something below is.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <optional>
 #include <string>
@@ -23,9 +24,9 @@ class SelectionFilter {
   // What to walk: this path and all below it; nullopt if the path leads nowhere, so that nothing is selected.
   const std::optional<std::string>& scope() const { return scope_; }
   base::Result<Step> visit(const RecordView& record);
-  // What was taken, in order: each record's name as the digest sees it, its path in the tree, and its digest.
+  // After the walk: what was taken, in order: each record's name as the digest sees it, its path in the tree, and its digest.
   void each_taken(const std::function<void(std::string_view name, const std::string& path, const TreeDigest&)>& visit) const;
-  // The digest of what was taken. Errors: not_found (a required path, the end of a link to be followed).
+  // After the walk: the digest of what was taken. Errors: not_found (a required path, the end of a link to be followed).
   base::Result<TreeDigest> finish();
 
  private:
@@ -43,6 +44,8 @@ class SelectionFilter {
     std::string path;
     TreeDigest digest;
     bool is_followed = false;
+    const TreeDigest* later = nullptr;  // where the digest is by the end of the walk
+    const TreeDigest& get() const { return later != nullptr ? *later : digest; }
   };
 
   SelectionFilter(RecordSource& source, const Selection& selection) : source_(&source), selection_(&selection) {}
@@ -50,6 +53,7 @@ class SelectionFilter {
   base::Status resolve_plain();
   std::string shown_path(std::string_view key) const;
   base::Result<Verdict> judge_wildcard(std::string_view path, TreeRecordType type);
+  bool takes_all_below(Verdict verdict) const;
   base::Result<Verdict> judge_patterns(std::string_view candidate, Matches& matches) const;
   void take(Taken taken);
   base::Status check_required() const;
@@ -66,6 +70,7 @@ class SelectionFilter {
   std::string matched_path_;     // what the wildcard matched last; all below it is in
   std::vector<Header> headers_;
   std::vector<Taken> taken_;
+  std::deque<TreeDigest> later_;
 };
 
 }  // namespace cairn::cache

@@ -13,8 +13,10 @@
 #include <utility>
 
 #include "libbase/log/log.h"
+#include "libbase/sync.h"
+#include "libcache/directory_stats.h"
 #include "libcache/records/scan.h"
-#include "libcache/trees/directory_stats.h"
+#include "libcache/trees/stat_rows.h"
 
 namespace cairn::cache {
 
@@ -34,7 +36,8 @@ std::uint32_t day_of(base::WallTime time) {
   return static_cast<std::uint32_t>(std::chrono::duration_cast<std::chrono::hours>(time.time_since_epoch()).count() / 24);
 }
 
-std::string prefix_of(const StatKey& key) { return base::Codec<StatKey>::encode(key).substr(0, 16); }
+// File system, directory and kind: all parts.
+std::string prefix_of(const StatKey& key) { return base::Codec<StatKey>::encode(key).substr(0, 17); }
 
 // Local file systems that keep inode numbers, ctimes and an id of their own over a remount. Not overlays: a remount may
 // show other layers under the same numbers. Not what is mounted read-only: images that were built to be the same in
@@ -78,8 +81,8 @@ Status write_directory(WriteTxn& txn, const LearnedDirectory& learned) {
 }  // namespace
 
 struct StatCache::State {
-  State(base::lmdb::Env& env_in, base::lmdb::GroupWriter* writer_in, const base::Clock& clock)
-      : env(env_in), writer(writer_in), trusted_before(clock.now() - racy_for), today(day_of(clock.now())) {}
+  State(base::lmdb::Env& env_in, base::lmdb::GroupWriter* writer_in, const base::Clock& clock, StatsOf of_in)
+      : env(env_in), writer(writer_in), of(of_in), trusted_before(clock.now() - racy_for), today(day_of(clock.now())) {}
 
   struct Learned {
     std::vector<LearnedDirectory> directories;
@@ -92,6 +95,7 @@ struct StatCache::State {
 
   base::lmdb::Env& env;
   base::lmdb::GroupWriter* const writer;
+  const StatsOf of;
   // Taken before anything is looked at: what changes later is newer than this.
   const base::WallTime trusted_before;
   const std::uint32_t today;
@@ -125,8 +129,8 @@ void StatCache::State::write(std::vector<LearnedDirectory> directories) {
   if (!number) base::log_warning("what was learned of files is not kept: {}", number.error().message);
 }
 
-StatCache::StatCache(base::lmdb::Env& env, base::lmdb::GroupWriter* writer, const base::Clock& clock)
-    : state_(std::make_unique<State>(env, writer, clock)) {}
+StatCache::StatCache(base::lmdb::Env& env, base::lmdb::GroupWriter* writer, const base::Clock& clock, StatsOf of)
+    : state_(std::make_unique<State>(env, writer, clock, of)) {}
 StatCache::~StatCache() { flush(); }
 
 std::uint64_t StatCache::written() const { return state_->learned.lock()->written; }
@@ -141,76 +145,113 @@ void StatCache::flush() {
   state_->write(std::move(due));
 }
 
-DirectoryStats::DirectoryStats(StatCache& cache, int dir, const StatX& seen) : cache_(cache) {
+struct DirectoryStats::State {
+  explicit State(StatCache::State& cache_in) : cache(cache_in) {}
+
+  StatCache::State& cache;
+  std::optional<StatKey> key;
+  std::vector<StatEntry> known;  // by name
+  std::uint32_t used_day = 0;
+  bool has_lost_names = false;
+  base::Guarded<std::vector<StatEntry>> noted;
+};
+
+DirectoryStats::DirectoryStats(StatCache& cache, int dir, const StatX& seen)
+    : state_(std::make_unique<State>(*cache.state_)) {
   const auto file_system = find_file_system_id(dir);
   if (!file_system) return;
-  key_ = StatKey{*file_system, seen.stx_ino, 0};
-  const Status loaded = cache_.state_->env.view([&](ReadTxn& txn) {
-    return txn.scan_raw(table::stats, prefix_of(*key_), {}, [&](std::string_view, std::string_view raw) -> Result<Scan> {
-      StatRow row = TRY(base::Codec<StatRow>::decode(raw));
-      used_day_ = row.used_day;
-      std::move(row.entries.begin(), row.entries.end(), std::back_inserter(known_));
-      return Scan::next;
-    });
+  state_->key = StatKey{*file_system, seen.stx_ino, cache.state_->of, 0};
+  std::vector<StatEntry>& known = state_->known;
+  const Status loaded = cache.state_->env.view([&](ReadTxn& txn) {
+    return txn.scan_raw(table::stats, prefix_of(*state_->key), {},
+                        [&](std::string_view, std::string_view raw) -> Result<Scan> {
+                          StatRow row = TRY(base::Codec<StatRow>::decode(raw));
+                          state_->used_day = row.used_day;
+                          std::move(row.entries.begin(), row.entries.end(), std::back_inserter(known));
+                          return Scan::next;
+                        });
   });
   // Rows that cannot be read are as good as none; they are written anew.
-  if (!loaded || !std::is_sorted(known_.begin(), known_.end(), by_name)) known_.clear();
+  if (!loaded || !std::is_sorted(known.begin(), known.end(), by_name)) known.clear();
 }
 
-std::optional<EntryDigests> DirectoryStats::find(std::string_view name, const StatX& seen) const {
-  const auto found = std::lower_bound(known_.begin(), known_.end(), name,
+DirectoryStats::~DirectoryStats() = default;
+
+std::optional<NameContent> DirectoryStats::find(std::string_view name, const StatX& seen) const {
+  const std::vector<StatEntry>& known = state_->known;
+  const auto found = std::lower_bound(known.begin(), known.end(), name,
                                       [](const StatEntry& entry, std::string_view wanted) { return entry.name < wanted; });
-  if (found == known_.end() || found->name != name || found->facts != facts_of(seen)) return std::nullopt;
-  return found->digests;
+  if (found == known.end() || found->name != name || found->facts != facts_of(seen)) return std::nullopt;
+  return found->content;
 }
 
-void DirectoryStats::note(std::string_view name, const StatX& seen, const EntryDigests& digests) {
-  if (!key_) return;
+void DirectoryStats::note(std::string_view name, const StatX& seen, const NameContent& content) {
+  if (!state_->key) return;
   const auto is_old = [&](const ::statx_timestamp& time) {
-    return base::from_unix_ns(time.tv_sec * 1'000'000'000 + time.tv_nsec) < cache_.state_->trusted_before;
+    return base::from_unix_ns(time.tv_sec * 1'000'000'000 + time.tv_nsec) < state_->cache.trusted_before;
   };
   if (!is_old(seen.stx_mtime) || !is_old(seen.stx_ctime)) return;
-  noted_.lock()->push_back({std::string(name), facts_of(seen), digests});
+  state_->noted.lock()->push_back({std::string(name), facts_of(seen), content});
 }
 
-void DirectoryStats::finish(const std::function<bool(std::string_view name)>& has_name) {
-  if (!key_ || cache_.state_->writer == nullptr) return;
-  std::vector<StatEntry> entries = std::exchange(*noted_.lock(), {});
-  std::sort(entries.begin(), entries.end(), by_name);
-  const auto is_noted = [&, count = entries.size()](const StatEntry& entry) {
-    const auto end = entries.begin() + static_cast<std::ptrdiff_t>(count);
-    return std::binary_search(entries.begin(), end, entry, by_name);
-  };
-  const bool is_news = !entries.empty();
-  std::size_t kept = 0;
-  std::vector<StatEntry> still;
-  for (StatEntry& entry : known_) {
-    if (!entry.name.empty() && !has_name(entry.name)) continue;
-    ++kept;
-    if (!is_noted(entry)) still.push_back(std::move(entry));
-  }
-  const bool is_stale = !known_.empty() && used_day_ + 1 < cache_.state_->today;
-  if (!is_news && !is_stale && kept == known_.size()) return;
-  std::move(still.begin(), still.end(), std::back_inserter(entries));
-  std::sort(entries.begin(), entries.end(), by_name);
-  LearnedDirectory learned{*key_, {}};
-  for (std::size_t from = 0; from < entries.size(); from += stat_entries_per_row) {
-    StatRow row{cache_.state_->today, {}};
-    const std::size_t to = std::min(entries.size(), from + stat_entries_per_row);
-    std::move(entries.begin() + static_cast<std::ptrdiff_t>(from), entries.begin() + static_cast<std::ptrdiff_t>(to),
+void DirectoryStats::forget_missing(const std::function<bool(std::string_view name)>& has_name) {
+  const auto lost = std::erase_if(
+      state_->known, [&](const StatEntry& entry) { return !entry.name.empty() && !has_name(entry.name); });
+  state_->has_lost_names = state_->has_lost_names || lost > 0;
+}
+
+void DirectoryStats::finish() {
+  if (!state_->key || state_->cache.writer == nullptr) return;
+  std::vector<StatEntry> entries = std::exchange(*state_->noted.lock(), {});
+  // What was noted last counts, should a name have been read twice.
+  std::stable_sort(entries.begin(), entries.end(), by_name);
+  const auto is_same = [](const StatEntry& a, const StatEntry& b) { return a.name == b.name; };
+  const auto last_ones = std::unique(entries.rbegin(), entries.rend(), is_same);
+  entries.erase(entries.begin(), last_ones.base());
+  const bool is_stale = !state_->known.empty() && state_->used_day + 1 < state_->cache.today;
+  if (entries.empty() && !is_stale && !state_->has_lost_names) return;
+  std::vector<StatEntry> all;
+  all.reserve(entries.size() + state_->known.size());
+  // The new ones come first, and so win.
+  std::merge(std::make_move_iterator(entries.begin()), std::make_move_iterator(entries.end()),
+             std::make_move_iterator(state_->known.begin()), std::make_move_iterator(state_->known.end()),
+             std::back_inserter(all), by_name);
+  all.erase(std::unique(all.begin(), all.end(), is_same), all.end());
+  LearnedDirectory learned{*state_->key, {}};
+  for (std::size_t from = 0; from < all.size(); from += stat_entries_per_row) {
+    StatRow row{state_->cache.today, {}};
+    const std::size_t to = std::min(all.size(), from + stat_entries_per_row);
+    std::move(all.begin() + static_cast<std::ptrdiff_t>(from), all.begin() + static_cast<std::ptrdiff_t>(to),
               std::back_inserter(row.entries));
     learned.rows.push_back(std::move(row));
   }
-  cache_.state_->learn(std::move(learned));
+  state_->cache.learn(std::move(learned));
 }
 
-Status forget_stats(base::lmdb::Env& env, base::lmdb::GroupWriter& writer, base::WallTime used_before) {
+Status forget_stats(base::lmdb::Env& env, base::lmdb::GroupWriter& writer, base::WallTime used_before,
+                    std::size_t bytes_max) {
+  struct Kept {
+    std::uint32_t used_day;
+    StatKey key;
+    std::size_t bytes;
+  };
   const std::uint32_t day = day_of(used_before);
   std::vector<StatKey> old;
+  std::vector<Kept> kept;
   TRY(each_row(env, table::stats, [&](ReadTxn&, const StatKey& key, const StatRow& row) -> Status {
-    if (row.used_day < day) old.push_back(key);
+    if (row.used_day < day) {
+      old.push_back(key);
+    } else {
+      kept.push_back({row.used_day, key, base::Codec<StatRow>::encode(row).size()});
+    }
     return {};
   }));
+  std::stable_sort(kept.begin(), kept.end(), [](const Kept& a, const Kept& b) { return a.used_day > b.used_day; });
+  std::size_t bytes = 0;
+  for (const Kept& row : kept) {
+    bytes += row.bytes;
+    if (bytes > bytes_max) old.push_back(row.key);
+  }
   for (std::size_t from = 0; from < old.size(); from += rows_per_change) {
     const std::size_t to = std::min(old.size(), from + rows_per_change);
     base::lmdb::GroupWriter::Entry entry;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "libbase/lmdb/env.h"
+#include "libcache/stat_cache.h"
 #include "libcache/trees/entry_reader.h"
 
 namespace cairn::cache {
@@ -25,14 +26,15 @@ StatFacts facts_of(const StatX& seen);
 struct StatEntry {
   std::string name;  // "" for the directory itself
   StatFacts facts;
-  EntryDigests digests;
+  NameContent content;
   bool operator==(const StatEntry&) const = default;
 };
 
 struct StatKey {
   std::uint64_t file_system = 0;
   std::uint64_t directory = 0;  // its inode
-  std::uint32_t part = 0;
+  StatsOf of = StatsOf::scanned;
+  std::uint32_t part = 0;  // below 2^24
 };
 
 struct StatRow {

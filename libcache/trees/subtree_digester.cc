@@ -10,18 +10,17 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <condition_variable>
+#include <mutex>
 #include <optional>
-#include <thread>
 #include <utility>
 
 #include "libbase/fs/beneath.h"
 #include "libbase/sync.h"
-#include "libcache/trees/directory_stats.h"
+#include "libbase/work_stack.h"
+#include "libcache/directory_stats.h"
 
 namespace cairn::cache {
 
-using base::Error;
 using base::Fd;
 using base::Result;
 using base::Status;
@@ -30,13 +29,6 @@ namespace {
 
 constexpr std::size_t piece_size = 64;       // names
 constexpr int open_directories_max = 64;
-constexpr std::size_t queue_for_help = 4;    // with less to do, a second thread costs more than it brings
-constexpr unsigned threads_max = 16;
-
-unsigned thread_count(unsigned wanted) {
-  const unsigned cores = wanted > 0 ? wanted : std::thread::hardware_concurrency();
-  return std::clamp(cores, 1u, threads_max);
-}
 
 }  // namespace
 
@@ -88,76 +80,24 @@ struct SubtreeDigester::Task {
 };
 
 struct SubtreeDigester::State {
-  State(int tree_in, Options options_in) : tree(tree_in), options(std::move(options_in)) {}
-
-  struct Queue {
-    std::vector<Task> tasks;
-    std::size_t running = 0;
-    unsigned helpers = 0;
-    std::optional<Error> error;
-    DigestCounts counts;
-
-    bool is_over() const { return error.has_value() || (tasks.empty() && running == 0); }
-  };
-
-  // Adds to the queue; true if another thread should help.
-  bool push(std::vector<Task> tasks);
-  std::optional<Task> take();
-  void done(const Status& status);
+  State(int tree_in, Options options_in) : tree(tree_in), options(std::move(options_in)), stack(options.threads) {}
 
   const int tree;
   const Options options;
-  base::Guarded<Queue> queue;
-  std::condition_variable_any news;
+  base::WorkStack<Task> stack;
+  base::Guarded<DigestCounts> counts;
   std::atomic<int> open_directories = 0;
-  std::vector<std::jthread> helpers;  // started by whoever is told to by push()
-  std::mutex helpers_mutex;
   std::mutex pages_mutex;          // held while Options::pages runs
   std::optional<Contents> result;  // written by the thread that finishes the last part
   PageEntry page;                  // likewise
 };
 
-bool SubtreeDigester::State::push(std::vector<Task> tasks) {
-  auto access = queue.lock();
-  std::move(tasks.begin(), tasks.end(), std::back_inserter(access->tasks));
-  news.notify_all();
-  if (access->tasks.size() < queue_for_help || access->helpers + 1 >= thread_count(options.threads)) return false;
-  ++access->helpers;
-  return true;
-}
-
-std::optional<SubtreeDigester::Task> SubtreeDigester::State::take() {
-  auto access = queue.lock();
-  news.wait(access.lock(), [&] { return access->is_over() || !access->tasks.empty(); });
-  if (access->is_over()) return std::nullopt;
-  Task task = std::move(access->tasks.back());
-  access->tasks.pop_back();
-  ++access->running;
-  return task;
-}
-
-void SubtreeDigester::State::done(const Status& status) {
-  auto access = queue.lock();
-  --access->running;
-  if (!status && !access->error) access->error = status.error();
-  if (access->is_over()) news.notify_all();
-}
-
 class SubtreeDigester::Worker {
  public:
   explicit Worker(State& state) : state_(state), reader_(state.options.normalisation, state.options.stop) {}
-  ~Worker() {
-    auto queue = state_.queue.lock();
-    queue->counts += reader_.counts();
-  }
+  ~Worker() { *state_.counts.lock() += reader_.counts(); }
 
-  void run() {
-    while (auto task = state_.take()) {
-      const Status status = task->to == 0 ? list(task->directory) : digest_piece(*task);
-      task.reset();
-      state_.done(status);
-    }
-  }
+  Status run(const Task& task) { return task.to == 0 ? list(task.directory) : digest_piece(task); }
 
  private:
   Status list(const std::shared_ptr<Directory>& directory);
@@ -270,9 +210,7 @@ void SubtreeDigester::Worker::share_out(const std::shared_ptr<Directory>& direct
   }
   if (tasks.empty()) return;
   directory->unfinished += tasks.size();
-  if (!state_.push(std::move(tasks))) return;
-  const std::lock_guard lock(state_.helpers_mutex);
-  state_.helpers.emplace_back([&state = state_] { Worker(state).run(); });
+  state_.stack.push(std::move(tasks));
 }
 
 Status SubtreeDigester::Worker::digest_piece(const Task& task) {
@@ -343,11 +281,12 @@ PageEntry SubtreeDigester::Worker::make_pages(Directory& directory) {
 }
 
 void SubtreeDigester::Worker::finish_stats(Directory& directory) {
-  directory.stats->finish([&directory](std::string_view wanted) {
+  directory.stats->forget_missing([&directory](std::string_view wanted) {
     const auto found = std::lower_bound(directory.names.begin(), directory.names.end(), wanted,
                                         [](const Directory::Name& name, std::string_view text) { return name.name < text; });
     return found != directory.names.end() && found->name == wanted;
   });
+  directory.stats->finish();
   directory.stats.reset();
 }
 
@@ -383,21 +322,17 @@ SubtreeDigester::SubtreeDigester(int tree, Options options)
 SubtreeDigester::~SubtreeDigester() = default;
 
 Result<Contents> SubtreeDigester::digest(std::string_view path) {
-  (void)state_->push({Task{std::make_shared<Directory>(nullptr, 0, std::string(path))}});
-  Worker(*state_).run();
-  {
-    const std::lock_guard lock(state_->helpers_mutex);
-    for (std::jthread& helper : state_->helpers) helper.join();
-    state_->helpers.clear();
-  }
-  auto queue = state_->queue.lock();
-  if (queue->error) return tl::unexpected(std::move(*queue->error));
+  std::vector<Task> first;
+  first.push_back({std::make_shared<Directory>(nullptr, 0, std::string(path))});
+  TRY(state_->stack.run(std::move(first), [&state = *state_] {
+    return [worker = std::make_unique<Worker>(state)](const Task& task) { return worker->run(task); };
+  }));
   CHECK(state_->result.has_value(), "a digest without a result");
   return std::move(*state_->result);
 }
 
 const PageEntry& SubtreeDigester::page() const { return state_->page; }
 
-DigestCounts SubtreeDigester::counts() const { return state_->queue.lock()->counts; }
+DigestCounts SubtreeDigester::counts() const { return *state_->counts.lock(); }
 
 }  // namespace cairn::cache

@@ -3,6 +3,8 @@
 
 #include <iterator>
 
+#include "libbase/codec.h"
+
 namespace cairn::cache {
 namespace {
 
@@ -43,6 +45,13 @@ std::string header_text(const TreeEntry& entry, Times times) {
     if (counts(name)) text.append(name).append(value);
   }
   return text;
+}
+
+XattrsDigest digest_xattrs(const std::map<std::string, std::string>& xattrs) {
+  if (xattrs.empty()) return {};
+  base::ByteWriter writer;
+  for (const auto& [name, value] : xattrs) writer.string(name).string(value);
+  return base::digest_of<XattrsDigest>(writer.take());
 }
 
 EntryHasher::EntryHasher(const TreeEntry& entry) { hash_.update(header_text(entry)); }

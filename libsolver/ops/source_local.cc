@@ -4,7 +4,9 @@
 // every later solve.
 #include <nlohmann/json.hpp>
 
+#include "libbase/codec.h"
 #include "libbase/hash/sha256.h"
+#include "libcache/stat_cache.h"
 #include "libsolver/identifier.h"
 #include "libsolver/ops/ops.h"
 #include "libsolver/sources/local_dir.h"
@@ -20,6 +22,17 @@ KeyDigest local_key(const TreeDigest& content) {
   return base::digest_of<KeyDigest>("cairn.source.local.v1:" + content.str());
 }
 
+// Names what was synced from a directory before: only a hint where to begin, so it is no key of the content.
+KeyDigest earlier_key(const base::HostPath& dir, const LocalFilter& filter) {
+  base::ByteWriter name;
+  name.raw("cairn.source.local.earlier.v1:").string(dir.str());
+  for (const auto* list : {&filter.include_patterns, &filter.exclude_patterns, &filter.follow_paths}) {
+    name.varint(list->size());
+    for (const std::string& text : *list) name.string(text);
+  }
+  return base::digest_of<KeyDigest>(name.take());
+}
+
 class LocalSource final : public Op {
  public:
   LocalSource(std::shared_ptr<const Vertex> vertex, base::HostPath dir, LocalFilter filter)
@@ -30,8 +43,10 @@ class LocalSource final : public Op {
   Result<OpIdentity> identify(const OpContext& context) override {
     OpIdentity identity;
     identity.maps = TRY(pure_cache_maps(*vertex_, ""));
-    const base::Fd dir = TRY(base::open_host_dir(dir_));
-    const LocalScan scan = TRY(scan_local(dir.get(), filter_, context.stop), "read {}", dir_.str());
+    opened_ = TRY(base::open_host_dir(dir_));
+    const auto stats = context.cache.remember_files(cache::StatsOf::sent);
+    sync_ = TRY(LocalSync::look(opened_.get(), filter_, stats.get(), context.stop), "read {}", dir_.str());
+    const LocalScan scan = TRY(sync_->scan(), "read {}", dir_.str());
     digest_ = scan.digest;
     identity.extra_keys = {local_key(scan.digest)};
     return identity;
@@ -43,32 +58,63 @@ class LocalSource final : public Op {
 
   Result<OpOutputs> execute(std::span<const OptionalRef>, const OpContext& context,
                             cache::Publication& publication) override {
-    const base::Fd dir = TRY(base::open_host_dir(dir_));
-    cache::MutableRef tree = TRY(context.cache.create(std::nullopt));
-    TreeDigest copied;
-    {
-      const snapshot::MountedTree mounted = TRY(tree.mount(snapshot::Access::read_write));
-      const LocalScan scan = TRY(copy_local(dir.get(), filter_, mounted, context.stop, context.bytes), "copy {}", dir_.str());
-      for (const std::string& warning : scan.warnings) context.output(Stream::err, warning + "\n");
-      copied = scan.digest;
-    }
-    cache::RecordFacts facts;
-    facts.type = cache::RecordType::source_local;
-    facts.rules = cache::DigestRules::stream;
-    facts.description = vertex_->name;
+    CHECK(sync_.has_value(), "a local source is executed that was not identified");
+    const LocalScan scan = TRY(make(context, publication), "copy {}", dir_.str());
+    for (const std::string& warning : scan.warnings) context.output(Stream::err, warning + "\n");
+    sync_.reset();
     OpOutputs outputs;
-    outputs.refs.emplace_back(TRY(std::move(tree).commit(publication, std::move(facts))));
+    outputs.refs.emplace_back(made_);
+    publication.add_result(earlier_key(dir_, filter_), std::move(made_));
+    made_.reset();
     // The directory may have changed since it was scanned; the key is that of the bytes in the tree.
-    outputs.true_keys = {local_key(copied)};
+    outputs.true_keys = {local_key(scan.digest)};
     return outputs;
   }
 
   std::uint32_t outputs() const override { return 1; }
 
  private:
+  // A fork of what was synced before, if only little has changed, else a new tree.
+  Result<LocalScan> make(const OpContext& context, cache::Publication& publication) {
+    OptionalRef base = TRY(find_earlier(context.cache));
+    std::optional<cache::DescribedTree::Changes> changes;
+    if (base) changes = TRY(sync_->changes_from(*base));
+    if (!changes) base.reset();
+    cache::MutableRef tree = TRY(context.cache.create(std::move(base)));
+    LocalScan scan;
+    {
+      const snapshot::MountedTree mounted = TRY(tree.mount(snapshot::Access::read_write));
+      scan = changes ? TRY(sync_->update(mounted, *changes, context.stop, context.bytes))
+                     : TRY(sync_->copy(mounted, context.stop, context.bytes));
+    }
+    cache::RecordFacts facts;
+    facts.type = cache::RecordType::source_local;
+    facts.rules = cache::DigestRules::stream;
+    facts.description = vertex_->name;
+    made_ = TRY(std::move(tree).commit(publication, std::move(facts), sync_->take_description()));
+    return scan;
+  }
+
+  Result<OptionalRef> find_earlier(cache::Cache& cache) {
+    std::vector<cache::KeyResult> results;
+    TRY(cache.keys().read([&](cache::KeyStore::Reader& reader) -> base::Status {
+      results = TRY(reader.results(earlier_key(dir_, filter_)));
+      return {};
+    }));
+    for (const cache::KeyResult& result : results) {
+      auto ref = TRY(cache.find(result.record));
+      if (ref) return OptionalRef(std::move(*ref));
+    }
+    return OptionalRef();
+  }
+
   std::shared_ptr<const Vertex> vertex_;
   base::HostPath dir_;
   LocalFilter filter_;
+  // From identify() to execute(): what was selected then is what is made.
+  base::Fd opened_;
+  std::optional<LocalSync> sync_;
+  OptionalRef made_;
   TreeDigest digest_;
 };
 

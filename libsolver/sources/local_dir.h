@@ -10,11 +10,14 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <vector>
 
 #include "libbase/result.h"
+#include "libcache/described_tree.h"
 #include "libcache/digests.h"
 #include "libsnapshot/snapshotter.h"
 
@@ -35,20 +38,49 @@ struct LocalScan {
   TreeDigest digest;                  // of the whole selection, by stream rules (the root's header is H(""))
   std::uint64_t entries = 0;          // names of any kind, without the root
   std::uint64_t files = 0;            // regular files, each name of a hard link counted
+  std::uint64_t files_opened = 0;
   std::uint64_t bytes = 0;            // read and hashed; hard links once
+  std::uint64_t made = 0;             // names made in a tree
   std::vector<std::string> warnings;  // sentences for the user, at most 20
 };
-
-// The digest that copy_local would give now; nothing is written. `dir` is an open directory, not O_PATH.
-// A file that vanishes meanwhile is left out. Errors: busy (a file changed twice while it was read; named),
-// invalid_argument (bad pattern), cancelled, io. O(selected bytes).
-base::Result<LocalScan> scan_local(int dir, const LocalFilter& filter, std::stop_token stop = {});
-
-// Copies the selection into `to`, which is empty and whose root stays as it is. The digest is of what was written: it
-// equals cache::tree_digest(to, "/", DigestRules::stream). On an error `to` holds a part of it and the caller abandons
-// it. progress (may be empty) gets the bytes done and the total, which is what the directory walk saw. Errors: as
-// scan_local, and no_space, naming the file.
+// Gets the bytes done and the total; of several threads, one after the other.
 using LocalProgress = std::function<void(std::uint64_t done, std::uint64_t total)>;
+
+// One sync of a local directory. The directory is looked at once; what is selected then is what is made, with the bytes that
+// are there when it is. Uses all cores. O(names) memory. Errors of all of it: busy (a file changed twice while it was read, or
+// became something else; named), invalid_argument (bad pattern), no_space (naming the file), cancelled, io. A file that
+// vanishes meanwhile is left out.
+class LocalSync {
+ public:
+  // dir is an open directory, not O_PATH; it is open as long as this lives. stats (may be null, outlives this) knows the
+  // files that are as they were when they were last read, and learns the rest.
+  static base::Result<LocalSync> look(int dir, const LocalFilter& filter, cache::StatCache* stats,
+                                      std::stop_token stop = {});
+  LocalSync(LocalSync&&) noexcept;
+  LocalSync& operator=(LocalSync&&) noexcept;
+  ~LocalSync();
+
+  // The digest that copy() would give now; nothing is written. Opens only what stats did not know.
+  base::Result<LocalScan> scan();
+  // After scan(): what to do in a fork of base, which an earlier sync has made, to make it this one; nullopt: make it anew.
+  base::Result<std::optional<cache::DescribedTree::Changes>> changes_from(const cache::ImmutableRef& base);
+  // Makes the selection in `to`, which is empty and whose root stays as it is, or makes the changes in a fork. Every file that
+  // is made is read and hashed on its way. The digest is of what is in the tree then: it equals cache::tree_digest(to, "/",
+  // DigestRules::stream). On an error `to` holds a part of it and the caller abandons it. At most once, of both.
+  base::Result<LocalScan> copy(const snapshot::MountedTree& to, std::stop_token stop = {}, const LocalProgress& progress = {});
+  base::Result<LocalScan> update(const snapshot::MountedTree& fork, const cache::DescribedTree::Changes& changes,
+                                 std::stop_token stop = {}, const LocalProgress& progress = {});
+  // After one of them: what the tree holds.
+  cache::DescribedTree take_description();
+
+ private:
+  struct State;
+  explicit LocalSync(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+// Both, without anything known before.
+base::Result<LocalScan> scan_local(int dir, const LocalFilter& filter, std::stop_token stop = {});
 base::Result<LocalScan> copy_local(int dir, const LocalFilter& filter, const snapshot::MountedTree& to,
                                    std::stop_token stop = {}, const LocalProgress& progress = {});
 

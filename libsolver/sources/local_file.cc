@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libsolver/sources/local_file.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -21,10 +22,12 @@ using base::Status;
 
 constexpr std::size_t buffer_size = 256 * 1024;
 
-bool same_time(const timespec& a, const timespec& b) { return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec; }
+bool same_time(const ::statx_timestamp& a, const ::statx_timestamp& b) {
+  return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
 
-bool same_state(const struct ::stat& a, const struct ::stat& b) {
-  return a.st_size == b.st_size && same_time(a.st_mtim, b.st_mtim) && same_time(a.st_ctim, b.st_ctim);
+bool same_state(const cache::StatX& a, const cache::StatX& b) {
+  return a.stx_size == b.stx_size && same_time(a.stx_mtime, b.stx_mtime) && same_time(a.stx_ctime, b.stx_ctime);
 }
 
 bool all_zero(std::span<const std::byte> bytes) {
@@ -69,16 +72,16 @@ Result<FileState> FileReader::read(int fd, FileWriter* writer) {
 }
 
 Result<FileReader::Attempt> FileReader::try_read(int fd, FileWriter* writer, FileState& state) {
-  const struct ::stat before = TRY(base::stat_fd(fd));
-  if (!S_ISREG(before.st_mode)) return fail(ErrorCode::busy, "it is no longer a regular file");
+  const cache::StatX before = TRY(look_at(fd, "", AT_EMPTY_PATH));
+  if (!S_ISREG(before.stx_mode)) return fail(ErrorCode::busy, "it is no longer a regular file");
   state.xattrs = sent_xattrs(TRY(base::list_xattrs(fd), "read its xattrs"));
   if (writer) {
-    const bool has_holes = before.st_blocks * 512 < before.st_size;
+    const bool has_holes = before.stx_blocks * 512 < before.stx_size;
     TRY(writer->restart(has_holes ? FileWriter::Holes::keep : FileWriter::Holes::none));
   }
   // The size is hashed before the content, so a file that turns out longer or shorter has to be read again anyway.
-  const auto size = static_cast<std::uint64_t>(before.st_size);
-  cache::EntryHasher hasher = stream_hasher(before.st_mode, size, {}, 0, state.xattrs);
+  const std::uint64_t size = before.stx_size;
+  cache::EntryHasher hasher(sent_entry(before.stx_mode, size, {}, 0, state.xattrs));
   std::uint64_t done = 0;
   for (bool at_end = false; !at_end;) {
     if (stop_.stop_requested()) return fail(ErrorCode::cancelled, "reading was cancelled");
@@ -92,7 +95,7 @@ Result<FileReader::Attempt> FileReader::try_read(int fd, FileWriter* writer, Fil
     if (on_bytes_) on_bytes_(count);
   }
   if (writer) TRY(writer->finish());
-  state.facts = TRY(base::stat_fd(fd));
+  state.facts = TRY(look_at(fd, "", AT_EMPTY_PATH));
   if (done != size || !same_state(before, state.facts)) return Attempt::changed;
   state.digest = hasher.finish();
   return Attempt::good;

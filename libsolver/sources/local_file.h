@@ -3,8 +3,6 @@
 // buffer, between two looks at the same descriptor that agree.
 #pragma once
 
-#include <sys/stat.h>
-
 #include <cstddef>
 #include <functional>
 #include <span>
@@ -14,7 +12,7 @@
 
 #include "libbase/fs/fd.h"
 #include "libbase/result.h"
-#include "libsolver/sources/stream_digest.h"
+#include "libsolver/sources/sent_entry.h"
 
 namespace cairn::solver {
 
@@ -37,7 +35,7 @@ class FileWriter {
 
 // A file as it was read.
 struct FileState {
-  struct ::stat facts;
+  cache::StatX facts;
   Xattrs xattrs;  // those that are sent
   TreeDigest digest;
 };

@@ -64,9 +64,12 @@ Result<FileWriter> LocalTree::create_file(std::uint32_t index) {
 }
 
 Status LocalTree::finish_file(const FileWriter& file, const FileState& state) {
-  return give(
-      file.fd(),
-      {.owner = 0, .group = 0, .mode = state.facts.st_mode, .modified = state.facts.st_mtim, .xattrs = state.xattrs});
+  const cache::StatX& facts = state.facts;
+  return give(file.fd(), {.owner = 0,
+                          .group = 0,
+                          .mode = facts.stx_mode,
+                          .modified = {facts.stx_mtime.tv_sec, static_cast<long>(facts.stx_mtime.tv_nsec)},
+                          .xattrs = state.xattrs});
 }
 
 Status LocalTree::link(std::uint32_t existing, std::uint32_t index) {
@@ -78,16 +81,9 @@ Status LocalTree::link(std::uint32_t existing, std::uint32_t index) {
   return {};
 }
 
-Status LocalTree::finish_directories() {
-  // Backwards, so that what is inside comes first.
-  for (std::size_t i = walk_.entries.size(); i-- > 0;) {
-    const LocalEntry& entry = walk_.entries[i];
-    if (!S_ISDIR(entry.mode)) continue;
-    const auto index = static_cast<std::uint32_t>(i);
-    const int fd = TRY(parents_.at(index), "{}", walk_.path_of(index));
-    TRY(give(fd, metadata_of(entry)), "{}", walk_.path_of(index));
-  }
-  return {};
+Status LocalTree::finish_directory(std::uint32_t index) {
+  const int fd = TRY(parents_.at(index));
+  return give(fd, metadata_of(walk_.entries[index]));
 }
 
 }  // namespace cairn::solver

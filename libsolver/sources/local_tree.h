@@ -21,8 +21,8 @@ class LocalTree {
   base::Status finish_file(const FileWriter& file, const FileState& state);
   // Another name of a file that was made before.
   base::Status link(std::uint32_t existing, std::uint32_t index);
-  // The metadata of all directories; last of all.
-  base::Status finish_directories();
+  // The metadata of a directory, once everything in it is there.
+  base::Status finish_directory(std::uint32_t index);
 
  private:
   DirectoryCursor parents_, sources_;

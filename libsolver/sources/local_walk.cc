@@ -2,6 +2,7 @@
 #include "libsolver/sources/local_walk.h"
 
 #include <fcntl.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +14,7 @@
 #include <utility>
 
 #include "libbase/fs/beneath.h"
+#include "libbase/work_stack.h"
 #include "libsolver/sources/path_filter.h"
 
 namespace cairn::solver {
@@ -25,139 +27,203 @@ using base::Fd;
 using base::Result;
 using base::Status;
 
-constexpr std::size_t open_levels_max = 32;  // directories that a walk or a cursor keeps open
+constexpr std::size_t open_levels_max = 8;  // directories that a cursor keeps open; there are some for each core
 constexpr std::size_t warnings_max = 20;
 
 bool is_gone(const base::Error& error) { return error.code == ErrorCode::not_found; }
 
-class Walker {
- public:
-  Walker(int dir, const PathFilter& filter, std::stop_token stop)
-      : dir_(dir), filter_(filter), stop_(std::move(stop)) {}
+struct Folder;
 
-  Result<LocalWalk> run() {
-    Level root;
+struct Item {
+  LocalEntry entry;
+  bool is_taken = false;  // selected by itself, not for what is below it
+  std::pair<std::uint64_t, std::uint64_t> inode{};  // of a regular file with several names
+  std::unique_ptr<Folder> below;                    // of a directory
+};
+
+// A directory: what is in it, once it has been listed.
+struct Folder {
+  std::string path;  // "" or "a/b"
+  PathFilter::Level filter;
+  bool is_gone = false;
+  std::vector<Item> items;
+  std::vector<std::string> warnings;
+  std::unique_ptr<cache::DirectoryStats> stats;
+};
+
+// Lists one directory after the other. One per thread.
+class Lister {
+ public:
+  Lister(int dir, const PathFilter& filter, const std::stop_token& stop, cache::StatCache* stats,
+         base::WorkStack<Folder*>& stack)
+      : dir_(dir), filter_(filter), stop_(stop), stats_(stats), stack_(stack) {}
+
+  Status list(Folder& folder) {
+    if (stop_.stop_requested()) return fail(ErrorCode::cancelled, "reading a local directory was cancelled");
+    const Fd fd = TRY(open(folder));
+    if (!fd) {
+      folder.is_gone = true;
+      return {};
+    }
+    auto names = base::list_dir(fd.get());
+    if (!names && is_gone(names.error())) {
+      folder.is_gone = true;
+      return {};
+    }
+    if (!names) return tl::unexpected(base::add_context(names.error(), "list directory " + folder.path));
+    if (stats_ != nullptr) TRY(begin_stats(folder, fd.get(), *names));
+    folder.items.reserve(names->size());
+    for (base::DirEntry& name : *names) TRY(visit(folder, fd.get(), std::move(name.name)));
+    std::vector<Folder*> below;
+    // The last one is worked off first.
+    for (auto item = folder.items.rbegin(); item != folder.items.rend(); ++item)
+      if (item->below) below.push_back(item->below.get());
+    if (!below.empty()) stack_.push(std::move(below));
+    return {};
+  }
+
+ private:
+  // An empty Fd if it has vanished.
+  Result<Fd> open(const Folder& folder) {
+    const base::TreePath path = TRY(base::TreePath::parse(folder.path));
     // A description of its own, for a caller's may have been read to some point.
-    const Fd listing = TRY(base::open_beneath(dir_, {}, O_RDONLY | O_DIRECTORY), "open the local directory");
-    root.names = TRY(base::list_dir(listing.get()), "list the local directory");
-    levels_.push_back(std::move(root));
+    auto fd = base::open_beneath(dir_, path, O_RDONLY | O_DIRECTORY);
+    if (fd) return std::move(*fd);
+    const bool is_other = fd.error().code == ErrorCode::invalid_argument ||
+                          (is_gone(fd.error()) && TRY(base::find_stat_beneath(dir_, path)).has_value());
+    if (is_other) return fail(ErrorCode::busy, "{} changed while it was read", folder.path);
+    if (is_gone(fd.error())) return Fd();
+    return tl::unexpected(base::add_context(std::move(fd).error(), "open directory " + folder.path));
+  }
+
+  Status begin_stats(Folder& folder, int fd, const std::vector<base::DirEntry>& names) {
+    const cache::StatX seen = TRY(look_at(fd, "", AT_EMPTY_PATH), "stat {}", folder.path);
+    folder.stats = std::make_unique<cache::DirectoryStats>(*stats_, fd, seen);
+    folder.stats->forget_missing([&names](std::string_view wanted) {
+      const auto found = std::lower_bound(names.begin(), names.end(), wanted,
+                                          [](const base::DirEntry& entry, std::string_view text) { return entry.name < text; });
+      return found != names.end() && found->name == wanted;
+    });
+    return {};
+  }
+
+  Status visit(Folder& folder, int fd, std::string name) {
+    const std::string path = folder.path.empty() ? name : folder.path + "/" + name;
+    const auto looked = look_at(fd, name.c_str(), AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT);
+    if (!looked && is_gone(looked.error())) return {};
+    const cache::StatX& seen = TRY(looked, "stat {}", path);
+    PathFilter::Level own;
+    const bool is_directory = S_ISDIR(seen.stx_mode);
+    const auto kind = is_directory ? PathFilter::Kind::directory : PathFilter::Kind::other;
+    const auto verdict = TRY(filter_.judge(path, kind, folder.filter, own), "{}", path);
+    if (verdict == PathFilter::Verdict::prune || (!is_directory && verdict != PathFilter::Verdict::take)) return {};
+    Item item;
+    item.entry.name = std::move(name);
+    item.is_taken = verdict == PathFilter::Verdict::take;
+    const Status described = describe(folder, item, fd, path, seen);
+    if (!described && is_gone(described.error())) return {};
+    TRY(described);
+    if (is_directory) {
+      item.below = std::make_unique<Folder>();
+      item.below->path = path;
+      item.below->filter = std::move(own);
+    }
+    folder.items.push_back(std::move(item));
+    return {};
+  }
+
+  Status describe(Folder& folder, Item& item, int fd, const std::string& path, const cache::StatX& seen) {
+    LocalEntry& entry = item.entry;
+    entry.mode = seen.stx_mode;
+    entry.modified = {seen.stx_mtime.tv_sec, static_cast<long>(seen.stx_mtime.tv_nsec)};
+    if (S_ISREG(seen.stx_mode)) {
+      entry.size = seen.stx_size;
+      entry.has_content = true;
+      if (seen.stx_nlink > 1) {
+        item.inode = {(std::uint64_t{seen.stx_dev_major} << 32) | seen.stx_dev_minor, seen.stx_ino};
+      }
+      if (!folder.stats) return {};
+      const auto known = folder.stats->find(entry.name, seen);
+      if (known) entry.content = *known;
+      entry.is_known = known.has_value();
+      return {};
+    }
+    if (S_ISSOCK(seen.stx_mode)) {
+      // spec/storage 3.1: the socket bit is cleared, and what is left is a regular file without data.
+      entry.mode = (seen.stx_mode & 07777) | S_IFREG;
+      if (folder.warnings.size() < warnings_max)
+        folder.warnings.push_back(path + " is a socket: it becomes an empty file");
+    } else {
+      if (S_ISCHR(seen.stx_mode) || S_ISBLK(seen.stx_mode)) {
+        entry.device = makedev(seen.stx_rdev_major, seen.stx_rdev_minor);
+      }
+      if (S_ISLNK(seen.stx_mode)) {
+        std::array<char, PATH_MAX> buffer;
+        const ssize_t size = ::readlinkat(fd, entry.name.c_str(), buffer.data(), buffer.size());
+        if (size < 0) return fail_errno(errno, "read the link {}", path);
+        entry.target.assign(buffer.data(), static_cast<std::size_t>(size));
+      }
+      entry.xattrs = sent_xattrs(TRY(base::list_xattrs_at(fd, entry.name), "read the xattrs of {}", path));
+    }
+    entry.content = header_content(sent_entry(entry));
+    entry.is_known = true;
+    return {};
+  }
+
+  int dir_;
+  const PathFilter& filter_;
+  const std::stop_token& stop_;
+  cache::StatCache* stats_;
+  base::WorkStack<Folder*>& stack_;
+};
+
+// Makes one row of what is in the folders, without what is there only for something below it that was not selected.
+class Flattener {
+ public:
+  LocalWalk run(std::unique_ptr<Folder> root) {
+    push(std::move(root), std::nullopt, LocalEntry::none);
     while (!levels_.empty()) {
-      if (stop_.stop_requested()) return fail(ErrorCode::cancelled, "reading a local directory was cancelled");
       Level& level = levels_.back();
-      if (level.next == level.names.size()) {
+      if (level.next == level.folder->items.size()) {
+        if (level.index && level.folder->stats) walk_.stats.emplace(*level.index, std::move(level.folder->stats));
         levels_.pop_back();
         continue;
       }
-      const std::string name = std::move(level.names[level.next++].name);
-      TRY(visit(name));
+      visit(level.folder->items[level.next++]);
     }
     return std::move(walk_);
   }
 
  private:
   struct Level {
-    std::string path;  // "" or "a/b/"
-    Fd fd;             // closed again in deep trees; the root has none
-    std::vector<base::DirEntry> names;
-    std::size_t next = 0;
-    PathFilter::Level filter;
+    std::unique_ptr<Folder> folder;
+    std::optional<std::uint32_t> index;  // of its entry
     // Until something below is selected, a directory that is not selected itself only waits here.
     std::optional<LocalEntry> waiting;
-    std::uint32_t index = LocalEntry::none;
+    std::size_t next = 0;
   };
 
-  Result<int> folder_of(Level& level) {
-    if (level.path.empty()) return dir_;
-    if (!level.fd) {
-      const base::TreePath path = TRY(base::TreePath::parse(level.path));
-      level.fd = TRY(base::open_beneath(dir_, path, O_RDONLY | O_DIRECTORY));
-    }
-    return level.fd.get();
+  void push(std::unique_ptr<Folder> folder, std::optional<LocalEntry> waiting, std::optional<std::uint32_t> index) {
+    for (std::string& warning : folder->warnings)
+      if (walk_.warnings.size() < warnings_max) walk_.warnings.push_back(std::move(warning));
+    levels_.push_back({std::move(folder), index, std::move(waiting)});
   }
 
-  Status visit(const std::string& name) {
-    Level& level = levels_.back();
-    const std::string path = level.path + name;
-    const auto folder = folder_of(level);
-    if (!folder && is_gone(folder.error())) return {};
-    const int at = TRY(folder, "open the directory of {}", path);
-    struct ::stat facts;
-    if (::fstatat(at, name.c_str(), &facts, AT_SYMLINK_NOFOLLOW) != 0) {
-      if (errno == ENOENT) return {};
-      return fail_errno(errno, "stat {}", path);
+  void visit(Item& item) {
+    if (!item.below) {
+      add_after_waiting(std::move(item.entry));
+      if (walk_.entries.back().has_content) note_file(item.inode);
+      return;
     }
-    PathFilter::Level own;
-    const auto kind = S_ISDIR(facts.st_mode) ? PathFilter::Kind::directory : PathFilter::Kind::other;
-    const auto verdict = TRY(filter_.judge(path, kind, level.filter, own), "{}", path);
-    if (S_ISDIR(facts.st_mode)) {
-      if (verdict == PathFilter::Verdict::prune) return {};
-      return descend(at, name, path, facts, verdict, std::move(own));
-    }
-    if (verdict != PathFilter::Verdict::take) return {};
-    auto entry = describe(at, name, path, facts);
-    if (!entry && is_gone(entry.error())) return {};
-    append(TRY(std::move(entry)));
-    if (S_ISREG(facts.st_mode)) note_links(facts);
-    return {};
-  }
-
-  Status descend(int at, const std::string& name, const std::string& path, const struct ::stat& facts,
-                 PathFilter::Verdict verdict, PathFilter::Level filter) {
-    Fd fd(::openat(at, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-    if (!fd) {
-      if (errno == ENOENT) return {};
-      if (errno == ENOTDIR || errno == ELOOP) return fail(ErrorCode::busy, "{} changed while it was read", path);
-      return fail_errno(errno, "open directory {}", path);
-    }
-    auto names = base::list_dir(fd.get());
-    if (!names && is_gone(names.error())) return {};
-    Level level;
-    level.path = path + "/";
-    level.names = TRY(std::move(names), "list directory {}", path);
-    level.filter = std::move(filter);
-    LocalEntry entry = TRY(describe(at, name, path, facts));
-    if (verdict == PathFilter::Verdict::take) {
-      level.index = append(std::move(entry));
-    } else {
-      level.waiting = std::move(entry);
-    }
-    // A descriptor for every level of a deep tree would be too many; they are opened again on the way back.
-    if (levels_.size() >= open_levels_max) levels_.back().fd.reset();
-    level.fd = std::move(fd);
-    levels_.push_back(std::move(level));
-    return {};
-  }
-
-  Result<LocalEntry> describe(int at, const std::string& name, const std::string& path, const struct ::stat& facts) {
-    LocalEntry entry;
-    entry.name = name;
-    entry.mode = facts.st_mode;
-    entry.modified = facts.st_mtim;
-    if (S_ISREG(facts.st_mode)) {
-      entry.size = static_cast<std::uint64_t>(facts.st_size);
-      entry.has_content = true;
-      return entry;
-    }
-    if (S_ISSOCK(facts.st_mode)) {
-      // spec/storage 3.1: the socket bit is cleared, and what is left is a regular file without data.
-      entry.mode = (facts.st_mode & 07777) | S_IFREG;
-      if (walk_.warnings.size() < warnings_max)
-        walk_.warnings.push_back(path + " is a socket: it becomes an empty file");
-      return entry;
-    }
-    if (S_ISCHR(facts.st_mode) || S_ISBLK(facts.st_mode)) entry.device = facts.st_rdev;
-    if (S_ISLNK(facts.st_mode)) {
-      std::array<char, PATH_MAX> buffer;
-      const ssize_t size = ::readlinkat(at, name.c_str(), buffer.data(), buffer.size());
-      if (size < 0) return fail_errno(errno, "read the link {}", path);
-      entry.target.assign(buffer.data(), static_cast<std::size_t>(size));
-    }
-    entry.xattrs = sent_xattrs(TRY(base::list_xattrs_at(at, name), "read the xattrs of {}", path));
-    return entry;
+    std::unique_ptr<Folder> below = std::move(item.below);
+    if (below->is_gone) return;
+    if (!item.is_taken) return push(std::move(below), std::move(item.entry), std::nullopt);
+    const std::uint32_t index = add_after_waiting(std::move(item.entry));
+    push(std::move(below), std::nullopt, index);
   }
 
   // After every directory above it that still waits.
-  std::uint32_t append(LocalEntry entry) {
+  std::uint32_t add_after_waiting(LocalEntry entry) {
     std::uint32_t parent = LocalEntry::none;
     for (Level& level : levels_) {
       if (level.waiting) {
@@ -165,7 +231,7 @@ class Walker {
         level.index = add(std::move(*level.waiting));
         level.waiting.reset();
       }
-      parent = level.index;
+      parent = *level.index;
     }
     entry.parent = parent;
     return add(std::move(entry));
@@ -177,28 +243,39 @@ class Walker {
     return static_cast<std::uint32_t>(walk_.entries.size() - 1);
   }
 
-  // The last entry is a regular file.
-  void note_links(const struct ::stat& facts) {
-    const auto index = static_cast<std::uint32_t>(walk_.entries.size() - 1);
-    if (facts.st_nlink > 1) {
-      const auto [first, is_new] = inodes_.try_emplace({facts.st_dev, facts.st_ino}, index);
+  // The last entry is a file to be opened.
+  void note_file(const std::pair<std::uint64_t, std::uint64_t>& inode) {
+    LocalEntry& entry = walk_.entries.back();
+    if (inode.second != 0) {
+      const auto [first, is_new] = inodes_.try_emplace(inode, static_cast<std::uint32_t>(walk_.entries.size() - 1));
       if (!is_new) {
-        walk_.entries.back().link = first->second;
+        entry.link = first->second;
         return;
       }
     }
-    walk_.bytes += walk_.entries.back().size;
+    walk_.bytes += entry.size;
+    if (entry.is_known) ++walk_.files_known;
   }
 
-  int dir_;
-  const PathFilter& filter_;
-  std::stop_token stop_;
   std::vector<Level> levels_;
-  std::map<std::pair<dev_t, ino_t>, std::uint32_t> inodes_;
+  std::map<std::pair<std::uint64_t, std::uint64_t>, std::uint32_t> inodes_;
   LocalWalk walk_;
 };
 
 }  // namespace
+
+cache::TreeEntry sent_entry(const LocalEntry& entry) {
+  cache::TreeEntry sent = sent_entry(entry.mode, entry.size, entry.target, entry.device, entry.xattrs);
+  sent.mtime_seconds = entry.modified.tv_sec;
+  sent.mtime_nanoseconds = static_cast<std::uint32_t>(entry.modified.tv_nsec);
+  return sent;
+}
+
+Result<cache::StatX> look_at(int dir, const char* name, int flags) {
+  cache::StatX seen{};
+  if (::statx(dir, name, flags, STATX_BASIC_STATS | STATX_BTIME, &seen) != 0) return fail_errno(errno, "stat");
+  return seen;
+}
 
 Xattrs sent_xattrs(Xattrs all) {
   std::erase_if(all, [](const auto& xattr) {
@@ -215,9 +292,17 @@ std::string LocalWalk::path_of(std::uint32_t index) const {
   return path;
 }
 
-Result<LocalWalk> walk_local(int dir, const LocalFilter& filter, std::stop_token stop) {
+Result<LocalWalk> walk_local(int dir, const LocalFilter& filter, std::stop_token stop, cache::StatCache* stats) {
   const auto compiled = TRY(PathFilter::compile(dir, filter));
-  return Walker(dir, compiled, std::move(stop)).run();
+  auto root = std::make_unique<Folder>();
+  base::WorkStack<Folder*> stack;
+  TRY(stack.run({root.get()}, [&] {
+    return [lister = std::make_unique<Lister>(dir, compiled, stop, stats, stack)](Folder* folder) {
+      return lister->list(*folder);
+    };
+  }));
+  if (root->is_gone) return fail(ErrorCode::not_found, "the local directory has vanished");
+  return Flattener().run(std::move(root));
 }
 
 Result<int> DirectoryCursor::at(std::uint32_t directory) {

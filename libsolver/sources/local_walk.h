@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// The first half of reading a local directory: which entries a filter selects and what they are, without opening any
-// file. The second half (local_dir.cc) then takes them one by one, so that files can be read in any order.
+// The first half of reading a local directory: which entries a filter selects and what they are, by all cores and without
+// opening any file. The second half (local_sync.cc) then takes them one by one, so that files can be read in any order.
 #pragma once
 
 #include <sys/stat.h>
 
 #include <cstdint>
+#include <memory>
 #include <stop_token>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "libbase/fs/fd.h"
 #include "libbase/result.h"
+#include "libcache/directory_stats.h"
 #include "libsolver/sources/local_dir.h"
-#include "libsolver/sources/stream_digest.h"
+#include "libsolver/sources/sent_entry.h"
 
 namespace cairn::solver {
 
@@ -31,18 +34,31 @@ struct LocalEntry {
   std::string target;        // of a symlink
   Xattrs xattrs;             // as they are sent; of a regular file empty until it is opened
   bool has_content = false;  // a regular file to be opened, unlike what a socket becomes
+  // The digests as a client sends the entry, of a directory those of its header. Of a file to be opened only if the stat
+  // cache knows it.
+  cache::NameContent content;
+  bool is_known = false;
 };
 
 struct LocalWalk {
   std::vector<LocalEntry> entries;  // siblings bytewise by name, each directory followed by what is in it
   std::uint64_t bytes = 0;          // of the regular files, links once
+  std::uint64_t files_known = 0;    // to the stat cache
   std::vector<std::string> warnings;
+  // What the stat cache knows of each directory, by its index (none: the root). Empty without a stat cache.
+  std::unordered_map<std::uint32_t, std::unique_ptr<cache::DirectoryStats>> stats;
 
   std::string path_of(std::uint32_t index) const;  // "a/b"; none: ""
 };
 
-// Errors: as of scan_local().
-base::Result<LocalWalk> walk_local(int dir, const LocalFilter& filter, std::stop_token stop);
+// stats may be null; it outlives the walk. Errors: as of scan_local().
+base::Result<LocalWalk> walk_local(int dir, const LocalFilter& filter, std::stop_token stop,
+                                   cache::StatCache* stats = nullptr);
+
+// statx, with all that the stat cache wants.
+base::Result<cache::StatX> look_at(int dir, const char* name, int flags);
+// The entry as a client sends it.
+cache::TreeEntry sent_entry(const LocalEntry& entry);
 
 // The xattrs that are sent.
 Xattrs sent_xattrs(Xattrs all);

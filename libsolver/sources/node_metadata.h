@@ -9,7 +9,7 @@
 
 #include "libbase/fs/fd.h"
 #include "libbase/result.h"
-#include "libsolver/sources/stream_digest.h"
+#include "libsolver/sources/sent_entry.h"
 
 namespace cairn::solver {
 

@@ -73,6 +73,40 @@ TEST_F(TwoProcesses, ClientFollowsTheUnpackingOfAnImage) {
   expect_interrupted(owner->wait());
 }
 
+// Where there are pages nobody is asked; else the owner is, and what it finds out is there for the next one.
+TEST_F(TwoProcesses, RecordsHaveADigestWhoeverOwnsTheStore) {
+  const base::HostPath dir = make_dir("src");
+  put(dir, "sub/file", "content");
+  const auto source = llb::local("src", {.name = "source"});
+  const auto step = image().run({"sh", "-c", "cp /in/sub/file /out/file"},
+                                {.mounts = {{.dest = "/in", .source = source, .read_only = true}, {.dest = "/out"}}});
+  const Solved solved = solve(step.mount_output("/out"), {"--local", "src=" + dir.str()});
+  ASSERT_EQ(solved.code, 0) << solved.err;
+  std::map<std::string, std::string> id_of_type;
+  const Json listed = json_of(cachectl({"ls", "--json"}));
+  for (const Json& record : listed["records"]) {
+    id_of_type[record["type"]] = record["id"].get<std::string>();
+  }
+  ASSERT_TRUE(id_of_type.contains("source.local") && id_of_type.contains("regular")) << listed.dump();
+  std::map<std::string, std::string> alone;
+  for (const auto& [type, id] : id_of_type) alone[id] = cachectl({"digest", id, "--path", "/"}).out;
+  const auto owner = start_solve(slow("step", 600));
+  wait_until_it_runs("step");
+  for (const auto& [type, id] : id_of_type) {
+    for (int i = 0; i < 2; ++i) {
+      const Ended ended = cachectl({"digest", id});
+      EXPECT_EQ(ended.code, 0) << type << ": " << ended.err;
+      EXPECT_EQ(ended.out, alone[id]) << type;
+    }
+  }
+  const std::string streamed = id_of_type["source.local"];
+  EXPECT_THAT(cachectl({"digest", streamed, "--path", "sub"}).out, MatchesRegex("sha256:[0-9a-f]{64}\n"));
+  EXPECT_EQ(cachectl({"digest", streamed, "--path", "nosuch"}).code, 3);
+  EXPECT_EQ(cachectl({"digest", "999999"}).code, 3);
+  owner->signal(SIGINT);
+  expect_interrupted(owner->wait());
+}
+
 TEST_F(TwoProcesses, DifferentSolvesShareTheirCommonStep) {
   const auto with_tail = [&](const std::string& name) {
     return output(name, "cp /in/id /out/id; echo " + name + " > /out/who",

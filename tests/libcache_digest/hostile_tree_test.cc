@@ -40,6 +40,25 @@ std::string with_threads(const TestTree& tree, unsigned threads, DigestCounts* c
   return contents ? contents->digest.hex() : "error: " + contents.error().message;
 }
 
+// The digest of a selection by a source that knows nothing but the walk on one thread.
+class OneByOne final : public RecordSource {
+ public:
+  explicit OneByOne(DiskTree& disk) : disk_(disk) {}
+  base::Result<std::optional<Found>> find(std::string_view path) override { return disk_.find(path); }
+  base::Status walk(std::string_view path, const RecordVisit& visit) override {
+    return disk_.walk(path, [&](const RecordView& record) { return visit({record.key, record.type, record.digest}); });
+  }
+
+ private:
+  DiskTree& disk_;
+};
+
+base::Result<TreeDigest> one_by_one(int top, const Selection& selection) {
+  DiskTree disk(top, {.normalisation = {}, .stop = {}});
+  OneByOne source(disk);
+  return digest_selection(source, selection);
+}
+
 TEST(HostileTree, NamesOfEveryByte) {
   const TestTree tree({"d dir"});
   std::vector<std::string> names;
@@ -61,6 +80,29 @@ TEST(HostileTree, NamesOfEveryByte) {
   for (const std::string& name : names) preimage += "\0"s + name + file_digest(name).str();
   EXPECT_EQ(shown(tree.digest(plain("d"))), hash_of(preimage));
   EXPECT_EQ(shown(tree.digest(plain("/"))), walked(tree));
+}
+
+// With more threads than cores, and an error in the midst of work that makes work.
+TEST(HostileTree, AnErrorEndsAllThreads) {
+  TestTree tree({});
+  for (int d = 0; d < 300; ++d) {
+    tree.add(std::to_string(d) + " dir");
+    for (int f = 0; f < 3; ++f) tree.add(std::to_string(d) + "/" + std::to_string(f) + " dir");
+  }
+  const Fd top = open_top(tree);
+  for (int i = 0; i < 20; ++i) {
+    std::stop_source stop;
+    SubtreeDigester digester(top.get(), {.normalisation = {}, .stop = stop.get_token(), .threads = 8});
+    std::thread stopper([&] {
+      std::this_thread::sleep_for(std::chrono::microseconds(200 * i));
+      stop.request_stop();
+    });
+    const auto contents = digester.digest("");
+    stopper.join();
+    if (!contents) {
+      EXPECT_EQ(contents.error().code, ErrorCode::cancelled);
+    }
+  }
 }
 
 TEST(HostileTree, LoopsAndDanglingLinksAreErrorsOnlyWhereTheyAreFollowed) {
@@ -109,6 +151,26 @@ TEST(HostileTree, ThreadsDoNotChangeTheDigest) {
     EXPECT_EQ(with_threads(tree, threads, &counts), expected) << threads << " threads";
     EXPECT_EQ(counts.files_opened, 1'200u);
     EXPECT_EQ(counts.directories_listed, 1u + 2u + 100u + 200u);
+  }
+}
+
+// Every filter gives by all cores what it gives on one thread, and reads only what it selects.
+TEST(HostileTree, FiltersReadInParallelWhatTheySelect) {
+  TestTree tree({"w dir"});
+  for (int i = 0; i < 700; ++i) {
+    tree.add("w/" + std::to_string(i) + " dir");
+    for (const char* name : {"/a", "/b", "/c"}) tree.add("w/" + std::to_string(i) + name + " file " + std::to_string(i));
+  }
+  tree.add("w/link symlink 1/a");
+  for (const auto& [selection, opened] : std::initializer_list<std::pair<Selection, std::uint64_t>>{
+           {including("/", {"**/a"}), 700}, {excluding("/", {"**/b"}), 1'400}, {wildcard("/w/*/c"), 700},
+           {including("/", {"w", "!**/a"}), 1'400}, {including("w/", {"1*"}), 111 * 3}}) {
+    DigestCounts counts;
+    const auto digest = tree.digest(selection, DigestRules::scan, &counts);
+    EXPECT_EQ(counts.files_opened, opened) << selection.path;
+    // Names hashed one by one, without anything read later.
+    const Fd top = open_top(tree);
+    EXPECT_EQ(shown(digest), shown(one_by_one(top.get(), selection)));
   }
 }
 

@@ -8,6 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <map>
+#include <set>
+
 #include "libcache/pages/page_rows.h"
 #include "tests/libcache/store_fixture.h"
 #include "tests/libcache_digest/random_edits.h"
@@ -59,6 +62,19 @@ class PagesTest : public ::testing::Test {
     const auto mount = must(ref.mount());
     EXPECT_EQ(text, shown(content_digest(mount.fd(), selections, ref.info().facts.rules, nullptr)));
     return text;
+  }
+  // A file of somebody else, and one with an attribute: under a policy they must be read, and are.
+  void apply_owner_and_xattr(const ImmutableRef& base, const RecordFacts& facts, const Selection& owners) {
+    const ImmutableRef child = make(base, [](const std::string& top) {
+      ASSERT_EQ(::chown((top + "/src/d0/f0").c_str(), 7, 8), 0);
+      apply_edit({EditKind::xattr, "src/d0/f1", "", 2}, top);
+    }, facts);
+    digest(child);
+    digest(child, {owners});
+    EXPECT_GT(cost.files_opened, 0u);
+    Selection listed = plain("/src/d0");
+    listed.normalisation.xattrs = std::vector<std::string>{"user.x"};
+    digest(child, {listed});
   }
   void settle() { must(store.writer->wait_durable(store_sequence())); }
   base::lmdb::SequenceNumber store_sequence() {
@@ -121,6 +137,82 @@ TEST_F(PagesTest, ASelectorOfOneDirectoryTouchesOnlyIt) {
   EXPECT_EQ(cost.directories_listed, 0u);
   EXPECT_EQ(cost.files_opened, 0u);
   EXPECT_EQ(cost.names_hashed, 0u);
+}
+
+// A filter that takes directories as wholes makes pages of those and of nothing else; the next one finds them.
+TEST_F(PagesTest, AFilterMakesPagesOfTheDirectoriesThatItTakesAsWholes) {
+  const ImmutableRef base = make({}, make_tree(10, 5));
+  const Selection three = including("/", {"src/d3", "src/d4", "src/d5/f1"});
+  digest(base, {three});
+  EXPECT_EQ(cost.files_opened, 11u);
+  EXPECT_EQ(rows(table::page_roots), 2u);
+  EXPECT_EQ(rows(table::pages), 2u);
+  digest(base, {plain("/src/d4")});
+  EXPECT_EQ(cost.files_opened, 0u);
+  digest(base, {wildcard("/src/d[34]")});
+  EXPECT_EQ(cost.files_opened, 0u);
+  // Neither do those of which a pattern takes something back, and no row is made for each of many.
+  digest(base, {including("/", {"src/d6", "!src/d6/f1"})});
+  EXPECT_EQ(cost.files_opened, 4u);
+  EXPECT_EQ(rows(table::page_roots), 2u);
+  const ImmutableRef many = make({}, make_tree(50, 1));
+  digest(many, {including("/", {"src/d*"})});
+  EXPECT_EQ(cost.files_opened, 50u);
+  EXPECT_EQ(rows(table::page_roots), 2u + 32u);
+  EXPECT_THAT(store.findings(), IsEmpty());
+}
+
+// What the policy says of a name follows from its page unless the bytes of a file have to be hashed behind another header.
+TEST_F(PagesTest, PoliciesAreAnsweredFromPagesWherePagesHoldEnough) {
+  const auto edit = [](const std::string& top) {
+    make_tree(3, 3)(top);
+    ASSERT_EQ(::symlink("d1", (top + "/src/link").c_str()), 0);
+    write(top + "/empty", "");
+    ASSERT_EQ(::chown((top + "/empty").c_str(), 5, 6), 0);
+    ASSERT_EQ(::lchown((top + "/src/link").c_str(), 5, 6), 0);
+    apply_edit({EditKind::node, "dev", "", 3}, top);
+  };
+  for (const DigestRules rules : {DigestRules::scan, DigestRules::stream}) {
+    RecordFacts facts;
+    facts.rules = rules;
+    const ImmutableRef base = make({}, edit, facts);
+    digest(base);
+    Selection owners = plain("/");
+    owners.normalisation.owner = Normalisation::Owner::ignored;
+    const std::string first = digest(base, {owners});
+    EXPECT_EQ(cost.files_opened, 0u) << "all files are root's";
+    EXPECT_EQ(cost.directories_listed, 0u);
+    Selection no_xattrs = including("/", {"src/d1", "empty", "dev"});
+    no_xattrs.normalisation.xattrs = std::vector<std::string>();
+    digest(base, {no_xattrs});
+    EXPECT_EQ(cost.files_opened, 0u);
+    Selection modes = plain("/src/d1");
+    modes.normalisation.mode_mask = 0700;
+    digest(base, {modes});
+    EXPECT_EQ(cost.files_opened, 3u) << "0644 becomes 0600, in front of the bytes";
+    Selection times = plain("/src/link");
+    times.normalisation.times = Times::counted;
+    digest(base, {times});
+    EXPECT_EQ(cost.files_opened, 0u);
+    // A child asks the pages of its parent.
+    const ImmutableRef child = make(base, [](const std::string& top) { write(top + "/src/d2/f1", "changed"); }, facts);
+    EXPECT_NE(digest(child, {owners}), first);
+    EXPECT_EQ(cost.files_opened, 1u);
+    apply_owner_and_xattr(base, facts, owners);
+  }
+}
+
+TEST_F(PagesTest, TooManyPagesAreGivenUp) {
+  PageSet set;
+  set.bytes_max = 1'000;
+  for (int i = 0; i < 10; ++i) {
+    const std::string page(90, static_cast<char>('a' + i));
+    set.add(name_of_page(page), page);
+  }
+  EXPECT_TRUE(set.is_given_up);
+  EXPECT_TRUE(set.pages.empty());
+  set.add(name_of_page("x"), "x");
+  EXPECT_TRUE(set.pages.empty());
 }
 
 TEST_F(PagesTest, WhatIsTheSameInTwoSnapshotsIsStoredOnce) {
@@ -331,6 +423,7 @@ class Chain {
       }
       if (i % 3 == 0) must(store_.cache->publish(std::move(publication)));
     }
+    if (const std::string wrong = last ? wrong_links(*last) : ""; !wrong.empty()) return wrong;
     last.reset();
     const auto pruned = must(store_.cache->prune({.all = true, .dry_run = false}));
     const auto findings = store_.findings();
@@ -338,6 +431,47 @@ class Chain {
   }
 
  private:
+  // Names of one inode have one link group in the pages, and only they have. (The count of links says more on overlays than
+  // there are names, never less.)
+  std::string wrong_links(const ImmutableRef& ref) {
+    Publication publication;
+    publication.add_result(key(1), ref);
+    must(store_.writer->wait_durable(must(store_.cache->publish(std::move(publication)))));
+    const auto root = must(store_.env->view([&](base::lmdb::ReadTxn& txn) {
+      return txn.get(table::page_roots, {ref.id(), digest_path_name("")});
+    }));
+    if (!root) return "";
+    const PageLoad load = [&](const PageName& page) -> base::Result<std::string> {
+      return must(store_.env->view([&](base::lmdb::ReadTxn& txn) { return txn.get(table::pages, page); })).value().bytes;
+    };
+    const auto mount = must(ref.mount());
+    std::map<std::uint64_t, std::set<ino_t>> inodes;
+    std::map<ino_t, std::set<std::uint64_t>> groups;
+    std::map<ino_t, int> names;
+    std::vector<std::pair<std::string, PageName>> pending = {{top_of(mount), root->page}};
+    while (!pending.empty()) {
+      const auto [path, page] = pending.back();
+      pending.pop_back();
+      for (const PageEntry& entry : must(load_directory(page, load)).names) {
+        const std::string name = path + "/" + entry.name;
+        struct ::stat info {};
+        if (::lstat(name.c_str(), &info) != 0) return name + " is not there";
+        if (entry.is_directory()) {
+          pending.emplace_back(name, entry.page);
+          continue;
+        }
+        ++names[info.st_ino];
+        groups[info.st_ino].insert(entry.link_group);
+        if (entry.link_group != 0) inodes[entry.link_group].insert(info.st_ino);
+      }
+    }
+    for (const auto& [inode, own] : groups)
+      if (own.size() > 1 || (names[inode] > 1 && own.contains(0))) return fmt::format("inode {} has other link groups", inode);
+    for (const auto& [group, own] : inodes)
+      if (own.size() > 1) return fmt::format("link group {} has {} inodes", group, own.size());
+    return "";
+  }
+
   OpenStore store_;
 };
 

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "libbase/fs/host_tree.h"
+#include "libcache/directory_stats.h"
 #include "libcache/trees/stat_rows.h"
 #include "tests/libcache/store_fixture.h"
 #include "tests/libcache_digest/random_edits.h"
@@ -240,6 +241,61 @@ TEST_F(StatCacheTest, WhatNobodyAsksForIsForgotten) {
   digest(tree.top(), plain("a"));  // of use again
   must(forget_stats(*env, *writer_, clock.now() - std::chrono::hours(24 * 30)));
   EXPECT_EQ(rows().size(), 1u);
+}
+
+TEST_F(StatCacheTest, ItHasABoundAndTheOldestGoFirst) {
+  const TestTree tree(some_tree);
+  digest(tree.top());
+  std::size_t bytes = 0;
+  for (const auto& [key, row] : rows()) bytes += base::Codec<StatRow>::encode(row).size();
+  must(forget_stats(*env, *writer_, {}, bytes));
+  EXPECT_EQ(rows().size(), 4u);
+  clock = ShiftedClock(std::chrono::hours(24 * 3));
+  digest(tree.top(), plain("a"));
+  must(forget_stats(*env, *writer_, {}, bytes - 1));
+  EXPECT_EQ(rows().size(), 3u);
+  must(forget_stats(*env, *writer_, {}, bytes / 2));
+  digest(tree.top(), plain("a"));
+  EXPECT_EQ(counts.files_opened, 0u) << "it was used last";
+  must(forget_stats(*env, *writer_, {}, 0));
+  EXPECT_TRUE(rows().empty());
+}
+
+TEST_F(StatCacheTest, WhatIsSentIsKeptBesideWhatIsScanned) {
+  const TestTree tree(some_tree);
+  digest(tree.top());
+  const std::size_t before = rows().size();
+  const base::Fd top = must(base::open_host_dir(tree.top()));
+  {
+    StatX seen{};
+    ASSERT_EQ(::statx(top.get(), "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, &seen), 0);
+    StatCache sent(*env, writer_.get(), clock, StatsOf::sent);
+    DirectoryStats stats(sent, top.get(), seen);
+    EXPECT_FALSE(stats.find("", seen));
+    const NameContent content{{base::digest_of<TreeDigest>("a"), base::digest_of<TreeDigest>("b")},
+                              base::digest_of<XattrsDigest>("c")};
+    stats.note("", seen, content);
+    stats.finish();
+    sent.flush();
+    settle();
+    EXPECT_EQ(DirectoryStats(sent, top.get(), seen).find("", seen), content);
+  }
+  EXPECT_EQ(rows().size(), before + 1);
+  digest(tree.top());
+  EXPECT_EQ(counts.files_opened, 0u);
+}
+
+TEST_F(StatCacheTest, RowsOfVersion1AreRead) {
+  StatRow row{20'000, {{"name", {1, 2, 3, 4, 5, 6, 7, 8}, {{base::digest_of<TreeDigest>("a"), base::digest_of<TreeDigest>("b")}, {}}}}};
+  std::string bytes = base::Codec<StatRow>::encode(row);
+  ASSERT_EQ(bytes.front(), '\2');
+  bytes.front() = '\1';
+  const StatRow read = must(base::Codec<StatRow>::decode(bytes));
+  EXPECT_EQ(read.entries, row.entries);
+  row.entries.front().content.xattrs = base::digest_of<XattrsDigest>("c");
+  bytes = base::Codec<StatRow>::encode(row);
+  bytes.front() = '\1';
+  EXPECT_FALSE(base::Codec<StatRow>::decode(bytes)) << "version 1 had no attributes";
 }
 
 TEST_F(StatCacheTest, PoliciesDoNotUseIt) {

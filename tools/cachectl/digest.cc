@@ -26,6 +26,12 @@ bool names_record(const std::string& target) {
   return !target.empty() && std::all_of(target.begin(), target.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
+std::uint64_t record_number(const std::string& target) {
+  std::uint64_t number = 0;  // too large a number is none of a record, like 0
+  (void)std::from_chars(target.data(), target.data() + target.size(), number);
+  return number;
+}
+
 cache::Selection selection_of(const DigestArguments& arguments) {
   return {.path = arguments.path,
           .follow_links = arguments.follow,
@@ -75,7 +81,7 @@ void Targets::open_stats() {
   if (stats_ || !global_.root_is_given) return;
   const auto owned = engine();
   if (owned) {
-    stats_ = (*owned)->remember_files();
+    stats_ = (*owned)->cache().remember_files(cache::StatsOf::scanned);
   } else if (owned.error().code == ErrorCode::busy) {
     const auto options = store_options(global_);
     auto env = engine::open_read_only(options->engine.root);
@@ -93,9 +99,7 @@ Result<Targets::Tree> Targets::open(const std::string& target) {
     return tree;
   }
   engine::Engine& store = *TRY(engine());
-  std::uint64_t number = 0;  // too large a number is none of a record, like 0
-  (void)std::from_chars(target.data(), target.data() + target.size(), number);
-  tree.record = TRY(store.cache().find(cache::RecordId(number)));
+  tree.record = TRY(store.cache().find(cache::RecordId(record_number(target))));
   if (!tree.record) return base::fail(ErrorCode::not_found, "record {}: there is none in {}", target, store.root().str());
   tree.mount = TRY(tree.record->mount());
   tree.selected = {tree.mount.fd(), tree.record->info().facts.rules};
@@ -107,8 +111,8 @@ Result<TreeDigest> Targets::digest(const std::string& target, const cache::Selec
     open_stats();
     return cache::digest_directory(TRY(base::HostPath::from_user(target)), selection, nullptr, stop, stats_.get());
   }
-  const Tree tree = TRY(open(target));
-  return cache::tree_digest(tree.selected.tree, selection, tree.selected.rules, nullptr, stop);
+  const engine::DigestOrder order{record_number(target), selection};
+  return engine::digest_in_store(TRY(store_options(global_)), order, stop);
 }
 
 std::string dump(const ordered_json& json) {

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "libbase/log/log.h"
+#include "libcache/stored_digest.h"
 #include "tools/engine/protocol.h"
 #include "tools/engine/server.h"
 
@@ -130,6 +131,21 @@ Result<cache::PruneReport> prune_store(const StoreOptions& options, const cache:
   return in_store<cache::PruneReport>(
       options, request, no_progress, stop,
       [&](Engine& engine) { return engine.cache().prune(prune, stop); }, decode_prune_report);
+}
+
+Result<TreeDigest> digest_in_store(const StoreOptions& options, const DigestOrder& order, std::stop_token stop) {
+  {
+    // Looking must not make a store where there is none.
+    const auto env = TRY(open_read_only(options.engine.root));
+    const auto digest = TRY(cache::stored_digest(*env, cache::RecordId(order.record), order.selection));
+    if (digest) return *digest;
+  }
+  Message request = encode(order);
+  request["verb"] = "digest";
+  solver::NoProgress no_progress;
+  return in_store<TreeDigest>(
+      options, request, no_progress, stop, [&](Engine& engine) { return run_order(engine, order, stop); },
+      decode_digest);
 }
 
 }  // namespace cairn::engine

@@ -23,6 +23,8 @@ struct StoreOptions {
 // Errors, besides those in the report: busy, and those of Engine::open.
 base::Result<SolveReport> solve_in_store(const StoreOptions& options, const SolveOrder& order,
                                          solver::ProgressSink& progress, std::stop_token stop);
+// Beside an owner from the pages that are stored, else the owner is asked.
+base::Result<TreeDigest> digest_in_store(const StoreOptions& options, const DigestOrder& order, std::stop_token stop);
 base::Result<cache::PruneReport> prune_store(const StoreOptions& options, const cache::PruneOptions& prune,
                                              std::stop_token stop);
 

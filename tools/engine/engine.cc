@@ -200,9 +200,6 @@ solver::SolveOutcome Engine::solve(const solver::SolveRequest& request, solver::
 }
 
 cache::Cache& Engine::cache() { return *state_->cache; }
-std::unique_ptr<cache::StatCache> Engine::remember_files() {
-  return std::make_unique<cache::StatCache>(*state_->env, state_->writer.get(), state_->clock);
-}
 snapshot::Snapshotter& Engine::snapshots() { return *state_->snapshots; }
 const HostPath& Engine::root() const { return state_->options.root; }
 

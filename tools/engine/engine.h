@@ -17,7 +17,6 @@
 #include "libbase/path.h"
 #include "libbase/result.h"
 #include "libcache/cache.h"
-#include "libcache/stat_cache.h"
 #include "libsnapshot/snapshotter.h"
 #include "libsolver/solver.h"
 
@@ -65,8 +64,6 @@ class Engine {
   solver::SolveOutcome solve(const solver::SolveRequest& request, solver::ProgressSink& progress, std::stop_token stop);
 
   cache::Cache& cache();
-  // What is known of files of plain directories, for a digest that begins now. Gone before the engine is.
-  std::unique_ptr<cache::StatCache> remember_files();
   snapshot::Snapshotter& snapshots();
   const base::HostPath& root() const;
   EngineCounts counts() const;

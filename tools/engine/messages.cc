@@ -53,6 +53,18 @@ Result<std::map<std::string, std::string>> decode_paths(const Message& message, 
   return paths;
 }
 
+Message encode_texts(const std::vector<std::string>& texts) {
+  Message list = Message::array();
+  for (const std::string& text : texts) list.push_back({{"text", bytes_of(text)}});
+  return list;
+}
+
+Result<std::vector<std::string>> decode_texts(const Message& message, const char* name) {
+  std::vector<std::string> texts;
+  for (const Message& entry : *TRY(take_array(message, name))) texts.push_back(TRY(take<std::string>(entry, "text")));
+  return texts;
+}
+
 Message encode_record(const cache::RecordInfo& record) {
   Message parents = Message::array();
   for (cache::RecordId parent : record.parents) parents.push_back(parent.value());
@@ -128,6 +140,34 @@ Result<SolveOrder> decode_order(const Message& message) {
   return order;
 }
 
+Message encode(const DigestOrder& order) {
+  const cache::Selection& selection = order.selection;
+  return {{"record", order.record},
+          {"path", bytes_of(selection.path)},
+          {"follow", selection.follow_links},
+          {"wildcard", selection.wildcard},
+          {"include", encode_texts(selection.include_patterns)},
+          {"exclude", encode_texts(selection.exclude_patterns)}};
+}
+
+Result<DigestOrder> decode_digest_order(const Message& message) {
+  DigestOrder order;
+  order.record = TRY(take<std::uint64_t>(message, "record"));
+  cache::Selection& selection = order.selection;
+  selection.path = TRY(take<std::string>(message, "path"));
+  selection.follow_links = TRY(take<bool>(message, "follow"));
+  selection.wildcard = TRY(take<bool>(message, "wildcard"));
+  selection.include_patterns = TRY(decode_texts(message, "include"));
+  selection.exclude_patterns = TRY(decode_texts(message, "exclude"));
+  return order;
+}
+
+Message encode(const TreeDigest& digest) { return {{"digest", bytes_of(digest.raw())}}; }
+
+Result<TreeDigest> decode_digest(const Message& message) {
+  return TreeDigest::from_raw(TRY(take<std::string>(message, "digest")));
+}
+
 Message encode(const SolveReport& report) {
   Message steps = Message::array();
   for (const solver::StepResult& step : report.steps) {
@@ -137,8 +177,7 @@ Message encode(const SolveReport& report) {
                      {"duration", step.duration.count()},
                      {"error", bytes_of(step.error)}});
   }
-  Message warnings = Message::array();
-  for (const std::string& warning : report.warnings) warnings.push_back({{"text", bytes_of(warning)}});
+  Message warnings = encode_texts(report.warnings);
   Message message = {{"steps", std::move(steps)},
                      {"warnings", std::move(warnings)},
                      {"duration", report.duration.count()},

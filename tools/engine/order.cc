@@ -72,4 +72,12 @@ SolveReport run_order(Engine& engine, const SolveOrder& order, solver::ProgressS
   return report;
 }
 
+base::Result<TreeDigest> run_order(Engine& engine, const DigestOrder& order, std::stop_token stop) {
+  const auto record = TRY(engine.cache().find(cache::RecordId(order.record)));
+  if (!record) {
+    return base::fail(base::ErrorCode::not_found, "record {}: there is none in {}", order.record, engine.root().str());
+  }
+  return record->tree_digest(order.selection, std::move(stop));
+}
+
 }  // namespace cairn::engine

@@ -35,6 +35,13 @@ struct SolveReport {
   std::size_t count(solver::StepState state) const;
 };
 
+// The digest of a selection of a record, as `cachectl digest RECORD` asks for it.
+struct DigestOrder {
+  std::uint64_t record = 0;
+  cache::Selection selection;
+};
+base::Result<TreeDigest> run_order(Engine& engine, const DigestOrder& order, std::stop_token stop);
+
 // Loads the definition, solves it and exports the result. Never fails otherwise than in the report.
 SolveReport run_order(Engine& engine, const SolveOrder& order, solver::ProgressSink& progress, std::stop_token stop);
 

@@ -44,10 +44,14 @@ base::Result<base::Fd> connect_unix(const base::HostPath& path);
 // Conversions of what crosses. Decoders take anything and answer corrupt if it is not what they want.
 Message encode(const base::Error& error);
 Message encode(const SolveOrder& order);
+Message encode(const DigestOrder& order);
 Message encode(const SolveReport& report);
+Message encode(const TreeDigest& digest);
 Message encode(const cache::PruneReport& report);
 base::Error decode_error(const Message& message);
 base::Result<SolveOrder> decode_order(const Message& message);
+base::Result<DigestOrder> decode_digest_order(const Message& message);
+base::Result<TreeDigest> decode_digest(const Message& message);
 base::Result<SolveReport> decode_solve_report(const Message& message);
 base::Result<cache::PruneReport> decode_prune_report(const Message& message);
 

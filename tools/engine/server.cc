@@ -206,6 +206,13 @@ Message Server::State::answer(Session& session, const Message& request) {
     if (!report) return {{"failed", encode(report.error())}};
     return {{"done", encode(*report)}};
   }
+  if (verb == "digest") {
+    const auto order = decode_digest_order(request);
+    if (!order) return {{"failed", encode(order.error())}};
+    const auto digest = run_order(engine, *order, session.stop.get_token());
+    if (!digest) return {{"failed", encode(digest.error())}};
+    return {{"done", encode(*digest)}};
+  }
   return {{"failed", encode(base::Error{ErrorCode::invalid_argument, fmt::format("unknown verb \"{}\"", verb), {}})}};
 }
 
