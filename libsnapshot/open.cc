@@ -29,7 +29,10 @@ base::Result<std::unique_ptr<Snapshotter>> open(const base::HostPath& root, base
   static const base::SystemClock system_clock;
   const base::Clock& clock = options.clock != nullptr ? *options.clock : system_clock;
   return std::make_unique<TreeSnapshotter>(std::move(trees), env, std::move(choice.driver), clock,
-                                           Depths{options.chain_max, options.squash_depth},
+                                           SquashRules{.chain_max = options.chain_max,
+                                                       .squash_depth = options.squash_depth,
+                                                       .quiet = options.squash_quiet,
+                                                       .patience = options.squash_patience},
                                            std::move(dead_blocks));
 }
 

@@ -7,6 +7,7 @@
 // made by overlay on a parent is unavailable. Any driver erases everything.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 
@@ -20,6 +21,10 @@ struct OpenOptions {
   std::string driver;       // "": the first that works; else exactly this one. CAIRN_SNAPSHOTTER overrides "".
   unsigned chain_max = 400;  // flatten above this many layers
   unsigned squash_depth = 32;  // squash in the background above this many layers (Snapshotter::start)
+  // Not before nothing of the chain has been mounted for so long, because its files can then be linked; but after so
+  // long in any case, and files that a live mount could see are cloned or copied.
+  std::chrono::milliseconds squash_quiet = std::chrono::seconds(1);
+  std::chrono::milliseconds squash_patience = std::chrono::minutes(10);
   const base::Clock* clock = nullptr;  // outlives the snapshotter; null: the system's
 };
 

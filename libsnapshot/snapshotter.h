@@ -174,10 +174,11 @@ class Snapshotter {
   virtual base::Result<Usage> freeze(SnapshotId active) = 0;
 
   // Writes the row of a frozen snapshot. Called inside a group-commit change whose Entry::data holds data_token(id), so
-  // its data is durable already. May run twice. The parent's row exists before or in the same transaction.
+  // its data is durable already. May run twice. The rows of its parents and of what it links to (note_links) exist before
+  // or in the same transaction. Errors: not_found, invalid_argument (not frozen; one of those rows is missing), corrupt.
   virtual base::Status publish(base::lmdb::WriteTxn& txn, SnapshotId frozen) const = 0;
   // For whoever puts hard links to files of other snapshots into an active tree: the inodes that it linked, and the
-  // committed or frozen snapshot that each came from, which is published first. They are looked for when the tree is
+  // committed or frozen snapshot that each came from, which is published first or not at all. They are looked for when the tree is
   // frozen, so that space is counted once and what is exclusive stays exact. Errors: not_found, invalid_argument (not
   // active).
   virtual base::Status note_links(SnapshotId active, std::span<const HardLink> links) = 0;
@@ -190,8 +191,9 @@ class Snapshotter {
   // files of these trees alone. Tokens that are not snapshots are ignored.
   virtual base::Status sync(std::span<const base::lmdb::DataToken> tokens) = 0;
 
-  // Drops a view, an active, or a frozen snapshot that was never published, and erases its files. It has no children.
-  // Errors: not_found, invalid_argument (has children), busy (mounted for writing), io.
+  // Drops a view, an active, or a frozen snapshot that was never published. It has no children. Its files are erased in
+  // the background, once that has been started and unless 256 others wait for it; else before this returns, and after an
+  // error the snapshot is as it was. Errors: not_found, invalid_argument (has children), busy (mounted for writing), io.
   virtual base::Status abandon(SnapshotId id) = 0;
 
   // Takes the row of a committed snapshot without children (merges that stack it included) into the trash table.
@@ -209,15 +211,18 @@ class Snapshotter {
   // gone again), no_space, cancelled, io. The snapshot is as usable as before.
   virtual base::Status squash(SnapshotId id, base::lmdb::GroupWriter& writer, std::stop_token stop) = 0;
 
-  // Starts the work in the background, on one thread of the lowest priority (CPU and disk): erasing what is in the trash
-  // and what is retired from now on, and squashing each snapshot that is published with a chain deeper than squash_depth.
-  // A failure is one warning. Once; the writer outlives stop().
+  // Starts the work in the background, on one thread of the lowest priority (CPU and disk): erasing what is in the trash,
+  // what is retired from now on, and what is abandoned; and squashing what has a chain deeper than
+  // OpenOptions::squash_depth, when nothing of that chain is in use. A failure is one warning. Once; the writer outlives
+  // stop().
   virtual void start(base::lmdb::GroupWriter& writer) = 0;
-  // Ends it: what runs stops soon and goes on after the next start(), of this process or another. Idempotent.
+  // Ends it: what runs stops soon and goes on after the next start(), of this process or another; but what was abandoned
+  // is erased when it returns. Idempotent.
   virtual void stop() = 0;
   // Tells the snapshotter that the transaction of a retire() is durable: its files are erased soon.
   virtual void retired(SnapshotId id) = 0;
-  // Returns when nothing is left to do in the background.
+  // Returns when nothing is left to do in the background but squashes of chains that are mounted; those are tried at once.
+  // Until then the work has the usual priority.
   virtual void settle() = 0;
 
   virtual base::Result<SnapshotInfo> stat(SnapshotId id) = 0;
@@ -243,7 +248,7 @@ class Snapshotter {
   virtual base::Result<SnapshotInfo> update(SnapshotId id, const Labels& labels, std::span<const std::string> fields,
                                             base::lmdb::GroupWriter& writer) = 0;
 
-  // Ids of snapshots that are active or frozen, for du and checks.
+  // Ids of snapshots that are active or frozen, or abandoned and not erased yet, for du and checks.
   virtual std::vector<SnapshotId> unpublished() const = 0;
 
   // What diff.h and merge.h of this library are made of; everybody else mounts.

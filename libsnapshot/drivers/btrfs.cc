@@ -6,6 +6,7 @@
 
 #include <cerrno>
 
+#include "libbase/crash_point.h"
 #include "libbase/log/log.h"
 #include "libsnapshot/drivers/driver.h"
 #include "libsnapshot/drivers/send_candidates.h"
@@ -69,6 +70,7 @@ class BtrfsDriver final : public Driver {
     // A fork that cannot be written takes the place of the active tree. The commit that makes it writes out what is in
     // the active tree, and only that, so that nothing is left to be synced.
     TRY(trees.rename_part(id, tree_name, old_name));
+    CRASH_POINT("snapshot.btrfs.put_aside");
     const auto found = replace(active.get(), tree.get());
     if (!found) {
       TRY(trees.rename_part(id, old_name, tree_name));
@@ -76,6 +78,7 @@ class BtrfsDriver final : public Driver {
     }
     // What stays of the old one, now or after a crash, shares all its extents with the frozen tree and goes with it.
     if (const auto gone = destroy_subvolume(tree.get(), old_name); !gone) base::log_warning("{}", gone.error().message);
+    CRASH_POINT("snapshot.btrfs.old_gone");
     return Frozen{.measure = TRY(with_directory(*found, tree.get())), .reached = Reached::disk};
   }
 
@@ -100,6 +103,7 @@ class BtrfsDriver final : public Driver {
 
   static base::Result<Usage> replace(int active, int tree) {
     TRY(fork_subvolume(active, tree, tree_name, Access::read_only));
+    CRASH_POINT("snapshot.btrfs.forked");
     const auto usage = measure_subvolume(active);
     if (!usage) TRY(destroy_subvolume(tree, tree_name));
     return usage;

@@ -52,10 +52,14 @@ class OverlayDriver final : public Driver {
 
  private:
   static Status add_upper(OverlayBuilder& overlay, const TreeDirs& trees, const Chain& chain) {
-    // A volatile mount leaves a mark in work/ that refuses the next one, because after a crash the upper could not be
-    // trusted. Ours did not crash: an active tree never survives its process.
-    TRY(trees.erase_part(chain.id, "work"));
-    TRY(trees.create_part(chain.id, "work", 0700));
+    auto made = trees.create_part(chain.id, "work", 0700);
+    if (!made && made.error().code == base::ErrorCode::already_exists) {
+      // A volatile mount leaves a mark in work/ that refuses the next one, because after a crash the upper could not be
+      // trusted. Ours did not crash: an active tree never survives its process.
+      TRY(trees.erase_part(chain.id, "work"));
+      made = trees.create_part(chain.id, "work", 0700);
+    }
+    TRY(std::move(made));
     const Fd upper = TRY(trees.open_part(chain.id, "fs", O_PATH));
     const Fd work = TRY(trees.open_part(chain.id, "work", O_PATH));
     return overlay.set_upper(upper.get(), work.get());

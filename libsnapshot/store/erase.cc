@@ -13,6 +13,8 @@ using base::fail;
 using base::Status;
 using base::lmdb::Scan;
 
+// So many abandoned trees wait to be erased; whoever abandons more erases them himself.
+constexpr std::size_t doomed_max = 256;
 // How much of the trash is read in one transaction, and how many rows one change removes.
 constexpr std::size_t trash_batch = 256;
 // How many shared inodes are given up in one change.
@@ -71,23 +73,40 @@ Status TreeSnapshotter::abandon(SnapshotId id) {
     ids_.settle(id);
     return {};
   }
-  const auto erase = [&]() -> Status {
+  const auto check = [&]() -> Status {
     const auto row = TRY(env_.view([&](base::lmdb::ReadTxn& txn) { return find_snapshot(txn, id); }));
     if (row) return fail(ErrorCode::invalid_argument, "abandon snapshot {}: it has been published", id);
-    TRY(trees_.erase(id), "abandon");
-    CRASH_POINT("snapshot.abandon.files_gone");
     return {};
   };
-  const auto erased = erase();
+  auto outcome = check();
+  // No row names it, so nothing has to be written down: after a crash recovery finds it.
+  if (outcome && housekeeper_.is_running() && live_.lock()->doom(id, doomed_max)) {
+    housekeeper_.erase_soon();
+    return {};
+  }
+  if (outcome) outcome = trees_.erase(id);
+  CRASH_POINT("snapshot.abandon.files_gone");
   auto live = live_.lock();
-  if (!erased) {
+  if (!outcome) {
     live->end_abandon(id, phase);
-    return erased;
+    return outcome;
   }
   live->forget_flat(id);
   live->remove(id);
   ids_.settle(id);
   return {};
+}
+
+void TreeSnapshotter::erase_doomed(const std::stop_token& stop) {
+  const auto doomed = live_.lock()->doomed();
+  for (const auto id : doomed) {
+    const auto erased = trees_.erase(id, stop);
+    if (!erased && stop.stop_requested()) return;
+    // What cannot be erased now keeps its block of ids, so the next open looks for it.
+    if (!erased) base::log_warning("erase what was abandoned: {}", erased.error().message);
+    live_.lock()->erased(id);
+    if (erased) ids_.settle(id);
+  }
 }
 
 // The files of one retired snapshot, and before them its part in what several share.
@@ -116,7 +135,8 @@ Status TreeSnapshotter::erase_tree(base::lmdb::GroupWriter& writer, SnapshotId i
 }
 
 base::Result<std::int64_t> TreeSnapshotter::erase_trash(base::lmdb::GroupWriter& writer, std::stop_token stop) {
-  background_erase_.lock()->request_stop();  // it works at the lowest priority, and we wait
+  const Housekeeper::Hurry hurry(housekeeper_);
+  background_erase_.lock()->request_stop();  // what it does at the lowest priority we do at ours
   return erase_all(writer, stop);
 }
 

@@ -92,14 +92,14 @@ class Layers {
 
 class Linker {
  public:
-  Linker(const TreeDirs& trees, const Chain& chain, LiveMounts& mounts, SnapshotId id)
-      : layers_(trees, chain), mounts_(mounts), id_(id) {}
+  Linker(const TreeDirs& trees, const Chain& chain, LiveMounts& mounts, SnapshotId id, IfMounted if_mounted)
+      : layers_(trees, chain), mounts_(mounts), id_(id), if_mounted_(if_mounted) {}
 
-  // True if the file is there now, as a link.
-  bool link(const std::string& prefix, const std::string& name, const struct ::stat& merged, int to) {
+  // True if the file is there now, as a link. Errors: busy.
+  base::Result<bool> link(const std::string& prefix, const std::string& name, const struct ::stat& merged, int to) {
     if (!S_ISREG(merged.st_mode) || copy_.links.size() >= links_max) return false;
     const auto found = layers_.find(prefix, name, merged);
-    if (!found || !link_to(*found, name, to)) return false;
+    if (!found || !TRY(link_to(*found, name, to))) return false;
     linked_.insert(prefix + name);
     const Usage usage{.bytes = std::int64_t{found->status.st_blocks} * 512,
                       .inodes = 1,
@@ -118,9 +118,12 @@ class Linker {
   }
 
  private:
-  bool link_to(const Layers::Found& found, const std::string& name, int to) {
+  base::Result<bool> link_to(const Layers::Found& found, const std::string& name, int to) {
     const InHaste hurry;  // a mount may wait for us
-    if (!mounts_.begin_link(found.layer->id, found.status.st_nlink)) return false;
+    if (!mounts_.begin_link(found.layer->id, found.status.st_nlink)) {
+      if (if_mounted_ == IfMounted::copy) return false;
+      return fail(ErrorCode::busy, "\"{}\" of snapshot {} may be mounted", name, found.layer->id);
+    }
     const bool made = ::linkat(found.directory, name.c_str(), to, name.c_str(), 0) == 0;
     mounts_.end_link();
     return made;
@@ -129,6 +132,7 @@ class Linker {
   Layers layers_;
   LiveMounts& mounts_;
   SnapshotId id_;
+  IfMounted if_mounted_;
   FlatCopy copy_;
   Usage shared_;
   std::unordered_set<std::string> linked_;
@@ -148,11 +152,11 @@ Status expect_equal(const DetachedMount& chain, int copy, const Linker& linker, 
 }  // namespace
 
 base::Result<FlatCopy> make_flat_copy(const Driver& driver, const TreeDirs& trees, LiveMounts& mounts, SnapshotId id,
-                                      const Chain& chain, const std::stop_token& stop) {
+                                      const Chain& chain, IfMounted if_mounted, const std::stop_token& stop) {
   // What is there is the work of an owner that died before a row could name it.
   TRY(trees.erase_part(id, unfinished));
   TRY(trees.erase_part(id, "flat"));
-  Linker linker(trees, chain, mounts, id);
+  Linker linker(trees, chain, mounts, id, if_mounted);
   const auto fill = [&]() -> base::Result<Usage> {
     const auto source = TRY(driver.mount(trees, chain, Access::read_only));
     TRY(trees.create_part(id, unfinished, 0755));

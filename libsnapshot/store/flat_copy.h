@@ -20,10 +20,13 @@ struct FlatCopy {
   bool synced = false;
 };
 
+// What to do with a file that cannot be linked to because a live mount could see it.
+enum class IfMounted { copy, give_up };
+
 // Fills trees/<id>/flat with what a mount of `chain`, id's own, shows; what was there is replaced. It appears by a
-// rename, so it is whole, but not durable yet. Errors: corrupt (it is not equal to the chain), cancelled, no_space, io;
-// nothing is left behind then.
+// rename, so it is whole, but not durable yet. Errors: corrupt (it is not equal to the chain), busy (IfMounted::give_up),
+// cancelled, no_space, io; nothing is left behind then.
 base::Result<FlatCopy> make_flat_copy(const Driver& driver, const TreeDirs& trees, LiveMounts& mounts, SnapshotId id,
-                                      const Chain& chain, const std::stop_token& stop);
+                                      const Chain& chain, IfMounted if_mounted, const std::stop_token& stop);
 
 }  // namespace cairn::snapshot

@@ -19,8 +19,15 @@ bool LiveMounts::State::is_mounted(SnapshotId layer) {
 void LiveMounts::State::remove(const Chain* chain) {
   if (--counts.at(chain) > 0) return;
   counts.erase(chain);
-  chains.erase(chain);
+  const auto gone = chains.extract(chain);
   layers_known = false;
+  forget_old();
+  if (quiet.count() > 0) unmounted.emplace_back(Clock::now(), gone.mapped());
+}
+
+void LiveMounts::State::forget_old() {
+  const auto since = Clock::now() - quiet;
+  while (!unmounted.empty() && unmounted.front().first < since) unmounted.pop_front();
 }
 
 std::shared_ptr<void> LiveMounts::add(ChainPtr chain) {
@@ -34,7 +41,21 @@ std::shared_ptr<void> LiveMounts::add(ChainPtr chain) {
   return std::shared_ptr<void>(nullptr, [shared = state_, key](void*) { shared->lock()->remove(key); });
 }
 
-std::size_t LiveMounts::count() { return state_->lock()->chains.size(); }
+InUse LiveMounts::in_use(const Chain& chain) {
+  auto state = state_->lock();
+  state->forget_old();
+  for (const Chain* layer = &chain; layer != nullptr; layer = layer->below.get()) {
+    if (state->is_mounted(layer->id)) return InUse::now;
+  }
+  std::unordered_set<SnapshotId> layers;
+  for (const Chain* layer = &chain; layer != nullptr; layer = layer->below.get()) layers.insert(layer->id);
+  for (const auto& [when, used] : state->unmounted) {
+    for (const Chain* layer = used.get(); layer != nullptr; layer = layer->below.get()) {
+      if (layers.contains(layer->id)) return InUse::lately;
+    }
+  }
+  return InUse::no;
+}
 
 bool LiveMounts::begin_link(SnapshotId layer, std::uint64_t links) {
   auto state = state_->lock();

@@ -62,8 +62,18 @@ void LiveSet::remove(SnapshotId id) {
   live_.erase(found);
 }
 
+bool LiveSet::doom(SnapshotId id, std::size_t count_max) {
+  if (doomed_.size() >= count_max) return false;
+  forget_flat(id);
+  remove(id);
+  doomed_.insert(id);
+  return true;
+}
+
+std::vector<SnapshotId> LiveSet::doomed() const { return {doomed_.begin(), doomed_.end()}; }
+
 std::vector<SnapshotId> LiveSet::unpublished() const {
-  std::vector<SnapshotId> ids;
+  std::vector<SnapshotId> ids = doomed();
   for (const auto& [id, snapshot] : live_) {
     if (visible(snapshot.phase) && snapshot.phase != Phase::view) ids.push_back(id);
   }
@@ -160,10 +170,11 @@ base::Status LiveSet::note_links(SnapshotId id, std::span<const HardLink> links)
   return {};
 }
 
-std::optional<std::stop_token> LiveSet::begin_flatten(SnapshotId id) {
-  const auto [place, inserted] = flattening_.try_emplace(id);
-  if (!inserted) return std::nullopt;
-  return place->second.get_token();
+std::optional<std::stop_token> LiveSet::begin_flatten(SnapshotId id, Haste haste) {
+  const auto [place, inserted] = flattening_.try_emplace(id, Flattening{haste, {}});
+  if (inserted) return place->second.stop.get_token();
+  if (haste == Haste::caller_waits && place->second.haste == Haste::none) place->second.stop.request_stop();
+  return std::nullopt;
 }
 
 void LiveSet::end_flatten(SnapshotId id, const std::optional<FlatCopy>& copy) {
@@ -176,7 +187,7 @@ void LiveSet::end_flatten(SnapshotId id, const std::optional<FlatCopy>& copy) {
 bool LiveSet::stop_flatten(SnapshotId id) {
   const auto found = flattening_.find(id);
   if (found == flattening_.end()) return false;
-  found->second.request_stop();
+  found->second.stop.request_stop();
   return true;
 }
 

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <stop_token>
 #include <unordered_map>
@@ -39,6 +40,9 @@ struct LiveSnapshot {
   std::shared_ptr<std::atomic<bool>> mounted = std::make_shared<std::atomic<bool>>(false);  // read_write
 };
 
+// Whether somebody waits for a piece of work, or it is done in the background.
+enum class Haste { caller_waits, none };
+
 class LiveSet {
  public:
   // Adds a child to parent, so that it is not abandoned meanwhile. Errors: not_found, invalid_argument (active).
@@ -54,7 +58,13 @@ class LiveSet {
   void remove(SnapshotId id);  // and unpins its parents
   void take_back(SnapshotId id) { live_.erase(id); }  // as if add() had not been called
   std::optional<LiveSnapshot> find(SnapshotId id) const;
-  std::vector<SnapshotId> unpublished() const;  // with a tree: views are left out
+  // Drops an abandoned snapshot whose files are still to be erased, which ends with erased(). False, and nothing is
+  // done, if `count_max` of them wait for that already.
+  bool doom(SnapshotId id, std::size_t count_max);
+  std::vector<SnapshotId> doomed() const;  // oldest first
+  void erased(SnapshotId id) { doomed_.erase(id); }
+
+  std::vector<SnapshotId> unpublished() const;  // with files: views are left out, doomed ones are there
   std::vector<std::pair<SnapshotId, LiveSnapshot>> everything_visible() const;  // by id
 
   // Replaces the labels of a visible snapshot; false if there is none.
@@ -73,8 +83,9 @@ class LiveSet {
   // Notes hard links in an active tree. Errors: not_found, invalid_argument.
   base::Status note_links(SnapshotId id, std::span<const HardLink> links);
 
-  // A token for one caller at a time and id, which must call end_flatten; nullopt for others meanwhile.
-  std::optional<std::stop_token> begin_flatten(SnapshotId id);
+  // A token for one caller at a time and id, which must call end_flatten; nullopt for others meanwhile. Who is in haste
+  // asks one that is not to give up.
+  std::optional<std::stop_token> begin_flatten(SnapshotId id, Haste haste);
   void end_flatten(SnapshotId id, const std::optional<FlatCopy>& copy);
   // Asks whoever flattens it to give up. True while somebody does.
   bool stop_flatten(SnapshotId id);
@@ -94,9 +105,14 @@ class LiveSet {
   LiveSnapshot* find_mutable(SnapshotId id);
 
   std::unordered_map<SnapshotId, LiveSnapshot> live_;
+  std::set<SnapshotId> doomed_;
   std::unordered_map<SnapshotId, std::uint32_t> children_;  // live children only
   std::unordered_map<SnapshotId, FlatCopy> flats_;          // made by this process
-  std::unordered_map<SnapshotId, std::stop_source> flattening_;
+  struct Flattening {
+    Haste haste;
+    std::stop_source stop;
+  };
+  std::unordered_map<SnapshotId, Flattening> flattening_;
 };
 
 }  // namespace cairn::snapshot

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // From frozen to committed, and from committed to trash: the steps that are rows. The closures of a transaction do no
 // I/O; they take the lock of the live set for a look only.
+#include <unordered_set>
+
 #include "libbase/crash_point.h"
 #include "libsnapshot/store/tree_snapshotter.h"
 
@@ -22,7 +24,28 @@ Status name_stack(base::lmdb::WriteTxn& txn, SnapshotId merge, const std::vector
   return {};
 }
 
+// Whether a row speaks of it.
+base::Result<bool> is_named(base::lmdb::WriteTxn& txn, SnapshotId id) {
+  const auto key = base::Codec<SnapshotId>::encode(id);
+  if (TRY(txn.get_raw(snapshot_table, key))) return true;
+  return TRY(txn.get_raw(trash_table, key)).has_value();
+}
+
 }  // namespace
+
+// What comes second says that it shares an inode with the first. If the first were published after, it would count the
+// inode once more.
+Status TreeSnapshotter::check_links_are_named(base::lmdb::WriteTxn& txn, SnapshotId id,
+                                              const std::vector<LinkedInode>& links) const {
+  std::unordered_set<SnapshotId> named;
+  for (const auto& link : links) {
+    if (!named.insert(link.source).second || TRY(is_named(txn, link.source))) continue;
+    if (!live_.lock()->find(link.source)) continue;  // abandoned: its files are nobody else's
+    return fail(ErrorCode::invalid_argument,
+                "publish snapshot {}: it has hard links to files of snapshot {}, which is not published", id, link.source);
+  }
+  return {};
+}
 
 Status TreeSnapshotter::name_flat(base::lmdb::WriteTxn& txn, SnapshotId id, const FlatCopy& copy) {
   // A flat copy is named only once its files are durable (I1).
@@ -76,6 +99,7 @@ Status TreeSnapshotter::publish(base::lmdb::WriteTxn& txn, SnapshotId frozen) co
                   .created = snapshot->created,
                   .updated = snapshot->updated,
                   .labels = snapshot->labels};
+  TRY(check_links_are_named(txn, frozen, snapshot->linked));
   row.exclusive -= TRY(claim_inodes(txn, frozen, snapshot->linked), "publish snapshot {}", frozen);
   TRY(txn.put(snapshot_table, frozen, row));
   if (own_flat && own_flat->synced) TRY(name_flat(txn, frozen, *own_flat));

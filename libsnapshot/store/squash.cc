@@ -11,14 +11,24 @@ namespace cairn::snapshot {
 using base::ErrorCode;
 using base::fail;
 using base::Status;
+using base::lmdb::Scan;
+
+namespace {
+
+constexpr std::size_t rows_per_look = 4096;
+
+}  // namespace
 
 // A crash from here on leaves a copy that no row names; recovery looks for it where the table says.
-base::Result<ChainPtr> TreeSnapshotter::flatten(SnapshotId id, const Chain& chain, const std::stop_token& stop) {
+base::Result<ChainPtr> TreeSnapshotter::flatten(SnapshotId id, const Chain& chain, Haste haste, IfMounted if_mounted,
+                                                const std::stop_token& stop) {
   std::optional<std::stop_token> given_up;
   {
+    std::optional<Housekeeper::Hurry> hurry;  // for the background, which may be at it
+    if (haste == Haste::caller_waits) hurry.emplace(housekeeper_);
     auto live = live_.lock();
     while (!live->find_flat(id)) {
-      given_up = live->begin_flatten(id);
+      given_up = live->begin_flatten(id, haste);
       if (given_up) break;
       flattened_.wait(live.lock());
     }
@@ -31,7 +41,7 @@ base::Result<ChainPtr> TreeSnapshotter::flatten(SnapshotId id, const Chain& chai
   auto copy = env_.update([id](base::lmdb::WriteTxn& txn) { return txn.put(squash_table, id, Present{}); })
                   .and_then([&] {
                     CRASH_POINT("snapshot.flatten.noted");
-                    return make_flat_copy(*driver_, trees_, mounts_, id, chain, either.get_token());
+                    return make_flat_copy(*driver_, trees_, mounts_, id, chain, if_mounted, either.get_token());
                   });
   {
     auto live = live_.lock();
@@ -45,6 +55,11 @@ base::Result<ChainPtr> TreeSnapshotter::flatten(SnapshotId id, const Chain& chai
 }
 
 Status TreeSnapshotter::squash(SnapshotId id, base::lmdb::GroupWriter& writer, std::stop_token stop) {
+  return squash(id, writer, Haste::caller_waits, IfMounted::copy, stop);
+}
+
+Status TreeSnapshotter::squash(SnapshotId id, base::lmdb::GroupWriter& writer, Haste haste, IfMounted if_mounted,
+                               const std::stop_token& stop) {
   const auto about = TRY(stat(id), "squash");
   if (about.kind == Kind::active || about.kind == Kind::view) {
     return fail(ErrorCode::invalid_argument, "squash snapshot {}: it is neither frozen nor committed", id);
@@ -52,7 +67,7 @@ Status TreeSnapshotter::squash(SnapshotId id, base::lmdb::GroupWriter& writer, s
   const auto chain = TRY(chain_of(id), "squash");
   if (chain->layer != Layer::flat) {
     if (!chain->below) return {};
-    TRY(flatten(id, *chain, stop), "squash");
+    TRY(flatten(id, *chain, haste, if_mounted, stop), "squash");
   }
   const auto copy = live_.lock()->find_flat(id);
   if (!copy) return {};  // a row names it already
@@ -70,34 +85,77 @@ Status TreeSnapshotter::squash(SnapshotId id, base::lmdb::GroupWriter& writer, s
   return {};
 }
 
+Squashed TreeSnapshotter::squash_in_background(SnapshotId id, base::lmdb::GroupWriter& writer, Patience patience,
+                                               const std::stop_token& stop) {
+  // A squash below may have made it shallow meanwhile.
+  const auto chain = chain_of(id);
+  if (!chain || (*chain)->depth <= squash_depth_) return Squashed::done;
+  const auto in_use = mounts_.in_use(**chain);
+  if (patience == Patience::left && in_use != InUse::no) {
+    return in_use == InUse::now ? Squashed::mounted : Squashed::used_lately;
+  }
+  const auto if_mounted = patience == Patience::left ? IfMounted::give_up : IfMounted::copy;
+  const auto squashed = squash(id, writer, Haste::none, if_mounted, stop);
+  if (squashed) return Squashed::done;
+  // Gone meanwhile, or being erased, or somebody who waits does it himself.
+  const auto code = squashed.error().code;
+  if (stop.stop_requested() || code == ErrorCode::not_found || code == ErrorCode::cancelled) return Squashed::done;
+  if (code == ErrorCode::busy && if_mounted == IfMounted::give_up) return Squashed::mounted;
+  base::log_warning("{}; its chain goes on as it is", squashed.error().message);
+  return Squashed::done;
+}
+
+std::vector<SnapshotId> TreeSnapshotter::find_deep(std::size_t count_max) {
+  std::vector<SnapshotId> deep;
+  for (SnapshotId last; deep.size() < count_max;) {
+    std::size_t seen = 0;  // in this transaction: an open reader keeps old pages from being used again
+    std::vector<SnapshotId> candidates;
+    const auto look = [&](std::string_view key, std::string_view value) -> base::Result<Scan> {
+      last = TRY(base::Codec<SnapshotId>::decode(key), "snapshot.snapshots key");
+      const auto row = TRY(base::Codec<SnapshotRow>::decode(value), "snapshot.snapshots row");
+      if (row.depth > squash_depth_ && !row.flattened) candidates.push_back(last);
+      return ++seen < rows_per_look ? Scan::next : Scan::stop;
+    };
+    const auto from = base::Codec<SnapshotId>::encode(SnapshotId(last.value() + 1));
+    const auto looked =
+        env_.view([&](base::lmdb::ReadTxn& txn) { return txn.scan_raw(snapshot_table, {}, from, look); });
+    if (!looked) base::log_warning("look for deep chains: {}", looked.error().message);
+    for (const auto id : candidates) {
+      const auto chain = chain_of(id);  // what lies below may have been flattened since the row was written
+      if (chain && (*chain)->depth > squash_depth_ && deep.size() < count_max) deep.push_back(id);
+    }
+    if (!looked || seen < rows_per_look) break;
+  }
+  return deep;
+}
+
+void TreeSnapshotter::erase_in_background(base::lmdb::GroupWriter& writer, const std::stop_token& stop) {
+  erase_doomed(stop);
+  // Whoever waits for an erasure takes over.
+  std::stop_source yield;
+  const std::stop_callback by_stop(stop, [&] { yield.request_stop(); });
+  *background_erase_.lock() = yield;
+  const auto erased = erase_all(writer, yield.get_token());
+  *background_erase_.lock() = std::stop_source(std::nostopstate);
+  if (erased || yield.stop_requested()) return;
+  base::log_warning("erase what was removed: {}", erased.error().message);
+}
+
 void TreeSnapshotter::start(base::lmdb::GroupWriter& writer) {
-  housekeeper_.start({.erase =
-                          [this, &writer](std::stop_token stop) {
-                            // Whoever waits for an erasure takes over.
-                            std::stop_source yield;
-                            const std::stop_callback by_stop(stop, [&] { yield.request_stop(); });
-                            *background_erase_.lock() = yield;
-                            const auto erased = erase_all(writer, yield.get_token());
-                            *background_erase_.lock() = std::stop_source(std::nostopstate);
-                            if (erased || yield.stop_requested()) return;
-                            base::log_warning("erase what was removed: {}", erased.error().message);
-                          },
+  housekeeper_.start({.erase = [this, &writer](std::stop_token stop) { erase_in_background(writer, stop); },
+                      .find_deep = [this](std::size_t count_max) { return find_deep(count_max); },
                       .squash =
-                          [this, &writer](SnapshotId id, std::stop_token stop) {
-                            // A squash below may have made it shallow meanwhile.
-                            const auto chain = chain_of(id);
-                            if (!chain || (*chain)->depth <= squash_depth_) return;
-                            const auto squashed = squash(id, writer, stop);
-                            if (squashed || stop.stop_requested()) return;
-                            // Gone meanwhile, or being erased: nobody needs it.
-                            const auto code = squashed.error().code;
-                            if (code == ErrorCode::not_found || code == ErrorCode::cancelled) return;
-                            base::log_warning("{}; its chain goes on as it is", squashed.error().message);
-                          }});
+                          [this, &writer](SnapshotId id, Patience patience, std::stop_token stop) {
+                            return squash_in_background(id, writer, patience, stop);
+                          }},
+                     {.quiet = squash_quiet_, .patience = squash_patience_});
   housekeeper_.erase_soon();
 }
 
-void TreeSnapshotter::stop() { housekeeper_.stop(); }
+void TreeSnapshotter::stop() {
+  housekeeper_.stop();
+  erase_doomed({});  // whoever abandoned them would have waited for it
+}
 
 void TreeSnapshotter::retired(SnapshotId id) {
   chains_.forget(id);

@@ -41,15 +41,18 @@ MountedTree mounted_tree(DetachedMount mount, std::shared_ptr<void> layers, std:
 }  // namespace
 
 TreeSnapshotter::TreeSnapshotter(TreeDirs trees, base::lmdb::Env& env, std::unique_ptr<Driver> driver,
-                                 const base::Clock& clock, Depths depths, std::vector<std::uint64_t> dead_blocks)
+                                 const base::Clock& clock, const SquashRules& rules, std::vector<std::uint64_t> dead_blocks)
     : trees_(std::move(trees)),
       env_(env),
       driver_(std::move(driver)),
       clock_(clock),
-      chain_max_(depths.chain_max),
-      squash_depth_(depths.squash_depth),
+      chain_max_(rules.chain_max),
+      squash_depth_(rules.squash_depth),
+      squash_quiet_(rules.quiet),
+      squash_patience_(rules.patience),
       ids_(env, std::move(dead_blocks), [this] { return trees_.sync_names(); }),
-      chains_(env) {}
+      chains_(env),
+      mounts_(rules.quiet) {}
 
 base::Result<ChainPtr> TreeSnapshotter::chain_of(SnapshotId id) {
   if (const auto live = live_.lock()->find(id); live && visible(live->phase)) return live->chain;
@@ -67,7 +70,8 @@ base::Result<SnapshotId> TreeSnapshotter::prepare(std::optional<SnapshotId> pare
   ChainPtr chain = TRY(live_.lock()->pin_parent(*parent));
   const auto with_parent = [&]() -> base::Result<SnapshotId> {
     if (!chain) chain = TRY(chain_of(*parent), "prepare");
-    if (chain->depth > chain_max_) chain = TRY(flatten(*parent, *chain, {}));
+    const bool too_deep = chain->depth > chain_max_;
+    if (too_deep) chain = TRY(flatten(*parent, *chain, Haste::caller_waits, IfMounted::copy, {}));
     snapshot.parent = *parent;
     snapshot.shape = driver_->shape();
     return make(std::move(snapshot), chain);

@@ -18,16 +18,18 @@
 
 namespace cairn::snapshot {
 
-struct Depths {
-  unsigned chain_max;     // prepare flattens above it
-  unsigned squash_depth;  // the work in the background does
+// See OpenOptions.
+struct SquashRules {
+  unsigned chain_max;
+  unsigned squash_depth;
+  std::chrono::milliseconds quiet, patience;
 };
 
 class TreeSnapshotter final : public Snapshotter {
  public:
   // dead_blocks: those that recover() has cleaned up.
   TreeSnapshotter(TreeDirs trees, base::lmdb::Env& env, std::unique_ptr<Driver> driver, const base::Clock& clock,
-                  Depths depths, std::vector<std::uint64_t> dead_blocks);
+                  const SquashRules& rules, std::vector<std::uint64_t> dead_blocks);
   ~TreeSnapshotter() override { stop(); }
 
   std::string_view driver() const override { return driver_->name(); }
@@ -67,9 +69,18 @@ class TreeSnapshotter final : public Snapshotter {
   SnapshotInfo info_of_live(SnapshotId id, const LiveSnapshot& live) const;
   base::Result<ChainPtr> chain_of(SnapshotId id);
   // The chain of the flat copy, made by this thread or another.
-  base::Result<ChainPtr> flatten(SnapshotId id, const Chain& chain, const std::stop_token& stop);
+  base::Result<ChainPtr> flatten(SnapshotId id, const Chain& chain, Haste haste, IfMounted if_mounted,
+                                 const std::stop_token& stop);
+  base::Status squash(SnapshotId id, base::lmdb::GroupWriter& writer, Haste haste, IfMounted if_mounted,
+                      const std::stop_token& stop);
+  Squashed squash_in_background(SnapshotId id, base::lmdb::GroupWriter& writer, Patience patience,
+                                const std::stop_token& stop);
+  std::vector<SnapshotId> find_deep(std::size_t count_max);
+  void erase_in_background(base::lmdb::GroupWriter& writer, const std::stop_token& stop);
+  base::Status check_links_are_named(base::lmdb::WriteTxn& txn, SnapshotId id, const std::vector<LinkedInode>& links) const;
   static base::Status name_flat(base::lmdb::WriteTxn& txn, SnapshotId id, const FlatCopy& copy);
   base::Result<std::int64_t> erase_all(base::lmdb::GroupWriter& writer, const std::stop_token& stop);
+  void erase_doomed(const std::stop_token& stop);
   base::Status erase_tree(base::lmdb::GroupWriter& writer, SnapshotId id, const std::stop_token& stop);
   base::Result<MountedTree> mount_for_writing(SnapshotId id);
 
@@ -78,6 +89,7 @@ class TreeSnapshotter final : public Snapshotter {
   std::unique_ptr<Driver> driver_;
   const base::Clock& clock_;
   const unsigned chain_max_, squash_depth_;
+  const std::chrono::milliseconds squash_quiet_, squash_patience_;
   IdPool ids_;
   ChainCache chains_;
   mutable base::Guarded<LiveSet> live_;

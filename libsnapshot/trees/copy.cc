@@ -178,8 +178,12 @@ class TreeCopy {
 
 Status copy_directory_metadata(int from, int to, OverlayMarks marks) {
   const auto status = TRY(base::stat_fd(from));
-  if (::fchown(to, status.st_uid, status.st_gid) != 0) return base::fail_errno(errno, "set owner of the root");
-  if (::fchmod(to, status.st_mode & 07777) != 0) return base::fail_errno(errno, "set mode of the root");
+  const auto is = TRY(base::stat_fd(to));  // every fork comes by here, and what is right already costs nothing
+  const bool owned = is.st_uid == status.st_uid && is.st_gid == status.st_gid;
+  if (!owned && ::fchown(to, status.st_uid, status.st_gid) != 0) return base::fail_errno(errno, "set owner of the root");
+  if ((!owned || is.st_mode != status.st_mode) && ::fchmod(to, status.st_mode & 07777) != 0) {
+    return base::fail_errno(errno, "set mode of the root");
+  }
   for (const auto& [key, value] : TRY(base::list_xattrs(from))) {
     if (marks == OverlayMarks::drop && is_overlay_mark(key)) continue;
     TRY(base::set_xattr_at(to, ".", key, value));

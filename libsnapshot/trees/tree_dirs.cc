@@ -110,7 +110,9 @@ base::Result<Fd> TreeDirs::open_tree(SnapshotId id, int flags) const {
 Status TreeDirs::create_part(SnapshotId id, std::string_view name, unsigned mode) const {
   const auto path = path_of(id, name).str();
   if (::mkdirat(trees_.get(), path.c_str(), mode) != 0) return base::fail_errno(errno, "make trees/{}", path);
-  // The umask of the process is not ours to know.
+  // The umask of the process is not ours to know. Looking is cheaper than setting, which writes.
+  struct ::stat made {};
+  if (::fstatat(trees_.get(), path.c_str(), &made, AT_SYMLINK_NOFOLLOW) == 0 && (made.st_mode & 07777) == mode) return {};
   if (::fchmodat(trees_.get(), path.c_str(), mode, 0) != 0) return base::fail_errno(errno, "set mode of trees/{}", path);
   return {};
 }

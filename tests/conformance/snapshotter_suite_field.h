@@ -246,6 +246,22 @@ TEST_P(SnapshotterFieldSuite, TestHardlinks) {
   EXPECT_EQ(view(two).mode("2"), 0644u);
 }
 
+TEST_P(SnapshotterFieldSuite, TraitsAreTrue) {
+  const auto parent = commit_with(std::nullopt, [](Tree& tree) { tree.write("f", std::string(1 << 20, 'x')); });
+  const auto alone = bytes_on_disk();
+  const auto child = prepare(parent);
+  EXPECT_EQ(must(snapshots().stat(child)).depth, stacks() ? 2u : 1u);
+  const bool costs_nothing = bytes_on_disk() - alone < (1 << 20);
+  EXPECT_EQ(costs_nothing, stacks() || shares());
+  const auto fs_of = [&](SnapshotId id) {
+    return must(base::open_host_dir(root_ / ("trees/" + std::to_string(id.value()) + "/fs")));
+  };
+  const auto names = must(base::list_dir(fs_of(child).get()));
+  EXPECT_EQ(names.empty(), stacks()) << "what stacks has nothing of its parent in its own tree";
+  const bool linked = ::linkat(fs_of(parent).get(), "f", fs_of(child).get(), "l", 0) == 0;
+  EXPECT_EQ(linked, traits().links);
+}
+
 // The merge itself holds its own directories and nothing else.
 TEST_P(SnapshotterFieldSuite, TestUsage) {
   const auto file = [](const char* name) { return [name](Tree& tree) { tree.write(name, std::string(4096, 'x')); }; };

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Kills libsnapshot alone, without an engine, at each of its crash points, with chains that are flattened, other trees
-// being written, retirements, erasures, and a start that finds what a dead owner left. What was acknowledged is there
-// afterwards, every row has its whole tree, and nothing else is left (the checks of the power cuts).
+// being written, retirements, erasures, and a start that finds what a dead owner left; and the btrfs driver at the points
+// that are its own. What was acknowledged is there afterwards, every row has its whole tree, and nothing else is left (the
+// checks of the power cuts).
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -19,6 +20,7 @@
 #include "tests/e2e/power/snapshot_check.h"
 #include "tests/e2e/power/snapshot_workload.h"
 #include "tests/support/crash_points.h"
+#include "tests/support/loop_fs.h"
 #include "tests/support/temp_dir.h"
 
 namespace cairn::test {
@@ -32,13 +34,13 @@ struct Ended {
 };
 
 // Runs the workload in a process of its own (crash points are armed when a process starts).
-Ended spawn(const std::string& root, const std::string& trace, const std::string& crash_at) {
+Ended spawn(const std::string& driver, const std::string& root, const std::string& trace, const std::string& crash_at) {
   std::array<int, 2> ends{};
   CHECK(::pipe(ends.data()) == 0);
   base::Fd from(ends[0]), to(ends[1]);
   ::fcntl(from.get(), F_SETFD, FD_CLOEXEC);
   const std::string self = fs::read_symlink("/proc/self/exe");
-  std::vector<std::string> words = {self, "--worker", root, std::to_string(to.get())};
+  std::vector<std::string> words = {self, "--worker", root, std::to_string(to.get()), driver};
   std::vector<std::string> settings = {"CAIRN_CRASH_TRACE=" + trace, "CAIRN_CRASH_AT=" + crash_at,
                                        "PATH=" + std::string(::getenv("PATH"))};
   const auto pointers = [](std::vector<std::string>& texts) {
@@ -67,17 +69,21 @@ std::vector<Pass> ends_of(const std::vector<Pass>& passes) {
   return chosen;
 }
 
-class SnapshotCrash : public testing::Test {
- protected:
-  std::string root() const { return (dir_ / "store").str(); }
-  std::string trace() const { return (dir_ / "trace").str(); }
-  void clear() const {
-    fs::remove_all(root());
+class Crashes {
+ public:
+  Crashes(std::string driver, const base::HostPath& where) : driver_(std::move(driver)), dir_(where) {}
+
+  Ended spawn(const std::string& trace, const std::string& crash_at) const {
+    return test::spawn(driver_, root(), trace, crash_at);
+  }
+  void clear() {
+    if (driver_ != "btrfs") fs::remove_all(root());  // subvolumes go with their file system
     fs::remove(trace());
+    ++number_;
   }
   std::vector<std::string> violations(const std::vector<Event>& events) const {
     std::vector<std::string> texts;
-    for (const Violation& found : check_snapshots(dir_ / "store", expected_after(events, SIZE_MAX), {})) {
+    for (const Violation& found : check_snapshots(root_path(), expected_after(events, SIZE_MAX), {.driver = driver_})) {
       texts.push_back(fmt::format("{}: {}", to_string(found.kind), found.text));
     }
     return texts;
@@ -87,33 +93,49 @@ class SnapshotCrash : public testing::Test {
     for (const Pass& pass : passes) {
       clear();
       std::vector<Event> events = before();
-      const Ended ended = spawn(root(), "", pass.str());
+      const Ended ended = spawn("", pass.str());
       EXPECT_TRUE(WIFSIGNALED(ended.status) && WTERMSIG(ended.status) == SIGKILL) << pass.str();
       events.insert(events.end(), ended.events.begin(), ended.events.end());
       EXPECT_EQ(violations(events), std::vector<std::string>()) << "killed at " << pass.str();
     }
   }
 
+  // Without a crash; the passes of points that are not among `known`, and those join it.
+  std::vector<Pass> run(std::set<std::string>& known) {
+    EXPECT_EQ(spawn(trace(), "").status, 0) << "the workload fails without a crash";
+    std::vector<Pass> passes = passes_in(trace());
+    std::erase_if(passes, [&](const Pass& pass) { return known.contains(pass.name); });
+    for (const Pass& pass : passes) known.insert(pass.name);
+    EXPECT_FALSE(passes.empty());
+    return ends_of(passes);
+  }
+
+ private:
+  base::HostPath root_path() const { return dir_ / ("store" + std::to_string(number_)); }
+  std::string root() const { return root_path().str(); }
+  std::string trace() const { return (dir_ / "trace").str(); }
+
+  std::string driver_;
   TempDir dir_;
+  int number_ = 0;
 };
 
-TEST_F(SnapshotCrash, EveryPointKeepsWhatWasAcknowledged) {
-  ASSERT_EQ(spawn(root(), trace(), "").status, 0) << "the workload fails without a crash";
+TEST(SnapshotCrash, EveryPointKeepsWhatWasAcknowledged) {
   std::set<std::string> passed;
-  for (const Pass& pass : passes_in(trace())) passed.insert(pass.name);
-  kill_at(ends_of(passes_in(trace())), [] { return std::vector<Event>(); });
+  const TempDir disk;
+  Crashes overlay("overlay", disk.path());
+  overlay.kill_at(overlay.run(passed), [] { return std::vector<Event>(); });
 
   // The points of recovery are passed by a worker that finds what a killed one left.
-  const auto leave = [this] { return spawn(root(), "", "snapshot.prepare.made_dirs#3").events; };
-  clear();
+  const auto leave = [&] { return overlay.spawn("", "snapshot.prepare.made_dirs#3").events; };
+  overlay.clear();
   leave();
-  ASSERT_EQ(spawn(root(), trace(), "").status, 0);
-  std::vector<Pass> recovery = passes_in(trace());
-  std::erase_if(recovery, [&](const Pass& pass) { return passed.contains(pass.name); });
-  ASSERT_FALSE(recovery.empty());
-  kill_at(ends_of(recovery), leave);
+  overlay.kill_at(overlay.run(passed), leave);
 
-  for (const Pass& pass : recovery) passed.insert(pass.name);
+  const LoopFs subvolumes(FileSystem::btrfs);
+  Crashes btrfs("btrfs", subvolumes.path());
+  btrfs.kill_at(btrfs.run(passed), [] { return std::vector<Event>(); });
+
   for (const std::string& name : crash_points_in({std::string(CAIRN_SOURCE_DIR) + "/libsnapshot"})) {
     EXPECT_TRUE(passed.contains(name)) << "the crash point " << name << " is never passed, so it proves nothing";
   }
@@ -123,10 +145,12 @@ TEST_F(SnapshotCrash, EveryPointKeepsWhatWasAcknowledged) {
 }  // namespace cairn::test
 
 int main(int argc, char** argv) {
-  if (argc == 4 && std::string(argv[1]) == "--worker") {
+  if (argc == 5 && std::string(argv[1]) == "--worker") {
     using namespace cairn::test;
     Reporter reporter(std::atoi(argv[3]));
-    run_snapshot_workload(*cairn::base::HostPath::parse(argv[2]), {.store = {}, .seed = 7, .rounds = 25}, reporter);
+    StoreOptions store;
+    store.driver = argv[4];
+    run_snapshot_workload(*cairn::base::HostPath::parse(argv[2]), {.store = store, .seed = 7, .rounds = 25}, reporter);
     return 0;
   }
   ::testing::InitGoogleTest(&argc, argv);

@@ -22,7 +22,9 @@ void DiskBytes::add(int directory) {
     if (entry.type != DT_DIR && entry.type != DT_REG) {
       struct ::stat status {};
       CHECK(::fstatat(directory, entry.name.c_str(), &status, AT_SYMLINK_NOFOLLOW) == 0);
-      others_ += status.st_blocks * 512;
+      // A fork of a subvolume has the same inode, unchanged.
+      const auto changed = status.st_ctim.tv_sec * 1'000'000'000 + status.st_ctim.tv_nsec;
+      if (links_.emplace(status.st_ino, changed).second) others_ += status.st_blocks * 512;
       continue;
     }
     const base::Fd inside(::openat(directory, entry.name.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC));

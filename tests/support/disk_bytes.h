@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
+#include <utility>
 
 #include "libbase/path.h"
 
@@ -18,6 +20,7 @@ class DiskBytes {
   void add_file(int file);
 
   std::int64_t others_ = 0;                       // of what is no file
+  std::set<std::pair<std::uint64_t, std::int64_t>> links_;  // symlinks and the like: inode and ctime
   std::map<std::uint64_t, std::uint64_t> ends_;   // extents: start → end, on the device
 };
 
