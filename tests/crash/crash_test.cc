@@ -208,7 +208,7 @@ class Crash : public ::testing::Test {
 
   TempDir dir_;
   WorkerArguments arguments_;
-  const std::vector<std::string> none;
+  const std::vector<std::string> none = {};
 };
 
 TEST_F(Crash, EveryPointOfASolveKeepsTheInvariants) {
