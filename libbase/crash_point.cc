@@ -15,7 +15,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
+#include "libbase/crash_watch.h"
 #include "libbase/result.h"
 #include "libbase/sync.h"
 
@@ -83,7 +85,25 @@ bool arm() {
 
 bool crash_points_armed = arm();
 
+namespace {
+std::function<void(std::string_view)> watch;
+}  // namespace
+
 // The trace is written under the lock, against the rule: its lines must be in the order of the passes.
-void pass_crash_point(const char* name) { passes().lock()->pass(name); }
+void pass_crash_point(const char* name) {
+  if (watch) watch(name);
+  passes().lock()->pass(name);
+}
+
+CrashPointWatch::CrashPointWatch(std::function<void(std::string_view)> pass)
+    : armed_before_(std::exchange(crash_points_armed, true)) {
+  CHECK(!watch, "crash points are watched already");
+  watch = std::move(pass);
+}
+
+CrashPointWatch::~CrashPointWatch() {
+  watch = nullptr;
+  crash_points_armed = armed_before_;
+}
 
 }  // namespace cairn::base

@@ -12,6 +12,7 @@
 #include <random>
 #include <set>
 
+#include "libbase/crash_watch.h"
 #include "tests/conformance/snapshotter_fixture.h"
 #include "tests/support/tree_state.h"
 
@@ -323,6 +324,52 @@ TEST_P(SnapshotterSpaceSuite, ASquashThatFailsLeavesTheChainAsItWas) {
   EXPECT_EQ(stat(prepare(chain.back())).depth, 7u);
   must(snapshots().squash(chain.back(), *store_->writer, {}));
   EXPECT_TRUE(stat(chain.back()).flattened);
+}
+
+// Each way in which a copy could come out wrong, made between copying and comparing.
+TEST_P(SnapshotterSpaceSuite, ASquashedCopyThatDiffersIsRefused) {
+  const auto chain = make_chain(4);
+  const auto top = chain.back();
+  const Tree mounted = view(top);  // so that its files are copied, not linked
+  const auto before = state_of(top);
+  using Damage = std::function<void(int)>;
+  const std::map<std::string, Damage> damages = {
+      {"a byte", [](int copy) {
+         const base::Fd file(::openat(copy, "file0", O_WRONLY));
+         const auto about = must(base::stat_fd(file.get()));
+         ASSERT_EQ(::pwrite(file.get(), "T", 1, 0), 1);
+         const timespec times[2] = {about.st_atim, about.st_mtim};  // only the bytes tell
+         ASSERT_EQ(::futimens(file.get(), times), 0);
+       }},
+      {"a mode", [](int copy) { ASSERT_EQ(::fchmodat(copy, "dir0", 0700, 0), 0); }},
+      {"an owner", [](int copy) { ASSERT_EQ(::fchownat(copy, "fifo", 7, 7, 0), 0); }},
+      {"a time", [](int copy) {
+         const timespec times[2] = {{0, UTIME_OMIT}, {5, 6}};
+         ASSERT_EQ(::utimensat(copy, "dir1/symlink", times, AT_SYMLINK_NOFOLLOW), 0);
+       }},
+      {"a file too many", [](int copy) { ASSERT_EQ(::mknodat(copy, "new", S_IFREG | 0644, 0), 0); }},
+      {"a file too few", [](int copy) { ASSERT_EQ(::unlinkat(copy, "null", 0), 0); }},
+      {"a link too few", [](int copy) {
+         ASSERT_EQ(::unlinkat(copy, "dir0/link", 0), 0);
+         ASSERT_EQ(::mknodat(copy, "dir0/link", S_IFREG | 0644, 0), 0);
+       }}};
+  for (const auto& [what, damage] : damages) {
+    bool met = false;
+    const base::CrashPointWatch watch([&](std::string_view point) {
+      if (point != "snapshot.flatten.copied") return;
+      met = true;
+      damage(must(base::open_host_dir(root_ / ("trees/" + std::to_string(top.value()) + "/flat.tmp"))).get());
+    });
+    const auto outcome = code_of(snapshots().squash(top, *store_->writer, {}));
+    EXPECT_EQ(met, stacks()) << what;
+    EXPECT_EQ(outcome, stacks() ? std::optional(ErrorCode::corrupt) : std::nullopt) << what;
+    EXPECT_FALSE(stat(top).flattened) << what;
+    EXPECT_EQ(::access((root_ / ("trees/" + std::to_string(top.value()) + "/flat.tmp")).c_str(), F_OK), -1) << what;
+  }
+  expect_rows_say_what_is_there();
+  must(snapshots().squash(top, *store_->writer, {}));
+  EXPECT_EQ(stat(top).flattened, stacks());
+  EXPECT_EQ(test::first_difference(before, state_of(top)), "");
 }
 
 TEST_P(SnapshotterSpaceSuite, WhatIsRetiredIsErasedInTheBackground) {

@@ -78,5 +78,41 @@ TEST(TooManyLinks, MakeAMergeCopy) {
   EXPECT_THAT(faulty.violations(), IsEmpty());
 }
 
+// A flat copy links the files of its layers, and copies what takes no more links.
+TEST(TooManyLinks, MakeASquashCopy) {
+  FaultyStore faulty;
+  auto& snapshots = faulty.snapshots();
+  const auto full = must(snapshots.prepare(faulty.base));
+  {
+    const auto tree = must(snapshots.mount(full, Access::read_write));
+    for (const char* name : {"full", "free"}) {
+      const base::Fd file(::openat(tree.fd(), name, O_WRONLY | O_CREAT | O_CLOEXEC, 0640));
+      must(base::write_full(file.get(), std::string_view(name)));
+    }
+  }
+  must(snapshots.freeze(full));
+  const auto top = must(snapshots.prepare(full));
+  must(snapshots.freeze(top));
+  const std::string names = (faulty.root() / "names").str();
+  ASSERT_EQ(::mkdir(names.c_str(), 0700), 0);
+  const std::string file = (faulty.root() / fmt::format("trees/{}/fs/full", full)).str();
+  for (int i = 1; i < links_max; ++i) {
+    ASSERT_EQ(::link(file.c_str(), fmt::format("{}/{}", names, i).c_str()), 0) << i << ": " << std::strerror(errno);
+  }
+
+  faulty.target_tree = {};  // with nothing mounted a file may be linked, however many names it has
+  const auto outcome = snapshots.squash(top, faulty.store().writer(), {});
+  ASSERT_TRUE(outcome) << outcome.error().message;
+  EXPECT_TRUE(must(snapshots.stat(top)).flattened);
+  const auto tree = must(snapshots.mount(top, Access::read_only));
+  for (const char* name : {"full", "free"}) {
+    const base::Fd copy(::openat(tree.fd(), name, O_RDONLY | O_CLOEXEC));
+    ASSERT_TRUE(copy) << name;
+    EXPECT_EQ(must(base::read_all(copy.get(), 100)), name);
+    EXPECT_EQ(must(base::stat_fd(copy.get())).st_nlink, std::string(name) == "full" ? 1u : 2u) << name;
+  }
+  EXPECT_THAT(faulty.violations(), IsEmpty());
+}
+
 }  // namespace
 }  // namespace cairn::test
