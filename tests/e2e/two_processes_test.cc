@@ -2,6 +2,9 @@
 // Several processes on one store: they share what runs, and each may be interrupted or killed without hurting the others.
 #include <signal.h>
 
+#include <map>
+#include <nlohmann/json.hpp>
+
 #include "tests/e2e/world.h"
 
 namespace cairn::test {
@@ -83,20 +86,19 @@ TEST_F(TwoProcesses, RecordsHaveADigestWhoeverOwnsTheStore) {
   const Solved solved = solve(step.mount_output("/out"), {"--local", "src=" + dir.str()});
   ASSERT_EQ(solved.code, 0) << solved.err;
   std::map<std::string, std::string> id_of_type;
-  const Json listed = json_of(cachectl({"ls", "--json"}));
-  for (const Json& record : listed["records"]) {
-    id_of_type[record["type"]] = record["id"].get<std::string>();
-  }
+  const auto listed = nlohmann::json::parse(cachectl({"ls", "--json"}).out, nullptr, false);
+  ASSERT_TRUE(listed.is_object());
+  for (const auto& record : listed["records"]) id_of_type[record["type"]] = record["id"].get<std::string>();
   ASSERT_TRUE(id_of_type.contains("source.local") && id_of_type.contains("regular")) << listed.dump();
-  std::map<std::string, std::string> alone;
-  for (const auto& [type, id] : id_of_type) alone[id] = cachectl({"digest", id, "--path", "/"}).out;
   const auto owner = start_solve(slow("step", 600));
   wait_until_it_runs("step");
+  std::map<std::string, std::string> beside;
   for (const auto& [type, id] : id_of_type) {
     for (int i = 0; i < 2; ++i) {
       const Ended ended = cachectl({"digest", id});
       EXPECT_EQ(ended.code, 0) << type << ": " << ended.err;
-      EXPECT_EQ(ended.out, alone[id]) << type;
+      EXPECT_THAT(ended.out, MatchesRegex("sha256:[0-9a-f]{64}\n")) << type;
+      EXPECT_EQ(beside.try_emplace(id, ended.out).first->second, ended.out) << type;
     }
   }
   const std::string streamed = id_of_type["source.local"];
@@ -105,6 +107,7 @@ TEST_F(TwoProcesses, RecordsHaveADigestWhoeverOwnsTheStore) {
   EXPECT_EQ(cachectl({"digest", "999999"}).code, 3);
   owner->signal(SIGINT);
   expect_interrupted(owner->wait());
+  for (const auto& [id, text] : beside) EXPECT_EQ(cachectl({"digest", id}).out, text) << "as the owner";
 }
 
 TEST_F(TwoProcesses, DifferentSolvesShareTheirCommonStep) {
