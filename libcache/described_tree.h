@@ -54,8 +54,8 @@ class DescribedTree {
     std::uint64_t bytes_made = 0;            // of files
     bool empty() const { return removed.empty() && made.empty() && directories.empty(); }
   };
-  // nullopt: base is none to start from (its pages are not known, its chain is long, or it has little in common with this
-  // tree). O(names) and the pages of what differs. Errors: corrupt (a page), io.
+  // nullopt: base is none to start from (its pages are not known, its chain is long or keeps much that is gone, or it has
+  // little in common with this tree). O(names) and the pages of what differs. Errors: corrupt (a page), io.
   base::Result<std::optional<Changes>> changes_from(const ImmutableRef& base);
 
  private:

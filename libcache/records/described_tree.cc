@@ -22,7 +22,22 @@ using base::Status;
 namespace {
 
 constexpr std::uint32_t none = DescribedName::none;
-constexpr std::uint32_t chain_max = 64;  // layers; then a tree is made anew
+// A chain keeps what was replaced or removed since its first tree. When it has more layers than this, or this many times
+// the bytes of the tree, the tree is made anew, and what nobody uses of the chain can go.
+constexpr int layers_max = 64;
+constexpr std::int64_t chain_bytes_factor = 3;
+
+// The bytes of all files in the layers; nullopt if there are too many layers.
+Result<std::optional<std::int64_t>> measure_chain(snapshot::Snapshotter& snapshots, snapshot::SnapshotId id) {
+  std::int64_t bytes = 0;
+  for (int layers = 0; id; ++layers) {
+    if (layers == layers_max) return std::optional<std::int64_t>();
+    const snapshot::SnapshotInfo layer = TRY(snapshots.stat(id));
+    bytes += layer.usage.logical_bytes;
+    id = layer.parent;
+  }
+  return std::optional<std::int64_t>(bytes);
+}
 
 }  // namespace
 
@@ -216,7 +231,8 @@ void DescribedTree::State::make_whole_groups(Comparison& comparison) const {
 Result<std::optional<DescribedTree::Changes>> DescribedTree::changes_from(const ImmutableRef& base) {
   state_->refresh();
   Store& store = base.hold_->store;
-  if (TRY(store.snapshots.stat(base.info().snapshot)).depth > chain_max) return std::optional<Changes>();
+  const auto chain_bytes = TRY(measure_chain(store.snapshots, base.info().snapshot));
+  if (!chain_bytes) return std::optional<Changes>();
   DigestCounts counts;
   RecordTree tree(store, base, counts, {});
   const auto pages = TRY(tree.known_pages(""));
@@ -245,8 +261,8 @@ Result<std::optional<DescribedTree::Changes>> DescribedTree::changes_from(const 
     if (name.parent != none && !comparison.is_made[name.parent]) directories.insert(name.parent);
   }
   changes.directories.assign(directories.begin(), directories.end());
-  // With less than half in common, layers would hold more than a tree made anew.
-  if (changes.bytes_made > bytes / 2) return std::optional<Changes>();
+  const auto made = static_cast<std::int64_t>(changes.bytes_made), whole = static_cast<std::int64_t>(bytes);
+  if (made > whole / 2 || *chain_bytes + made > chain_bytes_factor * whole) return std::optional<Changes>();
   return std::optional<Changes>(std::move(changes));
 }
 

@@ -34,6 +34,10 @@ class TwoProcesses : public World {
   static void wait_until_served(const Program& program) {
     ASSERT_TRUE(eventually([&] { return program.err_so_far().find("] ") != std::string::npos; })) << program.err_so_far();
   }
+  Ended in_store(Words arguments) {
+    arguments.insert(arguments.begin(), {"--root", root_.str()});
+    return cachectl(std::move(arguments));
+  }
   void expect_interrupted(const Ended& ended) {
     EXPECT_EQ(ended.code, 130) << ended.err;
     EXPECT_THAT(ended.err, HasSubstr("cachectl: "));
@@ -86,7 +90,7 @@ TEST_F(TwoProcesses, RecordsHaveADigestWhoeverOwnsTheStore) {
   const Solved solved = solve(step.mount_output("/out"), {"--local", "src=" + dir.str()});
   ASSERT_EQ(solved.code, 0) << solved.err;
   std::map<std::string, std::string> id_of_type;
-  const auto listed = nlohmann::json::parse(cachectl({"ls", "--json"}).out, nullptr, false);
+  const auto listed = nlohmann::json::parse(in_store({"ls", "--json"}).out, nullptr, false);
   ASSERT_TRUE(listed.is_object());
   for (const auto& record : listed["records"]) id_of_type[record["type"]] = record["id"].get<std::string>();
   ASSERT_TRUE(id_of_type.contains("source.local") && id_of_type.contains("regular")) << listed.dump();
@@ -95,19 +99,19 @@ TEST_F(TwoProcesses, RecordsHaveADigestWhoeverOwnsTheStore) {
   std::map<std::string, std::string> beside;
   for (const auto& [type, id] : id_of_type) {
     for (int i = 0; i < 2; ++i) {
-      const Ended ended = cachectl({"digest", id});
+      const Ended ended = in_store({"digest", id});
       EXPECT_EQ(ended.code, 0) << type << ": " << ended.err;
       EXPECT_THAT(ended.out, MatchesRegex("sha256:[0-9a-f]{64}\n")) << type;
       EXPECT_EQ(beside.try_emplace(id, ended.out).first->second, ended.out) << type;
     }
   }
   const std::string streamed = id_of_type["source.local"];
-  EXPECT_THAT(cachectl({"digest", streamed, "--path", "sub"}).out, MatchesRegex("sha256:[0-9a-f]{64}\n"));
-  EXPECT_EQ(cachectl({"digest", streamed, "--path", "nosuch"}).code, 3);
-  EXPECT_EQ(cachectl({"digest", "999999"}).code, 3);
+  EXPECT_THAT(in_store({"digest", streamed, "--path", "sub"}).out, MatchesRegex("sha256:[0-9a-f]{64}\n"));
+  EXPECT_EQ(in_store({"digest", streamed, "--path", "nosuch"}).code, 3);
+  EXPECT_EQ(in_store({"digest", "999999"}).code, 3);
   owner->signal(SIGINT);
   expect_interrupted(owner->wait());
-  for (const auto& [id, text] : beside) EXPECT_EQ(cachectl({"digest", id}).out, text) << "as the owner";
+  for (const auto& [id, text] : beside) EXPECT_EQ(in_store({"digest", id}).out, text) << "as the owner";
 }
 
 TEST_F(TwoProcesses, DifferentSolvesShareTheirCommonStep) {

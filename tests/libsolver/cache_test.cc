@@ -38,6 +38,23 @@ TEST_F(SolverCacheTest, AWarmSolveRunsNothingReadsNothingAndSyncsNothing) {
   EXPECT_EQ(base::sync_counts().total(), syncs);
 }
 
+// The selector asks for the digest of a file of the source: it was hashed when it was written, and is not read for that.
+TEST_F(SolverCacheTest, ASourceIsNotReadBackAndItsNextTreeIsAForkOfTheLast) {
+  for (int i = 0; i < 20; ++i) put_local("file" + std::to_string(i), std::string(100, 'x'));
+  EXPECT_EQ(executed(request(reads("file1"))), 2u);
+  put_local("file7", std::string(100, 'y'));
+  EXPECT_EQ(executed(request(reads("file1"))), 1u) << "the source; the step's input is the same";
+  put_local("file1", std::string(100, 'z'));
+  EXPECT_EQ(executed(request(reads("file1"))), 2u);
+  EXPECT_EQ(store_.cache->counts().tree_bytes_read, 0u);
+  std::vector<std::size_t> parents;
+  must(store_.cache->each_record([&](const cache::RecordInfo& info) -> base::Status {
+    if (info.facts.type == cache::RecordType::source_local) parents.push_back(info.parents.size());
+    return {};
+  }));
+  EXPECT_THAT(parents, testing::ElementsAre(0u, 1u, 1u));
+}
+
 TEST_F(SolverCacheTest, AnotherProcessFindsTheSame) {
   const SolveRequest wanted = request(State().run(write("a", "1")).root().run(write("b", "2")).root());
   EXPECT_EQ(executed(wanted), 2u);

@@ -196,6 +196,27 @@ TEST_P(LocalSyncTest, ATreeWithLittleInCommonIsMadeAnew) {
   expect_equal_to_source(second);
 }
 
+// What is gone must not be kept for ever by trees that are made on what it was in.
+TEST_P(LocalSyncTest, AChainThatKeepsTooMuchIsLeft) {
+  source.file("stays", std::string(10'000, 'x'));
+  source.file("junk", std::string(100'000, 'y'));
+  std::optional<ImmutableRef> last = sync({});
+  ASSERT_EQ(::unlink((source.root() / "junk").c_str()), 0);
+  last = sync(last);
+  EXPECT_FALSE(changes);
+  EXPECT_TRUE(last->info().parents.empty());
+  expect_equal_to_source(*last);
+  std::size_t anew = 0;
+  for (int i = 0; i < 10; ++i) {
+    source.file("part", std::string(4'000, static_cast<char>('a' + i)));
+    last = sync(last);
+    if (!changes) ++anew;
+    expect_equal_to_source(*last);
+  }
+  EXPECT_GE(anew, 1u);
+  EXPECT_LE(anew, 5u);
+}
+
 TEST_P(LocalSyncTest, DeepAndWideDirectoriesNeedFewDescriptors) {
   source.deep(300);
   for (int i = 0; i < 600; ++i) source.file("wide/" + std::to_string(i), std::to_string(i));
