@@ -475,6 +475,8 @@ class Chain {
   OpenStore store_;
 };
 
+// That it sees and shrinks: with page_update.cc made to forget the header of a changed directory, seed 1 failed in its first
+// chain and was shrunk to two edits, a directory made anew and its chmod in the next snapshot.
 TEST(PagesProperty, AnIncrementalDigestIsTheDigestFromScratch) {
   const bool all = std::getenv("CAIRN_TEST_FULL") != nullptr;
   const std::uint64_t seed = test_seed();
