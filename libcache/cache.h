@@ -89,6 +89,16 @@ struct Finding {
 // no contents.
 base::Result<std::vector<Finding>> check(base::lmdb::Env& env, const base::HostPath& root);
 
+struct ScrubOptions {
+  std::uint64_t bytes_per_second = 0;  // on the average; 0: as fast as it goes
+  enum class From { last_stop, beginning } from = From::last_stop;
+};
+struct ScrubReport {
+  std::uint64_t blobs = 0, bytes = 0;  // read back and compared with their names
+  std::uint64_t damaged = 0;           // of them: quarantined, and misses from now on
+  bool reached_end = false;
+};
+
 // Thread-safe.
 class Cache {
  public:
@@ -129,6 +139,16 @@ class Cache {
   // steps, one caller at a time (a second one waits). Returns the bytes that are free now and were not. Errors: io,
   // no_space.
   base::Result<std::int64_t> compact_packs(std::stop_token stop = {});
+  // Reads blobs back, in the idle class of the disk, from where the last scrub stopped up to the last one. A damaged one
+  // becomes a miss (docs/formats/store.md, quarantine), which the report counts. Stopping keeps the place. Errors: io.
+  base::Result<ScrubReport> scrub(const ScrubOptions& options, std::stop_token stop = {});
+  // Blobs that were found damaged and have not been forgotten since.
+  base::Result<std::uint64_t> quarantined();
+  // Writes all facts into the packs anew and gives the space of the journal before that back (docs/formats/journal.md).
+  // checkpoint_if_due() does it when the journal has grown by 16 MiB and by twice the last checkpoint; true: it did.
+  // Errors: io, no_space, cancelled, corrupt (a row is damaged; the last checkpoint stays, for a rebuild).
+  base::Status checkpoint(std::stop_token stop = {});
+  base::Result<bool> checkpoint_if_due(std::stop_token stop = {});
   // For a full disk: gives dead blocks of packs back where they are, which needs no space. Errors: io, unavailable.
   base::Result<std::int64_t> punch_packs(std::stop_token stop = {});
   // As the functions above, with what this process knows already: use times, and its own active trees by id.

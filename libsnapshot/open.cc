@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libsnapshot/open.h"
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "libbase/log/log.h"
 #include "libsnapshot/drivers/choice.h"
+#include "libsnapshot/meta/id_pool.h"
 #include "libsnapshot/store/tree_snapshotter.h"
 
 namespace cairn::snapshot {
@@ -34,6 +36,20 @@ base::Result<std::unique_ptr<Snapshotter>> open(const base::HostPath& root, base
                                                        .quiet = options.squash_quiet,
                                                        .patience = options.squash_patience},
                                            std::move(dead_blocks));
+}
+
+base::Status keep_ids_unused(base::lmdb::WriteTxn& txn, std::span<const SnapshotId> seen) {
+  SnapshotId highest;
+  TRY(each_snapshot(txn, [&](const SnapshotInfo& info) -> base::Result<base::lmdb::Scan> {
+    highest = std::max(highest, info.id);
+    return base::lmdb::Scan::next;
+  }));
+  for (const SnapshotId id : seen) {
+    highest = std::max(highest, id);
+    const auto row = TRY(find_snapshot(txn, id));
+    if (!row) TRY(put_block_of(txn, id));
+  }
+  return highest ? put_block_of(txn, highest) : base::Status();
 }
 
 }  // namespace cairn::snapshot

@@ -33,4 +33,8 @@ struct OpenOptions {
 // Errors: unavailable (the driver asked for does not work here), io.
 base::Result<std::unique_ptr<Snapshotter>> open(const base::HostPath& root, base::lmdb::Env& env, OpenOptions options);
 
+// For metadata that is made anew: no id up to the highest of these, or of a row, is given out again, and at open the
+// trees among them that no row names are erased.
+base::Status keep_ids_unused(base::lmdb::WriteTxn& txn, std::span<const SnapshotId> seen);
+
 }  // namespace cairn::snapshot

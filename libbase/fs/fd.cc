@@ -110,11 +110,20 @@ Status sync_file(int fd) {
   return {};
 }
 
+namespace {
+
+thread_local std::uint64_t filesystem_syncs_here = 0;
+
+}  // namespace
+
 Status sync_filesystem(int fd) {
   syncfs_count.fetch_add(1, std::memory_order_relaxed);
   if (uninterrupted([&] { return ::syncfs(fd); }) != 0) return fail_errno(errno, "syncfs");
+  ++filesystem_syncs_here;
   return {};
 }
+
+std::uint64_t filesystem_syncs_of_this_thread() { return filesystem_syncs_here; }
 
 SyncCounts sync_counts() {
   SyncCounts counts;

@@ -64,6 +64,7 @@ struct SyncCounts {
   std::uint64_t total() const { return fdatasync + fsync + syncfs + lmdb; }
 };
 SyncCounts sync_counts();        // of this process since its start. Thread-safe.
+std::uint64_t filesystem_syncs_of_this_thread();  // how often it has called sync_filesystem() with success
 void count_lmdb_sync();          // for libbase/lmdb only: a durable LMDB commit
 
 }  // namespace cairn::base

@@ -124,7 +124,9 @@ Result<Env::State::Attempt> Env::State::attempt(Env& self, const std::function<S
   if (rc != 0) return fail_mdb(rc, "update metadata {}", dir.str());
 
   WriteTxn write(self, active);
-  const Status status = f(write);
+  Status status = f(write);
+  if (status && !active.map_full)
+    if (const auto flushed = write.flush_changes(); !flushed) status = tl::unexpected<Error>(flushed.error());
   // Whatever the closure made of it: a transaction that met a full map cannot be committed.
   if (!active.map_full && status) {
     CRASH_POINT("lmdb.update.before_commit");
@@ -196,6 +198,12 @@ void Env::State::sweep_dead_readers() {
   int dead = 0;
   if (mdb_reader_check(env, &dead) == 0 && dead > 0)
     log_info("cleared {} readers of dead processes from {}", dead, dir.str());
+}
+
+void Env::set_journal(ChangeJournal journal) {
+  std::lock_guard<std::mutex> lock(state_->writer);
+  for (State::Table& table : state_->tables) table.journaled = journal.wants && journal.wants(*table.spec);
+  state_->journal = std::move(journal);
 }
 
 TxnCounts Env::counts() const { return {state_->reads, state_->commits}; }

@@ -5,6 +5,9 @@
 // The map is a reservation of address space (max(1 TiB, 4 x file system) by default), not disk. Should it be smaller
 // (a limit on address space, or a test) and fill up, update() waits for this process's readers to end, doubles the
 // map and runs the closure again, so closures may run more than once and must own what they use.
+//
+// Every value is stored with a CRC-32C of its table, key and bytes behind it (LMDB's pages have none), which every read
+// compares: a row whose value is damaged is `corrupt`, and the others are as good as before.
 #pragma once
 
 #include <array>
@@ -49,13 +52,16 @@ class ReadTxn {
   ReadTxn& operator=(const ReadTxn&) = delete;
 
   // A key has 1 to 511 bytes. The view is valid until the transaction ends or writes. Errors: invalid_argument (size of
-  // the key), corrupt, io.
+  // the key), corrupt (also a damaged value), io.
   Result<std::optional<std::string_view>> get_raw(const RawTableSpec& table, std::string_view key) const;
   // Rows with the prefix, in key order, from `from` (which has the prefix, or is empty) on. To resume behind a key, give
   // it with a zero byte appended. Writing in `visit` aborts the process: collect the keys, then erase. Errors: those of
-  // `visit`, invalid_argument (`from` lacks the prefix), corrupt, io.
-  Status scan_raw(const RawTableSpec& table, std::string_view prefix, std::string_view from,
-                  const std::function<Result<Scan>(std::string_view key, std::string_view value)>& visit) const;
+  // `visit`, invalid_argument (`from` lacks the prefix), corrupt (also a damaged value), io.
+  using Visit = std::function<Result<Scan>(std::string_view key, std::string_view value)>;
+  Status scan_raw(const RawTableSpec& table, std::string_view prefix, std::string_view from, const Visit& visit) const;
+  // For whoever looks for damage: goes on behind damaged values and gives their keys to `damaged`.
+  Status scan_all(const RawTableSpec& table, std::string_view from, const Visit& visit,
+                  const std::function<void(std::string_view key)>& damaged) const;
   Result<std::uint64_t> count(const RawTableSpec& table) const;  // O(1)
 
   // Absence is nullopt; a row that does not decode is corrupt.
@@ -76,6 +82,8 @@ class ReadTxn {
 
  protected:
   friend class Env;
+  Status scan_rows(const RawTableSpec& table, std::string_view prefix, std::string_view from, const Visit& visit,
+                   const std::function<void(std::string_view)>* damaged) const;
   ReadTxn(class Env& env, ActiveTxn& active) : env_(env), active_(active) {}
   class Env& env_;
   ActiveTxn& active_;
@@ -86,6 +94,10 @@ class WriteTxn : public ReadTxn {
   // Inserts or replaces. Errors: invalid_argument (size of the key), corrupt, no_space, io.
   Status put_raw(const RawTableSpec& table, std::string_view key, std::string_view value);
   Status erase_raw(const RawTableSpec& table, std::string_view key);  // absence is success
+
+  // Hands what this transaction has changed so far to the journal (Env::set_journal). Whoever must make that durable before
+  // the commit calls this; what is left is handed over when the closure has ended. nullopt: there was nothing.
+  Result<std::optional<std::uint64_t>> flush_changes();
 
   template <class Key, class Value>
   Status put(const TableSpec<Key, Value>& table, const std::type_identity_t<Key>& key,
@@ -111,6 +123,13 @@ struct TxnCounts {
 
 enum class Mode { read_write, read_only };
 
+// A second description of what changes: see Env::set_journal. `changes` is a list of: u8 1 put, 2 erase · string table ·
+// string key · [string value], as codec.h writes strings. What append() returns says what to sync (a DataToken).
+struct ChangeJournal {
+  std::function<bool(const RawTableSpec& table)> wants;
+  std::function<Result<std::uint64_t>(WriteTxn& txn, std::string_view changes)> append;
+};
+
 // Thread-safe.
 class Env {
  public:
@@ -119,6 +138,8 @@ class Env {
     std::uint64_t map_bytes = 0;
     unsigned readers_max = 1024;  // an environment that was opened with more before keeps them
     Mode mode = Mode::read_write;
+    // plain: of an environment of the first format of stores, whose values have no checksums.
+    enum class Values { checked, plain } values = Values::checked;
   };
 
   // Opens dir (created if missing, not its parents, unless read_only) with exactly these tables, creating those that are missing. The
@@ -147,6 +168,10 @@ class Env {
   // wait for itself. After no_space nothing has changed and the next update may work. Errors: those of f,
   // invalid_argument (read_only), no_space (disk full, or the map can grow no more), corrupt, io.
   Status update(const std::function<Status(WriteTxn&)>& f);
+
+  // From now on every transaction that changes tables which the journal wants hands it the changes before it commits; an
+  // error of append() undoes the transaction. An empty journal ends this. No update runs meanwhile.
+  void set_journal(ChangeJournal journal);
 
   TxnCounts counts() const;
   std::uint64_t map_bytes() const;

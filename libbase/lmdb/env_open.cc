@@ -137,7 +137,7 @@ Status Env::State::open_tables(std::span<const RawTableSpec* const> specs) {
       mdb_txn_abort(txn);
       return fail_mdb(rc, "table {}", spec->name);
     }
-    tables.push_back({spec->name, rc == 0 ? std::optional<MDB_dbi>(handle) : std::nullopt});
+    tables.push_back({spec->name, rc == 0 ? std::optional<MDB_dbi>(handle) : std::nullopt, false, spec});
   }
   if (const int rc = mdb_txn_commit(txn); rc != 0) return fail_mdb(rc, "commit");
   std::sort(tables.begin(), tables.end(), [](const Table& a, const Table& b) { return a.name < b.name; });

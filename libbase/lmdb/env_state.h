@@ -28,6 +28,7 @@ struct ActiveTxn {
   MDB_txn* txn = nullptr;
   bool map_full = false;  // LMDB has poisoned the transaction; it is to be run again in a larger map
   unsigned scans = 0;     // running; LMDB 0.9.24 is unsafe when rows are deleted under a cursor
+  std::string changes{};  // not yet in the journal
 };
 
 struct Env::State {
@@ -55,12 +56,13 @@ struct Env::State {
   Status commit(ActiveTxn& active);
   void sweep_dead_readers();
 
-  std::optional<MDB_dbi> find_table(const RawTableSpec& spec) const;  // CHECKs that open() named it
-
   struct Table {
     std::string_view name;
     std::optional<MDB_dbi> handle;  // none: a read-only opener did not find it
+    bool journaled = false;
+    const RawTableSpec* spec = nullptr;
   };
+  const Table& find_table(const RawTableSpec& spec) const;  // CHECKs that open() named it
 
   OpenPaths::Claim claim;  // first, so that it is given back last
   HostPath dir;
@@ -68,6 +70,7 @@ struct Env::State {
   MDB_env* env = nullptr;
   Fd data;                    // an own descriptor: the kernel reports a write-back error to each descriptor once
   std::vector<Table> tables;  // sorted by name
+  ChangeJournal journal;
   ReaderGate gate;
   std::mutex writer;
   Guarded<std::vector<MDB_txn*>> idle_readers;

@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "libbase/crash_point.h"
+#include "libbase/fs/fd.h"
 #include "libbase/lmdb/thread_frames.h"
 #include "libbase/log/log.h"
 #include "libbase/sync.h"
@@ -80,13 +81,14 @@ struct GroupWriter::State {
   void run();
   Group next_group();  // empty: it is time to end
   void commit_group(Group& group);
-  Status sync_group(const Group& group);
-  Status commit_changes(Group& group);
+  Status sync_group(const Group& group, std::optional<DataToken> journal);
+  Status commit_changes(Group& group, bool& sync_failed);
   void refuse_all(Group& group, const Error& cause);
 
   Env& env;
   const DataSync data_sync;
-  Guarded<std::vector<std::pair<const void*, DataSync>>> more_syncs;
+  using FurtherSyncs = std::vector<std::pair<const void*, FurtherDataSync>>;
+  Guarded<FurtherSyncs> more_syncs;
   const Options options;
   Guarded<Shared> shared;
   std::condition_variable work;         // for the writer: something is queued, wanted, or to end
@@ -163,14 +165,10 @@ Group GroupWriter::State::next_group() {
 }
 
 void GroupWriter::State::commit_group(Group& group) {
-  Status status;
-  if (options.order == Options::Order::data_first) status = sync_group(group);
-  bool full = false;
-  if (status) {
-    status = commit_changes(group);
-    full = !status && status.error().code == ErrorCode::no_space;
-  }
-  if (status && options.order == Options::Order::names_first) status = sync_group(group);
+  bool sync_failed = false;
+  Status status = commit_changes(group, sync_failed);
+  const bool full = !status && !sync_failed && status.error().code == ErrorCode::no_space;
+  if (status && options.order == Options::Order::names_first) status = sync_group(group, std::nullopt);
 
   if (!status)
     for (Queued& queued : group)
@@ -189,24 +187,30 @@ void GroupWriter::State::commit_group(Group& group) {
   refuse_all(group, status.error());
 }
 
-// Durable before the transaction that names it (I1).
-Status GroupWriter::State::sync_group(const Group& group) {
+// Durable before the transaction that names it is committed (I1): the data of the changes, and what the journal has of them.
+Status GroupWriter::State::sync_group(const Group& group, std::optional<DataToken> journal) {
   std::vector<DataToken> tokens;
-  for (const Queued& queued : group) tokens.insert(tokens.end(), queued.entry.data.begin(), queued.entry.data.end());
+  for (const Queued& queued : group)
+    if (queued.outcome) tokens.insert(tokens.end(), queued.entry.data.begin(), queued.entry.data.end());
+  if (journal) tokens.push_back(*journal);
   if (tokens.empty()) return {};
   std::sort(tokens.begin(), tokens.end());
   tokens.erase(std::unique(tokens.begin(), tokens.end()), tokens.end());
   ++shared.lock()->counts.data_syncs;
   CRASH_POINT("writer.group.before_data_sync");
+  const std::uint64_t before = filesystem_syncs_of_this_thread();
   if (data_sync) TRY(data_sync(tokens), "make the data of a group durable");
-  const std::vector<std::pair<const void*, DataSync>> more = *more_syncs.lock();
-  for (const auto& [owner, sync] : more) TRY(sync(tokens), "make the data of a group durable");
+  const auto whole =
+      filesystem_syncs_of_this_thread() != before ? WholeFilesystem::synced : WholeFilesystem::not_synced;
+  const FurtherSyncs more = *more_syncs.lock();
+  for (const auto& [owner, sync] : more) TRY(sync(tokens, whole), "make the data of a group durable");
   CRASH_POINT("writer.group.after_data_sync");
   return {};
 }
 
-// A change that fails takes its effects with it only if the transaction is begun again.
-Status GroupWriter::State::commit_changes(Group& group) {
+// A change that fails takes its effects with it only if the transaction is begun again. The data is synced with the
+// transaction open, because the journal has in it what the changes did, and is synced by the same sync.
+Status GroupWriter::State::commit_changes(Group& group, bool& sync_failed) {
   for (;;) {
     Queued* failing = nullptr;
     bool any = false;
@@ -220,7 +224,11 @@ Status GroupWriter::State::commit_changes(Group& group) {
         failing = &queued;
         return changed;
       }
-      return {};
+      const std::optional<DataToken> journal = TRY(txn.flush_changes());
+      if (options.order == Options::Order::names_first) return {};
+      Status synced = sync_group(group, journal);
+      sync_failed = !synced;
+      return synced;
     });
     if (status) {
       if (any) CRASH_POINT("writer.group.after_commit");
@@ -290,7 +298,7 @@ Result<SequenceNumber> GroupWriter::enqueue(Entry entry) {
   return number;
 }
 
-void GroupWriter::add_data_sync(const void* owner, DataSync data_sync) {
+void GroupWriter::add_data_sync(const void* owner, FurtherDataSync data_sync) {
   state_->more_syncs.lock()->emplace_back(owner, std::move(data_sync));
 }
 

@@ -71,7 +71,10 @@ class GroupWriter {
   Status wait_durable(SequenceNumber number, std::stop_token stop = {});
   // Another place for data: `data_sync` is called like the one given at construction, after it, with all tokens of the
   // group, and ignores those that are not its own. Removing it by its owner ends new calls of it; one that runs goes on.
-  void add_data_sync(const void* owner, DataSync data_sync);
+  // It learns whether what ran before it has synced a whole file system, so that it need not sync its files on that again.
+  enum class WholeFilesystem { not_synced, synced };
+  using FurtherDataSync = std::function<Status(std::span<const DataToken>, WholeFilesystem)>;
+  void add_data_sync(const void* owner, FurtherDataSync data_sync);
   void remove_data_sync(const void* owner);
   // Every change up to here is durable or has failed alone or for want of space.
   SequenceNumber last_durable() const;

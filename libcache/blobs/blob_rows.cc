@@ -16,10 +16,20 @@ namespace {
 
 enum class Take { in, out };
 
+// A damaged row counts from nothing: what is in the pack counts more than how much it is, and fsck counts anew.
+Result<PackRow> pack_row(const base::lmdb::ReadTxn& txn, PackId pack) {
+  auto row = txn.get(table::packs, pack);
+  if (row) return row->value_or(PackRow{});
+  if (row.error().code == base::ErrorCode::corrupt) return PackRow{};
+  return tl::unexpected(row.error());
+}
+
+std::uint64_t taken(std::uint64_t from, std::uint64_t bytes) { return from - std::min(from, bytes); }
+
 Status count_entry(base::lmdb::WriteTxn& txn, std::uint64_t pack, std::uint64_t end, std::uint64_t bytes, Take take) {
-  PackRow row = TRY(txn.get(table::packs, PackId(pack))).value_or(PackRow{});
+  PackRow row = TRY(pack_row(txn, PackId(pack)));
   row.end = std::max(row.end, end);
-  row.live += take == Take::in ? bytes : 0 - bytes;
+  row.live = take == Take::in ? row.live + bytes : taken(row.live, bytes);
   return txn.put(table::packs, PackId(pack), row);
 }
 
@@ -28,9 +38,9 @@ Status count_blob(base::lmdb::WriteTxn& txn, const BlobRow& row, Take take) {
     const std::uint64_t bytes = entry_bytes(row.size);
     return count_entry(txn, row.at.pack, row.at.offset + bytes, bytes, take);
   }
-  PackRow files = TRY(txn.get(table::packs, PackId(0))).value_or(PackRow{});
+  PackRow files = TRY(pack_row(txn, PackId(0)));
   const auto bytes = static_cast<std::uint64_t>(row.allocated_bytes);
-  files.live += take == Take::in ? bytes : 0 - bytes;
+  files.live = take == Take::in ? files.live + bytes : taken(files.live, bytes);
   files.end = files.live;
   TRY(txn.put(table::packs, PackId(0), files));
   if (row.at.pack == 0) return {};
@@ -57,6 +67,29 @@ Result<std::optional<BlobRow>> erase_blob(base::lmdb::WriteTxn& txn, const BlobD
   TRY(count_blob(txn, *row, Take::out));
   TRY(txn.erase(table::blobs, blob));
   return row;
+}
+
+Status count_journal(base::lmdb::WriteTxn& txn, std::uint64_t pack, std::uint64_t end, std::uint64_t bytes) {
+  PackRow row = TRY(pack_row(txn, PackId(pack)));
+  row.end = std::max(row.end, end);
+  row.live += bytes;
+  row.journal += bytes;
+  return txn.put(table::packs, PackId(pack), row);
+}
+
+Status forget_journal(base::lmdb::WriteTxn& txn, std::uint64_t first) {
+  std::vector<std::pair<PackId, PackRow>> rows;
+  TRY(scan_rows(txn, table::packs, {}, [&](const PackId& id, const PackRow& row) -> Result<Scan> {
+    if (id.value() >= first) return Scan::stop;
+    if (row.journal != 0) rows.emplace_back(id, row);
+    return Scan::next;
+  }));
+  for (auto& [id, row] : rows) {
+    row.live = taken(row.live, row.journal);
+    row.journal = 0;
+    TRY(txn.put(table::packs, id, row));
+  }
+  return {};
 }
 
 Status put_record_blob(base::lmdb::WriteTxn& txn, RecordId record, const BlobDigest& blob) {

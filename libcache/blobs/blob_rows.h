@@ -71,6 +71,10 @@ namespace cairn::cache {
 base::Status put_blob(base::lmdb::WriteTxn& txn, const BlobDigest& blob, const BlobRow& row);
 base::Result<std::optional<BlobRow>> erase_blob(base::lmdb::WriteTxn& txn, const BlobDigest& blob);
 
+// The same for entries of the journal, and, when a checkpoint has made those of packs before `first` needless, for these.
+base::Status count_journal(base::lmdb::WriteTxn& txn, std::uint64_t pack, std::uint64_t end, std::uint64_t bytes);
+base::Status forget_journal(base::lmdb::WriteTxn& txn, std::uint64_t first);
+
 base::Status put_record_blob(base::lmdb::WriteTxn& txn, RecordId record, const BlobDigest& blob);
 base::Status erase_blobs_of(base::lmdb::WriteTxn& txn, RecordId record);
 base::Result<bool> blob_is_named(const base::lmdb::ReadTxn& txn, const BlobDigest& blob);

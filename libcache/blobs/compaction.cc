@@ -11,6 +11,7 @@
 #include "libbase/crash_point.h"
 #include "libbase/log/log.h"
 #include "libcache/blobs/blob_rows.h"
+#include "libcache/blobs/journal.h"
 #include "libcache/records/scan.h"
 #include "libcache/records/store.h"
 
@@ -35,16 +36,6 @@ struct Candidate {
 
 Status commit(Store& store, base::lmdb::GroupWriter::Entry entry) {
   return store.writer.wait_durable(TRY(enqueue(store, std::move(entry))));
-}
-
-// Nothing is appended any more to packs before the one that this returns, and every row that names them is durable or
-// will not come.
-Result<std::uint64_t> settle_packs(Store& store) {
-  const std::uint64_t first_open = store.packs->seal();
-  base::lmdb::GroupWriter::Entry entry;
-  entry.change = [](WriteTxn&) -> Status { return {}; };
-  TRY(commit(store, std::move(entry)));
-  return first_open;
 }
 
 Result<std::vector<Candidate>> packs_that(Store& store, const std::function<bool(const PackRow&)>& wanted) {
@@ -168,12 +159,26 @@ Status compact(Store& store, std::uint64_t id, std::stop_token stop, Compaction&
 
 }  // namespace
 
+Result<SettledPacks> settle_packs(Store& store) {
+  SettledPacks settled{store.packs->seal(), 0};
+  const auto number = std::make_shared<std::uint64_t>(0);
+  base::lmdb::GroupWriter::Entry entry;
+  entry.change = [number](WriteTxn& txn) -> Status {
+    *number = TRY(txn.get(table::journal, "last")).value_or(JournalRow{}).number;
+    return {};
+  };
+  TRY(commit(store, std::move(entry)));
+  settled.journal_number = *number;
+  return settled;
+}
+
 Result<Compaction> compact_packs(Store& store, std::stop_token stop) {
   const std::lock_guard turn(store.compaction_turn);
   Compaction done;
-  const auto half_dead = [](const PackRow& row) { return row.live - row.journal < (row.end - row.punched) / 2 && row.journal == 0; };
+  // The journal is not moved: what it takes goes with the next checkpoint.
+  const auto half_dead = [](const PackRow& row) { return row.journal == 0 && row.live < (row.end - row.punched) / 2; };
   if (TRY(packs_that(store, half_dead), "compact packs").empty()) return done;
-  const std::uint64_t first_open = TRY(settle_packs(store), "compact packs");
+  const std::uint64_t first_open = TRY(settle_packs(store), "compact packs").first_open;
   std::vector<Candidate> candidates = TRY(packs_that(store, half_dead), "compact packs");
   std::sort(candidates.begin(), candidates.end(), [](const auto& a, const auto& b) { return a.row.live < b.row.live; });
   for (const Candidate& candidate : candidates) {
@@ -242,7 +247,7 @@ Result<std::int64_t> punch_packs(Store& store, std::stop_token stop) {
   const std::lock_guard turn(store.compaction_turn);
   const auto tenth_dead = [](const PackRow& row) { return row.end - row.live - row.punched > row.end / 10; };
   if (TRY(packs_that(store, tenth_dead), "punch packs").empty()) return std::int64_t{0};
-  const std::uint64_t first_open = TRY(settle_packs(store), "punch packs");
+  const std::uint64_t first_open = TRY(settle_packs(store), "punch packs").first_open;
   std::int64_t freed = 0;
   for (const Candidate& candidate : TRY(packs_that(store, tenth_dead), "punch packs")) {
     if (stop.stop_requested()) break;

@@ -12,6 +12,14 @@ namespace cairn::cache {
 
 struct Store;
 
+// Nothing is appended any more to packs before first_open, and every row that names them is durable or will not come; what
+// the journal has in them are transactions up to journal_number.
+struct SettledPacks {
+  std::uint64_t first_open = 0;
+  std::uint64_t journal_number = 0;
+};
+base::Result<SettledPacks> settle_packs(Store& store);
+
 struct Compaction {
   std::uint64_t packs = 0;         // deleted
   std::uint64_t moved_entries = 0;

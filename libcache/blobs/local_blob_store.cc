@@ -4,10 +4,12 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <vector>
 
 #include "libbase/log/log.h"
 #include "libcache/blobs/blob_files.h"
 #include "libcache/blobs/piece_source.h"
+#include "libcache/blobs/quarantine.h"
 #include "libcache/blobs/verified_source.h"
 #include "libcache/records/store.h"
 
@@ -172,9 +174,12 @@ auto LocalBlobStore::at_its_place(const BlobDigest& digest, Open&& open) -> std:
     if (opened) return opened;
     const ErrorCode code = opened.error().code;
     if (code != ErrorCode::not_found && code != ErrorCode::corrupt) return opened;
-    if (before == found->row)
-      return base::fail(ErrorCode::corrupt, "{}", code == ErrorCode::not_found ? "its bytes are missing: " + opened.error().message
-                                                                              : opened.error().message);
+    if (before == found->row) {
+      const bool missing = code == ErrorCode::not_found;
+      const std::string reason = (missing ? "its bytes are missing: " : "") + opened.error().message;
+      found_damaged(digest, found->row, reason);
+      return base::fail(ErrorCode::corrupt, "{}", reason);
+    }
     before = found->row;
   }
 }
@@ -184,7 +189,29 @@ Result<std::unique_ptr<ByteSource>> LocalBlobStore::open_place(const BlobDigest&
     return std::unique_ptr<ByteSource>(
         std::make_unique<MemorySource>(TRY(store_.packs->read(row.at, EntryKind::blob, digest, row.size)), 0));
   auto file = TRY(base::open_host(blob_path(store_.root, digest), O_RDONLY | O_NOFOLLOW));
-  return std::unique_ptr<ByteSource>(std::make_unique<VerifiedSource>(std::move(file), digest));
+  return std::unique_ptr<ByteSource>(
+      std::make_unique<WatchedSource>(std::make_unique<VerifiedSource>(std::move(file), digest),
+                                      [this, digest, row](const std::string& why) { found_damaged(digest, row, why); }));
+}
+
+void LocalBlobStore::found_damaged(const BlobDigest& digest, const BlobRow& row, const std::string& reason) {
+  const Status queued = quarantine_blob(store_, digest, row, reason);
+  if (!queued) base::log_warning("blob {} is damaged: {}; {}", digest, reason, queued.error().message);
+}
+
+Result<std::uint64_t> LocalBlobStore::verify(const BlobDigest& digest) {
+  const auto verify_place = [&](const BlobRow& row) -> Result<std::uint64_t> {
+    const auto source = TRY(open_place(digest, row));
+    base::Sha256 hash;
+    std::vector<std::byte> buffer(stream_bytes);
+    for (std::size_t count = buffer.size(); count == buffer.size();) {
+      count = TRY(fill(*source, buffer));
+      hash.update(std::span<const std::byte>(buffer).first(count));
+    }
+    if (BlobDigest(hash.finish()) != digest) return base::fail(ErrorCode::corrupt, "its bytes are those of another");
+    return row.size;
+  };
+  return TRY(at_its_place(digest, verify_place), "verify blob {}", digest);
 }
 
 Result<std::unique_ptr<ByteSource>> LocalBlobStore::open(const BlobDigest& digest) {
@@ -210,8 +237,9 @@ Result<std::unique_ptr<ByteSource>> LocalBlobStore::open_part(const BlobDigest& 
   }
   if (sums.empty() && TRY(digest_file(file.get())) != digest)
     return base::fail(ErrorCode::corrupt, "its bytes are those of another");
-  return std::unique_ptr<ByteSource>(std::make_unique<PieceSource>(std::move(file), std::move(sums), row.size,
-                                                                   ByteRange{range.offset, length}));
+  return std::unique_ptr<ByteSource>(std::make_unique<WatchedSource>(
+      std::make_unique<PieceSource>(std::move(file), std::move(sums), row.size, ByteRange{range.offset, length}),
+      [this, digest, row](const std::string& why) { found_damaged(digest, row, why); }));
 }
 
 Result<std::unique_ptr<ByteSource>> LocalBlobStore::open_range(const BlobDigest& digest, ByteRange range) {

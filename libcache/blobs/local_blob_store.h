@@ -41,9 +41,13 @@ class LocalBlobStore final : public BlobStore {
   // dying.
   base::Status remove_bytes(const BlobDigest& digest);
 
+  // Reads all of it and compares it with its name; gives its size. Errors: not_found, corrupt (it has been quarantined), io.
+  base::Result<std::uint64_t> verify(const BlobDigest& digest);
+
   std::uint64_t puts_waited() const { return claims_.turns_waited(); }  // for another thread's put of the same blob
 
  private:
+  void found_damaged(const BlobDigest& digest, const BlobRow& row, const std::string& reason);
   using Found = BlobClaims::Queued;
 
   base::Result<std::optional<Found>> find_any(const BlobDigest& digest);

@@ -24,7 +24,8 @@ Result<BlobTotals> blob_totals(const base::lmdb::ReadTxn& txn) {
     }
     ++totals.packs;
     totals.pack_bytes += static_cast<std::int64_t>((row.end + block - 1) / block * block - row.punched);
-    totals.pack_live_bytes += static_cast<std::int64_t>(row.live);
+    totals.pack_live_bytes += static_cast<std::int64_t>(row.live - row.journal);
+    totals.pack_journal_bytes += static_cast<std::int64_t>(row.journal);
     totals.pack_reclaimable_bytes += static_cast<std::int64_t>(row.end - row.live - row.punched);
     return Scan::next;
   }));

@@ -11,8 +11,9 @@ namespace cairn::cache {
 struct BlobTotals {
   std::int64_t file_bytes = 0;              // allocated by blobs that are files
   std::uint64_t packs = 0;
-  std::int64_t pack_bytes = 0;              // allocated by packs: the two below, and what rounding makes of it
-  std::int64_t pack_live_bytes = 0;         // of it, entries that are needed; the journal included
+  std::int64_t pack_bytes = 0;              // allocated by packs: the three below, and what rounding makes of it
+  std::int64_t pack_live_bytes = 0;         // of it, entries of blobs
+  std::int64_t pack_journal_bytes = 0;      // of it, entries of the journal that the next checkpoint makes needless
   std::int64_t pack_reclaimable_bytes = 0;  // of it, what a compaction gives back
 };
 

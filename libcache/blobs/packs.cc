@@ -41,9 +41,11 @@ Result<std::uint64_t> random_salt() {
 
 }  // namespace
 
-Result<std::vector<std::uint64_t>> list_packs(const HostPath& root) {
+Result<std::vector<std::uint64_t>> list_packs(const HostPath& root) { return list_packs_in(root / "blobs/packs"); }
+
+Result<std::vector<std::uint64_t>> list_packs_in(const HostPath& packs) {
   std::vector<std::uint64_t> ids;
-  const auto dir = base::open_host_dir(root / "blobs/packs");
+  const auto dir = base::open_host_dir(packs);
   if (!dir && dir.error().code == ErrorCode::not_found) return ids;
   if (!dir) return tl::unexpected(dir.error());
   const auto entries = TRY(base::list_dir(dir->get()));
@@ -72,6 +74,9 @@ Result<std::shared_ptr<Packs>> Packs::open(const HostPath& root, Options options
     return base::fail_errno(errno, "create {}", dir.str());
   }
   std::shared_ptr<Packs> packs(new Packs(dir, options));
+  struct ::stat own {}, trees {};
+  packs->beside_trees_ = ::stat(dir.c_str(), &own) == 0 && ::stat((root / "trees").c_str(), &trees) == 0 &&
+                         own.st_dev == trees.st_dev;
   const std::vector<std::uint64_t> ids = TRY(list_packs(root));
   if (!ids.empty()) packs->active_.next_id = ids.back() + 1;
   if (!ids.empty()) TRY(packs->adopt_last());
@@ -146,12 +151,14 @@ Result<Appended> Packs::append(EntryHeader header, std::string_view payload) {
   return place;
 }
 
-Status Packs::sync(std::span<const DataToken> tokens) {
+Status Packs::sync(std::span<const DataToken> tokens, WholeFilesystem whole) {
+  if (whole == WholeFilesystem::synced && beside_trees_) return {};
   bool any = false;
   for (const DataToken data : tokens) {
     if ((data >> 63) == 0) continue;
     any = true;
     const std::uint64_t id = data & ~(std::uint64_t{1} << 63);
+    if (id == 0) continue;
     std::shared_ptr<const PackFile> pack;
     {
       auto written = written_.lock();

@@ -67,8 +67,11 @@ class Packs {
   // Readable at once; durable when sync() was called with token(pack) after it. header's size and checksum are filled in
   // here. Errors: invalid_argument (too large), no_space, io; then the place is lost, and nothing else.
   base::Result<Appended> append(EntryHeader header, std::string_view payload);
-  // The data sync of the group writer: packs among the tokens; the rest are somebody else's. Not by two threads at once.
-  base::Status sync(std::span<const base::lmdb::DataToken> tokens);
+  // The data sync of the group writer: packs among the tokens; the rest are somebody else's. Not by two threads at once. A
+  // sync of the whole file system of the trees, which is that of the packs, has done it.
+  using WholeFilesystem = base::lmdb::GroupWriter::WholeFilesystem;
+  base::Status sync(std::span<const base::lmdb::DataToken> tokens, WholeFilesystem whole = WholeFilesystem::not_synced);
+  // Of pack 0: nothing is to be synced.
   static base::lmdb::DataToken token(std::uint64_t pack) { return pack | (std::uint64_t{1} << 63); }
 
   // The payload of the entry that is expected there. Errors: not_found (no such pack), corrupt (another entry, or
@@ -101,6 +104,7 @@ class Packs {
   const Options options_;
   std::mutex append_turn_;  // guards active_; held while a new pack is made (docs/locks.md)
   Active active_;
+  bool beside_trees_ = false;  // on the same file system
   std::atomic<bool> name_is_new_{false};  // the directory is to be synced
   base::Guarded<OpenPacks> open_;     // for reading
   base::Guarded<OpenPacks> written_;  // the active one, and the last before it
@@ -108,6 +112,7 @@ class Packs {
 
 // The ids of the packs in the directory, ascending. A missing directory is empty.
 base::Result<std::vector<std::uint64_t>> list_packs(const base::HostPath& root);
+base::Result<std::vector<std::uint64_t>> list_packs_in(const base::HostPath& packs);
 base::Result<std::shared_ptr<const PackFile>> open_pack_file(const base::HostPath& path, std::uint64_t id, int flags);
 
 }  // namespace cairn::cache

@@ -44,6 +44,12 @@ Result<std::size_t> PieceSource::read(std::span<std::byte> out) {
   return done;
 }
 
+Result<std::size_t> WatchedSource::read(std::span<std::byte> out) {
+  auto count = source_->read(out);
+  if (!count && count.error().code == base::ErrorCode::corrupt) damaged_(count.error().message);
+  return count;
+}
+
 Result<std::size_t> MemorySource::read(std::span<std::byte> out) {
   const std::size_t count = std::min(out.size(), bytes_.size() - at_);
   std::memcpy(out.data(), bytes_.data() + at_, count);

@@ -2,6 +2,8 @@
 // Parts of blobs: of a file, each piece compared with its checksum before a byte of it is given out; of bytes in memory.
 #pragma once
 
+#include <functional>
+#include <memory>
 #include <string>
 
 #include "libbase/compress/decoder.h"
@@ -25,6 +27,19 @@ class PieceSource final : public base::ByteSource {
   std::uint64_t size_, at_, end_;
   std::uint64_t piece_ = ~std::uint64_t{0};  // in buffer_
   std::string buffer_;
+};
+
+// Tells somebody that the source was found to be corrupt.
+class WatchedSource final : public base::ByteSource {
+ public:
+  using Damaged = std::function<void(const std::string& why)>;
+  WatchedSource(std::unique_ptr<base::ByteSource> source, Damaged damaged)
+      : source_(std::move(source)), damaged_(std::move(damaged)) {}
+  base::Result<std::size_t> read(std::span<std::byte> out) override;
+
+ private:
+  std::unique_ptr<base::ByteSource> source_;
+  Damaged damaged_;
 };
 
 class MemorySource final : public base::ByteSource {

@@ -14,6 +14,9 @@
 #include "libcache/account/check.h"
 #include "libcache/blobs/blob_rows.h"
 #include "libcache/blobs/compaction.h"
+#include "libcache/blobs/journal.h"
+#include "libcache/blobs/quarantine.h"
+#include "libcache/blobs/scrub.h"
 #include "libcache/gc/prune.h"
 #include "libcache/records/store.h"
 #include "libcache/stat_cache.h"
@@ -28,11 +31,11 @@ using base::Status;
 
 namespace {
 
-constexpr std::array<const base::lmdb::RawTableSpec*, 17> all_tables = {
+constexpr std::array<const base::lmdb::RawTableSpec*, 20> all_tables = {
     &table::records,   &table::children,      &table::chains, &table::tree_digests, &table::key_results, &table::record_keys,
     &table::key_links, &table::key_backlinks, &table::blobs,  &table::record_blobs, &table::blob_records,
     &table::stats,     &table::pages,         &table::page_counts, &table::page_roots, &table::page_trash,
-    &table::packs,
+    &table::packs,     &table::journal,      &table::quarantine,  &table::scrub,
 };
 
 constexpr std::size_t late_bytes_max = 256u << 20;
@@ -80,7 +83,9 @@ Result<std::unique_ptr<Cache>> Cache::open(const HostPath& root, base::lmdb::Env
   cache->state_ = std::make_unique<Store>(root, env, writer, snapshots, clock);
   cache->state_->packs = TRY(Packs::open(root), "open store {}", root.str());
   TRY(erase_unnamed_packs(*cache->state_), "open store {}", root.str());
-  writer.add_data_sync(cache->state_.get(), [packs = cache->state_->packs](auto tokens) { return packs->sync(tokens); });
+  env.set_journal(make_journal(cache->state_->packs));
+  writer.add_data_sync(cache->state_.get(), 
+                       [packs = cache->state_->packs](auto tokens, auto whole) { return packs->sync(tokens, whole); });
   absorb_late_facts(*cache->state_);
   return cache;
 }
@@ -90,6 +95,7 @@ Cache::~Cache() {
   // failure has waited for his number himself.
   if (state_->last_number > 0) (void)state_->writer.wait_durable(state_->last_number);
   state_->in_flight.wait_none();
+  state_->env.set_journal({});
   state_->writer.remove_data_sync(state_.get());
   const std::size_t held = state_->holds.held();
   CHECK(held == 0, "{} records are still held", held);
@@ -147,6 +153,22 @@ std::unique_ptr<StatCache> Cache::remember_files(StatsOf of) {
 Result<PruneReport> Cache::prune(const PruneOptions& options, std::stop_token stop) {
   const std::lock_guard turn(state_->prune_turn);
   return prune_store(*state_, options, stop);
+}
+
+Result<ScrubReport> Cache::scrub(const ScrubOptions& options, std::stop_token stop) {
+  return scrub_blobs(*state_, options, std::move(stop));
+}
+
+Result<std::uint64_t> Cache::quarantined() {
+  return state_->env.view([](base::lmdb::ReadTxn& txn) { return txn.count(table::quarantine); });
+}
+
+Status Cache::checkpoint(std::stop_token stop) { return write_checkpoint(*state_, std::move(stop)); }
+
+Result<bool> Cache::checkpoint_if_due(std::stop_token stop) {
+  if (!TRY(checkpoint_is_due(state_->env))) return false;
+  TRY(write_checkpoint(*state_, std::move(stop)));
+  return true;
 }
 
 Result<std::int64_t> Cache::compact_packs(std::stop_token stop) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "libbase/log/log.h"
 #include "libcache/records/record_rows.h"
 #include "libcache/records/scan.h"
 
@@ -61,9 +62,12 @@ Result<std::optional<ImmutableRef>> find_record(Store& store, RecordId id) {
   if (begun.outcome == Holds::Begin::refused) return MaybeRef();
   if (begun.outcome == Holds::Begin::claimed) {
     auto row = store.keys.in_version([&](ReadTxn& txn) { return txn.get(table::records, id); });
+    // A damaged row is a miss: fsck takes it out or makes it anew.
+    const bool damaged = !row && row.error().code == base::ErrorCode::corrupt;
+    if (damaged) base::log_warning("record {} is a miss: {}", id, row.error().message);
     if (!row || !*row) {
       store.holds.give_up(id);
-      if (!row) return tl::unexpected(base::add_context(std::move(row).error(), fmt::format("find record {}", id)));
+      if (!row && !damaged) return tl::unexpected(base::add_context(std::move(row).error(), fmt::format("find record {}", id)));
       return MaybeRef();
     }
     begun.ref = store.holds.finish(to_info(id, std::move(**row)));

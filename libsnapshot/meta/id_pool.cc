@@ -31,6 +31,10 @@ base::Result<std::vector<std::uint64_t>> read_blocks(base::lmdb::Env& env) {
   return env.view([](base::lmdb::ReadTxn& txn) { return blocks_in(txn); });
 }
 
+base::Status put_block_of(base::lmdb::WriteTxn& txn, SnapshotId id) {
+  return txn.put(block_table, SnapshotId(block_of(id)), Present{});
+}
+
 IdPool::IdPool(base::lmdb::Env& env, std::vector<std::uint64_t> dead, std::function<base::Status()> sync_erasures)
     : env_(env), sync_erasures_(std::move(sync_erasures)) {
   state_.lock()->removable = std::move(dead);

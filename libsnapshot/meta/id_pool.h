@@ -22,6 +22,9 @@ inline constexpr std::uint64_t ids_per_block = 1024;
 // The first ids of the blocks in the table, in order.
 base::Result<std::vector<std::uint64_t>> read_blocks(base::lmdb::Env& env);
 
+// The row of the block that the id is in.
+base::Status put_block_of(base::lmdb::WriteTxn& txn, SnapshotId id);
+
 // Thread-safe.
 class IdPool {
  public:

@@ -6,6 +6,7 @@
 
 #include "libbase/hash/sha256.h"
 #include "libcache/cache.h"
+#include "libcache/fsck.h"
 #include "libsolver/llb.h"
 
 namespace cairn::test {
@@ -81,7 +82,7 @@ base::Status squash_deepest(engine::Engine& engine) {
 base::Status put_blobs(cache::Cache& cache) {
   cache::Publication publication;
   cache::MutableRef tree = TRY(cache.create({}));
-  const cache::ImmutableRef ref = TRY(std::move(tree).commit(publication, {.description = "has blobs"}));
+  const cache::ImmutableRef ref = TRY(std::move(tree).commit(publication, {.description = "has blobs", .chain = {}}));
   for (const std::size_t size : {std::size_t{100'000}, std::size_t{20'000}, std::size_t{30'000}}) {
     const auto put = TRY(cache.blobs().put(std::string(size, 'b')));
     publication.add_blob(ref, put.info.digest);
@@ -93,6 +94,7 @@ base::Status put_blobs(cache::Cache& cache) {
 // After a prune has taken what put_blobs() named.
 base::Status give_space_back(cache::Cache& cache) {
   if (TRY(cache.punch_packs()) == 0) return base::fail(base::ErrorCode::io, "nothing was punched");
+  TRY(cache.checkpoint());
   if (TRY(cache.compact_packs()) == 0) return base::fail(base::ErrorCode::io, "nothing was compacted");
   const std::string kept = TRY(cache.blobs().read(base::digest_of<BlobDigest>("stays"), 100));
   if (kept != "stays") return base::fail(base::ErrorCode::corrupt, "a blob came back as {}", kept);
@@ -118,6 +120,10 @@ int run_worker(const WorkerArguments& arguments) {
     if (!pruned) return complain(pruned.error().message);
     if (auto given = give_space_back((*engine)->cache()); !given) return complain(given.error().message);
   }
+  engine->reset();
+  const auto tables = engine::all_tables();
+  const auto rebuilt = cache::rebuild_metadata(*base::HostPath::parse(arguments.root), tables);
+  if (!rebuilt) return complain(rebuilt.error().message);
   return 0;
 }
 

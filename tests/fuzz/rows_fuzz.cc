@@ -5,6 +5,8 @@
 #include <cstdint>
 
 #include "libcache/blobs/blob_rows.h"
+#include "libcache/blobs/journal.h"
+#include "libcache/blobs/quarantine.h"
 #include "libcache/keys/key_rows.h"
 #include "libcache/pages/page_rows.h"
 #include "libcache/records/record_rows.h"
@@ -26,7 +28,7 @@ void decode(std::string_view bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
-  switch (data[0] % 14) {
+  switch (data[0] % 18) {
     case 0: decode<cache::RecordRow>(bytes); break;
     case 1: decode<cache::TreeDigestRow>(bytes); break;
     case 2: decode<cache::KeyResultRow>(bytes); break;
@@ -43,6 +45,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       break;
     case 12: decode<cache::PageCount>(bytes); break;
     case 13: decode<cache::PageRoot>(bytes); break;
+    case 14: decode<cache::PackRow>(bytes); break;
+    case 15: decode<cache::JournalRow>(bytes); break;
+    case 16: decode<cache::QuarantineRow>(bytes); break;
+    case 17: decode<cache::ScrubRow>(bytes); break;
   }
   return 0;
 }

@@ -131,24 +131,77 @@ TEST(Blobs, AFileWithoutARowIsAdoptedOrReplaced) {
   }
 }
 
-TEST(Blobs, DamageOfAFileIsNoticedByEveryRead) {
-  OpenStore store;
+// What is found damaged becomes a miss, so each look at damage has a store of its own.
+class DamagedFile {
+ public:
+  explicit DamagedFile(const std::string& is_now) {
+    must(store.writer->wait_durable(must(store.cache->blobs().put(bytes)).sequence));
+    must(base::write_file_atomic(path(), is_now, base::Durable::no));
+  }
+  base::HostPath path() { return blob_path(store.root(), name_of(bytes)); }
+  // The quarantine is queued by whoever finds the damage.
+  void expect_a_miss() {
+    must(store.cache->prune({.dry_run = true}));
+    EXPECT_FALSE(must(store.cache->blobs().find(name_of(bytes))));
+    EXPECT_EQ(store.cache->blobs().read(name_of(bytes), 1 << 20).error().code, ErrorCode::not_found);
+    EXPECT_EQ(must(store.cache->quarantined()), 1u);
+    EXPECT_TRUE(store.findings().empty());
+    must(store.writer->wait_durable(must(store.cache->blobs().put(bytes)).sequence));
+    EXPECT_EQ(must(store.cache->blobs().read(name_of(bytes), 1 << 20)), bytes) << "it can be put again";
+  }
   const std::string bytes = large("bytes");
-  must(store.writer->wait_durable(must(store.cache->blobs().put(bytes)).sequence));
-  const auto path = blob_path(store.root(), name_of(bytes));
-  ASSERT_OK(base::write_file_atomic(path, large("bytEs"), base::Durable::no));
-  EXPECT_EQ(store.cache->blobs().read(name_of(bytes), 1 << 20).error().code, ErrorCode::corrupt);
-  const auto source = must(store.cache->blobs().open(name_of(bytes)));
-  std::vector<std::byte> buffer(200'000);
-  EXPECT_EQ(source->read(buffer).error().code, ErrorCode::corrupt);
-  const auto part = must(store.cache->blobs().open_range(name_of(bytes), {3, 1}));
-  EXPECT_EQ(part->read(buffer).error().code, ErrorCode::corrupt);
-  const auto other = must(store.cache->blobs().open_range(name_of(bytes), {70'000, 10}));
+  OpenStore store;
+  std::vector<std::byte> buffer = std::vector<std::byte>(200'000);
+};
+
+TEST(Blobs, DamageOfAFileIsNoticedByAReadAndMakesAMiss) {
+  DamagedFile damaged(large("bytEs"));
+  EXPECT_EQ(damaged.store.cache->blobs().read(name_of(damaged.bytes), 1 << 20).error().code, ErrorCode::corrupt);
+  damaged.expect_a_miss();
+  EXPECT_TRUE(file_exists(damaged.store.root() / "quarantine" / name_of(damaged.bytes).hex()));
+}
+
+TEST(Blobs, DamageOfAFileIsNoticedAtTheEndOfAStream) {
+  DamagedFile damaged(large("bytEs"));
+  const auto source = must(damaged.store.cache->blobs().open(name_of(damaged.bytes)));
+  EXPECT_EQ(source->read(damaged.buffer).error().code, ErrorCode::corrupt);
+  damaged.expect_a_miss();
+}
+
+TEST(Blobs, DamageOfAFileIsNoticedByAReadOfThatPartAndNoOther) {
+  DamagedFile damaged(large("bytEs"));
+  const auto other = must(damaged.store.cache->blobs().open_range(name_of(damaged.bytes), {70'000, 10}));
   EXPECT_EQ(drain(*other), "..........") << "the damage is elsewhere";
-  ASSERT_OK(base::write_file_atomic(path, bytes + " and more", base::Durable::no));
-  EXPECT_EQ(store.cache->blobs().read(name_of(bytes), 1 << 20).error().code, ErrorCode::corrupt);
-  ::unlink(path.c_str());
-  EXPECT_EQ(store.cache->blobs().open(name_of(bytes)).error().code, ErrorCode::corrupt);
+  const auto part = must(damaged.store.cache->blobs().open_range(name_of(damaged.bytes), {3, 1}));
+  EXPECT_EQ(part->read(damaged.buffer).error().code, ErrorCode::corrupt);
+  damaged.expect_a_miss();
+}
+
+TEST(Blobs, AFileThatHasGrownOrIsMissingIsDamage) {
+  DamagedFile grown(large("bytes") + " and more");
+  EXPECT_EQ(grown.store.cache->blobs().read(name_of(grown.bytes), 1 << 20).error().code, ErrorCode::corrupt);
+  grown.expect_a_miss();
+  DamagedFile missing(large("bytes"));
+  ::unlink(missing.path().c_str());
+  EXPECT_EQ(missing.store.cache->blobs().open(name_of(missing.bytes)).error().code, ErrorCode::corrupt);
+  missing.expect_a_miss();
+}
+
+TEST(Blobs, AKeyDoesNotLeadToARecordWhoseBlobIsDamaged) {
+  OpenStore store;
+  const std::string bytes = large("config");
+  Publication publication;
+  const ImmutableRef ref = store.commit(publication, {}, "a", "alpha");
+  publication.add_result(key(1), ref);
+  must(store.cache->blobs().put(bytes));
+  publication.add_blob(ref, name_of(bytes));
+  ASSERT_OK(store.writer->wait_durable(must(store.cache->publish(std::move(publication)))));
+  ASSERT_OK(base::write_file_atomic(blob_path(store.root(), name_of(bytes)), large("cOnfig"), base::Durable::no));
+  const ScrubReport report = must(store.cache->scrub({}));
+  EXPECT_EQ(report.damaged, 1u);
+  must(store.cache->prune({.dry_run = true}));
+  EXPECT_TRUE(store.results(key(1)).empty());
+  EXPECT_TRUE(store.findings().empty());
 }
 
 TEST(Blobs, PartsAreWhatTheWholeHasThere) {

@@ -179,12 +179,13 @@ TEST(PackedBlobs, ACompactionKeepsWhatLivesAndGivesTheRestBack) {
   EXPECT_EQ(must(store.cache->prune({})).blobs, 1800u);
   const BlobTotals before = totals(store);
   EXPECT_GE(before.pack_reclaimable_bytes, 1800 * 500);
+  ASSERT_OK(store.cache->checkpoint());  // the journal holds packs until the next one
   const std::int64_t freed = must(store.cache->compact_packs());
   EXPECT_GE(freed, 1'000'000 - 200'000);
   const BlobTotals after = totals(store);
   EXPECT_EQ(after.pack_live_bytes, before.pack_live_bytes);
   EXPECT_LE(after.pack_reclaimable_bytes, 200);
-  EXPECT_EQ(must(list_packs(store.root())).size(), 1u);
+  EXPECT_NE(must(list_packs(store.root())).front(), 1u) << "the first pack is gone";
   EXPECT_EQ(must(store.cache->compact_packs()), 0) << "nothing is left to do";
   expect_kept(store, 2000, 10);
   EXPECT_TRUE(store.findings().empty());
@@ -199,6 +200,7 @@ TEST(PackedBlobs, ReadersFindBlobsWhileTheyAreMoved) {
   must(store.cache->prune({}));
   std::atomic<bool> stop{false};
   std::atomic<std::uint64_t> reads{0};
+  int moved = 0;
   std::vector<std::jthread> readers;
   for (int t = 0; t < 2; ++t)
     readers.emplace_back([&] {
@@ -209,10 +211,22 @@ TEST(PackedBlobs, ReadersFindBlobsWhileTheyAreMoved) {
         }
     });
   for (int round = 0; round < 5; ++round) {
-    // Blobs that nobody names make the pack that the others live in half dead again.
-    for (int i = 0; i < 400; ++i) must(store.cache->blobs().put(numbered(100'000 + round * 1000 + i)));
-    must(store.cache->compact_packs());
+    // Blobs of a record that goes make the pack that the others live in half dead again.
+    Publication publication;
+    {
+      const ImmutableRef ref = store.commit(publication, {}, "goes", "g");
+      for (int i = 0; i < 400; ++i) {
+        const std::string bytes = numbered(100'000 + round * 1000 + i);
+        must(store.cache->blobs().put(bytes));
+        publication.add_blob(ref, name_of(bytes));
+      }
+    }
+    must(store.writer->wait_durable(must(store.cache->publish(std::move(publication)))));
+    must(store.cache->prune({}));
+    must(store.cache->checkpoint());
+    moved += must(store.cache->compact_packs()) != 0 ? 1 : 0;
   }
+  EXPECT_GE(moved, 3);
   while (reads < 400) std::this_thread::yield();
   stop = true;
   readers.clear();

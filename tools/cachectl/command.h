@@ -84,6 +84,18 @@ struct GcCheckArguments {
 };
 ExitCode run_gc_check(const GcCheckArguments& arguments);
 
+struct FsckArguments {
+  bool repair = false, rebuild = false;
+  Output format = Output::text;
+};
+ExitCode run_fsck(const GlobalOptions& global, const FsckArguments& arguments);
+struct ScrubArguments {
+  std::uint64_t bytes_per_second = 0;
+  bool from_beginning = false;
+};
+ExitCode run_scrub(const GlobalOptions& global, const ScrubArguments& arguments);
+ExitCode run_migrate(const GlobalOptions& global);
+
 ExitCode run_du(const GlobalOptions& global, Output format);
 ExitCode run_ls(const GlobalOptions& global, Output format);
 struct PruneArguments {

@@ -30,6 +30,8 @@ struct Arguments {
   DigestArguments digest;
   InspectArguments inspect;
   PruneArguments prune;
+  FsckArguments fsck;
+  ScrubArguments scrub;
   GcCheckArguments gc_check;
   Output du = Output::text, ls = Output::text;
   ExitCode exit_code = ExitCode::done;
@@ -119,6 +121,35 @@ Examples:
   verb->callback([&arguments] { arguments.exit_code = run_gc_check(arguments.gc_check); });
 }
 
+void add_repair_verbs(CLI::App& app, Arguments& arguments) {
+  CLI::App* fsck = app.add_subcommand("fsck", R"(Whether the store is what its metadata says, also while it is in use.
+
+Examples:
+  cachectl --root DIR fsck
+  cachectl --root DIR fsck --repair     # nobody else uses the store
+  cachectl --root DIR fsck --rebuild    # the metadata anew, from the journal)");
+  fsck->add_flag("--repair", arguments.fsck.repair,
+                 "Make damaged metadata anew, read all blobs back, and make misses of what is damaged");
+  fsck->add_flag("--rebuild", arguments.fsck.rebuild, "Make the metadata anew, whatever it is like");
+  add_json(fsck, arguments.fsck.format);
+  fsck->callback([&arguments] { arguments.exit_code = run_fsck(arguments.global, arguments.fsck); });
+
+  CLI::App* scrub = app.add_subcommand("scrub", R"(Read blobs back and compare them with their names.
+
+Examples:
+  cachectl --root DIR scrub --rate 20000000
+  cachectl --root DIR scrub --from-beginning)");
+  scrub->add_option("--rate", arguments.scrub.bytes_per_second, "Bytes per second, on the average; 0: as fast as it goes");
+  scrub->add_flag("--from-beginning", arguments.scrub.from_beginning, "Not from where the last scrub stopped");
+  scrub->callback([&arguments] { arguments.exit_code = run_scrub(arguments.global, arguments.scrub); });
+
+  CLI::App* migrate = app.add_subcommand("migrate", R"(Bring a store of an older format to this one.
+
+Examples:
+  cachectl --root DIR migrate)");
+  migrate->callback([&arguments] { arguments.exit_code = run_migrate(arguments.global); });
+}
+
 int main_checked(int argc, char** argv) {
   Arguments arguments;
   CLI::App app(description, "cachectl");
@@ -140,6 +171,7 @@ int main_checked(int argc, char** argv) {
   add_llb(app, arguments);
   add_store_verbs(app, arguments);
   add_gc(app, arguments);
+  add_repair_verbs(app, arguments);
 
   // CLI11 reports by exceptions; this is its door.
   try {

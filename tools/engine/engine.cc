@@ -35,19 +35,23 @@ Result<std::optional<std::string>> read_if_there(const HostPath& path) {
   return tl::unexpected(std::move(text).error());
 }
 
-// "cairn <version>\n". A store of an older version would be migrated by an explicit command; there is none yet.
+// False: there is no store yet. One of an older version is migrated by an explicit command, never silently.
 Result<bool> check_version(const HostPath& root) {
-  const std::optional<std::string> text = TRY(read_if_there(root / "VERSION"), "open store {}", root.str());
-  if (!text) return false;
-  int version = 0;
-  constexpr std::string_view prefix = "cairn ";
-  const char* end = text->data() + text->size();
-  if (!text->starts_with(prefix) || std::from_chars(text->data() + prefix.size(), end, version).ec != std::errc()) {
-    return fail(ErrorCode::invalid_argument, "open store {}: VERSION is not that of a Cairn store", root.str());
+  const std::optional<int> version = TRY(version_of_store(root));
+  if (!version) return false;
+  if (*version < store_version) {
+    auto error = fail(ErrorCode::invalid_argument, "open store {}: its format is version {}, this build writes {}",
+                      root.str(), *version, store_version);
+    error.value().hint = "cachectl migrate brings it to this version";
+    return error;
   }
-  if (version > store_version) {
-    return fail(ErrorCode::invalid_argument, "open store {}: its format is version {}, this build knows {}; use a newer cairn",
-                root.str(), version, store_version);
+  // LMDB would begin anew, and everything else in the store would be left over. A store that never got as far as its
+  // metadata has no packs either.
+  const auto there = [&](const char* name) { return ::access((root / name).c_str(), F_OK) == 0; };
+  if (!there("meta/data.mdb") && there("blobs/packs")) {
+    auto error = fail(ErrorCode::corrupt, "open store {}: its metadata is missing", root.str());
+    error.value().hint = "cachectl fsck --rebuild makes it anew from the journal";
+    return error;
   }
   return true;
 }
@@ -68,7 +72,7 @@ Status create_store(const HostPath& root) {
   }
   for (const std::string& name : unfinished) TRY(base::remove_host_tree(root / name));
   for (const char* name : {"meta", "blobs", "trees", "tmp"}) TRY(base::make_host_dirs(root / name));
-  return base::write_file_atomic(root / "VERSION", fmt::format("cairn {}\n", store_version), base::Durable::yes);
+  return write_version(root);
 }
 
 // A process that was killed may leave a child which has not got as far as closing what it inherited, the lock among it.
@@ -110,6 +114,32 @@ Status empty_dir(const HostPath& dir) {
 }
 
 }  // namespace
+
+// "cairn <version>\n".
+Result<std::optional<int>> version_of_store(const HostPath& root) {
+  const std::optional<std::string> text = TRY(read_if_there(root / "VERSION"), "open store {}", root.str());
+  if (!text) return std::optional<int>();
+  int version = 0;
+  constexpr std::string_view prefix = "cairn ";
+  const char* end = text->data() + text->size();
+  if (!text->starts_with(prefix) || std::from_chars(text->data() + prefix.size(), end, version).ec != std::errc()) {
+    return fail(ErrorCode::invalid_argument, "open store {}: VERSION is not that of a Cairn store", root.str());
+  }
+  if (version > store_version) {
+    return fail(ErrorCode::invalid_argument, "open store {}: its format is version {}, this build knows {}; use a newer cairn",
+                root.str(), version, store_version);
+  }
+  return std::optional<int>(version);
+}
+
+Status write_version(const HostPath& root) {
+  return base::write_file_atomic(root / "VERSION", fmt::format("cairn {}\n", store_version), base::Durable::yes);
+}
+
+Result<base::Fd> lock_for_repair(const HostPath& root) {
+  if (!TRY(version_of_store(root))) return fail(ErrorCode::not_found, "open store {}: there is no store", root.str());
+  return lock_store(root);
+}
 
 std::optional<int> owner_pid(const HostPath& root) {
   auto lock = base::open_host(root / "lock", O_RDWR);

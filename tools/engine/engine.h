@@ -23,7 +23,7 @@
 namespace cairn::engine {
 
 // The version of the store's format that this build reads and writes (docs/formats/store.md).
-constexpr int store_version = 1;
+constexpr int store_version = 2;
 
 struct EngineOptions {
   explicit EngineOptions(base::HostPath root_in) : root(std::move(root_in)) {}
@@ -76,6 +76,13 @@ class Engine {
 
 // The tables of all libraries, for whoever opens the environment.
 std::vector<const base::lmdb::RawTableSpec*> all_tables();
+
+// For repairs, which need the store for themselves: its lock, which dies with the descriptor. Errors: not_found (no store
+// there), busy (the message names the owner's pid), io.
+base::Result<base::Fd> lock_for_repair(const base::HostPath& root);
+// The number in VERSION; nullopt: there is no store. Errors: invalid_argument (not a store, or of a newer version).
+base::Result<std::optional<int>> version_of_store(const base::HostPath& root);
+base::Status write_version(const base::HostPath& root);  // that of this build; durable
 
 // Opens a store's metadata for reading, beside an owner or without one. Takes no lock. Errors: not_found (no store
 // there), invalid_argument (a newer version), corrupt, io.
