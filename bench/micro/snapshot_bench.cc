@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Snapshots against the system calls that they are made of, in the same run: forks of small and large parents, commits of
-// 100 changed files, walks of squashed chains, and removal as its caller sees it. TMPDIR decides which disk is measured;
-// CAIRN_SNAPSHOTTER which driver.
+// Snapshots against the system calls that they are made of, in the same run: forks of small and large parents by each
+// driver, commits of 100 changed files, walks of squashed chains, and removal as its caller sees it.
+//
+// The file systems are made here, in memory: ext4 for overlay and native, btrfs, and XFS for reflink; so a figure says
+// nothing of a disk. CAIRN_BENCH_DIR names a directory to measure in instead.
 #include <benchmark/benchmark.h>
 #include <dirent.h>
 #include <fcntl.h>
@@ -12,6 +14,7 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -20,6 +23,7 @@
 #include "libbase/fs/fd.h"
 #include "libbase/lmdb/group_writer.h"
 #include "libsnapshot/open.h"
+#include "tests/support/loop_fs.h"
 
 namespace {
 
@@ -34,16 +38,38 @@ T must(base::Result<T> result) {
 }
 void must(base::Status status) { CHECK(status, "{}", status.error().message); }
 
+enum class Driver { overlay, native, btrfs, reflink };
+std::string_view name_of(Driver driver) {
+  switch (driver) {
+    case Driver::overlay: return "overlay";
+    case Driver::native: return "native";
+    case Driver::btrfs: return "btrfs";
+    case Driver::reflink: return "reflink";
+  }
+  return "";
+}
+
+// Where a driver's stores are made. The first call is main()'s.
+std::string place_of(Driver driver) {
+  if (const char* given = std::getenv("CAIRN_BENCH_DIR"); given != nullptr) return given;
+  using cairn::test::FileSystem;
+  using cairn::test::LoopFs;
+  constexpr std::uint64_t size = std::uint64_t{16} << 30;
+  static const LoopFs ext4(FileSystem::ext4, size), btrfs(FileSystem::btrfs, size), xfs(FileSystem::xfs, size);
+  const LoopFs& where = driver == Driver::btrfs ? btrfs : driver == Driver::reflink ? xfs : ext4;
+  return where.path().str();
+}
+
 class Store {
  public:
-  explicit Store(unsigned squash_depth = 32) {
-    const char* top = std::getenv("TMPDIR");
-    std::string name = std::string(top != nullptr ? top : "/tmp") + "/cairn-bench-XXXXXX";
+  explicit Store(unsigned squash_depth = 32, Driver driver = Driver::overlay) {
+    std::string name = place_of(driver) + "/cairn-bench-XXXXXX";
     CHECK(::mkdtemp(name.data()) != nullptr);
     root_ = name;
     const auto path = must(base::HostPath::parse(name));
     env = must(lmdb::Env::open(path / "meta", tables(), {}));
     OpenOptions options;
+    options.driver = name_of(driver);
     options.squash_depth = squash_depth;
     snapshots = must(open(path, *env, options));
     writer = std::make_unique<lmdb::GroupWriter>(
@@ -55,7 +81,8 @@ class Store {
     writer.reset();
     snapshots.reset();
     env.reset();
-    std::filesystem::remove_all(root_);
+    std::error_code left;  // subvolumes go with their file system
+    std::filesystem::remove_all(root_, left);
   }
 
   const std::string& root() const { return root_; }
@@ -118,12 +145,15 @@ void fill(int directory, int first, int count) {
 struct Parent {
   Store store;
   SnapshotId id;
-  explicit Parent(int files) { id = store.commit_with(std::nullopt, [&](int directory) { fill(directory, 0, files); }); }
+  Parent(int files, Driver driver) : store(32, driver) {
+    id = store.commit_with(std::nullopt, [&](int directory) { fill(directory, 0, files); });
+  }
 };
-Parent& parent_of(std::int64_t files) {
-  static Parent small(1'000);
-  static Parent large(100'000);
-  return files == 1'000 ? small : large;
+Parent& parent_of(std::int64_t files, Driver driver = Driver::overlay) {
+  static std::map<std::pair<std::int64_t, Driver>, std::unique_ptr<Parent>> parents;
+  auto& parent = parents[{files, driver}];
+  if (!parent) parent = std::make_unique<Parent>(static_cast<int>(files), driver);
+  return *parent;
 }
 
 // What a fork cannot do without, on the same disk, with the same options of the overlay. The tree that was made is put
@@ -199,6 +229,18 @@ void fork(benchmark::State& bench) {
   bench.SetLabel(std::string(snapshots.driver()));
 }
 
+// What a fork costs a driver that has to make a tree for it, beside overlay on the same number of files.
+void fork_by_driver(benchmark::State& bench) {
+  Parent& parent = parent_of(bench.range(0), static_cast<Driver>(bench.range(1)));
+  auto& snapshots = *parent.store.snapshots;
+  for (auto _ : bench) {
+    const auto id = must(snapshots.prepare(parent.id));
+    { const auto tree = must(snapshots.mount(id, Access::read_write)); }
+    must(snapshots.abandon(id));
+  }
+  bench.SetLabel(std::string(snapshots.driver()));
+}
+
 std::int64_t bytes_read() {
   const auto text = must(base::read_file(must(base::HostPath::parse("/proc/self/io")), 4096));
   return std::atoll(text.c_str() + text.find("rchar: ") + 7);
@@ -244,14 +286,17 @@ std::int64_t walk(int directory) {
   return entries;
 }
 
-enum Shape { depth_1, chain_of_400, squashed_500, fork_of_squashed_500 };
+// A fork has two layers and is an overlay; a snapshot of one layer is mounted as it is. So the fork of a squashed chain is
+// to be held against the fork of one layer, and the squashed snapshot against the snapshot of one layer.
+enum Shape { depth_1, chain_of_400, squashed_500, fork_of_depth_1, fork_of_squashed_500 };
 
 // The same 10,000 files each time, through a new mount, so that nothing of it is known to the kernel by its names.
 void walk_10000_files(benchmark::State& bench) {
   const auto shape = static_cast<Shape>(bench.range(0));
   Store store(1'000);
   std::optional<SnapshotId> top;
-  const int layers = shape == depth_1 ? 1 : shape == chain_of_400 ? 400 : 500;
+  const bool one_layer = shape == depth_1 || shape == fork_of_depth_1;
+  const int layers = one_layer ? 1 : shape == chain_of_400 ? 400 : 500;
   std::vector<SnapshotId> group;
   for (int i = 0; i < layers; ++i) {
     const int files = 10'000 / layers;
@@ -260,7 +305,7 @@ void walk_10000_files(benchmark::State& bench) {
   }
   store.publish(group);
   if (shape == squashed_500 || shape == fork_of_squashed_500) must(store.snapshots->squash(*top, *store.writer, {}));
-  if (shape == fork_of_squashed_500) top = must(store.snapshots->prepare(*top));
+  if (shape == fork_of_squashed_500 || shape == fork_of_depth_1) top = must(store.snapshots->prepare(*top));
   std::int64_t entries = 0;
   for (auto _ : bench) {
     const auto tree = must(store.snapshots->mount(*top, Access::read_only));
@@ -314,6 +359,13 @@ void remove_10000_trees(benchmark::State& bench) {
       ->Iterations(300)
 FORK(fork_bare);
 FORK(fork);
+BENCHMARK(fork_by_driver)
+    ->ArgsProduct({{1'000, 10'000}, {static_cast<int>(Driver::overlay), static_cast<int>(Driver::native),
+                                     static_cast<int>(Driver::btrfs), static_cast<int>(Driver::reflink)}})
+    ->Unit(benchmark::kMillisecond)
+    ->MeasureProcessCPUTime()
+    ->UseRealTime()
+    ->Iterations(10);
 BENCHMARK(commit_100_files)
     ->Arg(1'000)
     ->Arg(100'000)
@@ -327,4 +379,9 @@ BENCHMARK(remove_10000_trees)->Unit(benchmark::kMillisecond)->UseRealTime()->Ite
 
 }  // namespace
 
-BENCHMARK_MAIN();
+int main(int count, char** values) {
+  place_of(Driver::overlay);
+  benchmark::Initialize(&count, values);
+  benchmark::RunSpecifiedBenchmarks();
+  return 0;
+}

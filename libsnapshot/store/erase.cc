@@ -137,7 +137,9 @@ Status TreeSnapshotter::erase_tree(base::lmdb::GroupWriter& writer, SnapshotId i
 base::Result<std::int64_t> TreeSnapshotter::erase_trash(base::lmdb::GroupWriter& writer, std::stop_token stop) {
   const Housekeeper::Hurry hurry(housekeeper_);
   background_erase_.lock()->request_stop();  // what it does at the lowest priority we do at ours
-  return erase_all(writer, stop);
+  auto freed = erase_all(writer, stop);
+  if (stop.stop_requested()) housekeeper_.erase_soon();  // which goes on
+  return freed;
 }
 
 base::Result<std::int64_t> TreeSnapshotter::erase_all(base::lmdb::GroupWriter& writer, const std::stop_token& stop) {
