@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: Apache-2.0
+// A chain as a document: one order for equal content, and JSON as Go writes it.
+#include <algorithm>
+#include <chrono>
+
+#include "libbase/hash/sha256.h"
+#include "libsolver/cache_chains.h"
+
+namespace cairn::solver {
+namespace {
+
+// Layers are equal if their blobs and all below are. Gives each a place the first time it is met.
+class LayerPlaces {
+ public:
+  explicit LayerPlaces(std::vector<CacheConfig::Layer>& layers) : layers_(layers) {}
+  std::optional<std::size_t> place(const std::vector<std::string>& blobs) {
+    std::int64_t parent = -1;
+    for (const std::string& blob : blobs) {
+      const auto [place, is_new] = places_.try_emplace({blob, parent}, layers_.size());
+      if (is_new) layers_.push_back({blob, parent});
+      parent = static_cast<std::int64_t>(place->second);
+    }
+    if (parent < 0) return std::nullopt;
+    return static_cast<std::size_t>(parent);
+  }
+
+ private:
+  std::vector<CacheConfig::Layer>& layers_;
+  std::map<std::pair<std::string, std::int64_t>, std::size_t> places_;
+};
+
+std::vector<std::size_t> order_of(std::size_t size, const auto& less) {
+  std::vector<std::size_t> order(size);
+  for (std::size_t i = 0; i < size; ++i) order[i] = i;
+  std::stable_sort(order.begin(), order.end(), less);
+  return order;
+}
+
+// By blob, then by what is below (not by an index, which depends on the order of adding).
+void sort_layers(CacheConfig& config) {
+  std::vector<std::string> below(config.layers.size());  // parents come before their children
+  for (std::size_t i = 0; i < config.layers.size(); ++i) {
+    const std::int64_t parent = config.layers[i].parent;
+    if (parent >= 0) below[i] = config.layers[static_cast<std::size_t>(parent)].blob + " " + below[static_cast<std::size_t>(parent)];
+  }
+  const auto order = order_of(config.layers.size(), [&](std::size_t a, std::size_t b) {
+    return std::tie(config.layers[a].blob, below[a]) < std::tie(config.layers[b].blob, below[b]);
+  });
+  std::vector<std::size_t> place(order.size());
+  for (std::size_t i = 0; i < order.size(); ++i) place[order[i]] = i;
+  std::vector<CacheConfig::Layer> sorted;
+  for (const std::size_t old : order) {
+    CacheConfig::Layer layer = config.layers[old];
+    if (layer.parent >= 0) layer.parent = static_cast<std::int64_t>(place[static_cast<std::size_t>(layer.parent)]);
+    sorted.push_back(std::move(layer));
+  }
+  config.layers = std::move(sorted);
+  for (CacheConfig::Record& record : config.records) {
+    if (record.layer) record.layer = place[*record.layer];
+  }
+}
+
+// Of everything that a record is, its inputs' records included; so that two records that are not the same differ.
+std::string name_of(const CacheConfig::Record& record, const std::vector<std::string>& names) {
+  std::string text = record.digest;
+  for (const std::vector<CacheConfig::Input>& input : record.inputs) {
+    std::vector<std::string> ways;
+    for (const CacheConfig::Input& way : input) ways.push_back(" " + way.selector + "/" + names[way.link]);
+    std::sort(ways.begin(), ways.end());
+    text += "|";
+    for (const std::string& way : ways) text += way;
+  }
+  const base::Sha256Bytes hash = base::sha256(text);
+  return std::string(reinterpret_cast<const char*>(hash.data()), hash.size());
+}
+
+void sort_records(CacheConfig& config) {
+  std::vector<CacheConfig::Record>& records = config.records;  // sources come before what they lead to
+  std::vector<std::string> names;
+  for (const CacheConfig::Record& record : records) names.push_back(name_of(record, names));
+  const auto by_source = [&](const CacheConfig::Input& a, const CacheConfig::Input& b) {
+    return std::tie(a.selector, records[a.link].digest, names[a.link]) < std::tie(b.selector, records[b.link].digest, names[b.link]);
+  };
+  for (CacheConfig::Record& record : records) {
+    for (auto& input : record.inputs) std::sort(input.begin(), input.end(), by_source);
+  }
+  const auto less = [&](std::size_t index_a, std::size_t index_b) {
+    const CacheConfig::Record &a = records[index_a], &b = records[index_b];
+    if (a.digest != b.digest) return a.digest < b.digest;
+    if (a.inputs.size() != b.inputs.size()) return a.inputs.size() < b.inputs.size();
+    for (std::size_t i = 0; i < a.inputs.size(); ++i) {
+      if (a.inputs[i].size() != b.inputs[i].size()) return a.inputs[i].size() < b.inputs[i].size();
+      for (std::size_t j = 0; j < a.inputs[i].size(); ++j) {
+        const CacheConfig::Input &x = a.inputs[i][j], &y = b.inputs[i][j];
+        if (x.selector != y.selector) return x.selector < y.selector;
+        if (records[x.link].digest != records[y.link].digest) return records[x.link].digest < records[y.link].digest;
+      }
+    }
+    return names[index_a] < names[index_b];
+  };
+  const auto order = order_of(records.size(), less);
+  std::vector<std::size_t> place(order.size());
+  for (std::size_t i = 0; i < order.size(); ++i) place[order[i]] = i;
+  std::vector<CacheConfig::Record> sorted;
+  for (const std::size_t old : order) {
+    CacheConfig::Record record = records[old];
+    for (auto& input : record.inputs) {
+      for (CacheConfig::Input& way : input) way.link = place[way.link];
+      std::sort(input.begin(), input.end(), [](const CacheConfig::Input& a, const CacheConfig::Input& b) {
+        return std::tie(a.link, a.selector) < std::tie(b.link, b.selector);
+      });
+    }
+    sorted.push_back(std::move(record));
+  }
+  records = std::move(sorted);
+}
+
+// As Go's time.RFC3339Nano: no trailing zeros of the fraction.
+std::string go_time(base::WallTime time) {
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
+  const auto days = std::chrono::floor<std::chrono::days>(seconds);
+  const std::chrono::year_month_day date(days);
+  const std::chrono::hh_mm_ss clock(seconds - days);
+  std::string text = fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", static_cast<int>(date.year()),
+                                 static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                                 clock.hours().count(), clock.minutes().count(), clock.seconds().count());
+  if (const auto nanoseconds = (time - seconds).count(); nanoseconds != 0) {
+    text += fmt::format(".{:09}", nanoseconds);
+    text.erase(text.find_last_not_of('0') + 1);
+  }
+  return text + "Z";
+}
+
+std::string input_json(const std::vector<CacheConfig::Input>& input) {
+  if (input.empty()) return "null";  // all its links led in a circle
+  std::string text;
+  for (const CacheConfig::Input& way : input) {
+    text += text.empty() ? "[{" : ",{";
+    if (!way.selector.empty()) text += fmt::format("\"selector\":\"{}\",", way.selector);
+    text += fmt::format("\"link\":{}}}", way.link);
+  }
+  return text + "]";
+}
+
+std::string record_json(const CacheConfig::Record& record) {
+  std::string text = "{";
+  if (record.layer) text += fmt::format("\"layers\":[{{\"layer\":{},\"createdAt\":\"{}\"}}],", *record.layer, go_time(record.created));
+  text += fmt::format("\"digest\":\"{}\"", record.digest);
+  if (!record.inputs.empty()) {
+    text += ",\"inputs\":[";
+    for (std::size_t i = 0; i < record.inputs.size(); ++i) text += (i > 0 ? "," : "") + input_json(record.inputs[i]);
+    text += "]";
+  }
+  return text + "}";
+}
+
+}  // namespace
+
+CacheConfig CacheChains::config() const {
+  CacheConfig config;
+  LayerPlaces layers(config.layers);
+  std::vector<std::optional<std::size_t>> places(items_.size());
+  std::vector<std::size_t> waits(items_.size(), 0);
+  std::vector<Record> ready;
+  for (Record r = 0; r < items_.size(); ++r) {
+    for (const auto& input : items_[r].parents) waits[r] += input.size();
+    if (waits[r] == 0 && !items_[r].into) ready.push_back(r);
+  }
+  // Links never lead in a circle, so all are reached.
+  while (!ready.empty()) {
+    const Record r = ready.back();
+    ready.pop_back();
+    const Item& item = items_[r];
+    CacheConfig::Record record;
+    record.digest = item.digest;
+    for (const auto& parents : item.parents) {
+      auto& input = record.inputs.emplace_back();
+      for (const Parent& parent : parents) input.push_back({parent.selector, *places[parent.record]});
+    }
+    const auto best = std::max_element(item.results.begin(), item.results.end(), [](const ChainResult& a, const ChainResult& b) {
+      return std::tie(a.created, b.layers) < std::tie(b.created, a.layers);
+    });
+    if (best != item.results.end()) {
+      record.layer = layers.place(best->layers);
+      record.created = best->created;
+    }
+    places[r] = config.records.size();
+    config.records.push_back(std::move(record));
+    for (const auto& [way, targets] : item.children) {
+      for (const Record target : targets) {
+        if (--waits[target] == 0) ready.push_back(target);
+      }
+    }
+  }
+  sort_layers(config);
+  sort_records(config);
+  return config;
+}
+
+std::string CacheConfig::json() const {
+  std::string text = "{";
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    text += i == 0 ? "\"layers\":[{" : ",{";
+    text += fmt::format("\"blob\":\"{}\"", layers[i].blob);
+    if (layers[i].parent != 0) text += fmt::format(",\"parent\":{}", layers[i].parent);  // absent means 0
+    text += "}";
+  }
+  if (!layers.empty()) text += "]";
+  if (!layers.empty() && !records.empty()) text += ",";
+  for (std::size_t i = 0; i < records.size(); ++i) text += (i == 0 ? "\"records\":[" : ",") + record_json(records[i]);
+  if (!records.empty()) text += "]";
+  return text + "}";
+}
+
+}  // namespace cairn::solver
