@@ -95,7 +95,7 @@ struct ScrubArguments {
 };
 ExitCode run_scrub(const GlobalOptions& global, const ScrubArguments& arguments);
 ExitCode run_migrate(const GlobalOptions& global);
-
+ExitCode run_doctor(const GlobalOptions& global, Output format);
 ExitCode run_du(const GlobalOptions& global, Output format);
 ExitCode run_ls(const GlobalOptions& global, Output format);
 struct PruneArguments {

@@ -33,7 +33,7 @@ struct Arguments {
   FsckArguments fsck;
   ScrubArguments scrub;
   GcCheckArguments gc_check;
-  Output du = Output::text, ls = Output::text;
+  Output du = Output::text, ls = Output::text, doctor = Output::text;
   ExitCode exit_code = ExitCode::done;
 };
 
@@ -96,6 +96,10 @@ void add_store_verbs(CLI::App& app, Arguments& arguments) {
   CLI::App* ls = app.add_subcommand("ls", "The records of the store\n\nExamples:\n  cachectl --root DIR ls\n  cachectl --root DIR ls --json");
   add_json(ls, arguments.ls);
   ls->callback([&arguments] { arguments.exit_code = run_ls(arguments.global, arguments.ls); });
+
+  CLI::App* doctor = app.add_subcommand("doctor", "What the store stands on, and what is wrong with it\n\nExamples:\n  cachectl --root DIR doctor\n  cachectl --root DIR doctor --json");
+  add_json(doctor, arguments.doctor);
+  doctor->callback([&arguments] { arguments.exit_code = run_doctor(arguments.global, arguments.doctor); });
 
   CLI::App* prune = app.add_subcommand("prune", R"(Remove records that nothing uses.
 

@@ -15,6 +15,7 @@
 #include "libbase/fs/host_tree.h"
 #include "libbase/log/log.h"
 #include "libsnapshot/open.h"
+#include "tools/engine/backing.h"
 
 namespace cairn::engine {
 
@@ -182,6 +183,9 @@ Result<std::unique_ptr<Engine>> Engine::open(EngineOptions options) {
   const HostPath& root = state.options.root;
   state.syncs_at_open = base::sync_counts();
 
+  const auto& type_of = state.options.file_system_type;
+  const Backing backing = judge_backing(TRY(type_of ? type_of(root) : file_system_type(root), "open store {}", root.str()));
+  if (backing.fit == Backing::Fit::refused) return fail(ErrorCode::unavailable, "open store {}: {}", root.str(), backing.why);
   TRY(base::make_host_dirs(root), "open store {}", root.str());
   state.lock = TRY(lock_store(root));
   if (!TRY(check_version(root))) TRY(create_store(root));

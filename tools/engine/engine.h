@@ -33,6 +33,8 @@ struct EngineOptions {
   std::size_t parallelism = 0;  // steps at a time; 0: one per core
   unsigned chain_max = 400;     // flatten chains of more layers
   base::lmdb::GroupWriter::Options writer;
+  // f_type of the file system of a directory; empty: statfs (backing.h). A seam: nobody tests on NFS.
+  std::function<base::Result<std::uint64_t>(const base::HostPath&)> file_system_type;
   // Called on the writer's thread when the data of these tokens has been made durable; for the crash suite, which takes
   // away what was not.
   std::function<void(std::span<const base::lmdb::DataToken>)> data_synced;
