@@ -201,7 +201,8 @@ Status DescribedTree::State::compare(std::uint32_t directory, const DirectoryPag
     }
     const PageEntry before = *next++;
     const bool is_directory = names[index].entry.type == EntryType::directory;
-    if (is_directory && before.is_directory()) {
+    // With other attributes a directory is made anew: setting its metadata takes none away.
+    if (is_directory && before.is_directory() && before.xattrs == names[index].content.xattrs) {
       if (directories[directory_of[index]].page == before.page) {
         directories[directory_of[index]].is_in_base = true;
       } else {
