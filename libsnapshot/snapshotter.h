@@ -174,7 +174,7 @@ class Snapshotter {
   virtual base::Result<Usage> freeze(SnapshotId active) = 0;
 
   // Writes the row of a frozen snapshot. Called inside a group-commit change whose Entry::data holds data_token(id), so
-  // its data is durable already. May run twice. The rows of its parents and of what it links to (note_links) exist before
+  // its data is durable before it is. May run twice. The rows of its parents and of what it links to (note_links) exist before
   // or in the same transaction. Errors: not_found, invalid_argument (not frozen; one of those rows is missing), corrupt.
   virtual base::Status publish(base::lmdb::WriteTxn& txn, SnapshotId frozen) const = 0;
   // For whoever puts hard links to files of other snapshots into an active tree: the inodes that it linked, and the

@@ -48,7 +48,8 @@ Status TreeSnapshotter::check_links_are_named(base::lmdb::WriteTxn& txn, Snapsho
 }
 
 Status TreeSnapshotter::name_flat(base::lmdb::WriteTxn& txn, SnapshotId id, const FlatCopy& copy) {
-  // A flat copy is named only once its files are durable (I1).
+  // Its files are durable before this is: whoever names it gives the tree's token with the change, and the writer syncs
+  // what tokens stand for before it commits (I1).
   auto row = TRY(txn.get(snapshot_table, id));
   if (!row || row->flattened) return {};
   const Usage shared = TRY(claim_inodes(txn, id, copy.links));
@@ -83,7 +84,7 @@ Status TreeSnapshotter::publish(base::lmdb::WriteTxn& txn, SnapshotId frozen) co
                   snapshot->parent);
     }
     // The child may stack on the parent's flat copy, so the two become visible together.
-    if (parent_flat && parent_flat->synced && !parent->flattened) TRY(name_flat(txn, snapshot->parent, *parent_flat));
+    if (parent_flat && !parent->flattened) TRY(name_flat(txn, snapshot->parent, *parent_flat));
     TRY(txn.put(child_table, ChildKey{snapshot->parent, frozen}, Present{}));
   }
   TRY(name_stack(txn, frozen, snapshot->stacked_on));
@@ -102,7 +103,7 @@ Status TreeSnapshotter::publish(base::lmdb::WriteTxn& txn, SnapshotId frozen) co
   TRY(check_links_are_named(txn, frozen, snapshot->linked));
   row.exclusive -= TRY(claim_inodes(txn, frozen, snapshot->linked), "publish snapshot {}", frozen);
   TRY(txn.put(snapshot_table, frozen, row));
-  if (own_flat && own_flat->synced) TRY(name_flat(txn, frozen, *own_flat));
+  if (own_flat) TRY(name_flat(txn, frozen, *own_flat));
   CRASH_POINT("snapshot.publish.row");
   return {};
 }

@@ -74,9 +74,9 @@ Status TreeSnapshotter::squash(SnapshotId id, base::lmdb::GroupWriter& writer, H
   base::lmdb::GroupWriter::Entry entry;
   entry.data = {data_token(id)};
   entry.change = [this, id](base::lmdb::WriteTxn& txn) -> Status {
-    const auto durable = live_.lock()->find_flat(id);
-    if (!durable || !durable->synced) return {};
-    TRY(name_flat(txn, id, *durable));  // no row yet: publish() names it
+    const auto made = live_.lock()->find_flat(id);
+    if (!made) return {};
+    TRY(name_flat(txn, id, *made));  // no row yet: publish() names it
     CRASH_POINT("snapshot.squash.named");
     return {};
   };

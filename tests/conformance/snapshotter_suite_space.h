@@ -398,6 +398,18 @@ TEST_P(SnapshotterSpaceSuite, AnErasureGoesOnAtTheNextStart) {
   EXPECT_EQ(bytes_in_rows(), 0);
 }
 
+TEST_P(SnapshotterSpaceSuite, WhatAStoppedErasureLeavesGoesInTheBackground) {
+  snapshots().start(*store_->writer);
+  snapshots().settle();
+  must(retire(commit_with(std::nullopt, [](Tree& tree) { tree.write("a", "1"); })));
+  std::stop_source stopped;
+  stopped.request_stop();
+  EXPECT_EQ(erase_trash(stopped.get_token()), 0);
+  snapshots().settle();
+  EXPECT_THAT(trees_on_disk(), IsEmpty());
+  EXPECT_EQ(bytes_in_rows(), 0);
+}
+
 // containerd closes a snapshotter twice.
 TEST_P(SnapshotterSpaceSuite, CloseTwice) {
   snapshots().start(*store_->writer);

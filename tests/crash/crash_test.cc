@@ -238,16 +238,21 @@ TEST_F(Crash, EveryPointOfASolveKeepsTheInvariants) {
   for (const Pass& pass : recovery) passed.insert(pass.name);
   in_parallel(recovery, [&](Store& victim, const Pass& pass) {
     victim.copy_from(left);
-    EXPECT_TRUE(WIFSIGNALED(victim.spawn("", pass.str()))) << pass.str();
+    const int status = victim.spawn("", pass.str());
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return;  // as above
+    EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) << pass.str();
     victim.cut_power();
     EXPECT_EQ(victim.violations(), none) << "killed at " << pass.str();
     EXPECT_EQ(victim.result_of_solve(), expected) << "killed at " << pass.str();
   });
   std::vector<std::string> directories;
-  for (const char* library : {"libbase", "libsnapshot", "libcache", "libsolver", "tools"}) {
+  // Those of libsnapshot, some of them of one driver only, are the business of crash_snapshot.
+  for (const char* library : {"libbase", "libcache", "libsolver", "tools"}) {
     directories.push_back(std::string(CAIRN_SOURCE_DIR) + "/" + library);
   }
-  EXPECT_EQ(passed, crash_points_in(directories)) << "a crash point that is never passed proves nothing";
+  for (const std::string& name : crash_points_in(directories)) {
+    EXPECT_TRUE(passed.contains(name)) << "the crash point " << name << " is never passed, so it proves nothing";
+  }
   std::printf("%zu passes of %zu crash points\n", passes.size() + recovery.size(), passed.size());
 }
 
