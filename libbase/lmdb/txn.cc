@@ -149,7 +149,9 @@ Status WriteTxn::put_raw(const RawTableSpec& table, std::string_view key, std::s
   CHECK(active_.scans == 0, "a write to {} inside a scan", table.name);
   TRY(check_key(table, key));
   const Env::State::Table& known = env_.state_->find_table(table);
-  std::string stored(value);  // `value` may lie in the page that the put is about to change
+  std::string stored;  // `value` may lie in the page that the put is about to change
+  stored.reserve(value.size() + checksum_size);
+  stored.append(value);
   if (env_.state_->options.values == Env::Options::Values::checked) {
     const std::uint32_t sum = checksum_of(table.name, key, value);
     stored.append(reinterpret_cast<const char*>(&sum), checksum_size);
