@@ -17,25 +17,14 @@
 #include "tests/libcache/store_fixture.h"
 #include "tests/libcache_digest/random_edits.h"
 #include "tests/libcache_digest/tree_maker.h"
+#include "tests/support/shifted_clock.h"
 
 namespace cairn::cache {
 namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-
-// The clock of the machine, some time ahead: then files look old enough to be trusted.
-class ShiftedClock final : public base::Clock {
- public:
-  explicit ShiftedClock(std::chrono::nanoseconds ahead) : ahead_(ahead) {}
-  base::WallTime now() const override {
-    return std::chrono::time_point_cast<base::WallTime::duration>(base::SystemClock().now() + ahead_);
-  }
-  std::chrono::steady_clock::time_point steady_now() const override { return base::SystemClock().steady_now(); }
-
- private:
-  std::chrono::nanoseconds ahead_;
-};
+using test::ShiftedClock;
 
 class StatCacheTest : public ::testing::Test {
  protected:
