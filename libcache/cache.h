@@ -15,8 +15,10 @@
 #include "libbase/lmdb/env.h"
 #include "libbase/lmdb/group_writer.h"
 #include "libbase/path.h"
+#include "libcache/account.h"
 #include "libcache/blob_store.h"
 #include "libcache/key_store.h"
+#include "libcache/lease.h"
 #include "libcache/ref.h"
 #include "libsnapshot/snapshotter.h"
 
@@ -59,33 +61,40 @@ struct PruneReport {
   std::int64_t freed_bytes = 0;     // of trees and blobs; what an earlier, stopped prune left in the trash included
 };
 
-struct DiskUsage {
-  std::int64_t total_bytes = 0;  // allocated bytes of everything under the root: the sum of the lines below
-  std::int64_t tree_bytes = 0;   // committed trees, flat copies included
-  std::int64_t active_bytes = 0; // active and frozen trees
-  std::int64_t trash_bytes = 0;  // being freed
-  std::int64_t blob_bytes = 0;
-  std::int64_t metadata_bytes = 0;
-  std::int64_t other_bytes = 0;  // reserve, tmp, lock and version files, the directories themselves
-  std::uint64_t records = 0;
+// What is given is set, the rest stays.
+struct RecordChanges {
+  std::optional<std::string> description{};
+  std::optional<RecordType> type{};
+  std::optional<Owner> owner{};
+  std::optional<std::chrono::nanoseconds> build_time{};
+  std::optional<base::WallTime> created{};  // an image may say when it was made
+};
+
+struct LeaseRequest {
+  std::string owner;  // at most lease_owner_bytes_max
+  std::optional<base::WallTime> expires{};
+  std::vector<ImmutableRef> records{};
+  std::vector<BlobDigest> blobs{};  // each exists, and is put by this process or named by a record that is held
+};
+struct LeaseMade {
+  LeaseId id;
+  base::lmdb::SequenceNumber sequence = 0;
 };
 
 // The tables of this library, for Env::open.
 std::span<const base::lmdb::RawTableSpec* const> tables();
 
 // Reading a store beside its owner: no lock, no hold, LMDB snapshots only (renewed every 10,000 rows). Records come in
-// id order; the visitor must not write output or wait (collect first). disk_usage measures active trees by walking
-// them; which they are it learns from the names in trees/, so beside an owner it costs O(trees) names, no more.
+// id order; the visitor must not write output or wait (collect first).
 base::Status each_record(base::lmdb::Env& env, const base::HostPath& root,
                          const std::function<base::Status(const RecordInfo&)>& visit);
-base::Result<DiskUsage> disk_usage(base::lmdb::Env& env, const base::HostPath& root);
 
 // A broken invariant found by check(): its number in docs/invariants.md, and what is wrong with what.
 struct Finding {
   int invariant = 0;
   std::string text;
 };
-// Compares metadata with the disk in both directions (I1, I3, I5, I6). Nothing else uses the store. O(rows + trees); reads
+// Compares metadata with the disk in both directions, and sums with what they sum up (I1, I3, I5, I6, I9). Nothing else uses the store. O(rows + trees); reads
 // no contents.
 base::Result<std::vector<Finding>> check(base::lmdb::Env& env, const base::HostPath& root);
 
@@ -132,6 +141,22 @@ class Cache {
   // What is known of files of plain directories, for a digest or a sync that begins now. Gone before the cache is.
   std::unique_ptr<StatCache> remember_files(StatsOf of);
 
+  // Queues one change of what is said of a published record and returns its number; sums by type and owner move with it.
+  // Refs that are held meanwhile keep what they saw. Errors: invalid_argument (a long label), io; the change itself:
+  // not_found (never published).
+  base::Result<base::lmdb::SequenceNumber> change_record(const ImmutableRef& ref, RecordChanges changes);
+
+  // Leases. Each of these queues one change and returns its number; the change fails with not_found if what it names does
+  // not exist when it takes effect (or if the lease is over), and then has done nothing. The lease keeps what it names
+  // from then on, across restarts, until it expires or is released; what is given as refs is held until then.
+  // Errors: invalid_argument (a long owner), no_space, io.
+  base::Result<LeaseMade> create_lease(LeaseRequest request);
+  base::Result<base::lmdb::SequenceNumber> add_to_lease(LeaseId id, std::vector<ImmutableRef> records,
+                                                        std::vector<BlobDigest> blobs);
+  base::Result<base::lmdb::SequenceNumber> extend_lease(LeaseId id, std::optional<base::WallTime> expires);
+  base::Result<base::lmdb::SequenceNumber> release_lease(LeaseId id);
+  base::Result<std::vector<LeaseInfo>> leases();  // those that are not over; what is queued is not in it yet
+
   // Removes what nothing holds, in small transactions; lookups and commits go on meanwhile. One prune at a time (a second
   // one waits). Stopping returns what has been done so far. Errors: io, corrupt, cancelled (nothing was done).
   base::Result<PruneReport> prune(const PruneOptions& options, std::stop_token stop = {});
@@ -153,7 +178,8 @@ class Cache {
   base::Result<std::int64_t> punch_packs(std::stop_token stop = {});
   // As the functions above, with what this process knows already: use times, and its own active trees by id.
   base::Status each_record(const std::function<base::Status(const RecordInfo&)>& visit);
-  base::Result<DiskUsage> disk_usage();  // active trees are measured at most once a second
+  // What has no row is measured at most once a second; O(1) in between.
+  base::Result<DiskUsage> disk_usage();
 
   // As check(), from the process that owns the store: its active trees are no findings. Nothing is created, published or
   // pruned meanwhile, and what was queued is durable.

@@ -23,6 +23,9 @@ class ImmutableRef {
  public:
   RecordId id() const;
   const RecordInfo& info() const;  // last_used may lag behind
+  // The tree as it is now: 0 while the record is lazy, else that of info() or the one it got since.
+  snapshot::SnapshotId snapshot() const;
+  bool is_lazy() const { return !snapshot(); }
   // A read-only mount of its tree. Errors: not_found, io.
   base::Result<snapshot::MountedTree> mount() const;
   // Content digest by the record's own rules; remembered in the store, so the same question about the same record reads
@@ -54,7 +57,8 @@ class MutableRef {
   base::Result<snapshot::MountedTree> mount(snapshot::Access access) const;
   // Freezes the tree and makes it a record of the publication. The ref can be mounted and built upon at once; others find
   // it from publish() on, and it survives a restart once the publication is durable. The read_write mount has been
-  // dropped. A record whose publication is dropped or fails lives as long as its refs. Errors: busy, no_space, io.
+  // dropped. A record whose publication is dropped or fails lives as long as its refs. Errors: busy, no_space, io,
+  // invalid_argument (an owner label that is too long).
   base::Result<ImmutableRef> commit(Publication& into, RecordFacts facts) &&;
   // The same for a tree that holds what is described: its digests are known without reading it.
   base::Result<ImmutableRef> commit(Publication& into, RecordFacts facts, DescribedTree holds) &&;

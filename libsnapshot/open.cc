@@ -7,6 +7,7 @@
 #include "libbase/log/log.h"
 #include "libsnapshot/drivers/choice.h"
 #include "libsnapshot/meta/id_pool.h"
+#include "libsnapshot/meta/totals.h"
 #include "libsnapshot/store/tree_snapshotter.h"
 
 namespace cairn::snapshot {
@@ -27,6 +28,7 @@ base::Result<std::unique_ptr<Snapshotter>> open(const base::HostPath& root, base
   auto trees = TRY(TreeDirs::open(root));
   auto choice = TRY(choose(root, options.driver));
   auto dead_blocks = TRY(recover(trees, env));
+  TRY(make_totals(env), "count what is in {}", root.str());
   base::log_info("snapshots in {} use the {} driver: {}", root.str(), choice.driver->name(), choice.why);
   static const base::SystemClock system_clock;
   const base::Clock& clock = options.clock != nullptr ? *options.clock : system_clock;

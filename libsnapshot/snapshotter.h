@@ -132,6 +132,11 @@ struct OwnDirectory {
   bool stacked = false;
 };
 
+// Runs inside a write transaction that has changed what a committed snapshot has for itself although nobody published or
+// retired it: another one has come to name its inodes or has let go of them, or it got a flat copy. It writes rows, and
+// nothing else; it may run twice.
+using ExclusiveChanged = std::function<base::Status(base::lmdb::WriteTxn&, const SnapshotInfo& now)>;
+
 // Thread-safe, all of it.
 class Snapshotter {
  public:
@@ -248,6 +253,13 @@ class Snapshotter {
   virtual base::Result<SnapshotInfo> update(SnapshotId id, const Labels& labels, std::span<const std::string> fields,
                                             base::lmdb::GroupWriter& writer) = 0;
 
+  // An id that no snapshot will ever have, for callers that name other things by the same numbers. Errors: no_space, io.
+  virtual base::Result<SnapshotId> reserve_id() = 0;
+
+  // For whoever keeps sums over what snapshots have for themselves. Set once, before anything is published, retired or
+  // started; what it uses outlives the snapshotter or stop(), and no snapshot changes afterwards.
+  virtual void on_exclusive_change(ExclusiveChanged changed) = 0;
+
   // Ids of snapshots that are active or frozen, or abandoned and not erased yet, for du and checks.
   virtual std::vector<SnapshotId> unpublished() const = 0;
 
@@ -266,6 +278,16 @@ base::Status each_snapshot(base::lmdb::ReadTxn& txn, const std::function<base::R
 // What two or more committed or retired snapshots share, counted once. With the exclusive space of all snapshots and of
 // all trash it is what the trees take on the disk, active ones aside. O(1).
 base::Result<Usage> shared_usage(base::lmdb::ReadTxn& txn);
+struct TreeTotals {
+  Usage committed;  // exclusive space of all committed snapshots
+  Usage shared;     // shared_usage()
+  Usage trash;      // what erasing the trash frees
+};
+// Sums over all rows, kept with the rows. O(1).
+base::Result<TreeTotals> tree_totals(base::lmdb::ReadTxn& txn);
+// Ids that were reserved and that neither a snapshot nor a piece of trash has: beside an owner, those that its active and
+// frozen trees may have. O(what is reserved), a few thousand at most.
+base::Result<std::vector<SnapshotId>> unsettled_ids(base::lmdb::ReadTxn& txn);
 // usage: what erasing the rest of its files frees.
 base::Status each_trash(base::lmdb::ReadTxn& txn, const std::function<base::Result<base::lmdb::Scan>(SnapshotId, Usage)>& visit);
 

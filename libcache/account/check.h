@@ -32,6 +32,7 @@ base::Status check_records(CheckState& state);  // parents, children, chains, tr
 base::Status check_keys(CheckState& state);     // results and links, each in both directions
 base::Status check_blobs(CheckState& state);    // rows, files, and who names them
 base::Status check_pages(CheckState& state);    // of the Merkle tree: names, pointers, counts
+base::Status check_totals(CheckState& state);   // sums, and the space of records
 base::Status check_tmp(CheckState& state);
 
 }  // namespace cairn::cache

@@ -4,12 +4,14 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
-#include <unordered_set>
+#include <span>
 
 #include "libbase/fs/beneath.h"
 #include "libcache/account/account.h"
+#include "libcache/blobs/blob_rows.h"
 #include "libcache/blobs/pack_totals.h"
 #include "libcache/records/record_rows.h"
 #include "libcache/records/scan.h"
@@ -24,11 +26,10 @@ using base::Result;
 using base::Status;
 using base::lmdb::Env;
 using base::lmdb::ReadTxn;
-using base::lmdb::Scan;
 
 namespace {
 
-constexpr auto active_measure_age_max = std::chrono::seconds(1);
+constexpr auto measure_age_max = std::chrono::seconds(1);
 
 // What is gone counts nothing: files come and go while we look.
 Result<std::int64_t> bytes_of(const HostPath& path) {
@@ -61,44 +62,58 @@ Result<std::int64_t> bytes_of_blob_directories(const HostPath& root) {
   return bytes;
 }
 
-Result<std::int64_t> bytes_of_the_rest(const HostPath& root) {
+// Everything under the root that no row speaks of, but for active trees.
+Status measure_files(const HostPath& root, UnrowedMeasure& measure) {
+  measure.temp_bytes = TRY(bytes_below(root / "tmp"));
+  measure.reserve_bytes = TRY(bytes_of(root / "reserve"));
   std::int64_t bytes = TRY(bytes_of(root));
   bytes += TRY(bytes_of(root / "trees"));
   bytes += TRY(bytes_of(root / "meta"));
   bytes += TRY(bytes_of_blob_directories(root));
   const Fd dir = TRY(base::open_host_dir(root));
   const auto entries = TRY(base::list_dir(dir.get()));
+  constexpr std::array<std::string_view, 5> lines_of_their_own = {"trees", "meta", "blobs", "tmp", "reserve"};
   for (const base::DirEntry& entry : entries) {
-    if (entry.name == "trees" || entry.name == "meta" || entry.name == "blobs") continue;
+    if (std::find(lines_of_their_own.begin(), lines_of_their_own.end(), entry.name) != lines_of_their_own.end()) continue;
     const HostPath path = root / entry.name;
     bytes += entry.type == DT_DIR ? TRY(bytes_below(path)) : TRY(bytes_of(path));
   }
-  return bytes;
-}
-
-Status add_rows(Env& env, DiskUsage& usage) {
-  TRY(env.view([&](ReadTxn& txn) -> Status {
-    usage.tree_bytes += TRY(snapshot::shared_usage(txn)).bytes;
-    return snapshot::each_snapshot(txn, [&](const snapshot::SnapshotInfo& info) -> Result<Scan> {
-      usage.tree_bytes += info.exclusive.bytes;
-      return Scan::next;
-    });
-  }));
-  TRY(env.view([&](ReadTxn& txn) {
-    return snapshot::each_trash(txn, [&](snapshot::SnapshotId, snapshot::Usage trash) -> Result<Scan> {
-      usage.trash_bytes += trash.bytes;
-      return Scan::next;
-    });
-  }));
-  const BlobTotals blobs = TRY(env.view([](ReadTxn& txn) { return blob_totals(txn); }));
-  usage.blob_bytes += blobs.file_bytes + blobs.pack_bytes;
-  usage.records = TRY(env.view([](ReadTxn& txn) { return txn.count(table::records); }));
+  measure.other_bytes = bytes;
   return {};
 }
 
-void sum_up(DiskUsage& usage) {
-  usage.total_bytes = usage.tree_bytes + usage.active_bytes + usage.trash_bytes + usage.blob_bytes +
-                      usage.metadata_bytes + usage.other_bytes;
+// Bytes of trees that no row accounts for; one that goes meanwhile counts nothing.
+Result<std::int64_t> measure_trees(const HostPath& root, std::span<const snapshot::SnapshotId> ids) {
+  std::int64_t bytes = 0;
+  for (const snapshot::SnapshotId id : ids) bytes += TRY(bytes_below(tree_path(root, id)), "measure tree {}", id);
+  return bytes;
+}
+
+Result<DiskUsage> usage_of_rows(Env& env) {
+  DiskUsage usage;
+  TRY(env.view([&](ReadTxn& txn) -> Status {
+    const snapshot::TreeTotals trees = TRY(snapshot::tree_totals(txn));
+    const BlobTotals blobs = TRY(blob_totals(txn));
+    usage.tree_bytes = trees.committed.bytes + trees.shared.bytes;
+    usage.trash_bytes = trees.trash.bytes;
+    usage.blob_bytes = blobs.file_bytes;
+    usage.pack_bytes = blobs.pack_bytes;
+    usage.pack_reclaimable_bytes = blobs.pack_reclaimable_bytes;
+    usage.records = TRY(txn.count(table::records));
+    usage.blobs = TRY(txn.count(table::blobs));
+    return {};
+  }));
+  usage.metadata_bytes = static_cast<std::int64_t>(env.allocated_bytes());
+  return usage;
+}
+
+void add_measure(DiskUsage& usage, const UnrowedMeasure& measure) {
+  usage.active_bytes = measure.active_bytes;
+  usage.temp_bytes = measure.temp_bytes;
+  usage.reserve_bytes = measure.reserve_bytes;
+  usage.other_bytes = measure.other_bytes;
+  usage.total_bytes = usage.tree_bytes + usage.active_bytes + usage.trash_bytes + usage.blob_bytes + usage.pack_bytes +
+                      usage.metadata_bytes + usage.temp_bytes + usage.reserve_bytes + usage.other_bytes;
 }
 
 }  // namespace
@@ -123,53 +138,29 @@ Result<std::vector<snapshot::SnapshotId>> list_trees(const HostPath& root) {
   return ids;
 }
 
-Result<DiskUsage> usage_of_rows_and_files(Env& env, const HostPath& root) {
-  DiskUsage usage;
-  TRY(add_rows(env, usage));
-  usage.metadata_bytes = static_cast<std::int64_t>(env.allocated_bytes());
-  usage.other_bytes = TRY(bytes_of_the_rest(root));
-  return usage;
-}
-
-Result<std::int64_t> measure_trees(const HostPath& root, std::span<const snapshot::SnapshotId> ids) {
-  std::int64_t bytes = 0;
-  for (const snapshot::SnapshotId id : ids) bytes += TRY(bytes_below(tree_path(root, id)), "measure tree {}", id);
-  return bytes;
-}
-
 Result<DiskUsage> disk_usage(Env& env, const HostPath& root) {
-  // Names first: a tree that is published after the listing is then found by its row and not measured.
-  std::vector<snapshot::SnapshotId> unknown = TRY(list_trees(root), "disk usage of {}", root.str());
-  DiskUsage usage = TRY(usage_of_rows_and_files(env, root), "disk usage of {}", root.str());
-  std::unordered_set<snapshot::SnapshotId> known;
-  TRY(env.view([&](ReadTxn& txn) -> Status {
-    return snapshot::each_snapshot(txn, [&](const snapshot::SnapshotInfo& info) -> Result<Scan> {
-      known.insert(info.id);
-      return Scan::next;
-    });
-  }));
-  TRY(env.view([&](ReadTxn& txn) -> Status {
-    return snapshot::each_trash(txn, [&](snapshot::SnapshotId id, snapshot::Usage) -> Result<Scan> {
-      known.insert(id);
-      return Scan::next;
-    });
-  }));
-  std::erase_if(unknown, [&](snapshot::SnapshotId id) { return known.contains(id); });
-  usage.active_bytes = TRY(measure_trees(root, unknown));
-  sum_up(usage);
+  // Ids first: a tree that is published after this is then found by its row and not measured twice, or once too often.
+  const auto unsettled = TRY(env.view([](ReadTxn& txn) { return snapshot::unsettled_ids(txn); }));
+  UnrowedMeasure measure;
+  measure.active_bytes = TRY(measure_trees(root, unsettled), "disk usage of {}", root.str());
+  TRY(measure_files(root, measure), "disk usage of {}", root.str());
+  DiskUsage usage = TRY(usage_of_rows(env), "disk usage of {}", root.str());
+  add_measure(usage, measure);
   return usage;
 }
 
 Result<DiskUsage> owner_disk_usage(Store& store) {
-  DiskUsage usage = TRY(usage_of_rows_and_files(store.env, store.root), "disk usage of {}", store.root.str());
+  DiskUsage usage = TRY(usage_of_rows(store.env), "disk usage of {}", store.root.str());
   const auto now = store.clock.steady_now();
-  const ActiveMeasure last = *store.active_measure.lock();
-  usage.active_bytes = last.bytes;
-  if (!last.known || now - last.when >= active_measure_age_max) {
-    usage.active_bytes = TRY(measure_trees(store.root, store.snapshots.unpublished()));
-    *store.active_measure.lock() = ActiveMeasure{now, usage.active_bytes, true};
+  UnrowedMeasure measure = *store.unrowed_measure.lock();
+  if (!measure.known || now - measure.when >= measure_age_max) {
+    measure.active_bytes = TRY(measure_trees(store.root, store.snapshots.unpublished()));
+    TRY(measure_files(store.root, measure), "disk usage of {}", store.root.str());
+    measure.when = now;
+    measure.known = true;
+    *store.unrowed_measure.lock() = measure;
   }
-  sum_up(usage);
+  add_measure(usage, measure);
   return usage;
 }
 

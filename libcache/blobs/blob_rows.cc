@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "libcache/account/totals.h"
+#include "libcache/records/lease_rows.h"
 #include "libcache/records/scan.h"
 
 namespace cairn::cache {
@@ -33,7 +35,7 @@ Status count_entry(base::lmdb::WriteTxn& txn, std::uint64_t pack, std::uint64_t 
   return txn.put(table::packs, PackId(pack), row);
 }
 
-Status count_blob(base::lmdb::WriteTxn& txn, const BlobRow& row, Take take) {
+Status count_place(base::lmdb::WriteTxn& txn, const BlobRow& row, Take take) {
   if (row.place == BlobPlace::pack) {
     const std::uint64_t bytes = entry_bytes(row.size);
     return count_entry(txn, row.at.pack, row.at.offset + bytes, bytes, take);
@@ -48,24 +50,72 @@ Status count_blob(base::lmdb::WriteTxn& txn, const BlobRow& row, Take take) {
   return count_entry(txn, row.at.pack, row.at.offset + checksums, checksums, take);
 }
 
+enum class Namers { all, two };
+
+Result<std::vector<RecordId>> namers(const base::lmdb::ReadTxn& txn, const BlobDigest& blob, Namers wanted) {
+  std::vector<RecordId> records;
+  TRY(scan_rows(txn, table::blob_records, blob.raw(), [&](const auto& row, const Present&) -> Result<Scan> {
+    records.push_back(std::get<1>(row));
+    return wanted == Namers::two && records.size() == 2 ? Scan::stop : Scan::next;
+  }));
+  return records;
+}
+
+// What a blob of these bytes is to each of the records that name it, and to the totals.
+Status count_blob(base::lmdb::WriteTxn& txn, const std::vector<RecordId>& records, std::int64_t bytes, Counting way) {
+  const std::int64_t sign = way == Counting::add ? 1 : -1;
+  RecordSpace space;
+  (records.size() == 1 ? space.blob_exclusive_bytes : space.blob_shared_bytes) = sign * bytes;
+  for (const RecordId record : records) TRY(change_space(txn, record, space));
+  const Totals change{.count = sign, .exclusive_bytes = sign * bytes};
+  if (records.empty()) return change_total(txn, line_total(line::blobs_unnamed), change);
+  if (records.size() > 1) return change_total(txn, line_total(line::blobs_shared), change);
+  return {};
+}
+
+// `record` comes to name the blob beside `others` (at most two of them are told), or ceases to.
+Status count_name(base::lmdb::WriteTxn& txn, RecordId record, const BlobDigest& blob,
+                  const std::vector<RecordId>& others, Counting way) {
+  const auto row = TRY(txn.get(table::blobs, blob));
+  if (!row) return {};
+  if (others.size() > 1) {
+    const std::int64_t bytes = way == Counting::add ? row->allocated_bytes : -row->allocated_bytes;
+    return change_space(txn, record, {.blob_shared_bytes = bytes});
+  }
+  std::vector<RecordId> with = others;
+  with.push_back(record);
+  TRY(count_blob(txn, way == Counting::add ? others : with, row->allocated_bytes, Counting::take));
+  return count_blob(txn, way == Counting::add ? with : others, row->allocated_bytes, Counting::add);
+}
+
 }  // namespace
 
 std::uint64_t checksum_bytes(std::uint64_t size) { return (size + piece_bytes - 1) / piece_bytes * 4; }
 
 Status put_blob(base::lmdb::WriteTxn& txn, const BlobDigest& blob, const BlobRow& row) {
+  const std::vector<RecordId> records = TRY(namers(txn, blob, Namers::all));
+  Totals change{.count = 1, .exclusive_bytes = row.allocated_bytes};
   if (const auto before = TRY(txn.get(table::blobs, blob))) {
     if (*before == row) return {};
-    TRY(count_blob(txn, *before, Take::out));
+    TRY(count_place(txn, *before, Take::out));
+    TRY(count_blob(txn, records, before->allocated_bytes, Counting::take));
+    change.count = 0;
+    change.exclusive_bytes -= before->allocated_bytes;
   }
-  TRY(count_blob(txn, row, Take::in));
-  return txn.put(table::blobs, blob, row);
+  TRY(count_place(txn, row, Take::in));
+  TRY(txn.put(table::blobs, blob, row));
+  TRY(count_blob(txn, records, row.allocated_bytes, Counting::add));
+  return change_total(txn, line_total(line::blobs), change);
 }
 
 Result<std::optional<BlobRow>> erase_blob(base::lmdb::WriteTxn& txn, const BlobDigest& blob) {
   auto row = TRY(txn.get(table::blobs, blob));
   if (!row) return row;
-  TRY(count_blob(txn, *row, Take::out));
+  TRY(count_place(txn, *row, Take::out));
+  TRY(count_blob(txn, TRY(namers(txn, blob, Namers::all)), row->allocated_bytes, Counting::take));
+  TRY(erase_leases_of(txn, blob));
   TRY(txn.erase(table::blobs, blob));
+  TRY(change_total(txn, line_total(line::blobs), {.count = -1, .exclusive_bytes = -row->allocated_bytes}));
   return row;
 }
 
@@ -93,8 +143,18 @@ Status forget_journal(base::lmdb::WriteTxn& txn, std::uint64_t first) {
 }
 
 Status put_record_blob(base::lmdb::WriteTxn& txn, RecordId record, const BlobDigest& blob) {
+  if (TRY(txn.get(table::record_blobs, {record, blob}))) return {};
+  const std::vector<RecordId> others = TRY(namers(txn, blob, Namers::two));
   TRY(txn.put(table::record_blobs, {record, blob}, Present{}));
-  return txn.put(table::blob_records, {blob, record}, Present{});
+  TRY(txn.put(table::blob_records, {blob, record}, Present{}));
+  return count_name(txn, record, blob, others, Counting::add);
+}
+
+Status erase_record_blob(base::lmdb::WriteTxn& txn, RecordId record, const BlobDigest& blob) {
+  if (!TRY(txn.get(table::record_blobs, {record, blob}))) return {};
+  TRY(txn.erase(table::record_blobs, {record, blob}));
+  TRY(txn.erase(table::blob_records, {blob, record}));
+  return count_name(txn, record, blob, TRY(namers(txn, blob, Namers::two)), Counting::take);
 }
 
 Status erase_blobs_of(base::lmdb::WriteTxn& txn, RecordId record) {
@@ -103,10 +163,7 @@ Status erase_blobs_of(base::lmdb::WriteTxn& txn, RecordId record) {
     named.push_back(std::get<1>(row));
     return Scan::next;
   }));
-  for (const BlobDigest& blob : named) {
-    TRY(txn.erase(table::record_blobs, {record, blob}));
-    TRY(txn.erase(table::blob_records, {blob, record}));
-  }
+  for (const BlobDigest& blob : named) TRY(erase_record_blob(txn, record, blob));
   return {};
 }
 

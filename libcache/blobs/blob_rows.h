@@ -66,7 +66,8 @@ inline constexpr TableSpec<std::tuple<BlobDigest, RecordId>, Present> blob_recor
 
 namespace cairn::cache {
 
-// A blob's row together with the space it takes (I9). put_blob() of a blob that has a row moves it: the old place is
+// A blob's row together with the space it takes (I9), in its pack, in cache.totals and in the space of the records that
+// name it: these functions write it, and nothing else does. put_blob() of a blob that has a row moves it: the old place is
 // dead. erase_blob() gives the row that went; nullopt: there was none.
 base::Status put_blob(base::lmdb::WriteTxn& txn, const BlobDigest& blob, const BlobRow& row);
 base::Result<std::optional<BlobRow>> erase_blob(base::lmdb::WriteTxn& txn, const BlobDigest& blob);
@@ -75,7 +76,9 @@ base::Result<std::optional<BlobRow>> erase_blob(base::lmdb::WriteTxn& txn, const
 base::Status count_journal(base::lmdb::WriteTxn& txn, std::uint64_t pack, std::uint64_t end, std::uint64_t bytes);
 base::Status forget_journal(base::lmdb::WriteTxn& txn, std::uint64_t first);
 
+// Naming twice is success. Both exist.
 base::Status put_record_blob(base::lmdb::WriteTxn& txn, RecordId record, const BlobDigest& blob);
+base::Status erase_record_blob(base::lmdb::WriteTxn& txn, RecordId record, const BlobDigest& blob);
 base::Status erase_blobs_of(base::lmdb::WriteTxn& txn, RecordId record);
 base::Result<bool> blob_is_named(const base::lmdb::ReadTxn& txn, const BlobDigest& blob);
 

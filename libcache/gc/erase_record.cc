@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "libcache/account/totals.h"
 #include "libcache/blobs/blob_rows.h"
 #include "libcache/gc/prune.h"
 #include "libcache/keys/key_rows.h"
 #include "libcache/pages/page_rows.h"
+#include "libcache/records/lease_rows.h"
 #include "libcache/records/record_rows.h"
 #include "libcache/records/scan.h"
 
@@ -33,9 +35,10 @@ Status erase_record(WriteTxn& txn, const snapshot::Snapshotter& snapshots, const
   TRY(erase_tree_digests(txn, info.id));
   TRY(release_pages_of(txn, info.id));
   TRY(erase_blobs_of(txn, info.id));
+  TRY(erase_leases_of(txn, info.id));
   for (const RecordId parent : info.parents) TRY(txn.erase(table::children, {parent, info.id}));
   if (!info.facts.chain.is_zero()) TRY(txn.erase(table::chains, {info.facts.chain, info.id}));
-  TRY(txn.erase(table::records, info.id));
+  TRY(erase_record_row(txn, info.id));
   return snapshots.retire(txn, info.snapshot);
 }
 

@@ -13,6 +13,7 @@
 #include "libcache/gc/select.h"
 #include "libcache/keys/key_rows.h"
 #include "libcache/pages/page_rows.h"
+#include "libcache/records/lease_rows.h"
 #include "libcache/records/record_rows.h"
 #include "libcache/records/scan.h"
 #include "libcache/records/store.h"
@@ -45,13 +46,15 @@ struct Step {
   std::set<RecordId> marked;  // dying, of all runs
 };
 
-Result<std::optional<RecordInfo>> still_removable(WriteTxn& txn, RecordId id, Reach reach) {
+Result<std::optional<RecordInfo>> still_removable(WriteTxn& txn, RecordId id, Reach reach, base::WallTime now) {
   auto row = TRY(txn.get(table::records, id));
   if (!row) return std::optional<RecordInfo>();
   const bool has_child = TRY(has_rows(txn, table::children, key_prefix(id)));
   if (has_child) return std::optional<RecordInfo>();
   const bool keyed = reach == Reach::unkeyed_only && TRY(has_rows(txn, table::record_keys, key_prefix(id)));
   if (keyed) return std::optional<RecordInfo>();
+  const bool leased = TRY(is_leased(txn, id, now));  // I4
+  if (leased) return std::optional<RecordInfo>();
   return std::optional<RecordInfo>(to_info(id, std::move(*row)));
 }
 
@@ -59,7 +62,7 @@ Status run_step(WriteTxn& txn, Store& store, Step& step) {
   step.removed.clear();
   step.keys_after = step.keys_before;
   for (const RecordId id : step.candidates) {
-    auto info = TRY(still_removable(txn, id, step.reach));
+    auto info = TRY(still_removable(txn, id, step.reach, store.clock.now()));
     if (!info || !store.holds.try_mark_dying(id)) continue;
     step.marked.insert(id);
     TRY(erase_record(txn, store.snapshots, *info, step.keys_after), "prune record {}", id);
@@ -118,7 +121,8 @@ Status remove_blobs(Store& store, const std::vector<BlobInfo>& selected, std::st
       removed->clear();
       for (const BlobInfo& blob : piece) {
         const bool named = TRY(blob_is_named(txn, blob.digest));
-        if (named || !store.blobs.try_mark_dying(blob.digest)) continue;
+        const bool leased = TRY(is_leased(txn, blob.digest, store.clock.now()));
+        if (named || leased || !store.blobs.try_mark_dying(blob.digest)) continue;
         TRY(erase_blob(txn, blob.digest));
         removed->push_back(blob);
       }
@@ -168,9 +172,8 @@ Status settle_queue(Store& store) {
   return outcome;
 }
 
-void add_memory(Store& store, std::vector<RecordInfo>& records) {
-  for (RecordInfo& info : records)
-    if (const auto used = store.use_times.find(info.id); used && *used > info.last_used) info.last_used = *used;
+void add_uses(Store& store, std::vector<RecordInfo>& records) {
+  for (RecordInfo& info : records) add_memory(store, info);
 }
 
 Result<PruneReport> rehearse(Store& store, const std::vector<RecordId>& selected, const std::vector<BlobInfo>& blobs) {
@@ -206,11 +209,12 @@ Result<PruneReport> prune_store(Store& store, const PruneOptions& options, std::
   if (stop.stop_requested()) return base::fail(ErrorCode::cancelled, "prune");
   const Reach reach = options.all ? Reach::everything : Reach::unkeyed_only;
   TRY(settle_queue(store), "prune");
+  if (!options.dry_run) TRY(sweep_leases(store, stop), "prune");
   const std::vector<RecordId> selected = TRY(select_records(store, reach), "prune");
   if (options.dry_run) {
     const std::vector<BlobInfo> blobs = TRY(select_blobs(store, selected), "prune");
     auto report = TRY(rehearse(store, selected, blobs), "prune");
-    add_memory(store, report.records);
+    add_uses(store, report.records);
     return report;
   }
   PruneReport report;
@@ -224,7 +228,7 @@ Result<PruneReport> prune_store(Store& store, const PruneOptions& options, std::
   TRY(forget_stats(store.env, store.writer, store.clock.now() - stats_kept), "prune");
   const std::vector<BlobInfo> blobs = TRY(select_blobs(store, {}), "prune");
   TRY(remove_blobs(store, blobs, stop, report), "prune");
-  add_memory(store, report.records);
+  add_uses(store, report.records);
   return report;
 }
 

@@ -7,6 +7,7 @@
 
 #include "libcache/blobs/blob_rows.h"
 #include "libcache/keys/key_rows.h"
+#include "libcache/records/lease_rows.h"
 #include "libcache/records/record_rows.h"
 #include "libcache/records/scan.h"
 #include "libcache/records/store.h"
@@ -24,6 +25,7 @@ struct Node {
   std::vector<RecordId> parents;
   std::uint32_t children = 0;
   bool keyed = false;
+  bool leased = false;
 };
 
 struct Forest {
@@ -47,6 +49,12 @@ Result<Forest> load_forest(Store& store, Reach reach) {
     return {};
   }));
   forest.count_children();
+  const base::WallTime now = store.clock.now();
+  TRY(each_row(store.env, table::record_leases, [&](ReadTxn& txn, const auto& key, const Present&) -> Status {
+    const auto found = forest.nodes.find(std::get<0>(key));
+    if (found != forest.nodes.end() && !found->second.leased) found->second.leased = TRY(is_leased(txn, found->first, now));
+    return {};
+  }));
   if (reach == Reach::everything) return forest;
   TRY(each_row(store.env, table::record_keys, [&](ReadTxn&, const auto& key, const Present&) -> Status {
     if (const auto found = forest.nodes.find(std::get<0>(key)); found != forest.nodes.end()) found->second.keyed = true;
@@ -67,7 +75,7 @@ Result<std::vector<RecordId>> select_records(Store& store, Reach reach) {
     const RecordId id = childless.front();
     childless.pop_front();
     const Node& node = forest.nodes[id];
-    if (node.keyed || store.holds.is_held(id)) continue;
+    if (node.keyed || node.leased || store.holds.is_held(id)) continue;
     selected.push_back(id);
     for (const RecordId parent : node.parents) {
       const auto found = forest.nodes.find(parent);
@@ -80,8 +88,9 @@ Result<std::vector<RecordId>> select_records(Store& store, Reach reach) {
 Result<std::vector<BlobInfo>> select_blobs(Store& store, const std::vector<RecordId>& gone) {
   const std::unordered_set<RecordId> gone_set(gone.begin(), gone.end());
   std::vector<BlobInfo> selected;
+  const base::WallTime now = store.clock.now();
   const auto visit = [&](ReadTxn& txn, const BlobDigest& digest, const BlobRow& row) -> Status {
-    bool stays = store.blobs.is_claimed(digest);
+    bool stays = store.blobs.is_claimed(digest) || TRY(is_leased(txn, digest, now));
     TRY(scan_rows(txn, table::blob_records, digest.raw(), [&](const auto& key, const Present&) -> Result<Scan> {
       stays = stays || !gone_set.contains(std::get<1>(key));
       return stays ? Scan::stop : Scan::next;

@@ -10,7 +10,7 @@ namespace cairn::cache {
 
 enum class Reach { unkeyed_only, everything };
 
-// Records that may go, children before parents: held by nobody, with no child that stays, and led to by no key (unless
+// Records that may go, children before parents: held and leased by nobody, with no child that stays, and led to by no key (unless
 // `everything`). O(records + keys).
 base::Result<std::vector<RecordId>> select_records(Store& store, Reach reach);
 

@@ -5,6 +5,7 @@
 
 #include "libbase/crash_point.h"
 #include "libbase/log/log.h"
+#include "libcache/account/totals.h"
 #include "libcache/blobs/blob_rows.h"
 #include "libcache/keys/key_rows.h"
 #include "libcache/records/store.h"
@@ -27,7 +28,11 @@ Status write_record(WriteTxn& txn, const snapshot::Snapshotter& snapshots, const
     TRY(txn.put(table::children, {parent, info.id}, Present{}));
   }
   TRY(snapshots.publish(txn, info.snapshot), "publish record {}", info.id);
-  TRY(txn.put(table::records, info.id, to_row(info)));
+  RecordRow row = to_row(info);
+  const auto tree = TRY(snapshot::find_snapshot(txn, info.snapshot));
+  CHECK(tree, "snapshot {} is published and has no row", info.snapshot);
+  set_tree_space(row.space, *tree);
+  TRY(put_record(txn, info.id, row));
   if (!info.facts.chain.is_zero()) TRY(txn.put(table::chains, {info.facts.chain, info.id}, Present{}));
   return {};
 }
@@ -117,23 +122,27 @@ Result<base::lmdb::SequenceNumber> enqueue_batch(Store& store, Batch batch) {
 }
 
 void enqueue_use_times(Store& store) {
-  auto times = std::make_shared<const UseTimeMap>(store.use_times.take());
-  if (times->empty()) return;
+  auto uses = std::make_shared<const UseMap>(store.use_times.take());
+  if (uses->empty()) return;
   base::lmdb::GroupWriter::Entry entry;
-  entry.change = [times](WriteTxn& txn) -> Status {
-    for (const auto& [id, when] : *times) {
+  entry.change = [uses](WriteTxn& txn) -> Status {
+    for (const auto& [id, some] : *uses) {
       auto row = TRY(txn.get(table::records, id));
-      if (!row || row->last_used >= when) continue;
-      row->last_used = when;
-      TRY(txn.put(table::records, id, *row));
+      if (!row) continue;
+      row->last_used = std::max(row->last_used, some.last);
+      row->use_count += some.count;
+      TRY(put_record(txn, id, *row));
     }
     return {};
   };
-  entry.done = [&store, times](const Status& outcome) {
-    if (outcome) store.use_times.written(*times);
+  entry.done = [&store, uses](const Status& outcome) {
+    if (outcome)
+      store.use_times.written(*uses);
+    else
+      store.use_times.given_back(*uses);
   };
   const auto number = enqueue(store, std::move(entry));
-  if (!number) base::log_warning("use times are lost: {}", number.error().message);
+  if (!number) base::log_warning("use times are not written yet: {}", number.error().message);
 }
 
 }  // namespace cairn::cache

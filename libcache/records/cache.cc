@@ -12,12 +12,14 @@
 #include "libbase/log/log.h"
 #include "libcache/account/account.h"
 #include "libcache/account/check.h"
+#include "libcache/account/totals.h"
 #include "libcache/blobs/blob_rows.h"
 #include "libcache/blobs/compaction.h"
 #include "libcache/blobs/journal.h"
 #include "libcache/blobs/quarantine.h"
 #include "libcache/blobs/scrub.h"
 #include "libcache/gc/prune.h"
+#include "libcache/records/lease_rows.h"
 #include "libcache/records/store.h"
 #include "libcache/stat_cache.h"
 #include "libcache/trees/stat_rows.h"
@@ -31,11 +33,13 @@ using base::Status;
 
 namespace {
 
-constexpr std::array<const base::lmdb::RawTableSpec*, 20> all_tables = {
+constexpr std::array<const base::lmdb::RawTableSpec*, 27> all_tables = {
     &table::records,   &table::children,      &table::chains, &table::tree_digests, &table::key_results, &table::record_keys,
     &table::key_links, &table::key_backlinks, &table::blobs,  &table::record_blobs, &table::blob_records,
     &table::stats,     &table::pages,         &table::page_counts, &table::page_roots, &table::page_trash,
     &table::packs,     &table::journal,      &table::quarantine,  &table::scrub,
+    &table::totals,    &table::leases,       &table::lease_records, &table::record_leases,
+    &table::lease_blobs, &table::blob_leases, &table::lease_ends,
 };
 
 constexpr std::size_t late_bytes_max = 256u << 20;
@@ -57,14 +61,16 @@ Status empty_tmp(const HostPath& tmp) {
 }
 
 void absorb_late_facts(Store& store) {
-  const auto bytes = base::read_file(store.root / "late", late_bytes_max);
-  if (!bytes) return;  // none, most often
+  const HostPath path = store.root / "late";
+  const auto bytes = base::read_file(path, late_bytes_max);
+  if (!bytes) return;      // none, most often
+  ::unlink(path.c_str());  // uses must not be counted twice; losing them is allowed
   const auto times = decode_late_facts(*bytes);
   if (!times) {
     base::log_warning("use times of the last process are lost: {}", times.error().message);
     return;
   }
-  for (const auto& [id, when] : *times) store.use_times.note(id, when);
+  for (const auto& [id, uses] : *times) store.use_times.note(id, uses);
 }
 
 }  // namespace
@@ -87,6 +93,8 @@ Result<std::unique_ptr<Cache>> Cache::open(const HostPath& root, base::lmdb::Env
   writer.add_data_sync(cache->state_.get(), 
                        [packs = cache->state_->packs](auto tokens, auto whole) { return packs->sync(tokens, whole); });
   absorb_late_facts(*cache->state_);
+  TRY(make_totals(env));
+  snapshots.on_exclusive_change(note_exclusive_change);
   return cache;
 }
 
@@ -103,7 +111,7 @@ Cache::~Cache() {
 
 Result<MutableRef> Cache::create(std::optional<ImmutableRef> parent) {
   std::optional<snapshot::SnapshotId> on;
-  if (parent) on = parent->info().snapshot;
+  if (parent) on = parent->snapshot();
   const auto active = TRY(state_->snapshots.prepare(on), "create a tree");
   return MutableRef(*this, active, std::move(parent));
 }
@@ -180,7 +188,7 @@ Result<std::int64_t> Cache::punch_packs(std::stop_token stop) { return cache::pu
 Status Cache::each_record(const std::function<Status(const RecordInfo&)>& visit) {
   return cache::each_record(state_->env, state_->root, [&](const RecordInfo& row) {
     RecordInfo info = row;
-    if (const auto used = state_->use_times.find(info.id); used && *used > info.last_used) info.last_used = *used;
+    add_memory(*state_, info);
     return visit(info);
   });
 }
@@ -193,7 +201,7 @@ Result<std::vector<Finding>> Cache::check() {
 
 void Cache::save_late_facts() {
   const HostPath path = state_->root / "late";
-  const UseTimeMap times = state_->use_times.unwritten();
+  const UseMap times = state_->use_times.unwritten();
   if (times.empty()) {
     ::unlink(path.c_str());
     return;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libcache/records/holds.h"
 
+#include <utility>
+
 #include "libbase/log/log.h"
 #include "libcache/records/store.h"
 
@@ -23,7 +25,7 @@ std::optional<Holds::Entry> Holds::State::release(RecordId id) {
   return gone;
 }
 
-ImmutableRef Holds::add_unpublished(RecordInfo info, std::optional<ImmutableRef> parent) {
+ImmutableRef Holds::add_unpublished(RecordInfo info, std::vector<ImmutableRef> parents) {
   const RecordId id = info.id;
   auto hold = std::make_shared<const Hold>(store_, std::move(info));
   auto state = state_.lock();
@@ -32,7 +34,7 @@ ImmutableRef Holds::add_unpublished(RecordInfo info, std::optional<ImmutableRef>
   entry.holds = 1;
   entry.standing = Standing::unpublished;
   entry.hold = hold;
-  entry.parent = std::move(parent);
+  entry.parents = std::move(parents);
   return ImmutableRef(std::move(hold));
 }
 
@@ -69,7 +71,7 @@ void Holds::release(const RecordInfo& info) {
   if (!gone) return;
   store_.pending.forget_digests(info.id);
   store_.pages.forget(info.id);
-  if (gone->standing == Standing::durable) return;
+  if (gone->standing == Standing::durable || !info.snapshot) return;
   // Nobody can reach its tree any more, and no row ever named it (I6).
   const base::Status abandoned = store_.snapshots.abandon(info.snapshot);
   if (!abandoned) base::log_warning("abandon unpublished record {}: {}", info.id, abandoned.error().message);
@@ -79,6 +81,23 @@ bool Holds::is_held(RecordId id) {
   auto state = state_.lock();
   const Entry* entry = state->find(id);
   return entry && entry->holds > 0;
+}
+
+std::vector<ImmutableRef> Holds::parents_kept_for(RecordId id) {
+  auto state = state_.lock();
+  const Entry* entry = state->find(id);
+  return entry ? entry->parents : std::vector<ImmutableRef>();
+}
+
+bool Holds::try_take_over(RecordId id) {
+  auto state = state_.lock();
+  Entry* entry = state->find(id);
+  if (!entry || entry->dying || entry->standing != Standing::durable) return false;
+  const auto hold = entry->hold.lock();
+  // The caller's ref, and the one that has just been made here.
+  if (!hold || entry->holds != 1 || hold.use_count() != 2) return false;
+  entry->dying = true;
+  return true;
 }
 
 bool Holds::try_mark_dying(RecordId id) {
@@ -103,15 +122,14 @@ void Holds::set_queued(RecordId id, base::lmdb::SequenceNumber sequence) {
 }
 
 void Holds::set_outcome(RecordId id, Standing standing) {
-  std::optional<ImmutableRef> parent;  // destroyed after the lock
+  std::vector<ImmutableRef> parents;  // destroyed after the lock
   auto state = state_.lock();
   Entry* entry = state->find(id);
   CHECK(entry, "record {} has an outcome and nobody holds it", id);
   entry->standing = standing;
   if (standing == Standing::durable) {
     entry->sequence = 0;
-    parent = std::move(entry->parent);
-    entry->parent.reset();
+    parents = std::exchange(entry->parents, {});
   }
 }
 

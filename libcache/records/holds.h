@@ -4,11 +4,13 @@
 // first, a hold is never on a record that goes (I4).
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <span>
 #include <unordered_map>
+#include <vector>
 
 #include "libbase/lmdb/group_writer.h"
 #include "libbase/sync.h"
@@ -30,13 +32,15 @@ enum class Standing : std::uint8_t {
 // One hold. All copies of an ImmutableRef share it.
 class Hold {
  public:
-  Hold(Store& store_in, RecordInfo info_in) : store(store_in), info(std::move(info_in)) {}
+  Hold(Store& store_in, RecordInfo info_in)
+      : store(store_in), info(std::move(info_in)), snapshot(info.snapshot.value()) {}
   ~Hold();
   Hold(const Hold&) = delete;
   Hold& operator=(const Hold&) = delete;
 
   Store& store;
   const RecordInfo info;
+  mutable std::atomic<std::uint64_t> snapshot;  // 0 while the record is lazy
 };
 
 // Thread-safe. Of a durable record nothing is here unless it is held or dying.
@@ -44,8 +48,13 @@ class Holds {
  public:
   explicit Holds(Store& store) : store_(store) {}
 
-  // A record that has just been made. Its parent is kept until it is durable itself: until then no row protects it.
-  ImmutableRef add_unpublished(RecordInfo info, std::optional<ImmutableRef> parent);
+  // A record that has just been made. Its parents are kept until it is durable itself: until then no row protects them.
+  ImmutableRef add_unpublished(RecordInfo info, std::vector<ImmutableRef> parents);
+  // Of a record that is not durable yet; else empty.
+  std::vector<ImmutableRef> parents_kept_for(RecordId id);
+  // For whoever holds it: the end of its last other claim. False: somebody else holds it, or it is not durable. Then
+  // nobody gets a hold any more, as if it were dying.
+  bool try_take_over(RecordId id);
 
   // The first half of a lookup: a ref that is there already, or a claim that finish() or give_up() ends.
   enum class Begin { refused, claimed, held };
@@ -83,7 +92,7 @@ class Holds {
     Standing standing = Standing::durable;
     base::lmdb::SequenceNumber sequence = 0;
     std::weak_ptr<const Hold> hold;
-    std::optional<ImmutableRef> parent;
+    std::vector<ImmutableRef> parents;
   };
   struct State {
     std::unordered_map<RecordId, Entry> entries;

@@ -35,12 +35,13 @@ void write_strings(ByteWriter& writer, const std::vector<std::string>& texts) {
 }  // namespace
 
 RecordRow to_row(const RecordInfo& info) {
-  return {info.snapshot, info.parents, info.facts, info.usage, info.created, info.last_used};
+  return {info.snapshot,  info.parents,   info.facts, info.usage, info.created,
+          info.last_used, info.use_count, info.kind,  info.space};
 }
 
 RecordInfo to_info(RecordId id, RecordRow row) {
-  return {id,        row.snapshot, std::move(row.parents), std::move(row.facts), row.usage,
-          row.created, row.last_used};
+  return {id,          row.snapshot,  std::move(row.parents), std::move(row.facts), row.usage,
+          row.created, row.last_used, row.use_count,          row.kind,             row.space};
 }
 
 SelectionsDigest digest_selections(const std::vector<Selection>& selections) {
@@ -63,45 +64,110 @@ SelectionsDigest digest_selections(const std::vector<Selection>& selections) {
 
 namespace cairn::base {
 
-std::string Codec<cache::RecordRow>::encode(const cache::RecordRow& row) {
-  ByteWriter writer;
-  writer.u8(cache::row_version).u8(static_cast<std::uint8_t>(row.facts.type));
-  writer.u8(static_cast<std::uint8_t>(row.facts.rules)).u64(row.snapshot.value());
-  writer.i64(row.usage.bytes).i64(row.usage.inodes);
-  writer.i64(to_unix_ns(row.created)).i64(to_unix_ns(row.last_used));
-  writer.u8(row.facts.chain.is_zero() ? 0 : 1);
-  if (!row.facts.chain.is_zero()) writer.raw(row.facts.chain.raw());
-  writer.varint(row.parents.size());
-  for (const cache::RecordId parent : row.parents) writer.u64(parent.value());
-  writer.string(row.facts.description);
-  return writer.take();
+namespace {
+
+constexpr std::uint8_t record_version = 2;
+constexpr auto last_type_of_version_1 = cache::RecordType::exec_cache_mount;
+
+Result<cache::RecordType> read_type(ByteReader& reader, cache::RecordType last) {
+  const std::uint8_t type = TRY(reader.u8());
+  if (type > static_cast<std::uint8_t>(last)) return fail(ErrorCode::corrupt, "record type {}", type);
+  return static_cast<cache::RecordType>(type);
 }
 
-Result<cache::RecordRow> Codec<cache::RecordRow>::decode(std::string_view bytes) {
-  ByteReader reader(bytes);
-  TRY(cache::expect_row_version(reader));
-  cache::RecordRow row;
-  const std::uint8_t type = TRY(reader.u8());
-  if (type > static_cast<std::uint8_t>(cache::RecordType::exec_cache_mount))
-    return fail(ErrorCode::corrupt, "record type {}", type);
-  row.facts.type = static_cast<cache::RecordType>(type);
+Result<cache::DigestRules> read_rules(ByteReader& reader) {
   const std::uint8_t rules = TRY(reader.u8());
-  if (rules > static_cast<std::uint8_t>(cache::DigestRules::stream))
-    return fail(ErrorCode::corrupt, "digest rules {}", rules);
-  row.facts.rules = static_cast<cache::DigestRules>(rules);
+  if (rules > static_cast<std::uint8_t>(cache::DigestRules::stream)) return fail(ErrorCode::corrupt, "digest rules {}", rules);
+  return static_cast<cache::DigestRules>(rules);
+}
+
+Result<cache::RecordKind> read_kind(ByteReader& reader) {
+  const std::uint8_t kind = TRY(reader.u8());
+  if (kind > static_cast<std::uint8_t>(cache::RecordKind::diff_to_none))
+    return fail(ErrorCode::corrupt, "record kind {}", kind);
+  return static_cast<cache::RecordKind>(kind);
+}
+
+Result<ChainId> read_chain(ByteReader& reader) {
+  const std::uint8_t has_chain = TRY(reader.u8());
+  if (has_chain > 1) return fail(ErrorCode::corrupt, "chain flag {}", has_chain);
+  if (has_chain == 0) return ChainId();
+  const auto chain = TRY(cache::read_key_part<ChainId>(reader));
+  if (chain.is_zero()) return fail(ErrorCode::corrupt, "chain of zeros");
+  return chain;
+}
+
+// Nothing was said of what is shared; Cache::open takes it from the snapshots' rows before anybody counts on it.
+Result<cache::RecordRow> decode_version_1(ByteReader& reader) {
+  cache::RecordRow row;
+  row.facts.type = TRY(read_type(reader, last_type_of_version_1));
+  row.facts.rules = TRY(read_rules(reader));
   row.snapshot = snapshot::SnapshotId(TRY(reader.u64()));
   row.usage.bytes = TRY(reader.i64());
   row.usage.inodes = TRY(reader.i64());
   row.created = from_unix_ns(TRY(reader.i64()));
   row.last_used = from_unix_ns(TRY(reader.i64()));
-  const std::uint8_t has_chain = TRY(reader.u8());
-  if (has_chain > 1) return fail(ErrorCode::corrupt, "chain flag {}", has_chain);
-  if (has_chain == 1) {
-    row.facts.chain = TRY(cache::read_key_part<ChainId>(reader));
-    if (row.facts.chain.is_zero()) return fail(ErrorCode::corrupt, "chain of zeros");
-  }
+  row.facts.chain = TRY(read_chain(reader));
   row.parents = TRY(cache::read_parents(reader));
   row.facts.description = std::string(TRY(reader.string()));
+  row.space = {.exclusive_bytes = row.usage.bytes, .exclusive_inodes = row.usage.inodes};
+  return row;
+}
+
+Result<cache::RecordRow> decode_version_2(ByteReader& reader) {
+  cache::RecordRow row;
+  row.facts.type = TRY(read_type(reader, cache::RecordType::source_git_checkout));
+  row.facts.rules = TRY(read_rules(reader));
+  row.kind = TRY(read_kind(reader));
+  const std::uint8_t retain = TRY(reader.u8());
+  if (retain > 1) return fail(ErrorCode::corrupt, "retain flag {}", retain);
+  row.facts.retain = static_cast<cache::Retain>(retain);
+  row.snapshot = snapshot::SnapshotId(TRY(reader.u64()));
+  for (std::int64_t* field : {&row.usage.bytes, &row.usage.inodes, &row.usage.logical_bytes, &row.space.exclusive_bytes,
+                              &row.space.exclusive_inodes, &row.space.shared_bytes, &row.space.blob_exclusive_bytes,
+                              &row.space.blob_shared_bytes})
+    *field = TRY(reader.i64());
+  row.created = from_unix_ns(TRY(reader.i64()));
+  row.last_used = from_unix_ns(TRY(reader.i64()));
+  row.use_count = TRY(reader.varint());
+  row.facts.build_time = std::chrono::nanoseconds(TRY(reader.i64()));
+  row.facts.chain = TRY(read_chain(reader));
+  row.parents = TRY(cache::read_parents(reader));
+  row.facts.description = std::string(TRY(reader.string()));
+  for (std::string* label : {&row.facts.owner.project, &row.facts.owner.build, &row.facts.owner.step})
+    *label = std::string(TRY(reader.string()));
+  if (const Status checked = cache::check_owner(row.facts.owner); !checked)
+    return fail(ErrorCode::corrupt, "{}", checked.error().message);
+  return row;
+}
+
+}  // namespace
+
+std::string Codec<cache::RecordRow>::encode(const cache::RecordRow& row) {
+  ByteWriter writer;
+  writer.u8(record_version).u8(static_cast<std::uint8_t>(row.facts.type));
+  writer.u8(static_cast<std::uint8_t>(row.facts.rules)).u8(static_cast<std::uint8_t>(row.kind));
+  writer.u8(static_cast<std::uint8_t>(row.facts.retain));
+  writer.u64(row.snapshot.value());
+  writer.i64(row.usage.bytes).i64(row.usage.inodes).i64(row.usage.logical_bytes);
+  writer.i64(row.space.exclusive_bytes).i64(row.space.exclusive_inodes).i64(row.space.shared_bytes);
+  writer.i64(row.space.blob_exclusive_bytes).i64(row.space.blob_shared_bytes);
+  writer.i64(to_unix_ns(row.created)).i64(to_unix_ns(row.last_used));
+  writer.varint(row.use_count).i64(row.facts.build_time.count());
+  writer.u8(row.facts.chain.is_zero() ? 0 : 1);
+  if (!row.facts.chain.is_zero()) writer.raw(row.facts.chain.raw());
+  writer.varint(row.parents.size());
+  for (const cache::RecordId parent : row.parents) writer.u64(parent.value());
+  writer.string(row.facts.description);
+  writer.string(row.facts.owner.project).string(row.facts.owner.build).string(row.facts.owner.step);
+  return writer.take();
+}
+
+Result<cache::RecordRow> Codec<cache::RecordRow>::decode(std::string_view bytes) {
+  ByteReader reader(bytes);
+  const std::uint8_t version = TRY(reader.u8());
+  if (version != 1 && version != record_version) return fail(ErrorCode::corrupt, "row of version {}", version);
+  auto row = TRY(version == 1 ? decode_version_1(reader) : decode_version_2(reader));
   TRY(reader.expect_end());
   return row;
 }

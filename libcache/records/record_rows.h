@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The tables about records, and their rows. Layouts are frozen by docs/formats/store.md and its fixtures.
+// The tables about records, and their rows. Records of version 1 are read; rows are written as version 2. A record row's
+// space and facts are counted in cache.totals: put_record and erase_record_row of libcache/account/totals.h write it. Layouts are frozen by docs/formats/store.md and its fixtures.
 #pragma once
 
 #include <tuple>
@@ -19,6 +20,9 @@ struct RecordRow {
   snapshot::Usage usage;
   base::WallTime created{};
   base::WallTime last_used{};
+  std::uint64_t use_count = 0;
+  RecordKind kind = RecordKind::layer;
+  RecordSpace space{};
 };
 RecordRow to_row(const RecordInfo& info);
 RecordInfo to_info(RecordId id, RecordRow row);

@@ -113,7 +113,7 @@ Result<PageName> RecordTree::update_base(const Base& from, const std::string& pa
       return is_within(path, absolute) || is_within(absolute, path);
     };
   }
-  TRY(snapshot::diff(store_.snapshots, from.record.snapshot, ref_.info().snapshot,
+  TRY(snapshot::diff(store_.snapshots, from.record.snapshot, ref_.snapshot(),
                      [&](const snapshot::Change& change) -> Status {
                        const std::string changed = change.path.is_root() ? "" : "/" + change.path.str();
                        if (!is_within(changed, path)) return {};
@@ -127,7 +127,7 @@ Result<PageName> RecordTree::update_base(const Base& from, const std::string& pa
   TRY(disk());
   PageUpdate update;
   update.tree = mount_.fd();
-  update.link_salt = ref_.info().snapshot.value();
+  update.link_salt = ref_.snapshot().value();
   update.read = [&](const PageName& name) -> Result<std::string> {
     if (const auto made = set.pages.find(name); made != set.pages.end()) return made->second;
     return read_page(name);
@@ -146,7 +146,7 @@ Status RecordTree::scan(const std::string& path, PageSet& set) {
        .normalisation = {},
        .stop = stop_,
        .pages = [&](const PageName& name, std::string bytes) { set.add(name, std::move(bytes)); },
-       .link_salt = ref_.info().snapshot.value()});
+       .link_salt = ref_.snapshot().value()});
   const auto contents = digester.digest(path);
   counts_ += digester.counts();
   if (!contents) return tl::unexpected(contents.error());

@@ -77,10 +77,11 @@ class Question {
 
 RecordId ImmutableRef::id() const { return hold_->info.id; }
 const RecordInfo& ImmutableRef::info() const { return hold_->info; }
+snapshot::SnapshotId ImmutableRef::snapshot() const { return snapshot::SnapshotId(hold_->snapshot.load()); }
 
 Result<MountedTree> ImmutableRef::mount() const {
   Store& store = hold_->store;
-  auto tree = TRY(store.snapshots.mount(hold_->info.snapshot, snapshot::Access::read_only), "mount record {}", id());
+  auto tree = TRY(store.snapshots.mount(snapshot(), snapshot::Access::read_only), "mount record {}", id());
   ++store.trees_mounted;
   return tree;
 }
@@ -146,6 +147,7 @@ Result<MountedTree> MutableRef::mount(snapshot::Access access) const {
 
 Result<ImmutableRef> MutableRef::commit(Publication& into, RecordFacts facts) && {
   Store& store = *cache_->state_;
+  TRY(check_owner(facts.owner), "commit active tree {}", active_);
   RecordInfo info;
   info.usage = TRY(store.snapshots.freeze(active_), "commit active tree {}", active_);
   CRASH_POINT("cache.commit.frozen");
@@ -155,8 +157,9 @@ Result<ImmutableRef> MutableRef::commit(Publication& into, RecordFacts facts) &&
   if (parent_) info.parents.push_back(parent_->id());
   info.facts = std::move(facts);
   info.created = info.last_used = store.clock.now();
-  ImmutableRef ref = store.holds.add_unpublished(std::move(info), std::move(parent_));
-  parent_.reset();
+  std::vector<ImmutableRef> parents;
+  if (parent_) parents.push_back(*std::exchange(parent_, std::nullopt));
+  ImmutableRef ref = store.holds.add_unpublished(std::move(info), std::move(parents));
   active_ = {};
   into.records_.push_back(ref);
   return ref;

@@ -55,6 +55,13 @@ Result<base::lmdb::SequenceNumber> enqueue(Store& store, base::lmdb::GroupWriter
   return number;
 }
 
+void add_memory(Store& store, RecordInfo& info) {
+  const auto uses = store.use_times.find(info.id);
+  if (!uses) return;
+  info.last_used = std::max(info.last_used, uses->last);
+  info.use_count += uses->count;
+}
+
 Result<std::optional<ImmutableRef>> find_record(Store& store, RecordId id) {
   using MaybeRef = std::optional<ImmutableRef>;
   if (!id) return MaybeRef();
@@ -72,7 +79,7 @@ Result<std::optional<ImmutableRef>> find_record(Store& store, RecordId id) {
     }
     begun.ref = store.holds.finish(to_info(id, std::move(**row)));
   }
-  store.use_times.note(id, store.clock.now());
+  store.use_times.note(id, {store.clock.now(), 1});
   return std::move(begun.ref);
 }
 

@@ -36,10 +36,13 @@ class InFlight {
   std::condition_variable_any none_;
 };
 
-// The bytes of active trees, as measured last.
-struct ActiveMeasure {
+// What has no row, as measured last.
+struct UnrowedMeasure {
   std::chrono::steady_clock::time_point when{};
-  std::int64_t bytes = 0;
+  std::int64_t active_bytes = 0;
+  std::int64_t temp_bytes = 0;
+  std::int64_t reserve_bytes = 0;
+  std::int64_t other_bytes = 0;
   bool known = false;
 };
 
@@ -62,7 +65,7 @@ struct Store {
   LocalKeyStore keys;
   std::shared_ptr<Packs> packs;  // opened with the cache
   LocalBlobStore blobs;
-  base::Guarded<ActiveMeasure> active_measure;
+  base::Guarded<UnrowedMeasure> unrowed_measure;
   std::atomic<base::lmdb::SequenceNumber> last_number{0};  // queued by this cache
   std::mutex prune_turn;  // held for a whole prune, and by nothing else
   std::mutex compaction_turn;  // of packs; the same
@@ -70,9 +73,15 @@ struct Store {
   base::Guarded<DigestCounts> digest_counts;  // of all content digests
 };
 
+// What a row says, with the uses that no row says yet.
+void add_memory(Store& store, RecordInfo& info);
+
 // A hold on a record that exists; nullopt if it does not, or is going.
 base::Result<std::optional<ImmutableRef>> find_record(Store& store, RecordId id);
 base::Result<std::optional<ImmutableRef>> find_record_of_chain(Store& store, const ChainId& chain);
+
+// Erases the rows of leases that are over, in small changes. Waits for the writer.
+base::Status sweep_leases(Store& store, std::stop_token stop);
 
 // Hands an entry to the writer; its `done` is counted in store.in_flight and runs even if the entry is refused.
 base::Result<base::lmdb::SequenceNumber> enqueue(Store& store, base::lmdb::GroupWriter::Entry entry);

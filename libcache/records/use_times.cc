@@ -1,83 +1,111 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libcache/records/use_times.h"
 
+#include <algorithm>
+
 #include "libbase/codec.h"
 #include "libbase/hash/sha256.h"
 
 namespace cairn::cache {
 namespace {
-constexpr std::string_view late_magic = "cairn late 1\n";
+constexpr std::string_view late_magic_1 = "cairn late 1\n";
+constexpr std::string_view late_magic_2 = "cairn late 2\n";
+static_assert(late_magic_1.size() == late_magic_2.size());
+
+void add(Uses& to, const Uses& uses) {
+  to.last = std::max(to.last, uses.last);
+  to.count += uses.count;
 }
 
-void UseTimes::note(RecordId id, base::WallTime when) {
-  auto noted = noted_.lock();
-  Noted& entry = (*noted)[id];
-  if (when > entry.when) entry = {when, false};
+}  // namespace
+
+Uses UseTimes::Noted::all() const {
+  Uses both = waiting;
+  add(both, taken);
+  return both;
 }
 
-std::optional<base::WallTime> UseTimes::find(RecordId id) {
+void UseTimes::note(RecordId id, Uses uses) { add((*noted_.lock())[id].waiting, uses); }
+
+std::optional<Uses> UseTimes::find(RecordId id) {
   auto noted = noted_.lock();
   const auto found = noted->find(id);
   if (found == noted->end()) return std::nullopt;
-  return found->second.when;
+  return found->second.all();
 }
 
-UseTimeMap UseTimes::take() {
-  UseTimeMap times;
+UseMap UseTimes::take() {
+  UseMap uses;
   auto noted = noted_.lock();
   for (auto& [id, entry] : *noted) {
-    if (entry.taken) continue;
-    entry.taken = true;
-    times.emplace_hint(times.end(), id, entry.when);
+    if (entry.waiting.count == 0) continue;
+    uses.emplace_hint(uses.end(), id, entry.waiting);
+    add(entry.taken, entry.waiting);
+    entry.waiting = {};
   }
-  return times;
+  return uses;
 }
 
-void UseTimes::written(const UseTimeMap& times) {
+void UseTimes::written(const UseMap& uses) {
   auto noted = noted_.lock();
-  for (const auto& [id, when] : times) {
+  for (const auto& [id, some] : uses) {
     const auto found = noted->find(id);
-    if (found != noted->end() && found->second.taken && found->second.when == when) noted->erase(found);
+    if (found == noted->end()) continue;
+    found->second.taken.count -= some.count;
+    if (found->second.empty()) noted->erase(found);
   }
 }
 
-UseTimeMap UseTimes::unwritten() {
-  UseTimeMap times;
+void UseTimes::given_back(const UseMap& uses) {
   auto noted = noted_.lock();
-  for (const auto& [id, entry] : *noted) times.emplace_hint(times.end(), id, entry.when);
-  return times;
+  for (const auto& [id, some] : uses) {
+    const auto found = noted->find(id);
+    if (found == noted->end()) continue;
+    found->second.taken.count -= some.count;
+    add(found->second.waiting, some);
+  }
 }
 
-std::string encode_late_facts(const UseTimeMap& times) {
+UseMap UseTimes::unwritten() {
+  UseMap uses;
+  auto noted = noted_.lock();
+  for (const auto& [id, entry] : *noted) uses.emplace_hint(uses.end(), id, entry.all());
+  return uses;
+}
+
+std::string encode_late_facts(const UseMap& uses) {
   base::ByteWriter writer;
-  writer.raw(late_magic).u64(times.size());
-  for (const auto& [id, when] : times) writer.u64(id.value()).i64(base::to_unix_ns(when));
+  writer.raw(late_magic_2).u64(uses.size());
+  for (const auto& [id, some] : uses) writer.u64(id.value()).i64(base::to_unix_ns(some.last)).u64(some.count);
   std::string bytes = writer.take();
   bytes += base::digest_of<base::Digest<struct LateFactsMeaning>>(bytes).raw();
   return bytes;
 }
 
-base::Result<UseTimeMap> decode_late_facts(std::string_view bytes) {
+base::Result<UseMap> decode_late_facts(std::string_view bytes) {
   using base::ErrorCode;
-  if (bytes.size() < late_magic.size() + 8 + 32) return base::fail(ErrorCode::corrupt, "late facts: {} bytes", bytes.size());
+  if (bytes.size() < late_magic_1.size() + 8 + 32) return base::fail(ErrorCode::corrupt, "late facts: {} bytes", bytes.size());
   const std::string_view body = bytes.substr(0, bytes.size() - 32);
   if (base::digest_of<base::Digest<struct LateFactsMeaning>>(body).raw() != bytes.substr(body.size()))
     return base::fail(ErrorCode::corrupt, "late facts: checksum mismatch");
   base::ByteReader reader(body);
-  const std::string_view magic = TRY(reader.raw(late_magic.size()));
-  if (magic != late_magic) return base::fail(ErrorCode::corrupt, "late facts: unknown version");
+  const std::string_view magic = TRY(reader.raw(late_magic_1.size()));
+  if (magic != late_magic_1 && magic != late_magic_2) return base::fail(ErrorCode::corrupt, "late facts: unknown version");
+  const bool has_counts = magic == late_magic_2;
   const std::uint64_t count = TRY(reader.u64());
-  if (count != reader.rest().size() / 16) return base::fail(ErrorCode::corrupt, "late facts: {} entries", count);
-  UseTimeMap times;
+  if (count != reader.rest().size() / (has_counts ? 24 : 16))
+    return base::fail(ErrorCode::corrupt, "late facts: {} entries", count);
+  UseMap uses;
   for (std::uint64_t i = 0; i < count; ++i) {
     const RecordId id(TRY(reader.u64()));
     const std::int64_t when = TRY(reader.i64());
-    if (!id || (!times.empty() && id <= times.rbegin()->first))
+    const std::uint64_t times = has_counts ? TRY(reader.u64()) : 1;
+    if (!id || (!uses.empty() && id <= uses.rbegin()->first))
       return base::fail(ErrorCode::corrupt, "late facts: ids out of order");
-    times.emplace_hint(times.end(), id, base::from_unix_ns(when));
+    uses.emplace_hint(uses.end(), id, Uses{base::from_unix_ns(when), times});
   }
   TRY(reader.expect_end());
-  return times;
+  return uses;
 }
 
 }  // namespace cairn::cache

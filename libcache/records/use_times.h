@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// When records were last used, as far as the rows do not say it yet. A hit writes nothing: its time waits here for a
-// group that is written anyway, or for root/late at the end of the process. Losing use times in a crash is allowed.
+// When records were last used and how often, as far as the rows do not say it yet. A hit writes nothing: it waits here
+// for a group that is written anyway, or for root/late at the end of the process. Losing uses in a crash is allowed.
 #pragma once
 
 #include <map>
@@ -15,30 +15,38 @@
 
 namespace cairn::cache {
 
-using UseTimeMap = std::map<RecordId, base::WallTime>;  // in id order, the order of the rows
+struct Uses {
+  base::WallTime last{};
+  std::uint64_t count = 0;  // since the row was written
+  bool operator==(const Uses&) const = default;
+};
+using UseMap = std::map<RecordId, Uses>;  // in id order, the order of the rows
 
 // Thread-safe.
 class UseTimes {
  public:
-  void note(RecordId id, base::WallTime when);
-  std::optional<base::WallTime> find(RecordId id);
-  // Those not taken yet. They are still found, until written() or a later note.
-  UseTimeMap take();
-  void written(const UseTimeMap& times);
+  void note(RecordId id, Uses uses);
+  std::optional<Uses> find(RecordId id);
+  // Those not taken yet. They are still found, until written() or given_back().
+  UseMap take();
+  void written(const UseMap& uses);
+  void given_back(const UseMap& uses);  // they were not written
   // Everything that no row is known to hold.
-  UseTimeMap unwritten();
+  UseMap unwritten();
 
  private:
   struct Noted {
-    base::WallTime when{};
-    bool taken = false;
+    Uses waiting, taken;
+
+    Uses all() const;
+    bool empty() const { return waiting.count == 0 && taken.count == 0; }
   };
   base::Guarded<std::map<RecordId, Noted>> noted_;
 };
 
-// The file root/late: "cairn late 1\n", count (u64), then id (u64) and unix time in ns (i64) of each, ascending by id;
-// at the end the SHA-256 of all before it. Integers little-endian.
-std::string encode_late_facts(const UseTimeMap& times);
-base::Result<UseTimeMap> decode_late_facts(std::string_view bytes);
+// The file root/late: "cairn late 2\n", count (u64), then id (u64), unix time in ns (i64) and uses (u64) of each,
+// ascending by id; at the end the SHA-256 of all before it. Integers little-endian. Version 1 had no uses: one each.
+std::string encode_late_facts(const UseMap& uses);
+base::Result<UseMap> decode_late_facts(std::string_view bytes);
 
 }  // namespace cairn::cache

@@ -103,4 +103,16 @@ void IdPool::settle(SnapshotId id) {
   --block->second;
 }
 
+base::Result<std::vector<SnapshotId>> unsettled_ids(base::lmdb::ReadTxn& txn) {
+  std::vector<SnapshotId> ids;
+  for (const std::uint64_t first : TRY(blocks_in(txn))) {
+    for (std::uint64_t value = first; value < first + ids_per_block; ++value) {
+      const auto key = base::Codec<SnapshotId>::encode(SnapshotId(value));
+      if (TRY(txn.get_raw(snapshot_table, key)) || TRY(txn.get_raw(trash_table, key))) continue;
+      ids.emplace_back(value);
+    }
+  }
+  return ids;
+}
+
 }  // namespace cairn::snapshot

@@ -311,10 +311,6 @@ base::Result<std::optional<SnapshotInfo>> find_snapshot(base::lmdb::ReadTxn& txn
   return std::optional<SnapshotInfo>(info_of(id, *row));
 }
 
-base::Result<Usage> shared_usage(base::lmdb::ReadTxn& txn) {
-  return TRY(txn.get(total_table, shared_total)).value_or(TotalRow{}).usage;
-}
-
 base::Status each_snapshot(base::lmdb::ReadTxn& txn,
                            const std::function<base::Result<base::lmdb::Scan>(const SnapshotInfo&)>& visit) {
   return txn.scan(snapshot_table, "",

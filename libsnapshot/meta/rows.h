@@ -79,7 +79,6 @@ inline constexpr ClaimTable claim_table{{"snapshot.claims", base::lmdb::Precious
 // Snapshots that are being given a flat copy: until a row names it nothing else says that it is there.
 inline constexpr BlockTable squash_table{{"snapshot.squashes", base::lmdb::Precious::persistent}};
 inline constexpr TotalTable total_table{{"snapshot.totals", base::lmdb::Precious::rebuildable}};
-inline constexpr const char* shared_total = "shared";  // the key of the only row of total_table
 
 SnapshotInfo info_of(SnapshotId id, const SnapshotRow& row);
 

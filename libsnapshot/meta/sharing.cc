@@ -3,6 +3,8 @@
 
 #include <vector>
 
+#include "libsnapshot/meta/totals.h"
+
 namespace cairn::snapshot {
 namespace {
 
@@ -12,29 +14,18 @@ using base::Status;
 using base::lmdb::Scan;
 using base::lmdb::WriteTxn;
 
-enum class Change { add, take };
-
-void apply(Usage& usage, const Usage& change, Change direction) {
-  if (direction == Change::add) usage += change;
-  if (direction == Change::take) usage -= change;
-}
-
 // The exclusive space of a snapshot, be it committed or in the trash.
-Status change_exclusive(WriteTxn& txn, SnapshotId id, const Usage& usage, Change direction) {
+Status change_exclusive(WriteTxn& txn, SnapshotId id, const Usage& usage, Change direction,
+                        const ExclusiveChanged& changed) {
   if (auto row = TRY(txn.get(snapshot_table, id))) {
     apply(row->exclusive, usage, direction);
-    return txn.put(snapshot_table, id, *row);
+    TRY(put_snapshot(txn, id, *row));
+    return changed ? changed(txn, info_of(id, *row)) : Status();
   }
   auto trash = TRY(txn.get(trash_table, id));
   if (!trash) return fail(ErrorCode::corrupt, "snapshot {} shares inodes and has no row", id);
   apply(trash->usage, usage, direction);
-  return txn.put(trash_table, id, *trash);
-}
-
-Status change_shared(WriteTxn& txn, const Usage& usage, Change direction) {
-  auto row = TRY(txn.get(total_table, shared_total)).value_or(TotalRow{});
-  apply(row.usage, usage, direction);
-  return txn.put(total_table, shared_total, row);
+  return put_trash(txn, id, *trash);
 }
 
 base::Result<bool> exists(WriteTxn& txn, SnapshotId id) {
@@ -44,7 +35,7 @@ base::Result<bool> exists(WriteTxn& txn, SnapshotId id) {
 }
 
 // False: nobody else names it.
-base::Result<bool> claim(WriteTxn& txn, SnapshotId owner, const LinkedInode& linked) {
+base::Result<bool> claim(WriteTxn& txn, SnapshotId owner, const LinkedInode& linked, const ExclusiveChanged& changed) {
   auto row = TRY(txn.get(inode_table, InodeNumber(linked.inode)));
   if (!row) {
     if (!TRY(exists(txn, linked.source))) return false;
@@ -54,8 +45,8 @@ base::Result<bool> claim(WriteTxn& txn, SnapshotId owner, const LinkedInode& lin
   const ClaimKey key{owner, linked.inode};
   if (TRY(txn.get(claim_table, key))) return false;  // counted already
   if (row->count == 1) {
-    TRY(change_exclusive(txn, SnapshotId(row->owners), row->usage, Change::take));
-    TRY(change_shared(txn, row->usage, Change::add));
+    TRY(change_exclusive(txn, SnapshotId(row->owners), row->usage, Change::take, changed));
+    TRY(change_total(txn, shared_total, row->usage, Change::add));
   }
   row->count += 1;
   row->owners ^= owner.value();
@@ -64,7 +55,7 @@ base::Result<bool> claim(WriteTxn& txn, SnapshotId owner, const LinkedInode& lin
   return true;
 }
 
-Status release(WriteTxn& txn, const ClaimKey& key) {
+Status release(WriteTxn& txn, const ClaimKey& key, const ExclusiveChanged& changed) {
   auto row = TRY(txn.get(inode_table, InodeNumber(key.inode)));
   if (!row) return fail(ErrorCode::corrupt, "snapshot {} claims inode {}, which has no row", key.owner, key.inode);
   TRY(txn.erase(claim_table, key));
@@ -72,30 +63,32 @@ Status release(WriteTxn& txn, const ClaimKey& key) {
   row->owners ^= key.owner.value();
   if (row->count == 0) return txn.erase(inode_table, InodeNumber(key.inode));
   if (row->count == 1) {
-    TRY(change_exclusive(txn, SnapshotId(row->owners), row->usage, Change::add));
-    TRY(change_shared(txn, row->usage, Change::take));
+    TRY(change_exclusive(txn, SnapshotId(row->owners), row->usage, Change::add, changed));
+    TRY(change_total(txn, shared_total, row->usage, Change::take));
   }
   return txn.put(inode_table, InodeNumber(key.inode), *row);
 }
 
 }  // namespace
 
-base::Result<Usage> claim_inodes(WriteTxn& txn, SnapshotId owner, std::span<const LinkedInode> inodes) {
+base::Result<Usage> claim_inodes(WriteTxn& txn, SnapshotId owner, std::span<const LinkedInode> inodes,
+                                 const ExclusiveChanged& changed) {
   Usage shared;
   for (const auto& linked : inodes) {
-    if (TRY(claim(txn, owner, linked))) shared += linked.usage;
+    if (TRY(claim(txn, owner, linked, changed))) shared += linked.usage;
   }
   return shared;
 }
 
-base::Result<Claims> release_claims(WriteTxn& txn, SnapshotId owner, std::size_t count_max) {
+base::Result<Claims> release_claims(WriteTxn& txn, SnapshotId owner, std::size_t count_max,
+                                    const ExclusiveChanged& changed) {
   std::vector<ClaimKey> keys;
   TRY(txn.scan_raw(claim_table, base::Codec<SnapshotId>::encode(owner), {},
                    [&](std::string_view key, std::string_view) -> base::Result<Scan> {
                      keys.push_back(TRY(base::Codec<ClaimKey>::decode(key), "snapshot.claims key"));
                      return keys.size() < count_max ? Scan::next : Scan::stop;
                    }));
-  for (const auto& key : keys) TRY(release(txn, key), "give up what snapshot {} shares", owner);
+  for (const auto& key : keys) TRY(release(txn, key, changed), "give up what snapshot {} shares", owner);
   return keys.size() < count_max ? Claims::gone : Claims::left;
 }
 

@@ -6,6 +6,7 @@
 //   exclusive of all snapshots + shared + exclusive of all trash = what the trees take on the disk.
 #pragma once
 
+#include <functional>
 #include <span>
 
 #include "libsnapshot/meta/rows.h"
@@ -22,11 +23,14 @@ struct LinkedInode {
 // `owner`, which has no row yet or is about to write one, names these inodes. Returns the space of those that are shared
 // now: it is not exclusive to `owner`. An inode whose source is gone is not shared. O(inodes). Writes rows of others, so
 // it comes before the caller reads them.
-base::Result<Usage> claim_inodes(base::lmdb::WriteTxn& txn, SnapshotId owner, std::span<const LinkedInode> inodes);
+// changed: told about each other snapshot whose exclusive space this changes; may be empty.
+base::Result<Usage> claim_inodes(base::lmdb::WriteTxn& txn, SnapshotId owner, std::span<const LinkedInode> inodes,
+                                 const ExclusiveChanged& changed);
 
 enum class Claims { left, gone };
 // Gives up at most `count_max` of what `owner`, which is in the trash, has claimed. Its files are still there: an inode
 // number must not be used again while a row speaks of it.
-base::Result<Claims> release_claims(base::lmdb::WriteTxn& txn, SnapshotId owner, std::size_t count_max);
+base::Result<Claims> release_claims(base::lmdb::WriteTxn& txn, SnapshotId owner, std::size_t count_max,
+                                    const ExclusiveChanged& changed);
 
 }  // namespace cairn::snapshot

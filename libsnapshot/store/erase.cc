@@ -3,6 +3,7 @@
 // gone before its files are (I1), so each of these may stop anywhere and go on later.
 #include "libbase/crash_point.h"
 #include "libbase/log/log.h"
+#include "libsnapshot/meta/totals.h"
 #include "libsnapshot/store/tree_snapshotter.h"
 
 namespace cairn::snapshot {
@@ -57,7 +58,7 @@ base::Result<std::int64_t> bytes_of(base::lmdb::ReadTxn& txn, const std::vector<
 base::Result<base::lmdb::SequenceNumber> drop_rows(base::lmdb::GroupWriter& writer, std::vector<SnapshotId> ids) {
   base::lmdb::GroupWriter::Entry entry;
   entry.change = [ids = std::move(ids)](base::lmdb::WriteTxn& txn) -> Status {
-    for (const auto id : ids) TRY(txn.erase(trash_table, id));
+    for (const auto id : ids) TRY(erase_trash_row(txn, id));
     CRASH_POINT("snapshot.erase.row_gone");
     return {};
   };
@@ -120,8 +121,8 @@ Status TreeSnapshotter::erase_tree(base::lmdb::GroupWriter& writer, SnapshotId i
     const bool any = TRY(env_.view([&](base::lmdb::ReadTxn& txn) { return has_claims(txn, id); }));
     if (!any) break;
     base::lmdb::GroupWriter::Entry entry;
-    entry.change = [id](base::lmdb::WriteTxn& txn) -> Status {
-      TRY(release_claims(txn, id, claims_batch));
+    entry.change = [id, changed = exclusive_changed_](base::lmdb::WriteTxn& txn) -> Status {
+      TRY(release_claims(txn, id, claims_batch, changed));
       CRASH_POINT("snapshot.erase.claims_released");
       return {};
     };

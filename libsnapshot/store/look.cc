@@ -5,6 +5,7 @@
 #include <unordered_set>
 
 #include "libsnapshot/meta/filter.h"
+#include "libsnapshot/meta/totals.h"
 #include "libsnapshot/store/tree_snapshotter.h"
 
 namespace cairn::snapshot {
@@ -162,10 +163,16 @@ base::Result<SnapshotInfo> TreeSnapshotter::update(SnapshotId id, const Labels& 
     if (!row) return {};
     row->labels = TRY(edit(row->labels, labels, fields));
     row->updated = later_than(row->updated);
-    return txn.put(snapshot_table, id, *row);
+    return put_snapshot(txn, id, *row);
   };
   TRY(writer.wait_durable(TRY(writer.enqueue(std::move(entry)))));
   return stat(id);
+}
+
+base::Result<SnapshotId> TreeSnapshotter::reserve_id() {
+  const auto id = TRY(ids_.next());
+  ids_.settle(id);  // nothing of it will be on the disk
+  return id;
 }
 
 }  // namespace cairn::snapshot

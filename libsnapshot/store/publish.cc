@@ -4,6 +4,7 @@
 #include <unordered_set>
 
 #include "libbase/crash_point.h"
+#include "libsnapshot/meta/totals.h"
 #include "libsnapshot/store/tree_snapshotter.h"
 
 namespace cairn::snapshot {
@@ -47,12 +48,12 @@ Status TreeSnapshotter::check_links_are_named(base::lmdb::WriteTxn& txn, Snapsho
   return {};
 }
 
-Status TreeSnapshotter::name_flat(base::lmdb::WriteTxn& txn, SnapshotId id, const FlatCopy& copy) {
+Status TreeSnapshotter::name_flat(base::lmdb::WriteTxn& txn, SnapshotId id, const FlatCopy& copy) const {
   // Its files are durable before this is: whoever names it gives the tree's token with the change, and the writer syncs
   // what tokens stand for before it commits (I1).
   auto row = TRY(txn.get(snapshot_table, id));
   if (!row || row->flattened) return {};
-  const Usage shared = TRY(claim_inodes(txn, id, copy.links));
+  const Usage shared = TRY(claim_inodes(txn, id, copy.links, exclusive_changed_));
   row = TRY(txn.get(snapshot_table, id));
   TRY(txn.erase(squash_table, id));
   if (!row) return fail(ErrorCode::corrupt, "name the flat copy of snapshot {}: its row is gone", id);
@@ -63,7 +64,8 @@ Status TreeSnapshotter::name_flat(base::lmdb::WriteTxn& txn, SnapshotId id, cons
   row->exclusive += copy.fresh;
   for (const auto& linked : copy.links) row->exclusive += linked.usage;
   row->exclusive -= shared;
-  return txn.put(snapshot_table, id, *row);
+  TRY(put_snapshot(txn, id, *row));
+  return exclusive_changed_ ? exclusive_changed_(txn, info_of(id, *row)) : Status();
 }
 
 Status TreeSnapshotter::publish(base::lmdb::WriteTxn& txn, SnapshotId frozen) const {
@@ -101,8 +103,8 @@ Status TreeSnapshotter::publish(base::lmdb::WriteTxn& txn, SnapshotId frozen) co
                   .updated = snapshot->updated,
                   .labels = snapshot->labels};
   TRY(check_links_are_named(txn, frozen, snapshot->linked));
-  row.exclusive -= TRY(claim_inodes(txn, frozen, snapshot->linked), "publish snapshot {}", frozen);
-  TRY(txn.put(snapshot_table, frozen, row));
+  row.exclusive -= TRY(claim_inodes(txn, frozen, snapshot->linked, exclusive_changed_), "publish snapshot {}", frozen);
+  TRY(put_snapshot(txn, frozen, row));
   if (own_flat) TRY(name_flat(txn, frozen, *own_flat));
   CRASH_POINT("snapshot.publish.row");
   return {};
@@ -161,8 +163,8 @@ Status TreeSnapshotter::retire(base::lmdb::WriteTxn& txn, SnapshotId committed) 
   if (copy && !row->flattened) trash.usage += copy->fresh;
   for (const auto parent : row->parents()) TRY(txn.erase(child_table, ChildKey{parent, committed}));
   TRY(txn.erase(squash_table, committed));
-  TRY(txn.erase(snapshot_table, committed));
-  TRY(txn.put(trash_table, committed, trash));
+  TRY(erase_snapshot(txn, committed));
+  TRY(put_trash(txn, committed, trash));
   CRASH_POINT("snapshot.retire.row");
   return {};
 }

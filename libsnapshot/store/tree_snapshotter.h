@@ -59,6 +59,8 @@ class TreeSnapshotter final : public Snapshotter {
   base::Result<SnapshotInfo> update(SnapshotId id, const Labels& labels, std::span<const std::string> fields,
                                     base::lmdb::GroupWriter& writer) override;
   std::vector<SnapshotId> unpublished() const override;
+  base::Result<SnapshotId> reserve_id() override;
+  void on_exclusive_change(ExclusiveChanged changed) override { exclusive_changed_ = std::move(changed); }
   base::Result<OwnDirectory> open_own(SnapshotId id) override;
   base::Result<std::function<bool(const base::TreePath&)>> candidates(SnapshotId lower, SnapshotId upper) override;
 
@@ -78,7 +80,7 @@ class TreeSnapshotter final : public Snapshotter {
   std::vector<SnapshotId> find_deep(std::size_t count_max);
   void erase_in_background(base::lmdb::GroupWriter& writer, const std::stop_token& stop);
   base::Status check_links_are_named(base::lmdb::WriteTxn& txn, SnapshotId id, const std::vector<LinkedInode>& links) const;
-  static base::Status name_flat(base::lmdb::WriteTxn& txn, SnapshotId id, const FlatCopy& copy);
+  base::Status name_flat(base::lmdb::WriteTxn& txn, SnapshotId id, const FlatCopy& copy) const;
   base::Result<std::int64_t> erase_all(base::lmdb::GroupWriter& writer, const std::stop_token& stop);
   void erase_doomed(const std::stop_token& stop);
   base::Status erase_tree(base::lmdb::GroupWriter& writer, SnapshotId id, const std::stop_token& stop);
@@ -97,6 +99,7 @@ class TreeSnapshotter final : public Snapshotter {
   LiveMounts mounts_;
   std::mutex erase_turn_;  // nothing: the turn of one erasure of the trash
   base::Guarded<std::stop_source> background_erase_{std::nostopstate};
+  ExclusiveChanged exclusive_changed_;
   Housekeeper housekeeper_;
 };
 

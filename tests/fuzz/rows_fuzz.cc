@@ -4,11 +4,13 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "libcache/account/totals.h"
 #include "libcache/blobs/blob_rows.h"
 #include "libcache/blobs/journal.h"
 #include "libcache/blobs/quarantine.h"
 #include "libcache/keys/key_rows.h"
 #include "libcache/pages/page_rows.h"
+#include "libcache/records/lease_rows.h"
 #include "libcache/records/record_rows.h"
 #include "libcache/records/use_times.h"
 #include "libcache/trees/stat_rows.h"
@@ -28,7 +30,7 @@ void decode(std::string_view bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
-  switch (data[0] % 18) {
+  switch (data[0] % 22) {
     case 0: decode<cache::RecordRow>(bytes); break;
     case 1: decode<cache::TreeDigestRow>(bytes); break;
     case 2: decode<cache::KeyResultRow>(bytes); break;
@@ -49,6 +51,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     case 15: decode<cache::JournalRow>(bytes); break;
     case 16: decode<cache::QuarantineRow>(bytes); break;
     case 17: decode<cache::ScrubRow>(bytes); break;
+    case 18: decode<cache::TotalKey>(bytes); break;
+    case 19: decode<cache::Totals>(bytes); break;
+    case 20: decode<cache::LeaseRow>(bytes); break;
+    case 21: decode<std::tuple<cache::LeaseEnd, cache::LeaseId>>(bytes); break;
   }
   return 0;
 }

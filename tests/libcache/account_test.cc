@@ -16,7 +16,9 @@ void expect_close(const DiskUsage& usage, std::int64_t walked) {
   const std::int64_t slack = std::max<std::int64_t>(walked / 100, 256 << 10);  // tighter than the contract's 16 MiB
   EXPECT_NEAR(static_cast<double>(usage.total_bytes), static_cast<double>(walked), static_cast<double>(slack));
   EXPECT_EQ(usage.total_bytes, usage.tree_bytes + usage.active_bytes + usage.trash_bytes + usage.blob_bytes +
-                                   usage.metadata_bytes + usage.other_bytes);
+                                   usage.pack_bytes + usage.metadata_bytes + usage.temp_bytes + usage.reserve_bytes +
+                                   usage.other_bytes);
+  EXPECT_EQ(usage.live_bytes(), usage.total_bytes - usage.trash_bytes - usage.pack_reclaimable_bytes);
 }
 
 TEST_P(DiskUsageTest, EqualsAWalkWithTreesBlobsAndActives) {

@@ -5,6 +5,7 @@
 
 #include <functional>
 
+#include "libcache/account/totals.h"
 #include "libcache/blobs/blob_files.h"
 #include "libcache/blobs/blob_rows.h"
 #include "libcache/keys/key_rows.h"
@@ -105,6 +106,12 @@ std::vector<Defect> row_defects() {
        [](WriteTxn& txn, const Ids& ids) { return txn.erase(table::record_blobs, {ids.child, blob}); }},
       {"blob's record erased", 5,
        [](WriteTxn& txn, const Ids& ids) { return txn.erase(table::blob_records, {blob, ids.child}); }},
+      {"line off by a byte", 9,
+       [](WriteTxn& txn, const Ids&) { return change_total(txn, line_total(line::blobs), {.exclusive_bytes = 1}); }},
+      {"owner that has nothing", 9,
+       [](WriteTxn& txn, const Ids&) { return change_total(txn, {TotalKind::project, "none"}, {.count = 1}); }},
+      {"space of a record off by a byte", 9,
+       [](WriteTxn& txn, const Ids& ids) { return change_space(txn, ids.child, {.shared_bytes = 1}); }},
       {"row of another version", 2,
        [](WriteTxn& txn, const Ids&) { return txn.put_raw(table::blobs, blob.raw(), "\x7f"); }},
   };

@@ -60,6 +60,33 @@ TEST(UseTimes, LateFactsReachTheNextProcess) {
   EXPECT_EQ(last_used_on_disk(store, id), store.clock.now());
 }
 
+std::uint64_t use_count_on_disk(OpenStore& store, RecordId id) {
+  std::uint64_t count = 0;
+  must(each_record(*store.env, store.root(), [&](const RecordInfo& info) -> base::Status {
+    if (info.id == id) count = info.use_count;
+    return {};
+  }));
+  return count;
+}
+
+TEST(UseTimes, UsesAreCountedOnceEachAcrossProcesses) {
+  OpenStore store;
+  const RecordId id = store.make({}, "a").id();
+  for (int i = 0; i < 3; ++i) must(store.cache->find(id));
+  EXPECT_EQ(use_count_on_disk(store, id), 0u);
+  store.make({}, "b");
+  EXPECT_EQ(use_count_on_disk(store, id), 3u);
+  must(store.cache->prune({.dry_run = true}));  // every callback has run
+  for (int i = 0; i < 2; ++i) must(store.cache->find(id));
+  store.cache->save_late_facts();
+  store.reopen();
+  EXPECT_NE(::access((store.root() / "late").c_str(), F_OK), 0) << "or a crash would count them again";
+  store.make({}, "c");
+  store.reopen();
+  store.make({}, "d");
+  EXPECT_EQ(use_count_on_disk(store, id), 5u);
+}
+
 TEST(UseTimes, DamagedLateFactsAreIgnored) {
   OpenStore store;
   const RecordId id = store.make({}, "a").id();

@@ -70,20 +70,26 @@ ExitCode run_du(const GlobalOptions& global, Output format) {
   if (!usage) return report_error(usage.error());
   const std::pair<const char*, std::int64_t> lines[] = {
       {"total_bytes", usage->total_bytes}, {"tree_bytes", usage->tree_bytes},         {"active_bytes", usage->active_bytes},
-      {"trash_bytes", usage->trash_bytes}, {"blob_bytes", usage->blob_bytes},         {"metadata_bytes", usage->metadata_bytes},
+      {"trash_bytes", usage->trash_bytes}, {"blob_bytes", usage->blob_bytes},         {"pack_bytes", usage->pack_bytes},
+      {"metadata_bytes", usage->metadata_bytes}, {"temp_bytes", usage->temp_bytes},   {"reserve_bytes", usage->reserve_bytes},
       {"other_bytes", usage->other_bytes}};
   if (format == Output::json) {
     ordered_json json = {{"format", 1}};
     for (const auto& [name, bytes] : lines) json[name] = bytes;
+    json["pack_reclaimable_bytes"] = usage->pack_reclaimable_bytes;
+    json["live_bytes"] = usage->live_bytes();
     json["records"] = usage->records;
+    json["blobs"] = usage->blobs;
     std::cout << dump(json);
     return ExitCode::done;
   }
   TextTable table({{"WHAT", TextTable::Align::left}, {"SIZE", TextTable::Align::right}});
-  const char* titles[] = {"total", "trees", "active trees", "being freed", "blobs", "metadata", "other"};
+  const char* titles[] = {"total", "trees", "active trees", "being freed", "blobs", "packs", "metadata", "temporary",
+                          "reserve", "other"};
   for (std::size_t i = 1; i < std::size(lines); ++i) table.add({titles[i], human_bytes(lines[i].second)});
   table.add({titles[0], human_bytes(lines[0].second)});
-  std::cout << table.str() << usage->records << " records\n";
+  std::cout << table.str() << usage->records << " records, " << usage->blobs << " blobs, "
+            << human_bytes(usage->pack_reclaimable_bytes) << " of the packs reclaimable\n";
   return ExitCode::done;
 }
 
