@@ -18,8 +18,10 @@
 #include "libcache/account.h"
 #include "libcache/blob_store.h"
 #include "libcache/key_store.h"
+#include "libcache/layer_blob.h"
 #include "libcache/lease.h"
 #include "libcache/ref.h"
+#include "libcache/statistics.h"
 #include "libsnapshot/snapshotter.h"
 
 namespace cairn::cache {
@@ -49,6 +51,7 @@ class Publication {
   std::vector<Result> results_;
   std::vector<std::pair<KeyLink, KeyDigest>> links_;
   std::vector<std::pair<ImmutableRef, BlobDigest>> blobs_;
+  std::vector<std::pair<ImmutableRef, LayerBlob>> layers_;
 };
 
 struct PruneOptions {
@@ -120,6 +123,33 @@ class Cache {
   // A new writable tree on parent (nullopt: empty).
   base::Result<MutableRef> create(std::optional<ImmutableRef> parent);
 
+  // A record of the trees of all inputs, one over the other, later ones on top. Merges among them are replaced by what
+  // they merge. No input gives nothing, one gives itself. Usable at once, as after MutableRef::commit. The inputs are
+  // its parents. Errors: unavailable (a lazy one without its blobs), no_space, cancelled, io.
+  base::Result<std::optional<ImmutableRef>> merge(std::vector<ImmutableRef> inputs, Publication& into, RecordFacts facts,
+                                                  std::stop_token stop = {});
+  // A record of what makes `upper` (nullopt: the empty tree) out of `lower`: what is removed is remembered by merges of
+  // it. If upper's layers begin with all of lower's and have more than one more, it is the merge of the diffs of each.
+  base::Result<ImmutableRef> diff(const ImmutableRef& lower, std::optional<ImmutableRef> upper, Publication& into,
+                                  RecordFacts facts, std::stop_token stop = {});
+
+  // A record whose tree is not here: a layer on parent that is pulled when somebody needs it.
+  base::Result<ImmutableRef> add_lazy(const LazyLayer& layer, std::optional<ImmutableRef> parent, Publication& into,
+                                      RecordFacts facts);
+  // Gives a lazy record its tree, and each lazy parent before it; nothing if it has one. Of many callers one works, and
+  // the others get its outcome. provider: asked for what is not here; may be empty.
+  // Errors: unavailable (blobs are nowhere; they are named), corrupt (they are others, or hold another diff), no_space,
+  // cancelled, io, and those of the provider.
+  base::Status unlazy(const ImmutableRef& ref, const BlobProvider& provider, std::stop_token stop = {});
+  // The blobs that `ref` and its parents need and that are not here, lowest first.
+  base::Result<std::vector<BlobDigest>> missing_blobs(const ImmutableRef& ref);
+
+  // The layer of a record in this compression: found, or made from another compression of it, or from the tree. Made
+  // once, however many ask. The record names the blob from then on.
+  base::Result<LayerBlob> layer_blob(const ImmutableRef& ref, base::Compression compression, std::stop_token stop = {});
+  // Those that are known, of all records with this diff; a lazy one's blob may be elsewhere.
+  base::Result<std::vector<LayerBlob>> layer_blobs(const ImmutableRef& ref);
+
   // A hold on the record, taken in the same step as the check that it exists (I4); nullopt if it is gone. Marks it used.
   // O(1), never waits for I/O of others. Inside KeyStore::read on the same thread it uses that reader's version and
   // costs no transaction of its own.
@@ -185,6 +215,12 @@ class Cache {
   // pruned meanwhile, and what was queued is durable.
   base::Result<std::vector<Finding>> check();
 
+  // What whoever looks up tells when he knows the outcome. Writes nothing.
+  void count_hit(const ImmutableRef& ref, const Owner& asked_by);
+  void count_miss(MissCause cause, const Owner& asked_by);
+  // As the function above, with what waits to be written.
+  base::Result<std::vector<ProjectCounters>> statistics();
+
   // Writes what may ride along without a sync of its own (use times) where the next open finds it. Losing it is allowed.
   void save_late_facts();
 
@@ -192,6 +228,9 @@ class Cache {
     std::uint64_t trees_mounted = 0;    // through refs, content digests included
     std::uint64_t tree_bytes_read = 0;  // by content digests
     DigestCounts digests;               // what content digests have cost
+    std::uint64_t layers_unpacked = 0;   // lazy records that got their tree
+    std::uint64_t layers_written = 0;    // blobs made from trees
+    std::uint64_t layers_converted = 0;  // blobs made from other blobs
   };
   Counts counts() const;
 

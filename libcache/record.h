@@ -33,9 +33,9 @@ std::string_view to_string(RecordType type);
 
 // Whose a record is: labels that mean something to whoever runs builds, for `du` and for quotas. Empty: not said.
 struct Owner {
-  std::string project;
-  std::string build;
-  std::string step;
+  std::string project{};
+  std::string build{};
+  std::string step{};
   bool operator==(const Owner&) const = default;
 };
 inline constexpr std::size_t owner_label_bytes_max = 256;

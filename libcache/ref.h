@@ -26,7 +26,8 @@ class ImmutableRef {
   // The tree as it is now: 0 while the record is lazy, else that of info() or the one it got since.
   snapshot::SnapshotId snapshot() const;
   bool is_lazy() const { return !snapshot(); }
-  // A read-only mount of its tree. Errors: not_found, io.
+  // A read-only mount of its tree. A lazy record gets its tree first, if its blobs are here: else the error is
+  // unavailable and names those that are not; Cache::unlazy takes somebody who has them. Errors: not_found, io.
   base::Result<snapshot::MountedTree> mount() const;
   // Content digest by the record's own rules; remembered in the store, so the same question about the same record reads
   // no tree twice, even in another process.

@@ -1,65 +1,69 @@
 // SPDX-License-Identifier: Apache-2.0
-// A lookup that hits, with its hold, in a store of 100,000 records; and how many records a second can be published.
+// A store of 1,000,000 records (CAIRN_BENCH_RECORDS): a lookup that hits, with its hold, alone and beside a collection;
+// du, a list of everything, opening; and how many records a second can be published. Times of single lookups are taken
+// one by one, because what matters is the slowest of them.
 #include <benchmark/benchmark.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
+#include <fstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "libbase/fs/beneath.h"
 #include "libbase/hash/sha256.h"
 #include "libcache/cache.h"
-#include "libcache/keys/key_rows.h"
-#include "libcache/records/record_rows.h"
 #include "libsnapshot/open.h"
+#include "tests/support/big_store.h"
+#include "tests/support/must.h"
 
 namespace {
 
 using namespace cairn;
+using test::must;
+using Clock = std::chrono::steady_clock;
 
-template <class T>
-T must(base::Result<T> result) {
-  CHECK(result.has_value(), "{}", result.error().message);
-  return std::move(*result);
+std::uint64_t records_wanted() {
+  const char* text = std::getenv("CAIRN_BENCH_RECORDS");
+  return text ? std::strtoull(text, nullptr, 10) : 1'000'000;
 }
-void must(const base::Status& status) { CHECK(status.has_value(), "{}", status.error().message); }
 
 KeyDigest key(std::uint64_t n) { return base::digest_of<KeyDigest>("key " + std::to_string(n)); }
 
 class BenchStore {
  public:
-  BenchStore() : root_(make_root()) {
+  explicit BenchStore(std::uint64_t records = 0) : root_(make_root()) {
+    open_env();
+    if (records > 0) test::fill_big_store(*env, root_, {.records = records});
+    open_cache();
+  }
+  ~BenchStore() {
+    close();
+    const base::Fd tmp = must(base::open_host_dir(must(base::HostPath::parse("/tmp"))));
+    must(base::remove_all_beneath(tmp.get(), must(base::TreePath::parse(root_.str().substr(5)))));
+  }
+
+  void open_env() {
     std::vector<const base::lmdb::RawTableSpec*> tables(snapshot::tables().begin(), snapshot::tables().end());
     tables.insert(tables.end(), cache::tables().begin(), cache::tables().end());
     env = must(base::lmdb::Env::open(root_ / "meta", tables, {}));
+  }
+  void open_cache() {
     snapshots = must(snapshot::open(root_, *env, {}));
     const auto sync = [this](std::span<const base::lmdb::DataToken> tokens) { return snapshots->sync(tokens); };
     writer = std::make_unique<base::lmdb::GroupWriter>(*env, sync, base::lmdb::GroupWriter::Options{});
     cache = must(cache::Cache::open(root_, *env, *writer, *snapshots, clock_));
   }
-  ~BenchStore() {
+  void close() {
     cache.reset();
     writer.reset();
     snapshots.reset();
     env.reset();
-    const base::Fd tmp = must(base::open_host_dir(must(base::HostPath::parse("/tmp"))));
-    must(base::remove_all_beneath(tmp.get(), must(base::TreePath::parse(root_.str().substr(5)))));
   }
-
-  // Rows only: lookups and holds never touch a tree.
-  void insert_rows(std::uint64_t first, std::uint64_t count) {
-    for (std::uint64_t from = first; from < first + count; from += 5000)
-      must(env->update([&](base::lmdb::WriteTxn& txn) -> base::Status {
-        for (std::uint64_t id = from; id < from + 5000; ++id) {
-          cache::RecordRow row;
-          row.snapshot = snapshot::SnapshotId(id);
-          row.facts.description = "exec step number " + std::to_string(id);
-          TRY(txn.put(cache::table::records, cache::RecordId(id), row));
-          TRY(cache::put_result(txn, key(id), cache::RecordId(id), {}));
-        }
-        return {};
-      }));
-  }
+  const base::HostPath& root() const { return root_; }
 
   std::unique_ptr<base::lmdb::Env> env;
   std::unique_ptr<snapshot::Snapshotter> snapshots;
@@ -76,26 +80,117 @@ class BenchStore {
   base::SystemClock clock_;
 };
 
-constexpr std::uint64_t first_id = 1'000'000, records = 100'000;
+// Filled once for all that only read it.
+BenchStore& big_store() {
+  static BenchStore store(records_wanted());
+  return store;
+}
+
+std::int64_t anonymous_bytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with("RssAnon:")) return std::strtoll(line.c_str() + 8, nullptr, 10) * 1024;
+  return 0;
+}
+
+bool look_up(BenchStore& store, std::uint64_t n) {
+  bool hit = false;
+  must(store.cache->keys().read([&](cache::KeyStore::Reader& reader) -> base::Status {
+    const auto results = TRY(reader.results(test::big_store_key(n)));
+    if (!results.empty()) hit = TRY(store.cache->find(results[0].record)).has_value();
+    return {};
+  }));
+  return hit;
+}
+
+void report(benchmark::State& state, std::vector<std::int64_t>& ns) {
+  std::sort(ns.begin(), ns.end());
+  const auto at = [&](double part) {
+    return static_cast<double>(ns[static_cast<std::size_t>(part * static_cast<double>(ns.size() - 1))]) / 1000.0;
+  };
+  state.counters["p50_us"] = at(0.50);
+  state.counters["p99_us"] = at(0.99);
+  state.counters["p99.9_us"] = at(0.999);
+  state.counters["max_us"] = at(1.0);
+}
 
 void lookup_with_hold(benchmark::State& state) {
-  BenchStore store;
-  store.insert_rows(first_id, records);
+  BenchStore& store = big_store();
+  const std::uint64_t records = records_wanted();
+  std::vector<std::int64_t> times;
   std::uint64_t n = 0;
-  const auto lookups_per_read = static_cast<std::uint64_t>(state.range(0));
+  for (auto _ : state) {
+    n = (n + 7919) % records;
+    const auto begin = Clock::now();
+    CHECK(look_up(store, n));
+    times.push_back(std::chrono::nanoseconds(Clock::now() - begin).count());
+  }
+  report(state, times);
+}
+BENCHMARK(lookup_with_hold)->Unit(benchmark::kMicrosecond)->Iterations(200'000);
+
+// Many lookups in one version of the store, as a solve does them.
+void lookups_of_a_burst(benchmark::State& state) {
+  BenchStore& store = big_store();
+  const std::uint64_t records = records_wanted();
+  std::uint64_t n = 0;
   for (auto _ : state)
     must(store.cache->keys().read([&](cache::KeyStore::Reader& reader) -> base::Status {
-      for (std::uint64_t i = 0; i < lookups_per_read; ++i) {
+      for (std::uint64_t i = 0; i < 1000; ++i) {
         n = (n + 7919) % records;
-        const auto results = TRY(reader.results(key(first_id + n)));
+        const auto results = TRY(reader.results(test::big_store_key(n)));
         CHECK(results.size() == 1);
         benchmark::DoNotOptimize(TRY(store.cache->find(results[0].record)));
       }
       return {};
     }));
-  state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations() * lookups_per_read));
+  state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations()) * 1000);
 }
-BENCHMARK(lookup_with_hold)->Arg(1)->Arg(1000)->Unit(benchmark::kMicrosecond);
+BENCHMARK(lookups_of_a_burst)->Unit(benchmark::kMicrosecond);
+
+void du_summary(benchmark::State& state) {
+  BenchStore& store = big_store();
+  for (auto _ : state) benchmark::DoNotOptimize(must(cache::disk_usage(*store.env, store.root())));
+}
+BENCHMARK(du_summary)->Unit(benchmark::kMillisecond);
+
+void du_by_owner(benchmark::State& state) {
+  BenchStore& store = big_store();
+  for (auto _ : state) benchmark::DoNotOptimize(must(cache::usage_by(*store.env, cache::Dimension::project)));
+}
+BENCHMARK(du_by_owner)->Unit(benchmark::kMillisecond);
+
+void list_all(benchmark::State& state) {
+  BenchStore& store = big_store();
+  std::uint64_t seen = 0;
+  for (auto _ : state)
+    must(cache::each_record(*store.env, store.root(), [&](const cache::RecordInfo& info) -> base::Status {
+      seen += info.id ? 1 : 0;
+      return {};
+    }));
+  state.SetItemsProcessed(static_cast<std::int64_t>(seen));
+}
+BENCHMARK(list_all)->Unit(benchmark::kMillisecond)->Iterations(3);
+
+// The store is closed and opened again; what a process takes beside what it took without it.
+void open_and_first_hit(benchmark::State& state) {
+  BenchStore& store = big_store();
+  std::uint64_t n = 1;
+  for (auto _ : state) {
+    state.PauseTiming();
+    store.close();
+    const std::int64_t before = anonymous_bytes();
+    state.ResumeTiming();
+    store.open_env();
+    store.open_cache();
+    CHECK(look_up(store, n = (n + 7919) % records_wanted()));
+    state.PauseTiming();
+    const auto bytes = static_cast<double>(std::max<std::int64_t>(anonymous_bytes() - before, 0));
+    state.counters["anon_bytes_per_record"] = bytes / static_cast<double>(records_wanted());
+    state.ResumeTiming();
+  }
+}
+BENCHMARK(open_and_first_hit)->Unit(benchmark::kMillisecond)->Iterations(20);
 
 void publish_records(benchmark::State& state) {
   BenchStore store;
@@ -113,6 +208,33 @@ void publish_records(benchmark::State& state) {
   state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations()) * 100);
 }
 BENCHMARK(publish_records)->Unit(benchmark::kMillisecond);
+
+// Last, for it empties the store: lookups while a prune of everything goes on. Misses are what has gone.
+void lookup_during_collection(benchmark::State& state) {
+  BenchStore& store = big_store();
+  const std::uint64_t records = records_wanted();
+  std::stop_source stop;
+  std::atomic<bool> over{false};
+  std::thread collector([&] {
+    const auto report = store.cache->prune({.all = true}, stop.get_token());
+    CHECK(report || report.error().code == base::ErrorCode::cancelled);
+    over = true;
+  });
+  std::vector<std::int64_t> times;
+  std::uint64_t n = 0, hits = 0;
+  for (auto _ : state) {
+    n = (n + 7919) % records;
+    const auto begin = Clock::now();
+    hits += look_up(store, n) ? 1 : 0;
+    times.push_back(std::chrono::nanoseconds(Clock::now() - begin).count());
+  }
+  state.counters["collecting_to_the_end"] = over ? 0 : 1;
+  stop.request_stop();
+  collector.join();
+  state.counters["hits"] = static_cast<double>(hits);
+  report(state, times);
+}
+BENCHMARK(lookup_during_collection)->Unit(benchmark::kMicrosecond)->Iterations(200'000);
 
 }  // namespace
 

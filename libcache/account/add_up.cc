@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The sums of cache.totals taken anew from the rows: for check(), and for a store that has none yet.
-#include "libbase/crash_point.h"
 #include "libcache/account/totals.h"
 #include "libcache/blobs/blob_rows.h"
 #include "libcache/records/scan.h"
@@ -72,7 +71,6 @@ Status write_spaces(Env& env) {
       }
       return {};
     }));
-    CRASH_POINT("cache.totals.spaces_written");
     more = !from.empty();
   }
   return {};
@@ -114,7 +112,6 @@ Status make_totals(Env& env) {
     for (const auto& [key, row] : totals) TRY(txn.put(table::totals, key, row));
     return {};
   }));
-  CRASH_POINT("cache.totals.made");
   return {};
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libcache/account/totals.h"
 
+#include "libcache/records/layer_rows.h"
+
 namespace cairn::cache {
 
 using base::ErrorCode;
@@ -93,7 +95,7 @@ void set_tree_space(RecordSpace& space, const snapshot::SnapshotInfo& tree) {
 }
 
 Status note_exclusive_change(WriteTxn& txn, const snapshot::SnapshotInfo& now) {
-  const RecordId id(now.id.value());
+  const RecordId id = TRY(record_of_tree(txn, now.id));
   auto row = TRY(txn.get(table::records, id));
   if (!row) return {};
   set_tree_space(row->space, now);

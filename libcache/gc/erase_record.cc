@@ -4,6 +4,7 @@
 #include "libcache/gc/prune.h"
 #include "libcache/keys/key_rows.h"
 #include "libcache/pages/page_rows.h"
+#include "libcache/records/layer_rows.h"
 #include "libcache/records/lease_rows.h"
 #include "libcache/records/record_rows.h"
 #include "libcache/records/scan.h"
@@ -29,16 +30,23 @@ Status erase_tree_digests(WriteTxn& txn, RecordId record) {
 
 }  // namespace
 
-Status erase_record(WriteTxn& txn, const snapshot::Snapshotter& snapshots, const RecordInfo& info,
-                    std::vector<KeyDigest>& dead_keys) {
+Status erase_rows_of(WriteTxn& txn, const RecordInfo& info, std::vector<KeyDigest>& dead_keys) {
   TRY(erase_results_of(txn, info.id, dead_keys));
   TRY(erase_tree_digests(txn, info.id));
   TRY(release_pages_of(txn, info.id));
   TRY(erase_blobs_of(txn, info.id));
   TRY(erase_leases_of(txn, info.id));
+  TRY(erase_layer_of(txn, info.id));
   for (const RecordId parent : info.parents) TRY(txn.erase(table::children, {parent, info.id}));
   if (!info.facts.chain.is_zero()) TRY(txn.erase(table::chains, {info.facts.chain, info.id}));
-  TRY(erase_record_row(txn, info.id));
+  if (info.snapshot && info.snapshot.value() != info.id.value()) TRY(txn.erase(table::tree_owners, info.snapshot));
+  return erase_record_row(txn, info.id);
+}
+
+Status erase_record(WriteTxn& txn, const snapshot::Snapshotter& snapshots, const RecordInfo& info,
+                    std::vector<KeyDigest>& dead_keys) {
+  TRY(erase_rows_of(txn, info, dead_keys));
+  if (!info.snapshot) return {};  // it was lazy to its end
   return snapshots.retire(txn, info.snapshot);
 }
 

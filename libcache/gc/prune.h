@@ -13,8 +13,9 @@ namespace cairn::cache {
 
 base::Result<PruneReport> prune_store(Store& store, const PruneOptions& options, std::stop_token stop);
 
-// Everything that rows say about the record, and the record; its snapshot goes to the trash. Keys that this leaves
+// Everything that rows say about the record, and the record; erase_record: its snapshot goes to the trash, too. Keys that this leaves
 // without a result are appended to dead_keys.
+base::Status erase_rows_of(base::lmdb::WriteTxn& txn, const RecordInfo& info, std::vector<KeyDigest>& dead_keys);
 base::Status erase_record(base::lmdb::WriteTxn& txn, const snapshot::Snapshotter& snapshots, const RecordInfo& info,
                           std::vector<KeyDigest>& dead_keys);
 

@@ -8,6 +8,7 @@
 #include "libcache/account/totals.h"
 #include "libcache/blobs/blob_rows.h"
 #include "libcache/keys/key_rows.h"
+#include "libcache/records/layer_rows.h"
 #include "libcache/records/store.h"
 
 namespace cairn::cache {
@@ -27,11 +28,13 @@ Status write_record(WriteTxn& txn, const snapshot::Snapshotter& snapshots, const
                                         info.id, parent);
     TRY(txn.put(table::children, {parent, info.id}, Present{}));
   }
-  TRY(snapshots.publish(txn, info.snapshot), "publish record {}", info.id);
   RecordRow row = to_row(info);
-  const auto tree = TRY(snapshot::find_snapshot(txn, info.snapshot));
-  CHECK(tree, "snapshot {} is published and has no row", info.snapshot);
-  set_tree_space(row.space, *tree);
+  if (info.snapshot) {
+    TRY(snapshots.publish(txn, info.snapshot), "publish record {}", info.id);
+    const auto tree = TRY(snapshot::find_snapshot(txn, info.snapshot));
+    CHECK(tree, "snapshot {} is published and has no row", info.snapshot);
+    set_tree_space(row.space, *tree);
+  }
   TRY(put_record(txn, info.id, row));
   if (!info.facts.chain.is_zero()) TRY(txn.put(table::chains, {info.facts.chain, info.id}, Present{}));
   return {};
@@ -58,7 +61,7 @@ void finish_batch(Store& store, const std::shared_ptr<Batch>& batch, const Statu
   if (!outcome && !batch->records.empty())
     base::log_warning("not cached: {}", outcome.error().message);
   for (const RecordInfo& record : batch->records) {
-    if (outcome) store.snapshots.published(record.snapshot);
+    if (outcome && record.snapshot) store.snapshots.published(record.snapshot);
     store.holds.set_outcome(record.id, outcome ? Standing::durable : Standing::failed);
   }
   for (const auto& [record, blob] : batch->blobs) store.blobs.named(blob, outcome.has_value());
@@ -72,6 +75,8 @@ void finish_batch(Store& store, const std::shared_ptr<Batch>& batch, const Statu
     else
       store.pages.remove(set);
   }
+  for (const auto& [record, layer] : batch->layers)
+    store.readers.after_current([&store, id = record, blob = layer.blob] { store.fresh_layers.remove(id, blob); });
   batch->holds.clear();
 }
 
@@ -87,6 +92,10 @@ Status write_pages(WriteTxn& txn, const PageSet& set) {
 Status write_rows(WriteTxn& txn, const snapshot::Snapshotter& snapshots, const Batch& batch) {
   for (const RecordInfo& info : batch.records) TRY(write_record(txn, snapshots, info));
   TRY(write_blob_names(txn, batch));
+  for (const auto& [record, layer] : batch.layers) {
+    const bool exists = TRY(record_exists(txn, record));
+    if (exists) TRY(put_layer(txn, record, layer));
+  }
   for (const Batch::Result& result : batch.results) {
     const bool exists = !result.record || TRY(record_exists(txn, result.record));
     if (exists) TRY(put_result(txn, result.key, result.record, result.created));
@@ -106,12 +115,13 @@ Result<base::lmdb::SequenceNumber> enqueue_batch(Store& store, Batch batch) {
   const auto shared = std::make_shared<Batch>(std::move(batch));
   base::lmdb::GroupWriter::Entry entry;
   for (const RecordInfo& record : shared->records) {
-    entry.data.push_back(store.snapshots.data_token(record.snapshot));
+    if (record.snapshot) entry.data.push_back(store.snapshots.data_token(record.snapshot));
     entry.bytes += static_cast<std::size_t>(std::max<std::int64_t>(record.usage.bytes, 0));
   }
   entry.change = [&snapshots = std::as_const(store.snapshots), shared](WriteTxn& txn) {
     return write_rows(txn, snapshots, *shared);
   };
+  for (const auto& [record, layer] : shared->layers) store.fresh_layers.add(record, layer);
   entry.done = [&store, shared](const Status& outcome) { finish_batch(store, shared, outcome); };
   const std::vector<RecordInfo>& records = shared->records;
   const auto number = TRY(enqueue(store, std::move(entry)));

@@ -8,6 +8,7 @@
 
 #include "libbase/lmdb/env.h"
 #include "libcache/key_store.h"
+#include "libcache/layer_blob.h"
 #include "libcache/pages/pending_pages.h"
 #include "libcache/record.h"
 #include "libcache/records/record_rows.h"
@@ -34,6 +35,7 @@ struct Batch {
   std::vector<std::pair<KeyLink, KeyDigest>> links;
   std::vector<std::pair<RecordId, BlobDigest>> blobs;
   std::vector<Digest> digests;
+  std::vector<std::pair<RecordId, LayerBlob>> layers;
   std::vector<PendingPages::SetPtr> pages;
   std::vector<ImmutableRef> holds;  // on every record named above, until the outcome is known
 };

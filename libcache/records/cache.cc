@@ -19,6 +19,7 @@
 #include "libcache/blobs/quarantine.h"
 #include "libcache/blobs/scrub.h"
 #include "libcache/gc/prune.h"
+#include "libcache/records/layer_rows.h"
 #include "libcache/records/lease_rows.h"
 #include "libcache/records/store.h"
 #include "libcache/stat_cache.h"
@@ -33,13 +34,14 @@ using base::Status;
 
 namespace {
 
-constexpr std::array<const base::lmdb::RawTableSpec*, 27> all_tables = {
+constexpr std::array<const base::lmdb::RawTableSpec*, 32> all_tables = {
     &table::records,   &table::children,      &table::chains, &table::tree_digests, &table::key_results, &table::record_keys,
     &table::key_links, &table::key_backlinks, &table::blobs,  &table::record_blobs, &table::blob_records,
     &table::stats,     &table::pages,         &table::page_counts, &table::page_roots, &table::page_trash,
     &table::packs,     &table::journal,      &table::quarantine,  &table::scrub,
     &table::totals,    &table::leases,       &table::lease_records, &table::record_leases,
     &table::lease_blobs, &table::blob_leases, &table::lease_ends,
+    &table::layers,    &table::diff_records, &table::diff_blobs,    &table::tree_owners, &table::statistics,
 };
 
 constexpr std::size_t late_bytes_max = 256u << 20;
@@ -65,12 +67,13 @@ void absorb_late_facts(Store& store) {
   const auto bytes = base::read_file(path, late_bytes_max);
   if (!bytes) return;      // none, most often
   ::unlink(path.c_str());  // uses must not be counted twice; losing them is allowed
-  const auto times = decode_late_facts(*bytes);
-  if (!times) {
-    base::log_warning("use times of the last process are lost: {}", times.error().message);
+  const auto facts = decode_late_facts(*bytes);
+  if (!facts) {
+    base::log_warning("use times of the last process are lost: {}", facts.error().message);
     return;
   }
-  for (const auto& [id, uses] : *times) store.use_times.note(id, uses);
+  for (const auto& [id, uses] : facts->uses) store.use_times.note(id, uses);
+  for (const auto& [project, counters] : facts->counters) store.tally.add(project, counters);
 }
 
 }  // namespace
@@ -141,9 +144,14 @@ Result<base::lmdb::SequenceNumber> Cache::publish(Publication publication) {
     batch.blobs.emplace_back(ref.id(), blob);
     batch.holds.push_back(std::move(ref));
   }
+  for (auto& [ref, layer] : publication.layers_) {
+    batch.layers.emplace_back(ref.id(), layer);
+    batch.holds.push_back(std::move(ref));
+  }
   const bool empty = batch.records.empty() && batch.results.empty() && batch.links.empty() && batch.blobs.empty();
   if (empty) return base::lmdb::SequenceNumber{0};
   enqueue_use_times(*state_);
+  enqueue_counters(*state_);
   return enqueue_batch(*state_, std::move(batch));
 }
 
@@ -201,17 +209,18 @@ Result<std::vector<Finding>> Cache::check() {
 
 void Cache::save_late_facts() {
   const HostPath path = state_->root / "late";
-  const UseMap times = state_->use_times.unwritten();
-  if (times.empty()) {
+  const LateFacts facts{state_->use_times.unwritten(), state_->tally.unwritten()};
+  if (facts == LateFacts{}) {
     ::unlink(path.c_str());
     return;
   }
-  const Status written = base::write_file_atomic(path, encode_late_facts(times), base::Durable::no);
+  const Status written = base::write_file_atomic(path, encode_late_facts(facts), base::Durable::no);
   if (!written) base::log_warning("use times are not saved: {}", written.error().message);
 }
 
 Cache::Counts Cache::counts() const {
-  return {state_->trees_mounted.load(), state_->tree_bytes_read.load(), *state_->digest_counts.lock()};
+  return {state_->trees_mounted.load(), state_->tree_bytes_read.load(), *state_->digest_counts.lock(),
+          state_->layers_unpacked.load(), state_->layers_written.load(), state_->layers_converted.load()};
 }
 
 }  // namespace cairn::cache

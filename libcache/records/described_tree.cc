@@ -232,7 +232,7 @@ void DescribedTree::State::make_whole_groups(Comparison& comparison) const {
 Result<std::optional<DescribedTree::Changes>> DescribedTree::changes_from(const ImmutableRef& base) {
   state_->refresh();
   Store& store = base.hold_->store;
-  const auto chain_bytes = TRY(measure_chain(store.snapshots, base.info().snapshot));
+  const auto chain_bytes = TRY(measure_chain(store.snapshots, base.snapshot()));
   if (!chain_bytes) return std::optional<Changes>();
   DigestCounts counts;
   RecordTree tree(store, base, counts, {});

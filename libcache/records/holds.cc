@@ -71,9 +71,10 @@ void Holds::release(const RecordInfo& info) {
   if (!gone) return;
   store_.pending.forget_digests(info.id);
   store_.pages.forget(info.id);
-  if (gone->standing == Standing::durable || !info.snapshot) return;
+  const snapshot::SnapshotId unnamed = gone->unnamed_tree || gone->standing == Standing::durable ? gone->unnamed_tree : info.snapshot;
+  if (!unnamed) return;
   // Nobody can reach its tree any more, and no row ever named it (I6).
-  const base::Status abandoned = store_.snapshots.abandon(info.snapshot);
+  const base::Status abandoned = store_.snapshots.abandon(unnamed);
   if (!abandoned) base::log_warning("abandon unpublished record {}: {}", info.id, abandoned.error().message);
 }
 
@@ -131,6 +132,30 @@ void Holds::set_outcome(RecordId id, Standing standing) {
     entry->sequence = 0;
     parents = std::exchange(entry->parents, {});
   }
+}
+
+void Holds::set_tree(RecordId id, snapshot::SnapshotId tree) {
+  auto state = state_.lock();
+  Entry* entry = state->find(id);
+  const auto hold = entry ? entry->hold.lock() : nullptr;
+  CHECK(hold, "record {} gets a tree and nobody holds it", id);
+  entry->unnamed_tree = tree;
+  hold->snapshot = tree.value();
+}
+
+void Holds::set_tree_outcome(RecordId id, Standing standing) {
+  auto state = state_.lock();
+  Entry* entry = state->find(id);
+  CHECK(entry, "record {} got a tree and nobody holds it", id);
+  if (standing == Standing::durable) entry->unnamed_tree = {};
+}
+
+std::optional<snapshot::SnapshotId> Holds::find_tree(RecordId id) {
+  std::shared_ptr<const Hold> hold;  // ends after the lock
+  auto state = state_.lock();
+  if (const Entry* entry = state->find(id)) hold = entry->hold.lock();
+  if (!hold || hold->snapshot.load() == 0) return std::nullopt;
+  return snapshot::SnapshotId(hold->snapshot.load());
 }
 
 Standing Holds::standing_of(RecordId id) {

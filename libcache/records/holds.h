@@ -75,6 +75,10 @@ class Holds {
   void set_queued(RecordId id, base::lmdb::SequenceNumber sequence);
   void set_outcome(RecordId id, Standing standing);  // durable or failed
   Standing standing_of(RecordId id);
+  // A lazy record that somebody holds has got a tree, which goes with its last hold unless it becomes durable.
+  void set_tree(RecordId id, snapshot::SnapshotId tree);
+  void set_tree_outcome(RecordId id, Standing standing);
+  std::optional<snapshot::SnapshotId> find_tree(RecordId id);  // of a record that somebody holds
   // What is known of a record that somebody holds, published or not.
   std::optional<RecordInfo> find_info(RecordId id);
   base::lmdb::SequenceNumber sequence_of(RecordId id);
@@ -93,6 +97,7 @@ class Holds {
     base::lmdb::SequenceNumber sequence = 0;
     std::weak_ptr<const Hold> hold;
     std::vector<ImmutableRef> parents;
+    snapshot::SnapshotId unnamed_tree;  // of a lazy record, until it is durable
   };
   struct State {
     std::unordered_map<RecordId, Entry> entries;

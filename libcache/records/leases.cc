@@ -3,7 +3,6 @@
 // then: records by refs, blobs by the claim of their put or by a record.
 #include <memory>
 
-#include "libbase/crash_point.h"
 #include "libbase/log/log.h"
 #include "libcache/cache.h"
 #include "libcache/records/lease_rows.h"
@@ -30,7 +29,6 @@ struct Named {
 Status write_named(WriteTxn& txn, LeaseId id, const Named& named) {
   for (const ImmutableRef& ref : named.records) TRY(put_lease_record(txn, id, ref.id()));
   for (const BlobDigest& blob : named.blobs) TRY(put_lease_blob(txn, id, blob));
-  CRASH_POINT("cache.lease.rows_written");
   return {};
 }
 
@@ -92,7 +90,6 @@ Result<SequenceNumber> Cache::release_lease(LeaseId id) {
     row.expires = base::from_unix_ns(0);
     TRY(put_lease(txn, id, row));
     TRY(erase_lease(txn, id, rows_per_change));
-    CRASH_POINT("cache.lease.released");
     return {};
   };
   return enqueue(store, std::move(entry));
@@ -110,7 +107,6 @@ Status sweep_leases(Store& store, std::stop_token stop) {
       const auto row = TRY(txn.get(table::leases, id));
       if (row && !row->is_over(now)) return {};  // extended meanwhile
       TRY(erase_lease(txn, id, rows_per_change));
-      CRASH_POINT("cache.lease.swept");
       return {};
     };
     TRY(store.writer.wait_durable(TRY(enqueue(store, std::move(entry)))), "sweep lease {}", *expired);

@@ -81,6 +81,7 @@ snapshot::SnapshotId ImmutableRef::snapshot() const { return snapshot::SnapshotI
 
 Result<MountedTree> ImmutableRef::mount() const {
   Store& store = hold_->store;
+  if (is_lazy()) TRY(unlazy_from_here(store, *this), "mount record {}", id());
   auto tree = TRY(store.snapshots.mount(snapshot(), snapshot::Access::read_only), "mount record {}", id());
   ++store.trees_mounted;
   return tree;

@@ -10,13 +10,16 @@
 #include <memory>
 #include <mutex>
 
+#include "libcache/account/tally.h"
 #include "libcache/blobs/local_blob_store.h"
 #include "libcache/cache.h"
 #include "libcache/keys/local_key_store.h"
 #include "libcache/pages/pending_pages.h"
+#include "libcache/records/fresh_layers.h"
 #include "libcache/records/holds.h"
 #include "libcache/records/pending.h"
 #include "libcache/records/readers.h"
+#include "libcache/records/turns.h"
 #include "libcache/records/use_times.h"
 
 namespace cairn::cache {
@@ -61,12 +64,16 @@ struct Store {
   PendingPages pages;
   Readers readers;
   UseTimes use_times;
+  Tally tally;
   InFlight in_flight;
   LocalKeyStore keys;
   std::shared_ptr<Packs> packs;  // opened with the cache
   LocalBlobStore blobs;
   base::Guarded<UnrowedMeasure> unrowed_measure;
   std::atomic<base::lmdb::SequenceNumber> last_number{0};  // queued by this cache
+  FreshLayers fresh_layers;
+  Turns<RecordId> unlazy_turns, layer_turns;
+  std::atomic<std::uint64_t> layers_unpacked{0}, layers_written{0}, layers_converted{0};
   std::mutex prune_turn;  // held for a whole prune, and by nothing else
   std::mutex compaction_turn;  // of packs; the same
   std::atomic<std::uint64_t> trees_mounted{0}, tree_bytes_read{0};
@@ -80,8 +87,14 @@ void add_memory(Store& store, RecordInfo& info);
 base::Result<std::optional<ImmutableRef>> find_record(Store& store, RecordId id);
 base::Result<std::optional<ImmutableRef>> find_record_of_chain(Store& store, const ChainId& chain);
 
+// Gives a lazy record its tree if all that it takes is here; else unavailable, naming the blobs that are not.
+base::Status unlazy_from_here(Store& store, const ImmutableRef& ref);
+
 // Erases the rows of leases that are over, in small changes. Waits for the writer.
 base::Status sweep_leases(Store& store, std::stop_token stop);
+
+// Queues the counts that wait, if there are any and none are on the way. Nobody waits for them.
+void enqueue_counters(Store& store);
 
 // Hands an entry to the writer; its `done` is counted in store.in_flight and runs even if the entry is refused.
 base::Result<base::lmdb::SequenceNumber> enqueue(Store& store, base::lmdb::GroupWriter::Entry entry);

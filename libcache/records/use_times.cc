@@ -73,16 +73,49 @@ UseMap UseTimes::unwritten() {
   return uses;
 }
 
-std::string encode_late_facts(const UseMap& uses) {
+std::string encode_late_facts(const LateFacts& facts) {
   base::ByteWriter writer;
-  writer.raw(late_magic_2).u64(uses.size());
-  for (const auto& [id, some] : uses) writer.u64(id.value()).i64(base::to_unix_ns(some.last)).u64(some.count);
+  writer.raw(late_magic_2).u64(facts.uses.size());
+  for (const auto& [id, some] : facts.uses) writer.u64(id.value()).i64(base::to_unix_ns(some.last)).u64(some.count);
+  writer.u64(facts.counters.size());
+  for (const auto& [project, counters] : facts.counters)
+    writer.string(project).string(base::Codec<Counters>::encode(counters));
   std::string bytes = writer.take();
   bytes += base::digest_of<base::Digest<struct LateFactsMeaning>>(bytes).raw();
   return bytes;
 }
 
-base::Result<UseMap> decode_late_facts(std::string_view bytes) {
+namespace {
+
+base::Result<UseMap> read_uses(base::ByteReader& reader, std::uint64_t count, std::string_view magic) {
+  UseMap uses;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const RecordId id(TRY(reader.u64()));
+    const std::int64_t when = TRY(reader.i64());
+    const std::uint64_t times = magic == late_magic_2 ? TRY(reader.u64()) : 1;
+    if (!id || (!uses.empty() && id <= uses.rbegin()->first))
+      return base::fail(base::ErrorCode::corrupt, "late facts: ids out of order");
+    uses.emplace_hint(uses.end(), id, Uses{base::from_unix_ns(when), times});
+  }
+  return uses;
+}
+
+base::Result<CounterMap> read_counters(base::ByteReader& reader) {
+  CounterMap all;
+  const std::uint64_t count = TRY(reader.u64());
+  for (std::uint64_t i = 0; i < count; ++i) {
+    std::string project(TRY(reader.string()));
+    if (!all.empty() && project <= all.rbegin()->first)
+      return base::fail(base::ErrorCode::corrupt, "late facts: projects out of order");
+    const std::string_view row = TRY(reader.string());
+    all.emplace_hint(all.end(), std::move(project), TRY(base::Codec<Counters>::decode(row), "late facts"));
+  }
+  return all;
+}
+
+}  // namespace
+
+base::Result<LateFacts> decode_late_facts(std::string_view bytes) {
   using base::ErrorCode;
   if (bytes.size() < late_magic_1.size() + 8 + 32) return base::fail(ErrorCode::corrupt, "late facts: {} bytes", bytes.size());
   const std::string_view body = bytes.substr(0, bytes.size() - 32);
@@ -91,21 +124,12 @@ base::Result<UseMap> decode_late_facts(std::string_view bytes) {
   base::ByteReader reader(body);
   const std::string_view magic = TRY(reader.raw(late_magic_1.size()));
   if (magic != late_magic_1 && magic != late_magic_2) return base::fail(ErrorCode::corrupt, "late facts: unknown version");
-  const bool has_counts = magic == late_magic_2;
   const std::uint64_t count = TRY(reader.u64());
-  if (count != reader.rest().size() / (has_counts ? 24 : 16))
-    return base::fail(ErrorCode::corrupt, "late facts: {} entries", count);
-  UseMap uses;
-  for (std::uint64_t i = 0; i < count; ++i) {
-    const RecordId id(TRY(reader.u64()));
-    const std::int64_t when = TRY(reader.i64());
-    const std::uint64_t times = has_counts ? TRY(reader.u64()) : 1;
-    if (!id || (!uses.empty() && id <= uses.rbegin()->first))
-      return base::fail(ErrorCode::corrupt, "late facts: ids out of order");
-    uses.emplace_hint(uses.end(), id, Uses{base::from_unix_ns(when), times});
-  }
+  LateFacts facts;
+  facts.uses = TRY(read_uses(reader, count, magic));
+  if (magic == late_magic_2) facts.counters = TRY(read_counters(reader));
   TRY(reader.expect_end());
-  return uses;
+  return facts;
 }
 
 }  // namespace cairn::cache

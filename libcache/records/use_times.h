@@ -11,6 +11,7 @@
 #include "libbase/clock.h"
 #include "libbase/path.h"
 #include "libbase/sync.h"
+#include "libcache/account/tally.h"
 #include "libcache/record.h"
 
 namespace cairn::cache {
@@ -45,8 +46,14 @@ class UseTimes {
 };
 
 // The file root/late: "cairn late 2\n", count (u64), then id (u64), unix time in ns (i64) and uses (u64) of each,
-// ascending by id; at the end the SHA-256 of all before it. Integers little-endian. Version 1 had no uses: one each.
-std::string encode_late_facts(const UseMap& uses);
-base::Result<UseMap> decode_late_facts(std::string_view bytes);
+// ascending by id; count of projects (u64), then project and a row of cache.statistics, strings both, of each, ascending;
+// at the end the SHA-256 of all before it. Integers little-endian. Version 1 had no uses, one each, and no counts.
+struct LateFacts {
+  UseMap uses;
+  CounterMap counters;
+  bool operator==(const LateFacts&) const = default;
+};
+std::string encode_late_facts(const LateFacts& facts);
+base::Result<LateFacts> decode_late_facts(std::string_view bytes);
 
 }  // namespace cairn::cache

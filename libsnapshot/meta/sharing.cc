@@ -15,7 +15,7 @@ using base::lmdb::Scan;
 using base::lmdb::WriteTxn;
 
 // The exclusive space of a snapshot, be it committed or in the trash.
-Status change_exclusive(WriteTxn& txn, SnapshotId id, const Usage& usage, Change direction,
+Status change_exclusive(WriteTxn& txn, SnapshotId id, const Usage& usage, Counting direction,
                         const ExclusiveChanged& changed) {
   if (auto row = TRY(txn.get(snapshot_table, id))) {
     apply(row->exclusive, usage, direction);
@@ -45,8 +45,8 @@ base::Result<bool> claim(WriteTxn& txn, SnapshotId owner, const LinkedInode& lin
   const ClaimKey key{owner, linked.inode};
   if (TRY(txn.get(claim_table, key))) return false;  // counted already
   if (row->count == 1) {
-    TRY(change_exclusive(txn, SnapshotId(row->owners), row->usage, Change::take, changed));
-    TRY(change_total(txn, shared_total, row->usage, Change::add));
+    TRY(change_exclusive(txn, SnapshotId(row->owners), row->usage, Counting::take, changed));
+    TRY(change_total(txn, shared_total, row->usage, Counting::add));
   }
   row->count += 1;
   row->owners ^= owner.value();
@@ -63,8 +63,8 @@ Status release(WriteTxn& txn, const ClaimKey& key, const ExclusiveChanged& chang
   row->owners ^= key.owner.value();
   if (row->count == 0) return txn.erase(inode_table, InodeNumber(key.inode));
   if (row->count == 1) {
-    TRY(change_exclusive(txn, SnapshotId(row->owners), row->usage, Change::add, changed));
-    TRY(change_total(txn, shared_total, row->usage, Change::take));
+    TRY(change_exclusive(txn, SnapshotId(row->owners), row->usage, Counting::add, changed));
+    TRY(change_total(txn, shared_total, row->usage, Counting::take));
   }
   return txn.put(inode_table, InodeNumber(key.inode), *row);
 }

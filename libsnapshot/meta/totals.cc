@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libsnapshot/meta/totals.h"
 
-#include "libbase/crash_point.h"
 
 namespace cairn::snapshot {
 namespace {
@@ -37,12 +36,12 @@ Result<Usage> sum_trash(ReadTxn& txn) {
 
 }  // namespace
 
-void apply(Usage& usage, const Usage& change, Change direction) {
-  if (direction == Change::add) usage += change;
-  if (direction == Change::take) usage -= change;
+void apply(Usage& usage, const Usage& change, Counting direction) {
+  if (direction == Counting::add) usage += change;
+  if (direction == Counting::take) usage -= change;
 }
 
-Status change_total(WriteTxn& txn, const char* total, const Usage& usage, Change direction) {
+Status change_total(WriteTxn& txn, const char* total, const Usage& usage, Counting direction) {
   auto row = TRY(txn.get(total_table, total)).value_or(TotalRow{});
   apply(row.usage, usage, direction);
   return txn.put(total_table, total, row);
@@ -52,28 +51,28 @@ Status put_snapshot(WriteTxn& txn, SnapshotId id, const SnapshotRow& row) {
   Usage change = row.exclusive;
   if (const auto old = TRY(txn.get(snapshot_table, id))) change -= old->exclusive;
   TRY(txn.put(snapshot_table, id, row));
-  return change_total(txn, committed_total, change, Change::add);
+  return change_total(txn, committed_total, change, Counting::add);
 }
 
 Status erase_snapshot(WriteTxn& txn, SnapshotId id) {
   const auto old = TRY(txn.get(snapshot_table, id));
   if (!old) return {};
   TRY(txn.erase(snapshot_table, id));
-  return change_total(txn, committed_total, old->exclusive, Change::take);
+  return change_total(txn, committed_total, old->exclusive, Counting::take);
 }
 
 Status put_trash(WriteTxn& txn, SnapshotId id, const TrashRow& row) {
   Usage change = row.usage;
   if (const auto old = TRY(txn.get(trash_table, id))) change -= old->usage;
   TRY(txn.put(trash_table, id, row));
-  return change_total(txn, trash_total, change, Change::add);
+  return change_total(txn, trash_total, change, Counting::add);
 }
 
 Status erase_trash_row(WriteTxn& txn, SnapshotId id) {
   const auto old = TRY(txn.get(trash_table, id));
   if (!old) return {};
   TRY(txn.erase(trash_table, id));
-  return change_total(txn, trash_total, old->usage, Change::take);
+  return change_total(txn, trash_total, old->usage, Counting::take);
 }
 
 Status make_totals(base::lmdb::Env& env) {
@@ -83,7 +82,6 @@ Status make_totals(base::lmdb::Env& env) {
     TRY(txn.put(total_table, committed_total, TotalRow{TRY(sum_snapshots(txn))}));
     return txn.put(total_table, trash_total, TotalRow{TRY(sum_trash(txn))});
   }));
-  CRASH_POINT("snapshot.totals.made");
   return {};
 }
 

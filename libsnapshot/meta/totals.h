@@ -7,15 +7,15 @@
 
 namespace cairn::snapshot {
 
-enum class Change { add, take };
+enum class Counting { add, take };
 
 // The rows of total_table.
 inline constexpr const char* committed_total = "committed";  // exclusive space of all committed snapshots
 inline constexpr const char* shared_total = "shared";        // what two or more snapshots name, once
 inline constexpr const char* trash_total = "trash";          // what erasing the trash frees
 
-void apply(Usage& usage, const Usage& change, Change direction);
-base::Status change_total(base::lmdb::WriteTxn& txn, const char* total, const Usage& usage, Change direction);
+void apply(Usage& usage, const Usage& change, Counting direction);
+base::Status change_total(base::lmdb::WriteTxn& txn, const char* total, const Usage& usage, Counting direction);
 
 base::Status put_snapshot(base::lmdb::WriteTxn& txn, SnapshotId id, const SnapshotRow& row);
 base::Status erase_snapshot(base::lmdb::WriteTxn& txn, SnapshotId id);

@@ -10,6 +10,7 @@
 #include "libcache/blobs/quarantine.h"
 #include "libcache/keys/key_rows.h"
 #include "libcache/pages/page_rows.h"
+#include "libcache/records/layer_rows.h"
 #include "libcache/records/lease_rows.h"
 #include "libcache/records/record_rows.h"
 #include "libcache/records/use_times.h"
@@ -30,7 +31,7 @@ void decode(std::string_view bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
-  switch (data[0] % 22) {
+  switch (data[0] % 26) {
     case 0: decode<cache::RecordRow>(bytes); break;
     case 1: decode<cache::TreeDigestRow>(bytes); break;
     case 2: decode<cache::KeyResultRow>(bytes); break;
@@ -55,6 +56,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     case 19: decode<cache::Totals>(bytes); break;
     case 20: decode<cache::LeaseRow>(bytes); break;
     case 21: decode<std::tuple<cache::LeaseEnd, cache::LeaseId>>(bytes); break;
+    case 22: decode<cache::Counters>(bytes); break;
+    case 23: decode<cache::LayerRow>(bytes); break;
+    case 24: decode<cache::DiffBlobRow>(bytes); break;
+    case 25: decode<cache::TreeOwnerRow>(bytes); break;
   }
   return 0;
 }

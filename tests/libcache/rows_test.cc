@@ -184,7 +184,8 @@ TEST(Rows, EveryPartOfASelectionCounts) {
 }
 
 TEST(Rows, LateFactsWithAnyFlippedByteAreRefused) {
-  const UseMap times = {{RecordId(3), {base::from_unix_ns(30), 1}}, {RecordId(9), {base::from_unix_ns(90), 7}}};
+  const LateFacts times = {.uses = {{RecordId(3), {base::from_unix_ns(30), 1}}, {RecordId(9), {base::from_unix_ns(90), 7}}},
+                           .counters = {{"", {.hits = 4}}, {"p", {.hits = 1, .bytes_saved = 77}}}};
   const std::string bytes = encode_late_facts(times);
   const auto back = decode_late_facts(bytes);
   ASSERT_TRUE(back);
@@ -202,7 +203,7 @@ TEST(Rows, LateFactsOfVersion1CountOneUseEach) {
   bytes += base::digest_of<BlobDigest>(bytes).raw();
   const auto back = decode_late_facts(bytes);
   ASSERT_TRUE(back);
-  EXPECT_EQ(*back, (UseMap{{RecordId(3), {base::from_unix_ns(30), 1}}}));
+  EXPECT_EQ(*back, (LateFacts{.uses = {{RecordId(3), {base::from_unix_ns(30), 1}}}, .counters = {}}));
 }
 
 }  // namespace

@@ -50,7 +50,10 @@ TEST(Totals, ABlobIsExclusiveUntilASecondRecordNamesItAndAgainWhenItGoes) {
   must(store.writer->wait_durable(blob.sequence));
   const std::int64_t bytes = blob.info.allocated_bytes;
   ASSERT_GE(bytes, 100'000);
-  EXPECT_EQ(must(usage_by(*store.env, Dimension::type)).unowned_bytes, bytes);
+  const auto unowned = [&] { return must(usage_by(*store.env, Dimension::type)).unowned_bytes; };
+  constexpr std::int64_t beside_blobs = 32 << 10;  // what a pack holds beside them: its journal, checksums, the last block
+  EXPECT_GE(unowned(), bytes);
+  EXPECT_LT(unowned(), bytes + beside_blobs);
   const auto make = [&](const std::string& file, const std::string& project, std::optional<KeyDigest> under) {
     Publication publication;
     ImmutableRef ref = store.commit(publication, {}, file, "x", {.owner = {.project = project}});
@@ -61,7 +64,7 @@ TEST(Totals, ABlobIsExclusiveUntilASecondRecordNamesItAndAgainWhenItGoes) {
   };
   const RecordId first = make("a", "one", key(1));
   EXPECT_EQ(space_of(store, first).blob_exclusive_bytes, bytes);
-  EXPECT_EQ(must(usage_by(*store.env, Dimension::type)).unowned_bytes, 0);
+  EXPECT_LT(unowned(), beside_blobs) << "somebody names it";
   expect_reconciled(store);
   const RecordId second = make("b", "two", {});
   for (const RecordId id : {first, second}) {
@@ -109,7 +112,12 @@ TEST_P(RandomTotals, AddUpAfterRandomCommitsBlobsPrunesAndReopenings) {
   std::mt19937 random(20261126);
   const auto pick = [&](int below) { return static_cast<int>(random() % static_cast<unsigned>(below)); };
   std::vector<ImmutableRef> held;
-  for (int round = 0; round < 120; ++round) {
+  int prunes = 0;
+  for (int round = 0; round < 60; ++round) {
+    if (pick(20) == 0) {
+      held.clear();
+      store.reopen();
+    }
     Publication publication;
     std::optional<ImmutableRef> parent;
     if (!held.empty() && pick(2) == 0) parent = held[static_cast<std::size_t>(pick(static_cast<int>(held.size())))];
@@ -125,12 +133,12 @@ TEST_P(RandomTotals, AddUpAfterRandomCommitsBlobsPrunesAndReopenings) {
     must(store.writer->wait_durable(must(store.cache->publish(std::move(publication)))));
     if (pick(3) == 0) held.push_back(ref);
     if (pick(20) == 0) held.clear();
-    if (pick(12) == 0) must(store.cache->prune({.all = pick(4) == 0}));
-    if (pick(40) == 0) {
-      held.clear();
-      store.reopen();
+    if (pick(12) == 0) {
+      must(store.cache->prune({.all = pick(4) == 0}));
+      ++prunes;
     }
   }
+  EXPECT_GT(prunes, 0);
   must(store.cache->prune({}));
   EXPECT_EQ(store.findings(), std::vector<std::string>{});
   expect_reconciled(store);
@@ -186,7 +194,7 @@ TEST(Totals, AStoreWithoutSumsIsReadAndGetsThemWhenItIsOpened) {
     publication.add_blob(child, must(store.cache->blobs().put(std::string(9'000, 'c'))).info.digest);
     must(store.writer->wait_durable(must(store.cache->publish(std::move(publication)))));
   }
-  must(store.cache->prune({}));
+  must(store.cache->prune({.dry_run = true}));  // nothing is queued any more
   const DiskUsage before = must(store.cache->disk_usage());
   make_old(store);
   const DiskUsage beside = must(disk_usage(*store.env, store.root()));

@@ -97,6 +97,7 @@ ExitCode run_scrub(const GlobalOptions& global, const ScrubArguments& arguments)
 ExitCode run_migrate(const GlobalOptions& global);
 ExitCode run_doctor(const GlobalOptions& global, Output format);
 ExitCode run_du(const GlobalOptions& global, Output format);
+ExitCode run_stats(const GlobalOptions& global, Output format);
 ExitCode run_ls(const GlobalOptions& global, Output format);
 struct PruneArguments {
   bool all = false, dry_run = false;

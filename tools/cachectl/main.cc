@@ -33,7 +33,7 @@ struct Arguments {
   FsckArguments fsck;
   ScrubArguments scrub;
   GcCheckArguments gc_check;
-  Output du = Output::text, ls = Output::text, doctor = Output::text;
+  Output du = Output::text, ls = Output::text, stats = Output::text, doctor = Output::text;
   ExitCode exit_code = ExitCode::done;
 };
 
@@ -100,6 +100,14 @@ void add_store_verbs(CLI::App& app, Arguments& arguments) {
   CLI::App* doctor = app.add_subcommand("doctor", "What the store stands on, and what is wrong with it\n\nExamples:\n  cachectl --root DIR doctor\n  cachectl --root DIR doctor --json");
   add_json(doctor, arguments.doctor);
   doctor->callback([&arguments] { arguments.exit_code = run_doctor(arguments.global, arguments.doctor); });
+
+  CLI::App* stats = app.add_subcommand("stats", R"(Hits, misses by cause, and what hits have saved, by project.
+
+Examples:
+  cachectl --root DIR stats
+  cachectl --root DIR stats --json)");
+  add_json(stats, arguments.stats);
+  stats->callback([&arguments] { arguments.exit_code = run_stats(arguments.global, arguments.stats); });
 
   CLI::App* prune = app.add_subcommand("prune", R"(Remove records that nothing uses.
 

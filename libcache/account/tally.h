@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// Counts that wait for a group that is written anyway, and the rows where they end.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "libbase/lmdb/env.h"
+#include "libbase/sync.h"
+#include "libcache/records/row_keys.h"
+#include "libcache/statistics.h"
+
+namespace cairn::cache {
+
+using CounterMap = std::map<std::string, Counters>;  // by project
+
+// Thread-safe.
+class Tally {
+ public:
+  void add(const std::string& project, const Counters& counters);
+  // Those that wait; empty while others are on the way. They are still in unwritten() until settled.
+  CounterMap take();
+  // What was taken is in the rows, or has to be taken again.
+  void settle(const CounterMap& taken, const base::Status& outcome);
+  CounterMap unwritten();
+
+ private:
+  struct State {
+    CounterMap waiting, on_the_way;
+  };
+  base::Guarded<State> state_;
+};
+
+// A project as a key: a byte before the name, which may be empty.
+struct ProjectKey {
+  std::string project;
+};
+
+}  // namespace cairn::cache
+
+template <>
+struct cairn::base::Codec<cairn::cache::ProjectKey> {
+  static std::string encode(const cache::ProjectKey& key);
+  static Result<cache::ProjectKey> decode(std::string_view bytes);
+};
+template <>
+struct cairn::base::Codec<cairn::cache::Counters> {
+  static std::string encode(const cache::Counters& counters);
+  static Result<cache::Counters> decode(std::string_view bytes);
+};
+
+namespace cairn::cache::table {
+
+inline constexpr base::lmdb::TableSpec<ProjectKey, Counters> statistics{
+    {"cache.statistics", base::lmdb::Precious::persistent}};
+
+}  // namespace cairn::cache::table
+
+namespace cairn::cache {
+
+base::Status add_counters(base::lmdb::WriteTxn& txn, const CounterMap& counters);
+
+}  // namespace cairn::cache

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+// The layer of a record as a blob, in the compression that somebody wants: found, converted from another one, or written
+// from the tree. All of them are one diff, which is compared whenever bytes are made.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "libbase/fs/fd.h"
+#include "libbase/hash/sha256.h"
+#include "libcache/cache.h"
+#include "libcache/records/ancestors.h"
+#include "libcache/records/layer_rows.h"
+#include "libcache/records/store.h"
+#include "libsnapshot/layer.h"
+
+namespace cairn::cache {
+
+using base::Compression;
+using base::ErrorCode;
+using base::Fd;
+using base::Result;
+using base::Status;
+using base::lmdb::ReadTxn;
+using snapshot::SnapshotId;
+
+namespace {
+
+constexpr std::size_t buffer_bytes = 256 * 1024;
+constexpr std::uint64_t unpacked_max = std::uint64_t{1} << 40;
+
+// Reads a file from where it stands.
+class FileSource final : public base::ByteSource {
+ public:
+  explicit FileSource(const Fd& file) : file_(file) {}
+  Result<std::size_t> read(std::span<std::byte> out) override { return base::read_full(file_.get(), out); }
+
+ private:
+  const Fd& file_;
+};
+
+struct Diffed {
+  std::optional<SnapshotId> lower;
+  SnapshotId upper;
+};
+
+// The two trees whose difference the record is.
+Result<Diffed> trees_of(Store& store, const ImmutableRef& ref) {
+  const RecordInfo& info = ref.info();
+  const auto parent = [&](std::size_t index) -> Result<SnapshotId> {
+    return TRY(find_ancestor(store, ref, info.parents.at(index))).snapshot();
+  };
+  switch (info.kind) {
+    case RecordKind::layer: {
+      if (info.parents.empty()) return Diffed{{}, ref.snapshot()};
+      return Diffed{TRY(parent(0)), ref.snapshot()};
+    }
+    case RecordKind::diff: {
+      const SnapshotId lower = TRY(parent(0));
+      return Diffed{lower, TRY(parent(1))};
+    }
+    case RecordKind::diff_from_none: return Diffed{{}, TRY(parent(0))};
+    case RecordKind::merge:
+    case RecordKind::diff_to_none: break;
+  }
+  return base::fail(ErrorCode::invalid_argument, "record {}: this {} is no single layer", ref.id(), to_string(info.kind));
+}
+
+Result<LayerBlob> put_file(Store& store, const Fd& file, Compression compression, const DiffId& diff) {
+  if (::lseek(file.get(), 0, SEEK_SET) < 0) return base::fail_errno(errno, "read a layer again");
+  FileSource source(file);
+  const BlobStore::Put put = TRY(store.blobs.put(source, std::nullopt));
+  return LayerBlob{put.info.digest, put.info.size, compression, diff, put.sequence};
+}
+
+Result<LayerBlob> write_from_tree(Store& store, const ImmutableRef& ref, Compression compression,
+                                  const std::stop_token& stop) {
+  const Diffed pair = TRY(trees_of(store, ref));
+  const auto tree = TRY(store.snapshots.mount(pair.upper, snapshot::Access::read_only));
+  const Fd file = TRY(base::open_host(store.root / "tmp", O_TMPFILE | O_RDWR, 0644));
+  snapshot::WriteOptions options;
+  options.compression = compression;
+  options.stop = stop;
+  const auto changes = [&](const snapshot::ChangeVisitor& visitor) {
+    return snapshot::diff(store.snapshots, pair.lower, pair.upper, visitor, snapshot::changes_for_layer(stop));
+  };
+  const auto sink = [&](std::string_view bytes) { return base::write_full(file.get(), bytes); };
+  const snapshot::Written written = TRY(snapshot::write_layer(tree, changes, sink, options));
+  ++store.layers_written;
+  return put_file(store, file, compression, written.diff);
+}
+
+Result<LayerBlob> convert(Store& store, const LayerBlob& from, Compression compression, const std::stop_token& stop) {
+  const Fd file = TRY(base::open_host(store.root / "tmp", O_TMPFILE | O_RDWR, 0644));
+  auto bytes = TRY(store.blobs.open(from.blob));
+  const auto tar = base::make_decoder(from.compression, std::move(bytes), unpacked_max);
+  const auto encoder =
+      base::make_encoder(compression, [&](std::string_view piece) { return base::write_full(file.get(), piece); });
+  base::Sha256 hash;
+  std::vector<std::byte> buffer(buffer_bytes);
+  for (;;) {
+    if (stop.stop_requested()) return base::fail(ErrorCode::cancelled, "convert blob {}", from.blob);
+    const std::size_t count = TRY(tar->read(buffer));
+    if (count == 0) break;
+    const auto piece = std::span<const std::byte>(buffer).first(count);
+    hash.update(piece);
+    TRY(encoder->write({reinterpret_cast<const char*>(piece.data()), piece.size()}));
+  }
+  TRY(encoder->finish());
+  if (const DiffId diff(hash.finish()); diff != from.diff)
+    return base::fail(ErrorCode::corrupt, "blob {} holds diff {} instead of {}", from.blob, diff, from.diff);
+  ++store.layers_converted;
+  return put_file(store, file, compression, from.diff);
+}
+
+Result<std::vector<LayerBlob>> known_blobs(Store& store, RecordId record) {
+  std::vector<LayerBlob> known = store.fresh_layers.of(record);
+  TRY(store.keys.in_version([&](ReadTxn& txn) -> Status {
+    const auto diff = TRY(diff_of(txn, record));
+    if (!diff) return {};
+    for (const LayerBlob& layer : TRY(blobs_of_diff(txn, *diff))) {
+      const auto same = [&](const LayerBlob& other) { return other.blob == layer.blob; };
+      if (std::none_of(known.begin(), known.end(), same)) known.push_back(layer);
+    }
+    return {};
+  }));
+  return known;
+}
+
+// The one in this compression, or any, that is here.
+Result<std::optional<LayerBlob>> here(Store& store, const std::vector<LayerBlob>& known,
+                                      std::optional<Compression> compression) {
+  for (const LayerBlob& layer : known) {
+    if (compression && layer.compression != *compression) continue;
+    const auto blob = TRY(store.blobs.find(layer.blob));
+    if (blob) return std::optional<LayerBlob>(layer);
+  }
+  return std::optional<LayerBlob>();
+}
+
+}  // namespace
+
+Result<LayerBlob> Cache::layer_blob(const ImmutableRef& ref, Compression compression, std::stop_token stop) {
+  Store& store = *state_;
+  const auto turn = store.layer_turns.take(ref.id());
+  const std::vector<LayerBlob> known = TRY(known_blobs(store, ref.id()), "layer of record {}", ref.id());
+  if (auto found = TRY(here(store, known, compression))) return std::move(*found);
+  const auto other = TRY(here(store, known, std::nullopt));
+  if (!other) TRY(unlazy(ref, {}, stop), "layer of record {}", ref.id());
+  LayerBlob made = TRY(other ? convert(store, *other, compression, stop) : write_from_tree(store, ref, compression, stop),
+                       "layer of record {}", ref.id());
+  if (store.holds.standing_of(ref.id()) == Standing::unpublished) return made;  // no row to say it in; the blob stays
+  Batch batch;
+  batch.layers.emplace_back(ref.id(), made);
+  batch.blobs.emplace_back(ref.id(), made.blob);
+  batch.holds.push_back(ref);
+  made.sequence = TRY(enqueue_batch(store, std::move(batch)), "layer of record {}", ref.id());
+  return made;
+}
+
+Result<std::vector<LayerBlob>> Cache::layer_blobs(const ImmutableRef& ref) { return known_blobs(*state_, ref.id()); }
+
+}  // namespace cairn::cache

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the cache was good for: hits, misses by cause, and what hits have saved, by project. Counts wait in memory for a
+// group that is written anyway, so a hit writes nothing; a crash may lose those of the last seconds, never half of one.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "libbase/lmdb/env.h"
+#include "libbase/result.h"
+
+namespace cairn::cache {
+
+// Why nothing was found.
+enum class MissCause : std::uint8_t {
+  never_seen = 0,     // no work like this was ever done here
+  evicted = 1,        // it was done, and collected since
+  key_differs = 2,    // the same step was done with other inputs
+  error = 3,          // the lookup failed, or what it found was damaged
+  timeout = 4,        // whoever was asked did not answer in time
+};
+inline constexpr std::size_t miss_causes = 5;
+std::string_view to_string(MissCause cause);  // "never seen", "evicted", "key differs", "error", "timeout"
+
+struct Counters {
+  std::uint64_t hits = 0;
+  std::array<std::uint64_t, miss_causes> misses{};  // by MissCause
+  std::int64_t bytes_saved = 0;                     // of the trees that hits gave
+  std::chrono::nanoseconds time_saved{0};           // what making them had taken
+
+  std::uint64_t all_misses() const;
+  Counters& operator+=(const Counters& other);
+  bool operator==(const Counters&) const = default;
+};
+
+struct ProjectCounters {
+  std::string project;  // Owner::project of whoever asked
+  Counters counters;
+};
+
+// By project, ascending; what is durable. Reads beside the owner of the store. O(projects).
+base::Result<std::vector<ProjectCounters>> statistics(base::lmdb::Env& env);
+
+}  // namespace cairn::cache
