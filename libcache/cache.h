@@ -208,7 +208,8 @@ class Cache {
   base::Result<std::int64_t> punch_packs(std::stop_token stop = {});
   // As the functions above, with what this process knows already: use times, and its own active trees by id.
   base::Status each_record(const std::function<base::Status(const RecordInfo&)>& visit);
-  // What has no row is measured at most once a second; O(1) in between.
+  // What has no row is measured at most once a second; in between it costs a look at the ids that are reserved, if any tree
+  // is active.
   base::Result<DiskUsage> disk_usage();
 
   // As check(), from the process that owns the store: its active trees are no findings. Nothing is created, published or

@@ -26,6 +26,7 @@ using base::Result;
 using base::Status;
 using base::lmdb::Env;
 using base::lmdb::ReadTxn;
+using snapshot::SnapshotId;
 
 namespace {
 
@@ -83,37 +84,50 @@ Status measure_files(const HostPath& root, UnrowedMeasure& measure) {
 }
 
 // Bytes of trees that no row accounts for; one that goes meanwhile counts nothing.
-Result<std::int64_t> measure_trees(const HostPath& root, std::span<const snapshot::SnapshotId> ids) {
-  std::int64_t bytes = 0;
-  for (const snapshot::SnapshotId id : ids) bytes += TRY(bytes_below(tree_path(root, id)), "measure tree {}", id);
-  return bytes;
+Status measure_trees(const HostPath& root, std::span<const SnapshotId> ids, UnrowedMeasure& measure) {
+  measure.trees.clear();
+  for (const SnapshotId id : ids)
+    measure.trees.emplace_back(id, TRY(bytes_below(tree_path(root, id)), "measure tree {}", id));
+  return {};
 }
 
-Result<DiskUsage> usage_of_rows(Env& env) {
+Status add_rows(ReadTxn& txn, DiskUsage& usage) {
+  const snapshot::TreeTotals trees = TRY(snapshot::tree_totals(txn));
+  const BlobTotals blobs = TRY(blob_totals(txn));
+  usage.tree_bytes = trees.committed.bytes + trees.shared.bytes;
+  usage.trash_bytes = trees.trash.bytes;
+  usage.blob_bytes = blobs.file_bytes;
+  usage.pack_bytes = blobs.pack_bytes;
+  usage.pack_reclaimable_bytes = blobs.pack_reclaimable_bytes;
+  usage.records = TRY(txn.count(table::records));
+  usage.blobs = TRY(txn.count(table::blobs));
+  return {};
+}
+
+// Of what was measured, those that have no row in the version whose rows are added up: each tree is counted once.
+Status add_trees(ReadTxn& txn, const UnrowedMeasure& measure, DiskUsage& usage) {
+  if (measure.trees.empty()) return {};
+  const std::vector<SnapshotId> unsettled = TRY(snapshot::unsettled_ids(txn));
+  for (const auto& [id, bytes] : measure.trees)
+    if (std::find(unsettled.begin(), unsettled.end(), id) != unsettled.end()) usage.active_bytes += bytes;
+  return {};
+}
+
+// measure: taken before.
+Result<DiskUsage> usage_of(Env& env, const UnrowedMeasure& measure) {
   DiskUsage usage;
   TRY(env.view([&](ReadTxn& txn) -> Status {
-    const snapshot::TreeTotals trees = TRY(snapshot::tree_totals(txn));
-    const BlobTotals blobs = TRY(blob_totals(txn));
-    usage.tree_bytes = trees.committed.bytes + trees.shared.bytes;
-    usage.trash_bytes = trees.trash.bytes;
-    usage.blob_bytes = blobs.file_bytes;
-    usage.pack_bytes = blobs.pack_bytes;
-    usage.pack_reclaimable_bytes = blobs.pack_reclaimable_bytes;
-    usage.records = TRY(txn.count(table::records));
-    usage.blobs = TRY(txn.count(table::blobs));
-    return {};
+    usage = {};
+    TRY(add_rows(txn, usage));
+    return add_trees(txn, measure, usage);
   }));
   usage.metadata_bytes = static_cast<std::int64_t>(env.allocated_bytes());
-  return usage;
-}
-
-void add_measure(DiskUsage& usage, const UnrowedMeasure& measure) {
-  usage.active_bytes = measure.active_bytes;
   usage.temp_bytes = measure.temp_bytes;
   usage.reserve_bytes = measure.reserve_bytes;
   usage.other_bytes = measure.other_bytes;
   usage.total_bytes = usage.tree_bytes + usage.active_bytes + usage.trash_bytes + usage.blob_bytes + usage.pack_bytes +
                       usage.metadata_bytes + usage.temp_bytes + usage.reserve_bytes + usage.other_bytes;
+  return usage;
 }
 
 }  // namespace
@@ -139,29 +153,24 @@ Result<std::vector<snapshot::SnapshotId>> list_trees(const HostPath& root) {
 }
 
 Result<DiskUsage> disk_usage(Env& env, const HostPath& root) {
-  // Ids first: a tree that is published after this is then found by its row and not measured twice, or once too often.
-  const auto unsettled = TRY(env.view([](ReadTxn& txn) { return snapshot::unsettled_ids(txn); }));
   UnrowedMeasure measure;
-  measure.active_bytes = TRY(measure_trees(root, unsettled), "disk usage of {}", root.str());
+  const auto unsettled = TRY(env.view([](ReadTxn& txn) { return snapshot::unsettled_ids(txn); }));
+  TRY(measure_trees(root, unsettled, measure), "disk usage of {}", root.str());
   TRY(measure_files(root, measure), "disk usage of {}", root.str());
-  DiskUsage usage = TRY(usage_of_rows(env), "disk usage of {}", root.str());
-  add_measure(usage, measure);
-  return usage;
+  return TRY(usage_of(env, measure), "disk usage of {}", root.str());
 }
 
 Result<DiskUsage> owner_disk_usage(Store& store) {
-  DiskUsage usage = TRY(usage_of_rows(store.env), "disk usage of {}", store.root.str());
   const auto now = store.clock.steady_now();
   UnrowedMeasure measure = *store.unrowed_measure.lock();
   if (!measure.known || now - measure.when >= measure_age_max) {
-    measure.active_bytes = TRY(measure_trees(store.root, store.snapshots.unpublished()));
+    TRY(measure_trees(store.root, store.snapshots.unpublished(), measure));
     TRY(measure_files(store.root, measure), "disk usage of {}", store.root.str());
     measure.when = now;
     measure.known = true;
     *store.unrowed_measure.lock() = measure;
   }
-  add_measure(usage, measure);
-  return usage;
+  return TRY(usage_of(store.env, measure), "disk usage of {}", store.root.str());
 }
 
 Status each_record(Env& env, const HostPath& root, const std::function<Status(const RecordInfo&)>& visit) {

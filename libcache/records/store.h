@@ -42,7 +42,7 @@ class InFlight {
 // What has no row, as measured last.
 struct UnrowedMeasure {
   std::chrono::steady_clock::time_point when{};
-  std::int64_t active_bytes = 0;
+  std::vector<std::pair<snapshot::SnapshotId, std::int64_t>> trees{};  // active ones; some may have got a row since
   std::int64_t temp_bytes = 0;
   std::int64_t reserve_bytes = 0;
   std::int64_t other_bytes = 0;

@@ -327,7 +327,8 @@ TEST_F(Contract, DuIsWhatTheDiskSays) {
   EXPECT_GT(reported, 48.0 * (1 << 20));
   EXPECT_LE(std::abs(reported - on_disk), std::max(on_disk / 100, 16.0 * (1 << 20)));
   double sum = 0;
-  for (const char* part : {"tree_bytes", "active_bytes", "trash_bytes", "blob_bytes", "metadata_bytes", "other_bytes"}) {
+  for (const char* part : {"tree_bytes", "active_bytes", "trash_bytes", "blob_bytes", "pack_bytes", "metadata_bytes",
+                           "temp_bytes", "reserve_bytes", "other_bytes"}) {
     sum += json[part].get<double>();
   }
   EXPECT_EQ(sum, reported);

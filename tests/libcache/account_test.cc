@@ -69,6 +69,17 @@ TEST_P(DiskUsageTest, ActivesAreMeasuredAtMostOnceASecond) {
   EXPECT_GT(must(store.cache->disk_usage()).active_bytes, 0);
 }
 
+TEST_P(DiskUsageTest, TreeCountsOnceWhenItIsPublishedAfterItWasMeasured) {
+  OpenStore store(GetParam());
+  Publication publication;
+  const ImmutableRef ref = store.commit(publication, {}, "file", std::string(700'000, 'x'));
+  EXPECT_GE(must(store.cache->disk_usage()).active_bytes, 700'000);
+  must(store.writer->wait_durable(must(store.cache->publish(std::move(publication)))));
+  const DiskUsage usage = must(store.cache->disk_usage());  // with the measure of before
+  EXPECT_EQ(usage.active_bytes, 0);
+  EXPECT_GE(usage.tree_bytes, 700'000);
+}
+
 INSTANTIATE_TEST_SUITE_P(Drivers, DiskUsageTest, testing::Values("overlay", "native"));
 
 }  // namespace
