@@ -89,7 +89,7 @@ struct SnapshotInfo {
   Usage usage;            // of its own changes, without parents and flat copy; of an active snapshot: zero
   Usage flat;             // of the flat copy, if there is one
   Usage exclusive;        // of both together: what removing this snapshot alone would free. The rest is shared with others
-  std::uint32_t depth = 1;  // layers a mount of it stacks
+  std::uint32_t depth = 1;  // layers that a mount of it stacked when it was made; flattened: 1. Squashes below make it less
   bool flattened = false;   // mounts use a flat copy instead of the chain
   LayerMarks marks;         // of its own changes; of an active snapshot: none
   // A merge: the snapshots whose own changes it stacks below its own, nearest first. It has no parent; each of these

@@ -98,10 +98,11 @@ Result<std::optional<TomlTable>> TomlTable::table(std::string_view key) {
 }
 
 base::Status TomlTable::expect_no_other() const {
-  for (const auto& [name, node] : *table_) {
+  for (const auto& field : *table_) {
+    const auto name = field.first.str();
     const bool known = std::any_of(asked_.begin(), asked_.end(),
-                                   [&](const std::string& key) { return same_key(name.str(), key, key_case_); });
-    if (!known) return wrong(name.str(), "no such field");
+                                   [&](const std::string& key) { return same_key(name, key, key_case_); });
+    if (!known) return wrong(name, "no such field");
   }
   return {};
 }

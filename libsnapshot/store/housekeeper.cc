@@ -21,7 +21,7 @@ constexpr std::chrono::seconds delay_min{1}, delay_max{64};
 constexpr int ioprio_who_process = 1;
 constexpr int ioprio_idle = 3 << 13;
 
-thread_local bool gives_way = false;
+thread_local Housekeeper* works_for = nullptr;
 
 // Of a thread (0: this one). Best effort: without it the work is done all the same.
 bool set_policy(pid_t thread, int policy) {
@@ -30,7 +30,6 @@ bool set_policy(pid_t thread, int policy) {
 }
 
 void give_way() {
-  gives_way = true;
   if (!set_policy(0, SCHED_IDLE)) base::log_debug("no idle scheduling for work in the background");
   if (::syscall(SYS_ioprio_set, ioprio_who_process, 0, ioprio_idle) != 0) {
     base::log_debug("no idle I/O for work in the background");
@@ -39,13 +38,12 @@ void give_way() {
 
 }  // namespace
 
-// A moment too little of it beside a Hurry does no harm.
-InHaste::InHaste() {
-  if (gives_way) set_policy(0, SCHED_OTHER);
+InHaste::InHaste() : housekeeper_(works_for) {
+  if (housekeeper_ != nullptr) housekeeper_->hurry(1);
 }
 
 InHaste::~InHaste() {
-  if (gives_way) set_policy(0, SCHED_IDLE);
+  if (housekeeper_ != nullptr) housekeeper_->hurry(-1);
 }
 
 bool Housekeeper::State::idle() const {
@@ -125,8 +123,10 @@ void Housekeeper::settle() {
 
 void Housekeeper::hurry(int change) {
   auto state = state_.lock();
+  const bool hurried = state->hurries > 0;
   state->hurries += change;
-  if (state->thread != 0) set_policy(state->thread, state->hurries > 0 ? SCHED_OTHER : SCHED_IDLE);
+  const bool hurries = state->hurries > 0;
+  if (state->thread != 0 && hurries != hurried) set_policy(state->thread, hurries ? SCHED_OTHER : SCHED_IDLE);
 }
 
 Housekeeper::Job Housekeeper::next(const std::stop_token& stop, Squash& squash) {
@@ -169,9 +169,13 @@ void Housekeeper::put_off(Squash squash, Squashed outcome) {
 }
 
 void Housekeeper::run(const Jobs& jobs, std::stop_token stop) {
+  works_for = this;
   give_way();
-  state_.lock()->thread = ::gettid();
-  hurry(0);
+  {
+    auto state = state_.lock();
+    state->thread = ::gettid();
+    if (state->hurries > 0) set_policy(0, SCHED_OTHER);  // somebody waits already
+  }
   Squash squash;
   while (true) {
     switch (next(stop, squash)) {

@@ -21,14 +21,19 @@
 
 namespace cairn::snapshot {
 
-// While it lives a thread of the lowest priority has the usual one. For what others may wait for: without it they would
-// wait until every other thread of the machine has nothing to do. On any other thread it does nothing.
+class Housekeeper;
+
+// While it lives the thread of a Housekeeper, on which it is made, has the usual priority. For what others may wait for:
+// without it they would wait until every other thread of the machine has nothing to do. On any other thread it does nothing.
 class InHaste {
  public:
   InHaste();
   ~InHaste();
   InHaste(const InHaste&) = delete;
   InHaste& operator=(const InHaste&) = delete;
+
+ private:
+  Housekeeper* housekeeper_;
 };
 
 // What came of a squash. used_lately: somebody unmounted the chain a moment ago and may come back. mounted: its files
@@ -95,6 +100,7 @@ class Housekeeper {
   Job next(const std::stop_token& stop, Squash& squash);
   void put_off(Squash squash, Squashed outcome);
   void run(const Jobs& jobs, std::stop_token stop);
+  friend class InHaste;
   void hurry(int change);
 
   base::Guarded<State> state_;

@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "libsnapshot/store/housekeeper.h"
+
 namespace cairn::snapshot {
 
 bool LiveMounts::State::is_mounted(SnapshotId layer) {
@@ -42,6 +44,7 @@ std::shared_ptr<void> LiveMounts::add(ChainPtr chain) {
 }
 
 InUse LiveMounts::in_use(const Chain& chain) {
+  const InHaste hurry;  // mounts wait for the lock
   auto state = state_->lock();
   state->forget_old();
   for (const Chain* layer = &chain; layer != nullptr; layer = layer->below.get()) {

@@ -113,13 +113,11 @@ Status TreeSnapshotter::publish(base::lmdb::WriteTxn& txn, SnapshotId frozen) co
 void TreeSnapshotter::published(SnapshotId id) {
   const auto snapshot = live_.lock()->find(id);
   CHECK(snapshot && snapshot->phase == Phase::frozen, "snapshot {} was published without being frozen", id);
-  if (snapshot->chain->depth <= squash_depth_) {
-    chains_.remember(id, snapshot->chain);
-  } else {
-    housekeeper_.squash_soon(id);  // and the next look at its chain finds what has been squashed by then
-  }
+  const bool deep = snapshot->chain->depth > squash_depth_;
+  if (!deep) chains_.remember(id, snapshot->chain);
   live_.lock()->remove(id);
   ids_.settle(id);
+  if (deep) housekeeper_.squash_soon(id);  // the next look at its chain finds what has been squashed by then
 }
 
 Status TreeSnapshotter::sync(std::span<const base::lmdb::DataToken> tokens) {

@@ -2,6 +2,8 @@
 // Flat copies of deep chains: made when a chain grows too deep to be mounted well, by whoever needs it (prepare, beyond
 // what the kernel stacks) or in the background; named by a row when they are durable. The chain stays as it is: live
 // mounts use it, and each snapshot's own changes are the only source of its diff.
+#include <fcntl.h>
+
 #include "libbase/crash_point.h"
 #include "libbase/log/log.h"
 #include "libsnapshot/store/tree_snapshotter.h"
@@ -16,6 +18,17 @@ using base::lmdb::Scan;
 namespace {
 
 constexpr std::size_t rows_per_look = 4096;
+
+bool same_layers(const Chain& a, const Chain& b) {
+  const Chain* left = &a;
+  const Chain* right = &b;
+  while (left != right) {  // tails are shared
+    if (left == nullptr || right == nullptr || left->id != right->id || left->layer != right->layer) return false;
+    left = left->below.get();
+    right = right->below.get();
+  }
+  return true;
+}
 
 }  // namespace
 
@@ -38,11 +51,18 @@ base::Result<ChainPtr> TreeSnapshotter::flatten(SnapshotId id, const Chain& chai
   std::stop_source either;
   const std::stop_callback by_caller(stop, [&] { either.request_stop(); });
   const std::stop_callback by_eraser(*given_up, [&] { either.request_stop(); });
-  auto copy = env_.update([id](base::lmdb::WriteTxn& txn) { return txn.put(squash_table, id, Present{}); })
-                  .and_then([&] {
-                    CRASH_POINT("snapshot.flatten.noted");
-                    return make_flat_copy(*driver_, trees_, mounts_, id, chain, if_mounted, either.get_token());
-                  });
+  const auto note = [&]() -> Status {
+    const InHaste hurry;  // the writer may wait for us
+    return env_.update([id](base::lmdb::WriteTxn& txn) { return txn.put(squash_table, id, Present{}); });
+  };
+  auto copy = note().and_then([&] {
+    CRASH_POINT("snapshot.flatten.noted");
+    return make_flat_copy(*driver_, trees_, mounts_, id, chain, if_mounted, either.get_token());
+  });
+  if (!copy) {
+    const auto forgotten = forget_flattening(id);
+    if (!forgotten) base::log_debug("{}; the next open looks for it", forgotten.error().message);
+  }
   {
     auto live = live_.lock();
     live->end_flatten(id, copy ? std::optional<FlatCopy>(*copy) : std::nullopt);
@@ -52,6 +72,16 @@ base::Result<ChainPtr> TreeSnapshotter::flatten(SnapshotId id, const Chain& chai
   // What is remembered of this snapshot and all above it leads through the chain.
   chains_.clear();
   return flat(id);
+}
+
+// Of a copy that did not come about nothing is left. That lasts before the note goes, for without the note nobody looks
+// for what a power cut brings back.
+Status TreeSnapshotter::forget_flattening(SnapshotId id) {
+  const InHaste hurry;
+  const base::Fd tree = TRY(trees_.open_tree(id, O_RDONLY), "forget a squash");
+  TRY(base::sync_file(tree.get()), "forget the squash of snapshot {}", id);
+  CRASH_POINT("snapshot.flatten.given_up");
+  return env_.update([id](base::lmdb::WriteTxn& txn) { return txn.erase(squash_table, id); });
 }
 
 Status TreeSnapshotter::squash(SnapshotId id, base::lmdb::GroupWriter& writer, std::stop_token stop) {
@@ -85,24 +115,41 @@ Status TreeSnapshotter::squash(SnapshotId id, base::lmdb::GroupWriter& writer, H
   return {};
 }
 
+// A flat copy shortens all chains above it, so the lowest that is called for comes first: if each snapshot of a deep
+// chain got one of its own, that would be as many copies of the tree.
+SnapshotId TreeSnapshotter::lowest_deep(SnapshotId id, const Chain& chain) {
+  std::vector<const Chain*> deep;
+  for (const Chain* layer = &chain; layer->depth > squash_depth_; layer = layer->below.get()) deep.push_back(layer);
+  for (auto layer = deep.rbegin(); layer != deep.rend(); ++layer) {
+    // What a merge stacks lies on something else by itself.
+    const auto own = chain_of((*layer)->id);
+    if (own && same_layers(**own, **layer)) return (*layer)->id;
+  }
+  return id;
+}
+
 Squashed TreeSnapshotter::squash_in_background(SnapshotId id, base::lmdb::GroupWriter& writer, Patience patience,
                                                const std::stop_token& stop) {
-  // A squash below may have made it shallow meanwhile.
-  const auto chain = chain_of(id);
-  if (!chain || (*chain)->depth <= squash_depth_) return Squashed::done;
-  const auto in_use = mounts_.in_use(**chain);
-  if (patience == Patience::left && in_use != InUse::no) {
-    return in_use == InUse::now ? Squashed::mounted : Squashed::used_lately;
-  }
   const auto if_mounted = patience == Patience::left ? IfMounted::give_up : IfMounted::copy;
-  const auto squashed = squash(id, writer, Haste::none, if_mounted, stop);
-  if (squashed) return Squashed::done;
-  // Gone meanwhile, or being erased, or somebody who waits does it himself.
-  const auto code = squashed.error().code;
-  if (stop.stop_requested() || code == ErrorCode::not_found || code == ErrorCode::cancelled) return Squashed::done;
-  if (code == ErrorCode::busy && if_mounted == IfMounted::give_up) return Squashed::mounted;
-  base::log_warning("{}; its chain goes on as it is", squashed.error().message);
-  return Squashed::done;
+  for (std::uint32_t depth_before = 0;;) {
+    // A squash below may have made it shallow meanwhile.
+    const auto chain = chain_of(id);
+    if (!chain || (*chain)->depth <= squash_depth_) return Squashed::done;
+    if ((*chain)->depth == depth_before) return Squashed::used_lately;  // somebody looked at the old chain meanwhile
+    depth_before = (*chain)->depth;
+    const auto in_use = mounts_.in_use(**chain);
+    if (patience == Patience::left && in_use != InUse::no) {
+      return in_use == InUse::now ? Squashed::mounted : Squashed::used_lately;
+    }
+    const auto squashed = squash(lowest_deep(id, **chain), writer, Haste::none, if_mounted, stop);
+    if (squashed) continue;
+    // Gone meanwhile, or being erased, or somebody who waits does it himself.
+    const auto code = squashed.error().code;
+    if (stop.stop_requested() || code == ErrorCode::not_found || code == ErrorCode::cancelled) return Squashed::done;
+    if (code == ErrorCode::busy && if_mounted == IfMounted::give_up) return Squashed::mounted;
+    base::log_warning("{}; its chain goes on as it is", squashed.error().message);
+    return Squashed::done;
+  }
 }
 
 std::vector<SnapshotId> TreeSnapshotter::find_deep(std::size_t count_max) {

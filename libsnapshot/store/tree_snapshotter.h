@@ -73,6 +73,8 @@ class TreeSnapshotter final : public Snapshotter {
   // The chain of the flat copy, made by this thread or another.
   base::Result<ChainPtr> flatten(SnapshotId id, const Chain& chain, Haste haste, IfMounted if_mounted,
                                  const std::stop_token& stop);
+  base::Status forget_flattening(SnapshotId id);
+  SnapshotId lowest_deep(SnapshotId id, const Chain& chain);
   base::Status squash(SnapshotId id, base::lmdb::GroupWriter& writer, Haste haste, IfMounted if_mounted,
                       const std::stop_token& stop);
   Squashed squash_in_background(SnapshotId id, base::lmdb::GroupWriter& writer, Patience patience,

@@ -4,7 +4,7 @@
 // The life of snapshots, restarts and deep chains are in snapshotter_suite_life.h, merges in snapshotter_suite_stack.h,
 // labels, walks and views in snapshotter_suite_look.h, the rest of the field's cases in snapshotter_suite_field.h. Each of
 // them has a suite of its own, to be instantiated alike: SnapshotterStackSuite, SnapshotterLookSuite, SnapshotterFieldSuite, and for what goes on in the
-// background and the space of it all (snapshotter_suite_space.h) SnapshotterSpaceSuite.
+// background and the space of it all (snapshotter_suite_space.h, snapshotter_suite_squash.h) SnapshotterSpaceSuite.
 #pragma once
 
 #include "tests/conformance/snapshotter_fixture.h"
@@ -12,6 +12,7 @@
 #include "tests/conformance/snapshotter_suite_life.h"
 #include "tests/conformance/snapshotter_suite_look.h"
 #include "tests/conformance/snapshotter_suite_space.h"
+#include "tests/conformance/snapshotter_suite_squash.h"
 #include "tests/conformance/snapshotter_suite_stack.h"
 
 namespace cairn::snapshot {

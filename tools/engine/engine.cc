@@ -196,7 +196,6 @@ Result<std::unique_ptr<Engine>> Engine::open(EngineOptions options) {
   snapshot::OpenOptions trees;
   trees.driver = state.options.snapshotter;
   trees.chain_max = state.options.chain_max;
-  trees.squash_depth = state.options.chain_max;  // what a solve counts and syncs is its own: nothing else is squashed
   state.snapshots = TRY(snapshot::open(root, *state.env, trees));
   state.writer = std::make_unique<base::lmdb::GroupWriter>(
       *state.env,

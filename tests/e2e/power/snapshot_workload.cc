@@ -160,6 +160,14 @@ class Workload {
     change_at_random(must(snapshots.mount(id, Access::read_write)).fd(), random_(), 12);
     freeze(id);
     settle();
+    give_up_to_squash(id);
+  }
+
+  void give_up_to_squash(SnapshotId id) {
+    std::stop_source stopped;
+    stopped.request_stop();
+    const auto squashed = store_->snapshots().squash(id, store_->writer(), stopped.get_token());
+    CHECK(!squashed && squashed.error().code == base::ErrorCode::cancelled);
   }
 
   void squash(SnapshotId id) {
