@@ -17,6 +17,7 @@ class Cache;
 class DescribedTree;
 class Hold;   // private: one record in use
 class Holds;  // private: all records in use
+class ObservedLayer;
 
 // Copying clones the hold; cheap. Thread-safe to copy and destroy anywhere. Must not outlive its Cache.
 class ImmutableRef {
@@ -63,6 +64,8 @@ class MutableRef {
   base::Result<ImmutableRef> commit(Publication& into, RecordFacts facts) &&;
   // The same for a tree that holds what is described: its digests are known without reading it.
   base::Result<ImmutableRef> commit(Publication& into, RecordFacts facts, DescribedTree holds) &&;
+  // The same for a tree that a layer was unpacked onto, if the digests of its parent are known; else this is a plain commit.
+  base::Result<ImmutableRef> commit(Publication& into, RecordFacts facts, ObservedLayer holds) &&;
 
  private:
   friend class Cache;

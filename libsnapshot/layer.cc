@@ -159,7 +159,7 @@ class PipeBlocks {
 base::Status extract(int root, ChunkPipe& pipe, const ApplyOptions& options, Applied& applied) {
   PipeBlocks blocks(pipe);
   auto reader = TRY(TarReader::open([&] { return blocks.next(); }));
-  Extractor extractor(root, options.devices);
+  Extractor extractor(root, options.devices, options.observer);
   while (true) {
     if (options.stop.stop_requested()) return fail(ErrorCode::cancelled, "apply a layer: stopped");
     const auto entry = TRY(reader->next());

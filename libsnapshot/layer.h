@@ -9,7 +9,10 @@
 #include <memory>
 #include <optional>
 #include <stop_token>
+#include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "libbase/compress/decoder.h"
 #include "libbase/result.h"
@@ -54,6 +57,37 @@ base::Result<Written> write_layer(const MountedTree& tree, const ChangeSource& c
 // What becomes of device nodes. make: they are made; in a user namespace, where nobody can make one, they are skipped.
 enum class Devices { make, skip, refuse };
 
+// Is told what apply_layer puts into a tree, while it does so and in its order, on its caller's thread, so that nobody has to
+// read it again. Paths are those of the tree: links on the way have been followed. Directories on the way to a path that is
+// named here may be new; nothing is said of them. What an observer thinks of it changes nothing.
+class LayerObserver {
+ public:
+  // What the layer says of a regular file.
+  struct File {
+    mode_t mode = 0;
+    uid_t uid = 0;
+    gid_t gid = 0;
+    std::uint64_t size = 0;
+    const std::vector<std::pair<std::string, std::string>>& xattrs;
+  };
+
+  virtual ~LayerObserver() = default;
+  // A file begins; its bytes follow, and what no offset covers is a hole. It may end without having been made.
+  virtual void begin_file(const File& says) = 0;
+  virtual void bytes(std::uint64_t offset, std::span<const char> bytes) = 0;
+  // The file that was begun last is there with all its metadata. `file` is open for writing.
+  virtual void made_file(const base::TreePath& path, int file) = 0;
+  // A symlink, device or fifo is there with all its metadata, as `name` in the open `directory`.
+  virtual void made_other(const base::TreePath& path, int directory, const std::string& name) = 0;
+  // Another name of what is at `existing`, maybe with other metadata than that had.
+  virtual void made_link(const base::TreePath& path, const base::TreePath& existing, int directory,
+                         const std::string& name) = 0;
+  // A directory is there: a new one, or the old one with what is in it. It gets its time when all is applied.
+  virtual void made_directory(const base::TreePath& path) = 0;
+  // What was there is gone, with all that was in it.
+  virtual void removed(const base::TreePath& path) = 0;
+};
+
 struct ApplyOptions {
   std::uint64_t unpacked_max = 1ull << 40;  // bytes of tar; more is invalid_argument
   // How many times its own size a layer may unpack to, once it is beyond ratio_free bytes; more is invalid_argument. No
@@ -64,6 +98,7 @@ struct ApplyOptions {
   Devices devices = Devices::make;
   // Compressed bytes consumed so far; called on another thread, one call at a time. May be empty.
   std::function<void(std::uint64_t bytes_read)> progress;
+  LayerObserver* observer = nullptr;  // may be null; outlives the call
   std::stop_token stop;
 };
 struct Applied {

@@ -39,7 +39,8 @@ class Updater {
   }
 
   // The entry, without a name, of the directory with this key.
-  Result<PageEntry> directory(const std::string& key, const PageName& page, Changes changes, std::size_t depth);
+  Result<PageEntry> directory(const std::string& key, const std::optional<PageName>& page, Changes changes,
+                              std::size_t depth);
 
  private:
   // A directory of the new tree, opened when the first name of it is read.
@@ -102,6 +103,8 @@ Result<std::optional<PageEntry>> Updater::name(Opened& opened, const std::string
   if (!is_own) {
     if (!was_directory) return fail(ErrorCode::io, "\"{}\" is no directory, and something changed in it", path);
     entry = TRY(directory(key, old->page, changes, depth + 1));
+  } else if (auto made = update_.made ? update_.made(path) : std::nullopt) {
+    entry = std::move(*made);
   } else {
     const Place place{TRY(opened.fd()), text, path};
     const StatX seen = TRY(reader_.look(place));
@@ -111,6 +114,8 @@ Result<std::optional<PageEntry>> Updater::name(Opened& opened, const std::string
       entry = to_page_entry("", read, digests, link_group_of(seen, update_.link_salt));
     } else if (was_directory && changes.front().kind != ChangedPath::Kind::made) {
       entry = TRY(directory(key, old->page, changes, depth + 1));
+    } else if (update_.made) {
+      entry = TRY(directory(key, std::nullopt, changes, depth + 1));
     } else {
       entry = TRY(read_anew(path));
     }
@@ -119,10 +124,12 @@ Result<std::optional<PageEntry>> Updater::name(Opened& opened, const std::string
   return std::optional<PageEntry>(std::move(entry));
 }
 
-Result<PageEntry> Updater::directory(const std::string& key, const PageName& page, Changes changes, std::size_t depth) {
+Result<PageEntry> Updater::directory(const std::string& key, const std::optional<PageName>& page, Changes changes,
+                                     std::size_t depth) {
   TRY(reader_.check_stop());
   if (depth > depth_max) return fail(ErrorCode::unavailable, "a change {} directories deep", depth);
-  DirectoryPage old = TRY(load_directory(page, update_.read));
+  DirectoryPage old;
+  if (page) old = TRY(load_directory(*page, update_.read));
   Opened opened(update_, path_of(key));
   PageEntry header = std::move(old.header);
   if (!changes.empty() && changes.front().key == key) {
@@ -158,9 +165,9 @@ Result<PageEntry> Updater::directory(const std::string& key, const PageName& pag
 
 }  // namespace
 
-Result<PageName> update_pages(const PageName& page, const std::string& top, std::vector<ChangedPath> changes,
+Result<PageName> update_pages(const std::optional<PageName>& page, const std::string& top, std::vector<ChangedPath> changes,
                               const PageUpdate& update) {
-  if (changes.empty()) return page;
+  if (changes.empty() && page) return *page;
   std::vector<ChangedKey> keys;
   keys.reserve(changes.size());
   for (const ChangedPath& change : changes) keys.push_back({key_of(change.path), change.kind});

@@ -3,6 +3,8 @@
 // a change are hashed again; the rest is pointed at. Work: the names of those directories, and what is new.
 #pragma once
 
+#include <functional>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -23,13 +25,17 @@ struct PageUpdate {
   std::uint64_t link_salt = 0;
   PageLoad read;
   PageSink sink;
+  // Where the maker of the tree knows what it made: the entry at a path, but for its name. nullopt: a directory, or it has to
+  // be read. With this the changes hold all that is new, so that a directory that is not in the old pages is not listed.
+  std::function<std::optional<PageEntry>(const std::string& path)> made = {};
   DigestCounts* counts = nullptr;  // added to, if given
   std::stop_token stop;
 };
 
-// The new page of the directory at `top`, whose old one is `page`. changes: all at or below top, in any order.
+// The new page of the directory at `top`, whose old one is `page` (nullopt: there was none, so it has only what changes
+// says; `made` is given then). changes: all at or below top, in any order.
 // Errors: io (the tree is not what the changes say), corrupt (a page), unavailable (too deep for this way), cancelled.
-base::Result<PageName> update_pages(const PageName& page, const std::string& top, std::vector<ChangedPath> changes,
+base::Result<PageName> update_pages(const std::optional<PageName>& page, const std::string& top, std::vector<ChangedPath> changes,
                                     const PageUpdate& update);
 
 }  // namespace cairn::cache

@@ -5,6 +5,7 @@
 #include "libbase/log/log.h"
 #include "libcache/cache.h"
 #include "libcache/described_tree.h"
+#include "libcache/observed_layer.h"
 #include "libcache/records/record_tree.h"
 #include "libcache/records/store.h"
 
@@ -175,6 +176,23 @@ Result<ImmutableRef> MutableRef::commit(Publication& into, RecordFacts facts, De
   }
   ImmutableRef ref = TRY(std::move(*this).commit(into, std::move(facts)));
   if (!pages->is_given_up) store.pages.add(std::move(pages));
+  return ref;
+}
+
+Result<ImmutableRef> MutableRef::commit(Publication& into, RecordFacts facts, ObservedLayer holds) && {
+  Store& store = *cache_->state_;
+  PendingPages::SetPtr pages;
+  {
+    const MountedTree tree = TRY(store.snapshots.mount(active_, snapshot::Access::read_only), "mount active tree {}", active_);
+    auto made = std::move(holds).take_pages(store, parent_, RecordId(active_.value()), tree.fd());
+    if (made) {
+      pages = std::move(*made);
+    } else {
+      base::log_warning("record {}: its pages are not made with it: {}", active_, made.error().message);
+    }
+  }
+  ImmutableRef ref = TRY(std::move(*this).commit(into, std::move(facts)));
+  if (pages) store.pages.add(std::move(pages));
   return ref;
 }
 

@@ -49,28 +49,6 @@ Result<std::string> read_link(const Place& place, std::uint64_t size) {
   }
 }
 
-TreeEntry entry_of(const StatX& seen) {
-  TreeEntry entry;
-  entry.type = type_of(seen.stx_mode);
-  entry.mode = seen.stx_mode & 07777;
-  entry.uid = seen.stx_uid;
-  entry.gid = seen.stx_gid;
-  entry.size = seen.stx_size;
-  entry.mtime_seconds = seen.stx_mtime.tv_sec;
-  entry.mtime_nanoseconds = seen.stx_mtime.tv_nsec;
-  if (entry.type == EntryType::char_device || entry.type == EntryType::block_device) {
-    entry.device_major = seen.stx_rdev_major;
-    entry.device_minor = seen.stx_rdev_minor;
-  }
-  return entry;
-}
-
-// spec/storage 3.1: a scan never sees device numbers; a client that streams a tree sends them.
-bool has_device(const TreeEntry& entry) { return entry.device_major != 0 || entry.device_minor != 0; }
-
-// spec/storage 3.1: clients do not send the attributes of one system.
-bool is_unsent(std::string_view xattr) { return xattr.starts_with("com.apple."); }
-
 std::uint64_t number_of(std::string_view text) {
   const base::Sha256Bytes hash = base::sha256(text);
   std::uint64_t number = 0;
@@ -102,6 +80,22 @@ EntryType type_of(std::uint16_t mode) {
     case S_IFSOCK: return EntryType::socket;
     default: return EntryType::file;
   }
+}
+
+TreeEntry entry_of(const StatX& seen) {
+  TreeEntry entry;
+  entry.type = type_of(seen.stx_mode);
+  entry.mode = seen.stx_mode & 07777;
+  entry.uid = seen.stx_uid;
+  entry.gid = seen.stx_gid;
+  entry.size = seen.stx_size;
+  entry.mtime_seconds = seen.stx_mtime.tv_sec;
+  entry.mtime_nanoseconds = seen.stx_mtime.tv_nsec;
+  if (entry.type == EntryType::char_device || entry.type == EntryType::block_device) {
+    entry.device_major = seen.stx_rdev_major;
+    entry.device_minor = seen.stx_rdev_minor;
+  }
+  return entry;
 }
 
 tl::unexpected<Error> changed_while_read(std::string_view path) {
@@ -138,6 +132,11 @@ Result<StatX> EntryReader::look_at_directory(int dir, std::string_view path) con
   return seen;
 }
 
+void EntryReader::begin(TreeEntry& entry) {
+  normalise(entry, normalisation_);
+  digester_.begin(entry, normalisation_.times);
+}
+
 Result<EntryDigests> EntryReader::read(const Place& place, const StatX& seen, TreeEntry& entry) {
   TRY(check_stop());
   if (S_ISDIR(seen.stx_mode)) return changed_while_read(place.path);
@@ -153,14 +152,14 @@ Result<EntryDigests> EntryReader::read(const Place& place, const StatX& seen, Tr
   if (!xattrs) return unreadable(std::move(xattrs).error(), place.path);
   entry.xattrs = std::move(*xattrs);
   begin(entry);
-  return finish();
+  return digester_.finish();
 }
 
 Result<EntryDigests> EntryReader::read_header(int dir, const StatX& seen, std::string_view path, TreeEntry& entry) {
   entry = entry_of(seen);
   entry.xattrs = TRY(base::list_xattrs(dir), "\"{}\"", path);
   begin(entry);
-  return finish();
+  return digester_.finish();
 }
 
 Result<EntryDigests> EntryReader::read_or_recall(const Place& place, const StatX& seen, DirectoryStats* stats) {
@@ -208,7 +207,7 @@ Result<EntryDigests> EntryReader::read_file(const Place& place, const StatX& see
   // One look covers both: that what was opened is what had been seen, and that it has not moved since.
   const StatX after = TRY(look_at_directory(fd.get(), place.path));
   if (version(seen) != version(after)) return changed_while_read(place.path);
-  return finish();
+  return digester_.finish();
 }
 
 Status EntryReader::hash_bytes(int fd, std::uint64_t size, std::string_view path) {
@@ -220,39 +219,10 @@ Status EntryReader::hash_bytes(int fd, std::uint64_t size, std::string_view path
     if (!got) return unreadable(got.error(), path);
     counts_.bytes_read += *got;
     if (*got < buffer.size()) return changed_while_read(path);
-    scan_.update(buffer);
-    if (differs_) stream_.update(buffer);
+    digester_.update(buffer);
     total += *got;
   }
   return {};
-}
-
-// The header of the entry goes into the hash, or into both where the rules differ.
-void EntryReader::begin(TreeEntry& entry) {
-  if (is_begun_) {  // by an entry that failed half way
-    (void)scan_.finish();
-    (void)stream_.finish();
-  }
-  is_begun_ = true;
-  normalise(entry, normalisation_);
-  const bool sends_less = std::any_of(entry.xattrs.begin(), entry.xattrs.end(),
-                                      [](const auto& xattr) { return is_unsent(xattr.first); });
-  differs_ = sends_less || has_device(entry);
-  if (!differs_) {
-    scan_.update(header_text(entry, normalisation_.times));
-    return;
-  }
-  TreeEntry scanned = entry, streamed = entry;
-  scanned.device_major = scanned.device_minor = 0;
-  std::erase_if(streamed.xattrs, [](const auto& xattr) { return is_unsent(xattr.first); });
-  scan_.update(header_text(scanned, normalisation_.times));
-  stream_.update(header_text(streamed, normalisation_.times));
-}
-
-EntryDigests EntryReader::finish() {
-  is_begun_ = false;
-  const TreeDigest scan(scan_.finish());
-  return {scan, differs_ ? TreeDigest(stream_.finish()) : scan};
 }
 
 }  // namespace cairn::cache

@@ -13,11 +13,11 @@
 #include <tuple>
 
 #include "libbase/fs/fd.h"
-#include "libbase/hash/sha256.h"
 #include "libcache/directory_stats.h"
 #include "libcache/normalisation.h"
 #include "libcache/tree_digest.h"
 #include "libcache/tree_entry.h"
+#include "libcache/trees/entry_digester.h"
 
 namespace cairn::cache {
 
@@ -30,6 +30,8 @@ struct Place {  // a name in an open directory; path is for messages
 // Which inode something is, and what must not move while it is read.
 std::tuple<std::uint64_t, std::uint64_t> identity(const StatX& seen);
 EntryType type_of(std::uint16_t mode);
+// All but attributes and the target of a link.
+TreeEntry entry_of(const StatX& seen);
 
 // A number for the inode if it has several names, else 0. salt tells inodes of one tree from those of another.
 std::uint64_t link_group_of(const StatX& seen, std::uint64_t salt);
@@ -70,14 +72,11 @@ class EntryReader {
   base::Result<EntryDigests> read_file(const Place& place, const StatX& seen, TreeEntry& entry);
   base::Status hash_bytes(int fd, std::uint64_t size, std::string_view path);
   void begin(TreeEntry& entry);
-  EntryDigests finish();
 
   const Normalisation normalisation_;
   std::stop_token stop_;
   DigestCounts counts_;
-  base::Sha256 scan_, stream_;
-  bool is_begun_ = false;
-  bool differs_ = false;  // the entry being hashed has another header by the rules of streams
+  EntryDigester digester_;
   std::unique_ptr<std::byte[]> buffer_;  // made with the first file
 };
 

@@ -50,12 +50,14 @@ base::Result<std::string> read_link(int root, const TreePath& path) {
   return std::string(target.data(), static_cast<std::size_t>(size));
 }
 
-Status write_data(const TarEntry& entry, TarReader& reader, const std::stop_token& stop, int file) {
+Status write_data(const TarEntry& entry, TarReader& reader, const std::stop_token& stop, int file,
+                  LayerObserver* observer) {
   std::uint64_t end = 0;
   while (true) {
     if (stop.stop_requested()) return fail(ErrorCode::cancelled, "stopped");
     const auto block = TRY(reader.read_block());
     if (!block) break;
+    if (observer != nullptr) observer->bytes(block->offset, block->bytes);
     for (std::size_t done = 0; done < block->bytes.size();) {
       const ssize_t put = ::pwrite(file, block->bytes.data() + done, block->bytes.size() - done,
                                    static_cast<off_t>(block->offset + done));
@@ -86,8 +88,8 @@ base::Result<TreePath> parse_name(std::string_view name) {
 
 }  // namespace
 
-Extractor::Extractor(int root, Devices devices)
-    : root_(root), devices_(devices), process_{.uid = ::geteuid(), .gid = ::getegid()} {}
+Extractor::Extractor(int root, Devices devices, LayerObserver* observer)
+    : root_(root), devices_(devices), observer_(observer), process_{.uid = ::geteuid(), .gid = ::getegid()} {}
 
 Status Extractor::apply(const TarEntry& entry, TarReader& reader, const std::stop_token& stop) {
   TRY(apply_checked(entry, reader, stop), "apply \"{}\"", entry.name);
@@ -118,6 +120,7 @@ Status Extractor::apply_root(const TarEntry& entry) {
     return fail(ErrorCode::invalid_argument, "the root of a tree can only be a directory");
   }
   TRY(set_metadata(entry, root_, {}, skipped_.xattrs));
+  if (observer_ != nullptr) observer_->made_directory(TreePath());
   record(TreePath(), entry);
   return {};
 }
@@ -220,7 +223,10 @@ Status Extractor::make_way(const TreePath& target, const TarEntry& entry) {
 Status Extractor::remove(const TreePath& target) {
   forget(target);
   parents_.clear();  // they may lie in what goes, or be reached through it
-  return base::remove_all_beneath(root_, target);
+  const bool is_told = observer_ != nullptr && TRY(base::find_stat_beneath(root_, target)).has_value();
+  TRY(base::remove_all_beneath(root_, target));
+  if (is_told) observer_->removed(target);
+  return {};
 }
 
 base::Result<Extractor::Made> Extractor::make(const TarEntry& entry, TarReader& reader, const std::stop_token& stop,
@@ -239,6 +245,7 @@ base::Result<Extractor::Made> Extractor::make(const TarEntry& entry, TarReader& 
     return fail_errno(errno, "make symlink");
   }
   TRY(set_metadata_at(entry, parent.directory.get(), name, parent.inheritance, skipped_.xattrs));
+  if (observer_ != nullptr) observer_->made_other(parent.path.child(name), parent.directory.get(), name);
   return Made::yes;
 }
 
@@ -249,8 +256,10 @@ base::Result<Extractor::Made> Extractor::make_file(const TarEntry& entry, TarRea
       ::openat(parent.directory.get(), name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!file && errno == EEXIST) return Made::exists;
   if (!file) return fail_errno(errno, "make file");
-  TRY(write_data(entry, reader, stop, file.get()));
+  if (observer_ != nullptr) observer_->begin_file({entry.mode, entry.uid, entry.gid, entry.size, entry.xattrs});
+  TRY(write_data(entry, reader, stop, file.get(), observer_));
   TRY(set_metadata(entry, file.get(), parent.inheritance, skipped_.xattrs));
+  if (observer_ != nullptr) observer_->made_file(parent.path.child(name), file.get());
   return Made::yes;
 }
 
@@ -268,6 +277,7 @@ base::Result<Extractor::Made> Extractor::make_directory(const TarEntry& entry, c
     return fail_errno(errno, "remove xattr security.capability");
   }
   TRY(set_metadata(entry, directory.get(), is_new ? parent.inheritance : Inheritance{}, skipped_.xattrs));
+  if (observer_ != nullptr) observer_->made_directory(parent.path.child(name));
   // What is in it comes next, as a rule.
   TRY(enter(parent.asked.child(name), parent.path.child(name), std::move(directory)));
   return Made::yes;
@@ -291,6 +301,7 @@ base::Result<Extractor::Made> Extractor::make_node(const TarEntry& entry, mode_t
     return Made::skipped;
   }
   TRY(set_metadata_at(entry, parent.directory.get(), name, parent.inheritance, skipped_.xattrs));
+  if (observer_ != nullptr) observer_->made_other(parent.path.child(name), parent.directory.get(), name);
   return Made::yes;
 }
 
@@ -314,6 +325,7 @@ base::Result<Extractor::Made> Extractor::make_link(const TarEntry& entry, const 
     return fail_errno(errno, "hard link to \"{}\"", entry.link);
   }
   TRY(set_metadata_at(entry, parent.directory.get(), name, {}, skipped_.xattrs));
+  if (observer_ != nullptr) observer_->made_link(parent.path.child(name), from, parent.directory.get(), name);
   return Made::yes;
 }
 

@@ -28,8 +28,8 @@ class Extractor {
     std::uint64_t devices = 0, xattrs = 0;
   };
 
-  // root: the root directory of the tree; borrowed.
-  Extractor(int root, Devices devices);
+  // root: the root directory of the tree; borrowed. observer: may be null.
+  Extractor(int root, Devices devices, LayerObserver* observer);
 
   // Applies one member, reading its data. Errors: invalid_argument (hostile or impossible), no_space, io, and those of
   // the reader; each names the member.
@@ -74,6 +74,7 @@ class Extractor {
 
   int root_;
   Devices devices_;
+  LayerObserver* observer_;
   Skipped skipped_;
   const Owner process_;
   // Directories that the last members went into, each in the one before it as a rule: archives go down and up.

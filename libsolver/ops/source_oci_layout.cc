@@ -2,6 +2,7 @@
 // oci-layout://NAME@DIGEST: an image in a directory. Its layers become a chain of records, each found again by its chain
 // id, so that images share what they have in common. An image with no layers is the empty tree.
 #include "libbase/hash/sha256.h"
+#include "libcache/observed_layer.h"
 #include "libsnapshot/layer.h"
 #include "libsolver/identifier.h"
 #include "libsolver/ops/ops.h"
@@ -73,10 +74,12 @@ class OciLayoutSource final : public Op {
                                      std::uint64_t total) {
     const OciLayer& layer = image_.layers[index];
     cache::MutableRef tree = TRY(context.cache.create(parent));
+    cache::ObservedLayer observed;
     {
       const snapshot::MountedTree mounted = TRY(tree.mount(snapshot::Access::read_write));
       snapshot::ApplyOptions options;
       options.stop = context.stop;
+      options.observer = &observed;
       options.progress = [&](std::uint64_t bytes) { context.bytes(done + bytes, total); };
       const snapshot::Applied applied =
           TRY(snapshot::apply_layer(mounted, TRY(layout.open_layer(layer)), options), "unpack layer {}", layer.digest.str());
@@ -92,7 +95,7 @@ class OciLayoutSource final : public Op {
     facts.type = cache::RecordType::source_image;
     facts.description = fmt::format("layer {} of {}", index + 1, vertex_->name);
     facts.chain = image_.chain_ids[index];
-    return std::move(tree).commit(publication, std::move(facts));
+    return std::move(tree).commit(publication, std::move(facts), std::move(observed));
   }
 
   // The image's manifest and config stay with its tree; exporters and explanations want them.
