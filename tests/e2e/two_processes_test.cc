@@ -38,6 +38,16 @@ class TwoProcesses : public World {
     arguments.insert(arguments.begin(), {"--root", root_.str()});
     return cachectl(std::move(arguments));
   }
+  // Between a record that was made of a directory, and what that is after a change.
+  void expect_differences(const std::string& record, const base::HostPath& dir) {
+    EXPECT_EQ(in_store({"digest", "--diff", record, record}).out, "");
+    put(dir, "sub/file", "other content");
+    const Ended ended = in_store({"digest", "--diff", record, dir.str(), "--path", "sub"});
+    EXPECT_EQ(ended.code, 0) << ended.err;
+    EXPECT_EQ(ended.out, "changed file: content\n");
+    EXPECT_EQ(in_store({"digest", "--diff", dir.str(), "999999"}).code, 3);
+    EXPECT_EQ(in_store({"digest", "--diff", record, (dir / "nosuch").str()}).code, 3);
+  }
   void expect_interrupted(const Ended& ended) {
     EXPECT_EQ(ended.code, 130) << ended.err;
     EXPECT_THAT(ended.err, HasSubstr("cachectl: "));
@@ -109,9 +119,11 @@ TEST_F(TwoProcesses, RecordsHaveADigestWhoeverOwnsTheStore) {
   EXPECT_THAT(in_store({"digest", streamed, "--path", "sub"}).out, MatchesRegex("sha256:[0-9a-f]{64}\n"));
   EXPECT_EQ(in_store({"digest", streamed, "--path", "nosuch"}).code, 3);
   EXPECT_EQ(in_store({"digest", "999999"}).code, 3);
+  expect_differences(streamed, dir);
   owner->signal(SIGINT);
   expect_interrupted(owner->wait());
   for (const auto& [id, text] : beside) EXPECT_EQ(in_store({"digest", id}).out, text) << "as the owner";
+  expect_differences(streamed, dir);
 }
 
 TEST_F(TwoProcesses, DifferentSolvesShareTheirCommonStep) {

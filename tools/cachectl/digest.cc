@@ -46,13 +46,6 @@ class Targets {
  public:
   explicit Targets(const GlobalOptions& global) : global_(global) {}
 
-  struct Tree {
-    std::optional<cache::ImmutableRef> record;
-    snapshot::MountedTree mount;
-    base::Fd directory;
-    cache::SelectedTree selected;
-  };
-  Result<Tree> open(const std::string& target);
   Result<TreeDigest> digest(const std::string& target, const cache::Selection& selection, std::stop_token stop);
 
  private:
@@ -91,21 +84,6 @@ void Targets::open_stats() {
   }
 }
 
-Result<Targets::Tree> Targets::open(const std::string& target) {
-  Tree tree;
-  if (!names_record(target)) {
-    tree.directory = TRY(base::open_host_dir(TRY(base::HostPath::from_user(target))));
-    tree.selected.tree = tree.directory.get();
-    return tree;
-  }
-  engine::Engine& store = *TRY(engine());
-  tree.record = TRY(store.cache().find(cache::RecordId(record_number(target))));
-  if (!tree.record) return base::fail(ErrorCode::not_found, "record {}: there is none in {}", target, store.root().str());
-  tree.mount = TRY(tree.record->mount());
-  tree.selected = {tree.mount.fd(), tree.record->info().facts.rules};
-  return tree;
-}
-
 Result<TreeDigest> Targets::digest(const std::string& target, const cache::Selection& selection, std::stop_token stop) {
   if (!names_record(target)) {
     open_stats();
@@ -130,24 +108,45 @@ std::string line_of(const cache::TreeDifference& difference) {
   return line + "\n";
 }
 
+Result<engine::Differences> find_differences(const GlobalOptions& global, const DigestArguments& arguments,
+                                             std::stop_token stop) {
+  engine::DifferenceOrder order;
+  order.selection = selection_of(arguments);
+  std::vector<base::Fd> directories;
+  for (std::size_t i = 0; i < 2; ++i) {
+    auto& side = i == 0 ? order.first : order.second;
+    const std::string& target = arguments.targets[i];
+    if (names_record(target)) {
+      side.record = record_number(target);
+    } else {
+      const auto path = TRY(base::HostPath::from_user(target), "digest {}", target);
+      directories.push_back(TRY(base::open_host_dir(path), "digest {}", target));
+      side.directory = path.str();
+    }
+  }
+  // Directories alone need no store.
+  if (directories.size() < 2) return engine::differences_in_store(TRY(store_options(global)), order, stop);
+  engine::Differences differences;
+  const auto visit = [&](const cache::TreeDifference& difference) -> Status {
+    differences.push_back(difference);
+    return {};
+  };
+  TRY(cache::each_difference({directories[0].get()}, {directories[1].get()}, order.selection, visit, stop));
+  return differences;
+}
+
 ExitCode run_difference(const GlobalOptions& global, const DigestArguments& arguments) {
   const Interrupt interrupt;
+  const auto differences = find_differences(global, arguments, interrupt.token());
+  if (!differences) return report_error(differences.error());
   ordered_json list = ordered_json::array();
   std::string text;
-  Targets targets(global);
-  const auto find = [&]() -> Status {
-    const Targets::Tree first = TRY(targets.open(arguments.targets[0]), "digest {}", arguments.targets[0]);
-    const Targets::Tree second = TRY(targets.open(arguments.targets[1]), "digest {}", arguments.targets[1]);
-    const auto visit = [&](const cache::TreeDifference& difference) -> Status {
-      ordered_json fields = ordered_json::array();
-      for (const cache::DifferenceField field : difference.fields) fields.push_back(std::string(to_string(field)));
-      list.push_back({{"path", difference.path}, {"kind", std::string(to_string(difference.kind))}, {"fields", fields}});
-      text += line_of(difference);
-      return {};
-    };
-    return cache::each_difference(first.selected, second.selected, selection_of(arguments), visit, interrupt.token());
-  };
-  if (const Status found = find(); !found) return report_error(found.error());
+  for (const cache::TreeDifference& difference : *differences) {
+    ordered_json fields = ordered_json::array();
+    for (const cache::DifferenceField field : difference.fields) fields.push_back(std::string(to_string(field)));
+    list.push_back({{"path", difference.path}, {"kind", std::string(to_string(difference.kind))}, {"fields", fields}});
+    text += line_of(difference);
+  }
   std::cout << (arguments.format == Output::json ? dump({{"format", 1}, {"differences", std::move(list)}}) : text);
   return ExitCode::done;
 }

@@ -148,4 +148,14 @@ Result<TreeDigest> digest_in_store(const StoreOptions& options, const DigestOrde
       decode_digest);
 }
 
+Result<Differences> differences_in_store(const StoreOptions& options, const DifferenceOrder& order, std::stop_token stop) {
+  TRY(open_read_only(options.engine.root));  // looking must not make a store where there is none
+  Message request = encode(order);
+  request["verb"] = "difference";
+  solver::NoProgress no_progress;
+  return in_store<Differences>(
+      options, request, no_progress, stop, [&](Engine& engine) { return run_order(engine, order, stop); },
+      decode_differences);
+}
+
 }  // namespace cairn::engine

@@ -25,6 +25,9 @@ base::Result<SolveReport> solve_in_store(const StoreOptions& options, const Solv
                                          solver::ProgressSink& progress, std::stop_token stop);
 // Beside an owner from the pages that are stored, else the owner is asked.
 base::Result<TreeDigest> digest_in_store(const StoreOptions& options, const DigestOrder& order, std::stop_token stop);
+// Mounts what it compares, which only the owner can: it is asked, and opens the directories with its own rights.
+base::Result<Differences> differences_in_store(const StoreOptions& options, const DifferenceOrder& order,
+                                               std::stop_token stop);
 base::Result<cache::PruneReport> prune_store(const StoreOptions& options, const cache::PruneOptions& prune,
                                              std::stop_token stop);
 

@@ -65,6 +65,24 @@ Result<std::vector<std::string>> decode_texts(const Message& message, const char
   return texts;
 }
 
+Message encode_selection(const cache::Selection& selection) {
+  return {{"path", bytes_of(selection.path)},
+          {"follow", selection.follow_links},
+          {"wildcard", selection.wildcard},
+          {"include", encode_texts(selection.include_patterns)},
+          {"exclude", encode_texts(selection.exclude_patterns)}};
+}
+
+Result<cache::Selection> decode_selection(const Message& message) {
+  cache::Selection selection;
+  selection.path = TRY(take<std::string>(message, "path"));
+  selection.follow_links = TRY(take<bool>(message, "follow"));
+  selection.wildcard = TRY(take<bool>(message, "wildcard"));
+  selection.include_patterns = TRY(decode_texts(message, "include"));
+  selection.exclude_patterns = TRY(decode_texts(message, "exclude"));
+  return selection;
+}
+
 Message encode_record(const cache::RecordInfo& record) {
   Message parents = Message::array();
   for (cache::RecordId parent : record.parents) parents.push_back(parent.value());
@@ -141,25 +159,68 @@ Result<SolveOrder> decode_order(const Message& message) {
 }
 
 Message encode(const DigestOrder& order) {
-  const cache::Selection& selection = order.selection;
-  return {{"record", order.record},
-          {"path", bytes_of(selection.path)},
-          {"follow", selection.follow_links},
-          {"wildcard", selection.wildcard},
-          {"include", encode_texts(selection.include_patterns)},
-          {"exclude", encode_texts(selection.exclude_patterns)}};
+  Message message = encode_selection(order.selection);
+  message["record"] = order.record;
+  return message;
 }
 
 Result<DigestOrder> decode_digest_order(const Message& message) {
   DigestOrder order;
   order.record = TRY(take<std::uint64_t>(message, "record"));
-  cache::Selection& selection = order.selection;
-  selection.path = TRY(take<std::string>(message, "path"));
-  selection.follow_links = TRY(take<bool>(message, "follow"));
-  selection.wildcard = TRY(take<bool>(message, "wildcard"));
-  selection.include_patterns = TRY(decode_texts(message, "include"));
-  selection.exclude_patterns = TRY(decode_texts(message, "exclude"));
+  order.selection = TRY(decode_selection(message));
   return order;
+}
+
+Message encode(const DifferenceOrder& order) {
+  Message message = encode_selection(order.selection);
+  message["sides"] = Message::array();
+  for (const auto* side : {&order.first, &order.second})
+    message["sides"].push_back({{"record", side->record}, {"directory", bytes_of(side->directory)}});
+  return message;
+}
+
+Result<DifferenceOrder> decode_difference_order(const Message& message) {
+  DifferenceOrder order;
+  order.selection = TRY(decode_selection(message));
+  const Message& sides = *TRY(take_array(message, "sides"));
+  if (sides.size() != 2) return fail(ErrorCode::corrupt, "message with {} sides", sides.size());
+  for (std::size_t i = 0; i < 2; ++i) {
+    auto& side = i == 0 ? order.first : order.second;
+    side.record = TRY(take<std::uint64_t>(sides[i], "record"));
+    side.directory = TRY(take<std::string>(sides[i], "directory"));
+  }
+  return order;
+}
+
+Message encode(const Differences& differences) {
+  Message list = Message::array();
+  for (const cache::TreeDifference& difference : differences) {
+    Message fields = Message::array();
+    for (const cache::DifferenceField field : difference.fields) fields.push_back(static_cast<int>(field));
+    list.push_back({{"path", bytes_of(difference.path)}, {"kind", static_cast<int>(difference.kind)}, {"fields", fields}});
+  }
+  return {{"differences", std::move(list)}};
+}
+
+Result<Differences> decode_differences(const Message& message) {
+  Differences differences;
+  for (const Message& entry : *TRY(take_array(message, "differences"))) {
+    cache::TreeDifference& difference = differences.emplace_back();
+    difference.path = TRY(take<std::string>(entry, "path"));
+    const int kind = TRY(take<int>(entry, "kind"));
+    if (kind < 0 || kind > static_cast<int>(cache::TreeDifference::Kind::changed)) {
+      return fail(ErrorCode::corrupt, "message with a strange kind");
+    }
+    difference.kind = static_cast<cache::TreeDifference::Kind>(kind);
+    for (const Message& field : *TRY(take_array(entry, "fields"))) {
+      const int number = field.is_number_integer() ? field.get<int>() : -1;
+      if (number < 0 || number > static_cast<int>(cache::DifferenceField::device)) {
+        return fail(ErrorCode::corrupt, "message with a strange field");
+      }
+      difference.fields.push_back(static_cast<cache::DifferenceField>(number));
+    }
+  }
+  return differences;
 }
 
 Message encode(const TreeDigest& digest) { return {{"digest", bytes_of(digest.raw())}}; }

@@ -42,6 +42,33 @@ Status export_result(const solver::SolveOutcome& outcome, const SolveOrder& orde
   return {};
 }
 
+// One side of a difference, and what keeps it open.
+struct OpenSide {
+  std::optional<cache::ImmutableRef> record;
+  snapshot::MountedTree mount;
+  base::Fd directory;
+  cache::SelectedTree selected;
+};
+
+Result<cache::ImmutableRef> find_record(Engine& engine, std::uint64_t number) {
+  auto record = TRY(engine.cache().find(cache::RecordId(number)));
+  if (record) return std::move(*record);
+  return base::fail(base::ErrorCode::not_found, "record {}: there is none in {}", number, engine.root().str());
+}
+
+Result<OpenSide> open_side(Engine& engine, const DifferenceOrder::Side& side) {
+  OpenSide open;
+  if (!side.directory.empty()) {
+    open.directory = TRY(base::open_host_dir(TRY(base::HostPath::parse(side.directory))), "digest {}", side.directory);
+    open.selected.tree = open.directory.get();
+    return open;
+  }
+  open.record = TRY(find_record(engine, side.record));
+  open.mount = TRY(open.record->mount());
+  open.selected = {open.mount.fd(), open.record->info().facts.rules};
+  return open;
+}
+
 }  // namespace
 
 std::size_t SolveReport::count(solver::StepState state) const {
@@ -73,11 +100,18 @@ SolveReport run_order(Engine& engine, const SolveOrder& order, solver::ProgressS
 }
 
 base::Result<TreeDigest> run_order(Engine& engine, const DigestOrder& order, std::stop_token stop) {
-  const auto record = TRY(engine.cache().find(cache::RecordId(order.record)));
-  if (!record) {
-    return base::fail(base::ErrorCode::not_found, "record {}: there is none in {}", order.record, engine.root().str());
-  }
-  return record->tree_digest(order.selection, std::move(stop));
+  return TRY(find_record(engine, order.record)).tree_digest(order.selection, std::move(stop));
+}
+
+base::Result<Differences> run_order(Engine& engine, const DifferenceOrder& order, std::stop_token stop) {
+  const OpenSide first = TRY(open_side(engine, order.first)), second = TRY(open_side(engine, order.second));
+  Differences differences;
+  const auto visit = [&](const cache::TreeDifference& difference) -> Status {
+    differences.push_back(difference);
+    return {};
+  };
+  TRY(cache::each_difference(first.selected, second.selected, order.selection, visit, std::move(stop)));
+  return differences;
 }
 
 }  // namespace cairn::engine

@@ -12,6 +12,7 @@
 
 #include "libbase/result.h"
 #include "libcache/cache.h"
+#include "libcache/tree_difference.h"
 #include "libsolver/solver.h"
 #include "tools/engine/engine.h"
 
@@ -41,6 +42,19 @@ struct DigestOrder {
   cache::Selection selection;
 };
 base::Result<TreeDigest> run_order(Engine& engine, const DigestOrder& order, std::stop_token stop);
+
+// What makes the digests of a selection of two trees differ. Each is a record, or a directory of this machine by scan rules.
+struct DifferenceOrder {
+  struct Side {
+    std::uint64_t record = 0;
+    std::string directory;  // absolute; "": the record
+  };
+  Side first, second;
+  cache::Selection selection;
+};
+using Differences = std::vector<cache::TreeDifference>;
+// Errors: those of each_difference; not_found if there is no such record or directory.
+base::Result<Differences> run_order(Engine& engine, const DifferenceOrder& order, std::stop_token stop);
 
 // Loads the definition, solves it and exports the result. Never fails otherwise than in the report.
 SolveReport run_order(Engine& engine, const SolveOrder& order, solver::ProgressSink& progress, std::stop_token stop);

@@ -47,11 +47,15 @@ Message encode(const SolveOrder& order);
 Message encode(const DigestOrder& order);
 Message encode(const SolveReport& report);
 Message encode(const TreeDigest& digest);
+Message encode(const DifferenceOrder& order);
+Message encode(const Differences& differences);
 Message encode(const cache::PruneReport& report);
 base::Error decode_error(const Message& message);
 base::Result<SolveOrder> decode_order(const Message& message);
 base::Result<DigestOrder> decode_digest_order(const Message& message);
 base::Result<TreeDigest> decode_digest(const Message& message);
+base::Result<DifferenceOrder> decode_difference_order(const Message& message);
+base::Result<Differences> decode_differences(const Message& message);
 base::Result<SolveReport> decode_solve_report(const Message& message);
 base::Result<cache::PruneReport> decode_prune_report(const Message& message);
 

@@ -213,6 +213,13 @@ Message Server::State::answer(Session& session, const Message& request) {
     if (!digest) return {{"failed", encode(digest.error())}};
     return {{"done", encode(*digest)}};
   }
+  if (verb == "difference") {
+    const auto order = decode_difference_order(request);
+    if (!order) return {{"failed", encode(order.error())}};
+    const auto differences = run_order(engine, *order, session.stop.get_token());
+    if (!differences) return {{"failed", encode(differences.error())}};
+    return {{"done", encode(*differences)}};
+  }
   return {{"failed", encode(base::Error{ErrorCode::invalid_argument, fmt::format("unknown verb \"{}\"", verb), {}})}};
 }
 
