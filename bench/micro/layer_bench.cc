@@ -23,6 +23,7 @@
 #include "libbase/fs/beneath.h"
 #include "libbase/fs/host_tree.h"
 #include "libbase/hash/sha256.h"
+#include "libcache/observed_layer.h"
 #include "libsnapshot/layer.h"
 
 extern char** environ;
@@ -140,7 +141,9 @@ void compare(benchmark::State& state, Before before, Ours ours, Theirs theirs) {
 
 // Into a new directory each time: right after a removal, ext4 spends most of a creation on passing over the inodes that
 // were just freed, and what is measured is who came second.
-void apply_beside_tar(benchmark::State& state) {
+// observed: with the digests of everything that is unpacked, as an image source asks for.
+enum class Observed { no, yes };
+void apply_beside_tar(benchmark::State& state, Observed observed) {
   const HostPath out = scene().scratch.path() / "out";
   int number = 0;
   HostPath target = out;
@@ -152,12 +155,16 @@ void apply_beside_tar(benchmark::State& state) {
       },
       [&] {
         const snapshot::MountedTree tree(must(base::open_host_dir(target)));
-        must(snapshot::apply_layer(tree, std::make_unique<FdSource>(scene().open_archive()), {}));
+        cache::ObservedLayer observer;
+        snapshot::ApplyOptions options;
+        if (observed == Observed::yes) options.observer = &observer;
+        must(snapshot::apply_layer(tree, std::make_unique<FdSource>(scene().open_archive()), options));
       },
       [&] { run({"tar", "--numeric-owner", "-C", target.str(), "-xf", scene().archive}); });
   CHECK(base::remove_host_tree(out).has_value());
 }
-BENCHMARK(apply_beside_tar)->UseManualTime()->Iterations(7)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(apply_beside_tar, plain, Observed::no)->UseManualTime()->Iterations(7)->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(apply_beside_tar, observed, Observed::yes)->UseManualTime()->Iterations(7)->Unit(benchmark::kMillisecond);
 
 // The whole tree as one layer into a file.
 snapshot::Written write_tree(Compression compression, unsigned threads, int level = 0) {
