@@ -199,8 +199,8 @@ void open_store(benchmark::State& state) {
 }
 BENCHMARK(open_store)->Arg(10)->Arg(1000)->Iterations(21)->UseRealTime()->MeasureProcessCPUTime()->Unit(benchmark::kMillisecond);
 
-// One more step on a chain, with its storage (fork, freeze, record, keys) and durable when the solve ends, against the
-// same process in the bare runtime, in turns. A solve of ten steps stands for ten in a row.
+// A step of a chain of ten, with its storage (fork, freeze, record, keys) and durable when the solve ends, against the
+// same process in the bare runtime, in turns. The chain lies on an image and so many steps more.
 void cold_step(benchmark::State& state) {
   const Place place;
   const auto executor = must(solver::open_executor({"", place.scratch() / "probe"}));
@@ -212,11 +212,14 @@ void cold_step(benchmark::State& state) {
     const solver::SolveRequest request = place.load(must(solver::llb::marshal(wanted)));
     return engine->solve(request, progress, {});
   };
-  State chain = place.real_step(place.base_image(), 0);
-  must(solve(chain).status);  // unpacks the image and probes the runtime
+  State below = place.real_step(place.base_image(), 0);
+  for (int i = 1; i < state.range(0); ++i) below = place.real_step(below, -i);
+  must(solve(below).status);  // unpacks the image and probes the runtime
+  if (state.range(0) < 2) below = place.base_image();
   const std::uint64_t syncs = engine->counts().syncs;
   int number = 0;
   for (auto _ : state) {
+    State chain = below;
     for (int i = 0; i < 10; ++i) chain = place.real_step(chain, ++number);
     const double start = now_ms(CLOCK_MONOTONIC);
     const solver::SolveOutcome outcome = solve(chain);
@@ -233,7 +236,7 @@ void cold_step(benchmark::State& state) {
   state.counters["over_bare_ms"] = median(step_ms) - median(bare_ms);
   state.counters["syncs_per_step"] = static_cast<double>(engine->counts().syncs - syncs) / number;
 }
-BENCHMARK(cold_step)->Iterations(21)->UseRealTime()->MeasureProcessCPUTime()->Unit(benchmark::kMillisecond);
+BENCHMARK(cold_step)->Arg(0)->Arg(200)->Iterations(21)->UseRealTime()->MeasureProcessCPUTime()->Unit(benchmark::kMillisecond);
 
 void cold_independent_100(benchmark::State& state) {
   const Place place;

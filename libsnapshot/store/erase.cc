@@ -14,7 +14,8 @@ using base::fail;
 using base::Status;
 using base::lmdb::Scan;
 
-// So many abandoned trees wait to be erased; whoever abandons more erases them himself.
+// So many abandoned trees wait to be erased, and so much of what was taken out of trees; whoever makes more of it erases it
+// himself.
 constexpr std::size_t doomed_max = 256;
 // How much of the trash is read in one transaction, and how many rows one change removes.
 constexpr std::size_t trash_batch = 256;
@@ -108,6 +109,18 @@ void TreeSnapshotter::erase_doomed(const std::stop_token& stop) {
     live_.lock()->erased(id);
     if (erased) ids_.settle(id);
   }
+}
+
+void TreeSnapshotter::erase_taken(const std::stop_token& stop) {
+  const auto erased = trees_.erase_taken(stop);
+  if (!erased) base::log_warning("{}; the next open tries again", erased.error().message);
+}
+
+void TreeSnapshotter::erase_taken_soon() {
+  const auto waiting = trees_.taken();
+  if (waiting == 0) return;
+  if (waiting <= doomed_max && housekeeper_.is_running()) return housekeeper_.erase_soon();
+  erase_taken({});
 }
 
 // The files of one retired snapshot, and before them its part in what several share.

@@ -178,6 +178,7 @@ std::vector<SnapshotId> TreeSnapshotter::find_deep(std::size_t count_max) {
 
 void TreeSnapshotter::erase_in_background(base::lmdb::GroupWriter& writer, const std::stop_token& stop) {
   erase_doomed(stop);
+  erase_taken(stop);
   // Whoever waits for an erasure takes over.
   std::stop_source yield;
   const std::stop_callback by_stop(stop, [&] { yield.request_stop(); });
@@ -202,6 +203,7 @@ void TreeSnapshotter::start(base::lmdb::GroupWriter& writer) {
 void TreeSnapshotter::stop() {
   housekeeper_.stop();
   erase_doomed({});  // whoever abandoned them would have waited for it
+  erase_taken({});
 }
 
 void TreeSnapshotter::retired(SnapshotId id) {

@@ -205,6 +205,7 @@ base::Result<Usage> TreeSnapshotter::freeze(SnapshotId active) {
   const auto frozen = driver_->freeze(trees_, active);
   live_.lock()->end_freeze(active, frozen ? std::optional(*frozen) : std::nullopt, clock_.now());
   CRASH_POINT("snapshot.freeze.done");
+  erase_taken_soon();
   return frozen.map([](const Frozen& done) { return done.measure.usage; });
 }
 

@@ -85,6 +85,8 @@ class TreeSnapshotter final : public Snapshotter {
   base::Status name_flat(base::lmdb::WriteTxn& txn, SnapshotId id, const FlatCopy& copy) const;
   base::Result<std::int64_t> erase_all(base::lmdb::GroupWriter& writer, const std::stop_token& stop);
   void erase_doomed(const std::stop_token& stop);
+  void erase_taken(const std::stop_token& stop);
+  void erase_taken_soon();
   base::Status erase_tree(base::lmdb::GroupWriter& writer, SnapshotId id, const std::stop_token& stop);
   base::Result<MountedTree> mount_for_writing(SnapshotId id);
 

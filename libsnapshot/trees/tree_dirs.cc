@@ -28,6 +28,9 @@ using base::Status;
 base::TreePath path_of(SnapshotId id) { return base::TreePath().child(fmt::format("{}", id)); }
 base::TreePath path_of(SnapshotId id, std::string_view part) { return path_of(id).child(part); }
 
+// Of what was taken out of trees, in tmp/.
+constexpr std::string_view taken_prefix = "of-tree-";
+
 // Files and directories, the top one last.
 Status sync_beneath(int top) {
   Walk walk;
@@ -81,11 +84,17 @@ base::Result<TreeMeasure> measure_directory(int directory) {
 
 base::Result<TreeDirs> TreeDirs::open(const base::HostPath& root) {
   Fd root_fd = TRY(base::open_host_dir(root), "open the store {}", root.str());
-  if (::mkdirat(root_fd.get(), "trees", 0700) != 0 && errno != EEXIST) {
-    return base::fail_errno(errno, "make {}/trees", root.str());
+  for (const char* name : {"trees", "tmp"}) {
+    if (::mkdirat(root_fd.get(), name, 0700) == 0 || errno == EEXIST) continue;
+    return base::fail_errno(errno, "make {}/{}", root.str(), name);
   }
   Fd trees = TRY(base::open_host_dir(root / "trees"), "open {}/trees", root.str());
-  return TreeDirs(std::move(root_fd), std::move(trees));
+  Fd tmp = TRY(base::open_host_dir(root / "tmp"), "open {}/tmp", root.str());
+  for (const auto& entry : TRY(base::list_dir(tmp.get()))) {
+    if (!entry.name.starts_with(taken_prefix)) continue;
+    TRY(base::remove_all_beneath(tmp.get(), base::TreePath().child(entry.name)), "erase what a dead owner left");
+  }
+  return TreeDirs(std::move(root_fd), std::move(trees), std::move(tmp));
 }
 
 base::Result<bool> TreeDirs::exists(SnapshotId id) const {
@@ -127,6 +136,34 @@ base::Result<Fd> TreeDirs::open_part(SnapshotId id, std::string_view name, int f
 Status TreeDirs::erase_part(SnapshotId id, std::string_view name) const {
   TRY(base::remove_all_beneath(trees_.get(), path_of(id, name), destroy_subvolume), "erase trees/{}/{}", id, name);
   return {};
+}
+
+Status TreeDirs::take_out(SnapshotId id, std::string_view part) const {
+  const auto path = path_of(id, part).str();
+  const auto name = fmt::format("{}{}-{}", taken_prefix, id, taken_->lock()->count++);
+  if (::renameat(trees_.get(), path.c_str(), tmp_.get(), name.c_str()) != 0) {
+    return errno == ENOENT ? Status() : erase_part(id, part);
+  }
+  taken_->lock()->names.push_back(name);
+  return {};
+}
+
+std::size_t TreeDirs::taken() const { return taken_->lock()->names.size(); }
+
+Status TreeDirs::erase_taken(const std::stop_token& stop) const {
+  Status outcome;
+  while (!stop.stop_requested()) {
+    std::string name;
+    {
+      auto taken = taken_->lock();
+      if (taken->names.empty()) break;
+      name = std::move(taken->names.front());
+      taken->names.pop_front();
+    }
+    auto erased = base::remove_all_beneath(tmp_.get(), base::TreePath().child(name));
+    if (!erased) outcome = tl::unexpected(base::add_context(erased.error(), fmt::format("erase tmp/{}", name)));
+  }
+  return outcome;
 }
 
 Status TreeDirs::rename_part(SnapshotId id, std::string_view from, std::string_view to) const {

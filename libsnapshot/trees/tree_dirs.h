@@ -6,7 +6,9 @@
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <map>
+#include <memory>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -14,6 +16,7 @@
 #include "libbase/fs/fd.h"
 #include "libbase/path.h"
 #include "libbase/result.h"
+#include "libbase/sync.h"
 #include "libsnapshot/snapshotter.h"
 
 namespace cairn::snapshot {
@@ -29,7 +32,7 @@ struct TreeMeasure {
 // Thread-safe for different ids.
 class TreeDirs {
  public:
-  // root is the store's root; trees/ is made if it is missing.
+  // root is the store's root; trees/ and tmp/ are made if they are missing.
   static base::Result<TreeDirs> open(const base::HostPath& root);
 
   base::Result<bool> exists(SnapshotId id) const;
@@ -39,6 +42,12 @@ class TreeDirs {
   // flags: those of open(2); O_DIRECTORY and O_NOFOLLOW are added.
   base::Result<base::Fd> open_part(SnapshotId id, std::string_view name, int flags) const;
   base::Status erase_part(SnapshotId id, std::string_view name) const;
+  // Takes a part out of its tree, into tmp/, where nothing names it: one rename, and its files go with erase_taken(). What
+  // nobody erases, open() does. Nothing there is success. If it cannot be renamed it is erased.
+  base::Status take_out(SnapshotId id, std::string_view name) const;
+  std::size_t taken() const;  // parts that wait to be erased
+  // Erases them until a stop request. What cannot be erased is left to the next open().
+  base::Status erase_taken(const std::stop_token& stop) const;
   base::Status rename_part(SnapshotId id, std::string_view from, std::string_view to) const;
   // Removes trees/<id> with everything in it, subvolumes too; nothing there is success.
   base::Status erase(SnapshotId id) const;
@@ -56,9 +65,15 @@ class TreeDirs {
   base::Status sync_all() const;
 
  private:
-  TreeDirs(base::Fd root, base::Fd trees) : root_(std::move(root)), trees_(std::move(trees)) {}
-  // Both are opened once and kept, so that each write-back error of the file system reaches us once.
-  base::Fd root_, trees_;
+  TreeDirs(base::Fd root, base::Fd trees, base::Fd tmp)
+      : root_(std::move(root)), trees_(std::move(trees)), tmp_(std::move(tmp)) {}
+  // The first two are opened once and kept, so that each write-back error of the file system reaches us once.
+  base::Fd root_, trees_, tmp_;
+  struct Taken {
+    std::deque<std::string> names;  // in tmp/
+    std::uint64_t count = 0;
+  };
+  std::unique_ptr<base::Guarded<Taken>> taken_ = std::make_unique<base::Guarded<Taken>>();
 };
 
 }  // namespace cairn::snapshot

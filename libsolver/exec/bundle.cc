@@ -32,7 +32,7 @@ base::Result<Bundle> Bundle::create(const base::HostPath& state_dir, const std::
   TreePath name = TRY(TreePath::parse(id));
   Fd fd = TRY(base::open_beneath(parent.get(), name, O_RDONLY | O_DIRECTORY), "make a bundle");
   Bundle bundle(std::move(parent), std::move(fd), std::move(name), (state_dir / id).str());
-  for (const char* folder : {"rootfs", "state", "m", "t"}) {
+  for (const char* folder : {"rootfs", "state"}) {
     if (::mkdirat(bundle.fd_.get(), folder, 0700) == 0) continue;
     const int error = errno;
     (void)std::move(bundle).remove();  // or the id would stay in use
@@ -43,6 +43,10 @@ base::Result<Bundle> Bundle::create(const base::HostPath& state_dir, const std::
 
 base::Result<std::string> Bundle::add_target(const std::string& folder, PointKind kind) {
   const std::string name = fmt::format("{}/{}", folder, targets_++);
+  // Most steps have a root only, and each directory costs twice.
+  if (::mkdirat(fd_.get(), folder.c_str(), 0700) != 0 && errno != EEXIST) {
+    return base::fail_errno(errno, "make {} in a bundle", folder);
+  }
   if (kind == PointKind::file) {
     TRY(write(name, ""));
   } else if (::mkdirat(fd_.get(), name.c_str(), 0700) != 0) {

@@ -12,6 +12,7 @@
 #include <set>
 
 #include "libbase/crash_watch.h"
+#include "libbase/fs/host_tree.h"
 #include "tests/conformance/snapshotter_fixture.h"
 #include "tests/support/tree_state.h"
 
@@ -153,6 +154,24 @@ TEST_P(SnapshotterSpaceSuite, WhatIsAbandonedIsErasedInTheBackground) {
   EXPECT_THAT(trees_on_disk(), IsEmpty());
   must(snapshots().abandon(prepare()));
   EXPECT_THAT(trees_on_disk(), IsEmpty()) << "without that work, too";
+}
+
+// What a mount for writing needed beside the tree is no part of it, and nobody waits for its end.
+TEST_P(SnapshotterSpaceSuite, WhatFreezingLeavesIsErasedInTheBackground) {
+  const auto in_tmp = [&] { return must(base::list_host_dir(root_ / "tmp")); };
+  const auto first = commit_with(std::nullopt, [](Tree& tree) { tree.write("a", "1"); });
+  commit_with(first, [](Tree& tree) { tree.write("b", "1"); });
+  EXPECT_THAT(in_tmp(), IsEmpty()) << "without that work";
+  snapshots().start(*store_->writer);
+  std::vector<SnapshotId> frozen;
+  for (int i = 0; i < 300; ++i) frozen.push_back(freeze_with(first, nothing));
+  publish(frozen);
+  snapshots().settle();
+  EXPECT_THAT(in_tmp(), IsEmpty());
+  expect_rows_say_what_is_there();
+  must(base::make_host_dirs(root_ / "tmp/of-tree-7-0/work/incompat"));  // as an owner that dies leaves it
+  restart();
+  EXPECT_THAT(in_tmp(), IsEmpty());
 }
 
 TEST_P(SnapshotterSpaceSuite, WhatIsRetiredIsErasedInTheBackground) {
