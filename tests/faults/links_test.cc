@@ -40,25 +40,36 @@ TEST(TooManyLinks, FailALayerAndNothingElse) {
   EXPECT_THAT(faulty.violations(), IsEmpty());
 }
 
-// Each merge that links a file gives it a name more, until the file system takes no more.
-TEST(TooManyLinks, MakeAMergeCopy) {
-  FaultyStore faulty;
-  auto& snapshots = faulty.snapshots();
-  const auto full = must(snapshots.prepare(faulty.base));
+// A frozen tree on the base with the files "full" and "free".
+snapshot::SnapshotId freeze_full_and_free(FaultyStore& faulty) {
+  const auto full = must(faulty.snapshots().prepare(faulty.base));
   {
-    const auto tree = must(snapshots.mount(full, Access::read_write));
+    const auto tree = must(faulty.snapshots().mount(full, Access::read_write));
     for (const char* name : {"full", "free"}) {
       const base::Fd file(::openat(tree.fd(), name, O_WRONLY | O_CREAT | O_CLOEXEC, 0640));
       must(base::write_full(file.get(), std::string_view(name)));
     }
   }
-  must(snapshots.freeze(full));
+  must(faulty.snapshots().freeze(full));
+  return full;
+}
+
+// Gives "full" of this tree as many names as the file system lets a file have.
+void take_all_links(FaultyStore& faulty, snapshot::SnapshotId tree) {
   const std::string names = (faulty.root() / "names").str();
   ASSERT_EQ(::mkdir(names.c_str(), 0700), 0);
-  const std::string file = (faulty.root() / fmt::format("trees/{}/fs/full", full)).str();
+  const std::string file = (faulty.root() / fmt::format("trees/{}/fs/full", tree)).str();
   for (int i = 1; i < links_max; ++i) {
     ASSERT_EQ(::link(file.c_str(), fmt::format("{}/{}", names, i).c_str()), 0) << i << ": " << std::strerror(errno);
   }
+}
+
+// Each merge that links a file gives it a name more, until the file system takes no more.
+TEST(TooManyLinks, MakeAMergeCopy) {
+  FaultyStore faulty;
+  auto& snapshots = faulty.snapshots();
+  const auto full = freeze_full_and_free(faulty);
+  ASSERT_NO_FATAL_FAILURE(take_all_links(faulty, full));
 
   // Siblings are not stacked.
   const std::vector<snapshot::Delta> deltas = {{faulty.leaf, full}};
@@ -82,23 +93,10 @@ TEST(TooManyLinks, MakeAMergeCopy) {
 TEST(TooManyLinks, MakeASquashCopy) {
   FaultyStore faulty;
   auto& snapshots = faulty.snapshots();
-  const auto full = must(snapshots.prepare(faulty.base));
-  {
-    const auto tree = must(snapshots.mount(full, Access::read_write));
-    for (const char* name : {"full", "free"}) {
-      const base::Fd file(::openat(tree.fd(), name, O_WRONLY | O_CREAT | O_CLOEXEC, 0640));
-      must(base::write_full(file.get(), std::string_view(name)));
-    }
-  }
-  must(snapshots.freeze(full));
+  const auto full = freeze_full_and_free(faulty);
   const auto top = must(snapshots.prepare(full));
   must(snapshots.freeze(top));
-  const std::string names = (faulty.root() / "names").str();
-  ASSERT_EQ(::mkdir(names.c_str(), 0700), 0);
-  const std::string file = (faulty.root() / fmt::format("trees/{}/fs/full", full)).str();
-  for (int i = 1; i < links_max; ++i) {
-    ASSERT_EQ(::link(file.c_str(), fmt::format("{}/{}", names, i).c_str()), 0) << i << ": " << std::strerror(errno);
-  }
+  ASSERT_NO_FATAL_FAILURE(take_all_links(faulty, full));
 
   faulty.target_tree = {};  // with nothing mounted a file may be linked, however many names it has
   const auto outcome = snapshots.squash(top, faulty.store().writer(), {});
