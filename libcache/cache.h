@@ -20,6 +20,7 @@
 #include "libcache/key_store.h"
 #include "libcache/layer_blob.h"
 #include "libcache/lease.h"
+#include "libcache/prune.h"
 #include "libcache/ref.h"
 #include "libcache/statistics.h"
 #include "libsnapshot/snapshotter.h"
@@ -38,6 +39,8 @@ class Publication {
   // The record needs this blob (an image its manifest and config): the blob stays as long as the record. The blob exists
   // already; if it does not when the publication takes effect, the whole publication fails.
   void add_blob(const ImmutableRef& ref, const BlobDigest& blob);
+  // What it took to make the records of this publication: what losing them costs. Facts that say it themselves stay.
+  void took(std::chrono::nanoseconds build_time) { build_time_ = build_time; }
   bool empty() const;
 
  private:
@@ -52,16 +55,7 @@ class Publication {
   std::vector<std::pair<KeyLink, KeyDigest>> links_;
   std::vector<std::pair<ImmutableRef, BlobDigest>> blobs_;
   std::vector<std::pair<ImmutableRef, LayerBlob>> layers_;
-};
-
-struct PruneOptions {
-  bool all = false;      // also what a key leads to; without it only what no key leads to any more
-  bool dry_run = false;  // selects with the same code and changes nothing
-};
-struct PruneReport {
-  std::vector<RecordInfo> records;  // removed (or would be), in the order of removal: children before parents
-  std::uint64_t blobs = 0;          // removed with them: blobs that no record names any more
-  std::int64_t freed_bytes = 0;     // of trees and blobs; what an earlier, stopped prune left in the trash included
+  std::chrono::nanoseconds build_time_{0};
 };
 
 // What is given is set, the rest stays.
@@ -206,6 +200,19 @@ class Cache {
   base::Result<bool> checkpoint_if_due(std::stop_token stop = {});
   // For a full disk: gives dead blocks of packs back where they are, which needs no space. Errors: io, unavailable.
   base::Result<std::int64_t> punch_packs(std::stop_token stop = {});
+  // Keeps the store within a policy, in the background, until stop_collector() or the end: live bytes are back under a
+  // ceiling within a second of the publication that took them over it, and never below a floor. Once.
+  void start_collector(CollectorOptions options);
+  // What was begun comes to an end first, as far as rows go; a second at most.
+  void stop_collector();
+  void settle_collector();  // returns when it has nothing to do
+  // For whoever found the disk full: takes what the policy's floors let go, whatever its ceilings say, until `bytes` more
+  // are free, and waits for the files. Returns the bytes freed; 0 without a collector. Errors: io, corrupt, cancelled.
+  base::Result<std::int64_t> make_room(std::int64_t bytes, std::stop_token stop = {});
+  // What is remembered of a key that leads nowhere any more because its record was taken. O(1).
+  base::Result<std::optional<Tombstone>> find_tombstone(const KeyDigest& key);
+  base::Result<Regret> regret();
+
   // As the functions above, with what this process knows already: use times, and its own active trees by id.
   base::Status each_record(const std::function<base::Status(const RecordInfo&)>& visit);
   // What has no row is measured at most once a second; in between it costs a look at the ids that are reserved, if any tree
@@ -232,6 +239,8 @@ class Cache {
     std::uint64_t layers_unpacked = 0;   // lazy records that got their tree
     std::uint64_t layers_written = 0;    // blobs made from trees
     std::uint64_t layers_converted = 0;  // blobs made from other blobs
+    CollectorCounts collector;
+    std::uint64_t dropped_writes = 0;   // publications that the disk had no room for: their results are not cached
   };
   Counts counts() const;
 

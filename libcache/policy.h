@@ -131,7 +131,8 @@ struct Policy {
 Policy default_policy();
 
 // Reads a policy: docs/guides/operate.md describes the file. One that has the tables of BuildKit's configuration
-// (buildkitd.toml: worker.oci, worker.containerd) is translated. `name` is what errors call it; they say line and field.
+// (buildkitd.toml: worker.oci, worker.containerd) is translated. Rules of which none bounds everything, whatever its age,
+// get a last one that does: a ceiling of 80 %. `name` is what errors call it; they say line and field.
 // Errors: invalid_argument.
 base::Result<Policy> parse_policy(std::string_view text, std::string_view name);
 

@@ -33,6 +33,7 @@ struct OpOutputs {
   std::optional<std::vector<KeyDigest>> true_keys;
   base::lmdb::SequenceNumber sequence = 0;  // filled when published
   std::string not_cached;                   // filled if publishing failed
+  std::optional<cache::Tombstone> evicted;  // filled if what its keys led to had been taken by a collection
 };
 
 // What an op may use while it works. Output and progress may be called from any thread.
@@ -44,7 +45,8 @@ struct OpContext {
   std::stop_token stop;
 };
 
-// Thread-safe: identify() and execute() are called at most once each per object, but maybe on different threads.
+// Thread-safe: identify() is called at most once per object, and so is execute(), but for a second time after no_space;
+// maybe on different threads.
 class Op {
  public:
   virtual ~Op() = default;

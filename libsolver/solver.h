@@ -38,6 +38,7 @@ struct StepResult {
   StepState state = StepState::cached;
   std::chrono::nanoseconds duration{0};
   std::string error;
+  std::optional<cache::Tombstone> evicted{};  // it was executed because a collection had taken its result
 };
 
 struct SolveOutcome {

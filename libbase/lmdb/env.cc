@@ -3,9 +3,12 @@
 // pooled LMDB transaction and resets it at the end; a writer holds one mutex from begin to commit.
 #include "libbase/lmdb/env.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "libbase/crash_point.h"
@@ -20,6 +23,9 @@ namespace {
 constexpr std::size_t idle_readers_max = 32;
 constexpr std::uint64_t map_bytes_max = 1ull << 46;
 constexpr auto sweep_interval = std::chrono::seconds(10);
+// Blocks behind the end of the file that are its own already: what a transaction can write on a disk that is full. A 64th
+// of the disk if that is less.
+constexpr std::uint64_t tail_bytes_max = 4 << 20;
 
 }  // namespace
 
@@ -152,7 +158,10 @@ Status Env::State::commit(ActiveTxn& active) {
     ++commits;
     MDB_envinfo info{};
     mdb_env_info(env, &info);
-    if (info.me_last_txnid == id) count_lmdb_sync();  // it wrote something
+    if (info.me_last_txnid == id) {  // it wrote something
+      count_lmdb_sync();
+      reserve_tail();
+    }
     return {};
   }
   active.map_full = rc == MDB_MAP_FULL;
@@ -161,6 +170,18 @@ Status Env::State::commit(ActiveTxn& active) {
   if (rc == EIO && sync_data(data.get()))
     return fail(ErrorCode::no_space, "commit metadata {}: the disk took only a part of the pages", dir.str());
   return fail_mdb(rc, "commit metadata {}", dir.str());
+}
+
+// Holes in the file, pages that were never written, are filled, too. A disk that has no room for it (or does not know how) is none the worse off. Costs a system call, two if the file has grown.
+void Env::State::reserve_tail() {
+  struct ::stat file {};
+  struct ::statvfs disk {};
+  if (!tail || ::fstat(tail.get(), &file) != 0) return;
+  const auto size = static_cast<std::uint64_t>(file.st_size);
+  if (size < tail_renewed_at || ::fstatvfs(tail.get(), &disk) != 0) return;
+  const std::uint64_t bytes = std::min<std::uint64_t>(tail_bytes_max, disk.f_blocks * disk.f_frsize / 64);
+  if (::fallocate(tail.get(), FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(size + bytes)) == 0)
+    tail_renewed_at = size + bytes / 2;  // when half of it has been used
 }
 
 Status Env::State::adopt_map() {

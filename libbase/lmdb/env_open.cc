@@ -80,6 +80,10 @@ Result<std::unique_ptr<Env>> Env::open(const HostPath& dir, std::span<const RawT
   state.sweep_dead_readers();
   TRY(state.open_tables(tables), "open metadata {}", dir.str());
   TRY(state.create_missing_tables(), "create tables in {}", dir.str());
+  if (options.mode == Mode::read_write) {
+    state.tail = TRY(open_host(data_path, O_RDWR));
+    state.reserve_tail();
+  }
   return env;
 }
 

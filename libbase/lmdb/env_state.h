@@ -54,6 +54,7 @@ struct Env::State {
   enum class Attempt { finished, again };
   Result<Attempt> attempt(Env& env, const std::function<Status(WriteTxn&)>& f);
   Status commit(ActiveTxn& active);
+  void reserve_tail();
   void sweep_dead_readers();
 
   struct Table {
@@ -68,9 +69,11 @@ struct Env::State {
   HostPath dir;
   Options options;
   MDB_env* env = nullptr;
+  Fd tail;                    // for blocks behind the end of the file; none: read-only
   Fd data;                    // an own descriptor: the kernel reports a write-back error to each descriptor once
   std::vector<Table> tables;  // sorted by name
   ChangeJournal journal;
+  std::uint64_t tail_renewed_at = 0;  // the size of the file at which its tail is filled up again; under `writer`
   ReaderGate gate;
   std::mutex writer;
   Guarded<std::vector<MDB_txn*>> idle_readers;

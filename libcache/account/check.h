@@ -33,6 +33,7 @@ base::Status check_keys(CheckState& state);     // results and links, each in bo
 base::Status check_blobs(CheckState& state);    // rows, files, and who names them
 base::Status check_pages(CheckState& state);    // of the Merkle tree: names, pointers, counts
 base::Status check_totals(CheckState& state);   // sums, and the space of records
+base::Status check_candidates(CheckState& state);  // for the collector: who may go
 base::Status check_tmp(CheckState& state);
 
 }  // namespace cairn::cache

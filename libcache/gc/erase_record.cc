@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libcache/account/totals.h"
 #include "libcache/blobs/blob_rows.h"
+#include "libcache/gc/candidates.h"
 #include "libcache/gc/prune.h"
 #include "libcache/keys/key_rows.h"
 #include "libcache/pages/page_rows.h"
@@ -40,7 +41,10 @@ Status erase_rows_of(WriteTxn& txn, const RecordInfo& info, std::vector<KeyDiges
   for (const RecordId parent : info.parents) TRY(txn.erase(table::children, {parent, info.id}));
   if (!info.facts.chain.is_zero()) TRY(txn.erase(table::chains, {info.facts.chain, info.id}));
   if (info.snapshot && info.snapshot.value() != info.id.value()) TRY(txn.erase(table::tree_owners, info.snapshot));
-  return erase_record_row(txn, info.id);
+  TRY(erase_record_row(txn, info.id));
+  TRY(drop_candidate(txn, info.id));
+  for (const RecordId parent : info.parents) TRY(admit_candidate(txn, parent));
+  return {};
 }
 
 Status erase_record(WriteTxn& txn, const snapshot::Snapshotter& snapshots, const RecordInfo& info,

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libcache/gc/prune.h"
 
+#include <sys/vfs.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <memory>
 #include <semaphore>
 #include <set>
@@ -9,8 +12,10 @@
 
 #include "libbase/crash_point.h"
 #include "libbase/log/log.h"
+#include "libcache/account/totals.h"
 #include "libcache/blobs/blob_rows.h"
-#include "libcache/gc/select.h"
+#include "libcache/gc/select_blobs.h"
+#include "libcache/gc/tombstones.h"
 #include "libcache/keys/key_rows.h"
 #include "libcache/pages/page_rows.h"
 #include "libcache/records/lease_rows.h"
@@ -25,7 +30,6 @@ using base::ErrorCode;
 using base::Result;
 using base::Status;
 using base::lmdb::ReadTxn;
-using base::lmdb::Scan;
 using base::lmdb::WriteTxn;
 
 namespace {
@@ -33,15 +37,18 @@ namespace {
 constexpr std::size_t records_per_change = 256;
 constexpr std::size_t keys_per_change = 4096;
 constexpr std::size_t pages_per_change = 4096;
+constexpr std::size_t moves_per_change = 4096;
 constexpr std::chrono::hours stats_kept{24 * 30};
 
 // One transaction's worth of deletion. Owned by its change, which may run twice: what it finds out it starts anew.
 struct Step {
-  std::vector<RecordId> candidates;
+  std::vector<Pick> candidates;
+  std::vector<std::string> rules;  // titles, for tombstones
   Reach reach = Reach::unkeyed_only;
+  base::WallTime now{};
   std::vector<KeyDigest> keys_before;  // dead keys that an earlier step has not come to
 
-  std::vector<RecordInfo> removed;
+  std::vector<PrunedRecord> removed;
   std::vector<KeyDigest> keys_after;
   std::set<RecordId> marked;  // dying, of all runs
 };
@@ -61,12 +68,15 @@ Result<std::optional<RecordInfo>> still_removable(WriteTxn& txn, RecordId id, Re
 Status run_step(WriteTxn& txn, Store& store, Step& step) {
   step.removed.clear();
   step.keys_after = step.keys_before;
-  for (const RecordId id : step.candidates) {
+  for (const Pick& pick : step.candidates) {
+    const RecordId id = pick.record.id;
     auto info = TRY(still_removable(txn, id, step.reach, store.clock.now()));
     if (!info || !store.holds.try_mark_dying(id)) continue;
     step.marked.insert(id);
+    const Tombstone tombstone{step.now, step.rules[pick.rule], info->facts.build_time};
+    TRY(bury_keys_of(txn, id, tombstone));
     TRY(erase_record(txn, store.snapshots, *info, step.keys_after), "prune record {}", id);
-    step.removed.push_back(std::move(*info));
+    step.removed.push_back({std::move(*info), pick.rule, pick.frees_bytes});
   }
   return erase_dead_keys(txn, step.keys_after, keys_per_change);
 }
@@ -74,14 +84,14 @@ Status run_step(WriteTxn& txn, Store& store, Step& step) {
 // Ids stay dying until no lookup is left that could still read their rows in an old version.
 void release_marks(Store& store, const Step& step, const Status& outcome) {
   std::vector<RecordId> gone, spared;
-  const auto was_removed = [&](RecordId id) {
-    const auto same = [id](const RecordInfo& info) { return info.id == id; };
-    return std::any_of(step.removed.begin(), step.removed.end(), same);
-  };
-  for (const RecordId id : step.marked) (outcome && was_removed(id) ? gone : spared).push_back(id);
+  std::set<RecordId> removed;
+  for (const PrunedRecord& record : step.removed) removed.insert(record.id);
+  for (const RecordId id : step.marked) (outcome && removed.contains(id) ? gone : spared).push_back(id);
   store.holds.unmark_dying(spared);
-  if (!gone.empty())
-    store.readers.after_current([&store, gone = std::move(gone)] { store.holds.unmark_dying(gone); });
+  if (gone.empty()) return;
+  for (const PrunedRecord& record : step.removed)
+    if (record.snapshot) store.snapshots.retired(record.snapshot);
+  store.readers.after_current([&store, gone = std::move(gone)] { store.holds.unmark_dying(gone); });
 }
 
 Status commit_change(Store& store, base::lmdb::GroupWriter::Change change) {
@@ -91,27 +101,109 @@ Status commit_change(Store& store, base::lmdb::GroupWriter::Change change) {
   return store.writer.wait_durable(number);
 }
 
-Status remove_records(Store& store, std::span<const RecordId> selected, Reach reach, std::stop_token stop,
-                      PruneReport& report) {
-  std::vector<KeyDigest> dead_keys;
-  while ((!selected.empty() && !stop.stop_requested()) || !dead_keys.empty()) {
-    const std::size_t count = stop.stop_requested() ? 0 : std::min(selected.size(), records_per_change);
-    const auto step = std::make_shared<Step>();
-    step->candidates.assign(selected.begin(), selected.begin() + static_cast<std::ptrdiff_t>(count));
-    step->reach = reach;
-    step->keys_before = std::move(dead_keys);
-    const Status outcome =
-        commit_change(store, [&store, step](WriteTxn& txn) { return run_step(txn, store, *step); });
-    release_marks(store, *step, outcome);
-    TRY(Status(outcome));
-    dead_keys = step->keys_after;
-    selected = selected.subspan(count);
-    report.records.insert(report.records.end(), step->removed.begin(), step->removed.end());
+// What was passed over gets the places that it is worth now; the level goes up to where the selection came.
+Status move_candidates(Store& store, const PrunePlan& selection) {
+  for (std::size_t from = 0; from == 0 || from < selection.moves.size(); from += moves_per_change) {
+    const std::size_t to = std::min(selection.moves.size(), from + moves_per_change);
+    std::vector<std::pair<RecordId, PlacesRow>> moves(selection.moves.begin() + static_cast<std::ptrdiff_t>(from),
+                                                      selection.moves.begin() + static_cast<std::ptrdiff_t>(to));
+    if (moves.empty() && selection.picks.empty()) return {};
+    TRY(commit_change(store, [moves = std::move(moves), level = selection.level](WriteTxn& txn) -> Status {
+      for (const auto& [id, places] : moves) TRY(move_candidate(txn, id, places));
+      const auto before = TRY(collector_level(txn));
+      return before && *before < level ? set_collector_level(txn, level) : Status();
+    }));
+    CRASH_POINT("cache.prune.candidates_moved");
   }
   return {};
 }
 
-Status remove_blobs(Store& store, const std::vector<BlobInfo>& selected, std::stop_token stop, PruneReport& report) {
+// What is queued becomes durable and lets go of its holds first: whoever waited for its publication and then prunes
+// means what he published, too.
+Status settle_queue(Store& store) {
+  const auto settled = std::make_shared<std::binary_semaphore>(0);
+  base::lmdb::GroupWriter::Entry entry;
+  entry.change = [](WriteTxn&) -> Status { return {}; };
+  entry.done = [settled](const Status&) { settled->release(); };
+  const auto number = TRY(enqueue(store, std::move(entry)));
+  const Status outcome = store.writer.wait_durable(number);
+  settled->acquire();
+  return outcome || outcome.error().code != ErrorCode::no_space ? outcome : Status();  // what did not fit holds nothing
+}
+
+// A store that is older than the tables of candidates gets them now.
+Status need_candidates(Store& store) {
+  const auto level = TRY(store.env.view([](ReadTxn& txn) { return collector_level(txn); }));
+  if (level) return {};
+  return commit_change(store, [](WriteTxn& txn) { return rebuild_candidates(txn); });
+}
+
+Result<PruneReport> rehearse(Store& store, PrunePlan selection) {
+  PruneReport report;
+  std::vector<RecordId> gone;
+  for (Pick& pick : selection.picks) {
+    report.freed_bytes += pick.record.space.exclusive_bytes;
+    gone.push_back(pick.record.id);
+    report.records.push_back({std::move(pick.record), pick.rule, pick.frees_bytes});
+  }
+  report.passed = selection.passed;
+  report.rows_visited = selection.rows_visited;
+  report.freed_bytes += TRY(store.env.view([](ReadTxn& txn) { return snapshot::tree_totals(txn); })).trash.bytes;
+  for (const BlobInfo& blob : TRY(select_blobs(store, gone))) {
+    ++report.blobs;
+    report.freed_bytes += blob.allocated_bytes;
+  }
+  return report;
+}
+
+// The rule that stands for a prune without a policy.
+Policy plain_policy() {
+  Policy policy;
+  policy.order = PolicyOrder::cost;
+  policy.rules.push_back(PolicyRule{.name = "prune", .all = true});
+  return policy;
+}
+
+}  // namespace
+
+Status remove_records(Store& store, const Policy& policy, PrunePlan selection, Reach reach, std::stop_token stop,
+                      PruneReport& report) {
+  std::vector<std::string> rules;
+  for (std::size_t i = 0; i < policy.rules.size(); ++i) rules.push_back(rule_title(policy, i));
+  std::span<const Pick> left(selection.picks);
+  std::vector<KeyDigest> dead_keys;
+  std::size_t step_max = records_per_change;
+  while ((!left.empty() && !stop.stop_requested()) || !dead_keys.empty()) {
+    const std::size_t count = stop.stop_requested() ? 0 : std::min(left.size(), step_max);
+    const auto step = std::make_shared<Step>();
+    step->candidates.assign(left.begin(), left.begin() + static_cast<std::ptrdiff_t>(count));
+    step->rules = rules;
+    step->reach = reach;
+    step->now = store.clock.now();
+    step->keys_before = dead_keys;
+    const Status outcome =
+        commit_change(store, [&store, step](WriteTxn& txn) { return run_step(txn, store, *step); });
+    release_marks(store, *step, outcome);
+    // On a full disk a smaller step may find room, in what the metadata keep for it and in the reserve.
+    if (!outcome && outcome.error().code == ErrorCode::no_space && step_max > 1) {
+      (void)store.reserve.release();
+      step_max = std::max<std::size_t>(1, step_max / 16);
+      continue;
+    }
+    TRY(Status(outcome));
+    dead_keys = step->keys_after;
+    left = left.subspan(count);
+    std::move(step->removed.begin(), step->removed.end(), std::back_inserter(report.records));
+  }
+  CRASH_POINT("cache.prune.rows_deleted");
+  const Status moved = move_candidates(store, selection);
+  return moved || moved.error().code != ErrorCode::no_space ? moved : Status();  // a place that is off costs a look
+}
+
+Status remove_unnamed_blobs(Store& store, std::stop_token stop, PruneReport& report) {
+  const auto unnamed = TRY(store.env.view([](ReadTxn& txn) { return total_of(txn, line_total(line::blobs_unnamed)); }));
+  if (unnamed.count == 0) return {};
+  const std::vector<BlobInfo> selected = TRY(select_blobs(store, {}));
   for (std::size_t from = 0; from < selected.size() && !stop.stop_requested(); from += records_per_change) {
     const std::size_t to = std::min(selected.size(), from + records_per_change);
     const std::vector<BlobInfo> piece(selected.begin() + static_cast<std::ptrdiff_t>(from),
@@ -147,8 +239,9 @@ Status remove_blobs(Store& store, const std::vector<BlobInfo>& selected, std::st
 }
 
 // In small transactions. What a stopped prune leaves in the trash, the next one takes out.
-Status remove_pages(Store& store, std::stop_token stop) {
+Status remove_unused_pages(Store& store, std::stop_token stop) {
   const auto more = std::make_shared<bool>(true);
+  *more = TRY(store.env.view([](ReadTxn& txn) { return txn.count(table::page_trash); })) > 0;
   while (*more && !stop.stop_requested()) {
     TRY(commit_change(store, [more](WriteTxn& txn) -> Status {
       *more = TRY(erase_page_trash(txn, pages_per_change));
@@ -159,76 +252,42 @@ Status remove_pages(Store& store, std::stop_token stop) {
   return {};
 }
 
-// What is queued becomes durable and lets go of its holds first: whoever waited for its publication and then prunes
-// means what he published, too.
-Status settle_queue(Store& store) {
-  const auto settled = std::make_shared<std::binary_semaphore>(0);
-  base::lmdb::GroupWriter::Entry entry;
-  entry.change = [](WriteTxn&) -> Status { return {}; };
-  entry.done = [settled](const Status&) { settled->release(); };
-  const auto number = TRY(enqueue(store, std::move(entry)));
-  const Status outcome = store.writer.wait_durable(number);
-  settled->acquire();
-  return outcome;
+Result<DiskSpace> measure_disk(Store& store) {
+  struct ::statfs facts {};
+  if (::statfs(store.root.c_str(), &facts) != 0) return base::fail_errno(errno, "measure the disk of {}", store.root.str());
+  const auto trees = TRY(store.env.view([](ReadTxn& txn) { return snapshot::tree_totals(txn); }));
+  const auto block = static_cast<std::int64_t>(facts.f_frsize > 0 ? facts.f_frsize : facts.f_bsize);
+  return DiskSpace{.total_bytes = static_cast<std::int64_t>(facts.f_blocks) * block,
+                   .free_bytes = static_cast<std::int64_t>(facts.f_bavail) * block + trees.trash.bytes};
 }
-
-void add_uses(Store& store, std::vector<RecordInfo>& records) {
-  for (RecordInfo& info : records) add_memory(store, info);
-}
-
-Result<PruneReport> rehearse(Store& store, const std::vector<RecordId>& selected, const std::vector<BlobInfo>& blobs) {
-  PruneReport report;
-  for (std::size_t from = 0; from < selected.size(); from += rows_per_view) {
-    const std::size_t to = std::min(selected.size(), from + rows_per_view);
-    const auto look = [&](ReadTxn& txn) -> Status {
-      for (std::size_t i = from; i < to; ++i) {
-        auto row = TRY(txn.get(table::records, selected[i]));
-        if (!row) continue;
-        const auto tree = TRY(snapshot::find_snapshot(txn, row->snapshot));
-        if (tree) report.freed_bytes += tree->exclusive.bytes;
-        report.records.push_back(to_info(selected[i], std::move(*row)));
-      }
-      return {};
-    };
-    TRY(store.env.view(look));
-  }
-  TRY(store.env.view([&](ReadTxn& txn) {
-    return snapshot::each_trash(txn, [&](snapshot::SnapshotId, snapshot::Usage usage) -> Result<Scan> {
-      report.freed_bytes += usage.bytes;
-      return Scan::next;
-    });
-  }));
-  for (const BlobInfo& blob : blobs) report.freed_bytes += blob.allocated_bytes;
-  report.blobs = blobs.size();
-  return report;
-}
-
-}  // namespace
 
 Result<PruneReport> prune_store(Store& store, const PruneOptions& options, std::stop_token stop) {
   if (stop.stop_requested()) return base::fail(ErrorCode::cancelled, "prune");
-  const Reach reach = options.all ? Reach::everything : Reach::unkeyed_only;
+  const Policy policy = options.policy.value_or(plain_policy());
   TRY(settle_queue(store), "prune");
-  if (!options.dry_run) TRY(sweep_leases(store, stop), "prune");
-  const std::vector<RecordId> selected = TRY(select_records(store, reach), "prune");
-  if (options.dry_run) {
-    const std::vector<BlobInfo> blobs = TRY(select_blobs(store, selected), "prune");
-    auto report = TRY(rehearse(store, selected, blobs), "prune");
-    add_uses(store, report.records);
-    return report;
+  TRY(need_candidates(store), "prune");
+  if (!options.dry_run) {
+    const Status swept = sweep_leases(store, stop);
+    if (!swept && swept.error().code != ErrorCode::no_space) return tl::unexpected(swept.error());
   }
+  SelectionRules rules{.policy = &policy, .now = store.clock.now()};
+  rules.reach = options.policy || options.all ? Reach::everything : Reach::unkeyed_only;
+  rules.disk = options.disk ? *options.disk : TRY(measure_disk(store), "prune");
+  PrunePlan selection = TRY(select_records(store, rules, stop), "prune");
+  if (options.dry_run) return rehearse(store, std::move(selection));
   PruneReport report;
-  TRY(remove_records(store, selected, reach, stop, report), "prune");
-  CRASH_POINT("cache.prune.rows_deleted");
+  report.passed = selection.passed;
+  report.rows_visited = selection.rows_visited;
+  TRY(remove_records(store, policy, std::move(selection), rules.reach, stop, report), "prune");
   const auto freed = store.snapshots.erase_trash(store.writer, stop);
   if (freed) report.freed_bytes += *freed;
   if (!freed && freed.error().code != ErrorCode::cancelled) return tl::unexpected(freed.error());
   CRASH_POINT("cache.prune.erased");
-  TRY(remove_pages(store, stop), "prune");
+  TRY(remove_unused_pages(store, stop), "prune");
   TRY(forget_stats(store.env, store.writer, store.clock.now() - stats_kept), "prune");
-  const std::vector<BlobInfo> blobs = TRY(select_blobs(store, {}), "prune");
-  TRY(remove_blobs(store, blobs, stop, report), "prune");
-  add_uses(store, report.records);
+  TRY(remove_unnamed_blobs(store, stop, report), "prune");
+  store.reserve.fill();
+  for (PrunedRecord& record : report.records) add_memory(store, record);
   return report;
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The collector. It looks at the store from the side to choose (select.h), and decides in the writer's transaction, where
+// Deletion. It looks at the store from the side to choose (selection.h), and decides in the writer's transaction, where
 // holds and rows agree: a record goes only if nobody holds it, nothing is built on it, and, unless everything may go, no
 // key leads to it. Rows go first, in small transactions; files after (I1).
 #pragma once
@@ -8,13 +8,25 @@
 #include <vector>
 
 #include "libcache/cache.h"
+#include "libcache/gc/selection.h"
 
 namespace cairn::cache {
 
 base::Result<PruneReport> prune_store(Store& store, const PruneOptions& options, std::stop_token stop);
 
+// The file system under the store, with what is being freed counted as free.
+base::Result<DiskSpace> measure_disk(Store& store);
+
+// Takes what was selected out of the store, in small transactions. Their files are in the trash afterwards, and the
+// snapshotter is told. Stopping leaves the rest.
+base::Status remove_records(Store& store, const Policy& policy, PrunePlan selection, Reach reach, std::stop_token stop,
+                            PruneReport& report);
+// Blobs that no record names any more; their files too. Nothing is looked at if there are none.
+base::Status remove_unnamed_blobs(Store& store, std::stop_token stop, PruneReport& report);
+base::Status remove_unused_pages(Store& store, std::stop_token stop);
+
 // Everything that rows say about the record, and the record; erase_record: its snapshot goes to the trash, too. Keys that this leaves
-// without a result are appended to dead_keys.
+// without a result are appended to dead_keys. Parents that it leaves without a child become candidates.
 base::Status erase_rows_of(base::lmdb::WriteTxn& txn, const RecordInfo& info, std::vector<KeyDigest>& dead_keys);
 base::Status erase_record(base::lmdb::WriteTxn& txn, const snapshot::Snapshotter& snapshots, const RecordInfo& info,
                           std::vector<KeyDigest>& dead_keys);

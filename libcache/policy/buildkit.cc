@@ -123,6 +123,7 @@ Result<Policy> read_buildkit_policy(TomlTable document) {
   }
   for (std::size_t i = 0; i < policy.rules.size(); ++i) note_floor(policy, i);
   note_risks(policy);
+  add_backstop(policy);
   return policy;
 }
 

@@ -50,8 +50,9 @@ Result<PolicyOrder> read_order(TomlTable& document) {
   return document.wrong("order", fmt::format("\"{}\" is no order; want cost or lru", order));
 }
 
+// A rule with neither ceiling nor free space to reach takes all it may.
 bool bounds_everything(const PolicyRule& rule) {
-  return rule.filters.empty() && !rule.unused_for && rule.ceiling.is_given();
+  return rule.filters.empty() && !rule.unused_for && (rule.ceiling.is_given() || !rule.free.is_given());
 }
 
 }  // namespace
@@ -66,6 +67,14 @@ Status read_filters(TomlTable& table, std::string_view key, PolicyRule& rule) {
   return {};
 }
 
+// Whoever writes rules of his own does not mean to do without a cap.
+void add_backstop(Policy& policy) {
+  if (std::any_of(policy.rules.begin(), policy.rules.end(), bounds_everything)) return;
+  policy.notes.push_back("nothing else bounds the store, whatever its age, so a last rule does: a ceiling of 80% of the disk");
+  policy.rules.push_back(
+      PolicyRule{.name = "backstop", .ceiling = Space::percent(80), .floor = default_floor(), .all = true});
+}
+
 void note_risks(Policy& policy) {
   for (std::size_t i = 0; i < policy.rules.size(); ++i) {
     const PolicyRule& rule = policy.rules[i];
@@ -76,13 +85,12 @@ void note_risks(Policy& policy) {
       policy.notes.push_back(fmt::format("{}: free space without a floor: {} stay in any case", rule_title(policy, i),
                                          default_floor().str()));
   }
-  if (std::none_of(policy.rules.begin(), policy.rules.end(), bounds_everything))
-    policy.notes.push_back("no rule sets a ceiling for everything, whatever its age: the store may grow without end");
 }
 
 Result<Policy> read_own_policy(TomlTable document) {
   Policy policy;
   policy.order = TRY(read_order(document));
+  const bool only_these_rules = TRY(document.truth("only_these_rules")).value_or(false);
   for (TomlTable& pin : TRY(document.tables("pin"))) {
     PolicyRule pinned;
     TRY(read_filters(pin, "filter", pinned));
@@ -95,6 +103,7 @@ Result<Policy> read_own_policy(TomlTable document) {
   if (policy.rules.size() > rules_max) return document.wrong("rule", fmt::format("more than {} rules", rules_max));
   TRY(document.expect_no_other());
   note_risks(policy);
+  if (!only_these_rules) add_backstop(policy);
   return policy;
 }
 

@@ -16,5 +16,7 @@ base::Status read_filters(TomlTable& table, std::string_view key, PolicyRule& ru
 
 // What the reader of a policy should know of its rules.
 void note_risks(Policy& policy);
+// A last rule with a ceiling for everything, unless one of the rules is that already.
+void add_backstop(Policy& policy);
 
 }  // namespace cairn::cache

@@ -7,6 +7,8 @@
 #include "libbase/log/log.h"
 #include "libcache/account/totals.h"
 #include "libcache/blobs/blob_rows.h"
+#include "libcache/gc/candidates.h"
+#include "libcache/gc/tombstones.h"
 #include "libcache/keys/key_rows.h"
 #include "libcache/records/layer_rows.h"
 #include "libcache/records/store.h"
@@ -27,6 +29,7 @@ Status write_record(WriteTxn& txn, const snapshot::Snapshotter& snapshots, const
     if (!parent_row) return base::fail(ErrorCode::not_found, "publish record {}: its parent {} is not published",
                                         info.id, parent);
     TRY(txn.put(table::children, {parent, info.id}, Present{}));
+    TRY(drop_candidate(txn, parent));
   }
   RecordRow row = to_row(info);
   if (info.snapshot) {
@@ -60,8 +63,13 @@ Status write_blob_names(WriteTxn& txn, const Batch& batch) {
 void finish_batch(Store& store, const std::shared_ptr<Batch>& batch, const Status& outcome) {
   if (!outcome && !batch->records.empty())
     base::log_warning("not cached: {}", outcome.error().message);
+  if (!outcome && outcome.error().code == ErrorCode::no_space) {
+    ++store.dropped_writes;
+    store.collector.disk_is_full();
+  }
   for (const RecordInfo& record : batch->records) {
     if (outcome && record.snapshot) store.snapshots.published(record.snapshot);
+    if (outcome) store.collector.grown(record.usage.bytes);
     store.holds.set_outcome(record.id, outcome ? Standing::durable : Standing::failed);
   }
   for (const auto& [record, blob] : batch->blobs) store.blobs.named(blob, outcome.has_value());
@@ -90,6 +98,7 @@ Status write_pages(WriteTxn& txn, const PageSet& set) {
 }  // namespace
 
 Status write_rows(WriteTxn& txn, const snapshot::Snapshotter& snapshots, const Batch& batch) {
+  TRY(keep_candidates(txn));
   for (const RecordInfo& info : batch.records) TRY(write_record(txn, snapshots, info));
   TRY(write_blob_names(txn, batch));
   for (const auto& [record, layer] : batch.layers) {
@@ -98,8 +107,12 @@ Status write_rows(WriteTxn& txn, const snapshot::Snapshotter& snapshots, const B
   }
   for (const Batch::Result& result : batch.results) {
     const bool exists = !result.record || TRY(record_exists(txn, result.record));
-    if (exists) TRY(put_result(txn, result.key, result.record, result.created));
+    if (!exists) continue;
+    TRY(put_result(txn, result.key, result.record, result.created));
+    TRY(note_key(txn, result.record));
+    TRY(exhume(txn, result.key));
   }
+  for (const RecordInfo& info : batch.records) TRY(admit_candidate(txn, info.id));
   for (const auto& [link, target] : batch.links) TRY(put_link(txn, link, target));
   for (const Batch::Digest& digest : batch.digests) {
     const bool exists = TRY(record_exists(txn, digest.record));

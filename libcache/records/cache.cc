@@ -18,7 +18,9 @@
 #include "libcache/blobs/journal.h"
 #include "libcache/blobs/quarantine.h"
 #include "libcache/blobs/scrub.h"
+#include "libcache/gc/candidates.h"
 #include "libcache/gc/prune.h"
+#include "libcache/gc/tombstones.h"
 #include "libcache/records/layer_rows.h"
 #include "libcache/records/lease_rows.h"
 #include "libcache/records/store.h"
@@ -34,7 +36,7 @@ using base::Status;
 
 namespace {
 
-constexpr std::array<const base::lmdb::RawTableSpec*, 32> all_tables = {
+constexpr std::array<const base::lmdb::RawTableSpec*, 39> all_tables = {
     &table::records,   &table::children,      &table::chains, &table::tree_digests, &table::key_results, &table::record_keys,
     &table::key_links, &table::key_backlinks, &table::blobs,  &table::record_blobs, &table::blob_records,
     &table::stats,     &table::pages,         &table::page_counts, &table::page_roots, &table::page_trash,
@@ -42,6 +44,8 @@ constexpr std::array<const base::lmdb::RawTableSpec*, 32> all_tables = {
     &table::totals,    &table::leases,       &table::lease_records, &table::record_leases,
     &table::lease_blobs, &table::blob_leases, &table::lease_ends,
     &table::layers,    &table::diff_records, &table::diff_blobs,    &table::tree_owners, &table::statistics,
+    &table::candidates_by_age, &table::candidates_by_cost, &table::candidate_places, &table::collector,
+    &table::tombstones, &table::tombstones_by_age, &table::regret,
 };
 
 constexpr std::size_t late_bytes_max = 256u << 20;
@@ -96,12 +100,14 @@ Result<std::unique_ptr<Cache>> Cache::open(const HostPath& root, base::lmdb::Env
   writer.add_data_sync(cache->state_.get(), 
                        [packs = cache->state_->packs](auto tokens, auto whole) { return packs->sync(tokens, whole); });
   absorb_late_facts(*cache->state_);
+  cache->state_->reserve.fill();
   TRY(make_totals(env));
   snapshots.on_exclusive_change(note_exclusive_change);
   return cache;
 }
 
 Cache::~Cache() {
+  state_->collector.stop();
   // Asking for durability makes the writer commit now instead of at the end of its half second. Whoever cares about a
   // failure has waited for his number himself.
   if (state_->last_number > 0) (void)state_->writer.wait_durable(state_->last_number);
@@ -131,6 +137,8 @@ Result<base::lmdb::SequenceNumber> Cache::publish(Publication publication) {
   for (ImmutableRef& ref : publication.records_) {
     CHECK(state_->holds.standing_of(ref.id()) == Standing::unpublished, "record {} published twice", ref.id());
     batch.records.push_back(ref.info());
+    std::chrono::nanoseconds& build_time = batch.records.back().facts.build_time;
+    if (build_time.count() == 0) build_time = publication.build_time_;
     for (Batch::Digest& digest : state_->pending.take_digests(ref.id())) batch.digests.push_back(digest);
     for (PendingPages::SetPtr& set : state_->pages.sets_of(ref.id())) batch.pages.push_back(std::move(set));
     batch.holds.push_back(std::move(ref));
@@ -193,6 +201,21 @@ Result<std::int64_t> Cache::compact_packs(std::stop_token stop) {
 
 Result<std::int64_t> Cache::punch_packs(std::stop_token stop) { return cache::punch_packs(*state_, std::move(stop)); }
 
+void Cache::start_collector(CollectorOptions options) { state_->collector.start(std::move(options)); }
+void Cache::stop_collector() { state_->collector.stop(); }
+void Cache::settle_collector() { state_->collector.settle(); }
+
+Result<std::int64_t> Cache::make_room(std::int64_t bytes, std::stop_token stop) {
+  if (!state_->collector.is_running()) return std::int64_t{0};
+  return state_->collector.make_room(bytes, std::move(stop));
+}
+
+Result<std::optional<Tombstone>> Cache::find_tombstone(const KeyDigest& key) {
+  return state_->env.view([&](base::lmdb::ReadTxn& txn) { return txn.get(table::tombstones, key); });
+}
+
+Result<Regret> Cache::regret() { return state_->env.view([](base::lmdb::ReadTxn& txn) { return regret_of(txn); }); }
+
 Status Cache::each_record(const std::function<Status(const RecordInfo&)>& visit) {
   return cache::each_record(state_->env, state_->root, [&](const RecordInfo& row) {
     RecordInfo info = row;
@@ -220,7 +243,8 @@ void Cache::save_late_facts() {
 
 Cache::Counts Cache::counts() const {
   return {state_->trees_mounted.load(), state_->tree_bytes_read.load(), *state_->digest_counts.lock(),
-          state_->layers_unpacked.load(), state_->layers_written.load(), state_->layers_converted.load()};
+          state_->layers_unpacked.load(), state_->layers_written.load(), state_->layers_converted.load(),
+          state_->collector.counts(), state_->dropped_writes.load()};
 }
 
 }  // namespace cairn::cache

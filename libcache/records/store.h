@@ -13,6 +13,8 @@
 #include "libcache/account/tally.h"
 #include "libcache/blobs/local_blob_store.h"
 #include "libcache/cache.h"
+#include "libcache/gc/collector.h"
+#include "libcache/gc/reserve.h"
 #include "libcache/keys/local_key_store.h"
 #include "libcache/pages/pending_pages.h"
 #include "libcache/records/fresh_layers.h"
@@ -78,6 +80,9 @@ struct Store {
   std::mutex compaction_turn;  // of packs; the same
   std::atomic<std::uint64_t> trees_mounted{0}, tree_bytes_read{0};
   base::Guarded<DigestCounts> digest_counts;  // of all content digests
+  std::atomic<std::uint64_t> dropped_writes{0};  // publications for which the disk had no room
+  Reserve reserve{root};
+  Collector collector{*this};  // last: it uses all of the above
 };
 
 // What a row says, with the uses that no row says yet.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // An exec step: forks the trees it may write, mounts them and the ones it reads, runs the process, and commits what it
 // wrote (spec/solver 6.1). Nothing is forked or mounted before its lookup has missed.
+#include <sys/statvfs.h>
+
 #include <algorithm>
 #include <atomic>
 
@@ -14,6 +16,9 @@ namespace {
 using base::ErrorCode;
 using base::Result;
 using base::Status;
+
+// A process that failed while less is left has most likely met the end of the disk.
+constexpr std::uint64_t disk_full_below = 256 << 10;
 
 std::string join_path(const std::string& base_dir, const std::string& path) {
   return path.starts_with('/') ? path : (base_dir.empty() ? "/" : base_dir) + "/" + path;
@@ -72,6 +77,10 @@ class ExecStep final : public Op {
     const ExecRequest request = make_request(mounts);
     const ExecExit exit = TRY(executor.run(request, context.output, context.stop));
     if (!exit.valid) {
+      // Looked at while what the process wrote is still there.
+      if (const auto full = full_disk(mounts))
+        return base::fail(ErrorCode::no_space, "process \"{}\" did not complete successfully: exit code: {}: {}",
+                          fmt::join(exec_.meta->args, " "), exit.code, *full);
       return base::fail(ErrorCode::io, "process \"{}\" did not complete successfully: exit code: {}",
                         fmt::join(exec_.meta->args, " "), exit.code);
     }
@@ -95,6 +104,18 @@ class ExecStep final : public Op {
       prepared.tree = TRY(prepared.input->mount());
     }
     return prepared;
+  }
+
+  // "the disk of the store is full (0 bytes free)", if one that the process wrote to is.
+  static std::optional<std::string> full_disk(const std::vector<Prepared>& mounts) {
+    for (const Prepared& mount : mounts) {
+      struct ::statvfs disk {};
+      if (!mount.fork || ::fstatvfs(mount.tree.fd(), &disk) != 0) continue;
+      const std::uint64_t free = disk.f_bavail * disk.f_frsize;
+      if (free < disk_full_below) return fmt::format("the disk of the store is full ({} bytes free)", free);
+      if (disk.f_files != 0 && disk.f_favail == 0) return std::string("the disk of the store has no inodes left");
+    }
+    return std::nullopt;
   }
 
   ExecRequest make_request(const std::vector<Prepared>& mounts) const {

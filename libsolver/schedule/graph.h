@@ -79,6 +79,7 @@ struct Node {
   Phase execute = Phase::idle;
   std::optional<Flights::Ticket> ticket;
   bool ran = false;   // its op ran, here or in a flight that this solve joined
+  std::optional<cache::Tombstone> evicted;  // what it had made before was taken
   bool hit = false;   // some edge of it was found in the store
   std::optional<std::chrono::steady_clock::time_point> started;
   std::chrono::nanoseconds duration{0};

@@ -40,7 +40,7 @@ SolveOutcome Run::outcome() {
       state = StepState::cached;
     }
     report_finished(i, state);
-    result.steps.push_back({node.vertex->digest, node.vertex->name, state, node.duration, node.error});
+    result.steps.push_back({node.vertex->digest, node.vertex->name, state, node.duration, node.error, node.evicted});
   }
   if (!error_ && target_) result.result = edges_[*target_].result;
   result.not_cached = not_cached_;

@@ -93,6 +93,7 @@ class Run {
     std::vector<std::pair<cache::KeyLink, KeyDigest>> links;
   };
   KeyPlan plan_keys(NodeIndex node);
+  static std::optional<cache::Tombstone> find_tombstone(cache::Cache& cache, const KeyPlan& plan);
   static void add_keys(const KeyPlan& plan, const OpOutputs& outputs, cache::Publication& publication);
   Flights::Work make_work(NodeIndex node, KeyPlan plan, std::vector<OptionalRef> inputs);
   bool is_renewed(NodeIndex node) const;

@@ -9,6 +9,8 @@ namespace cairn::solver {
 
 // There is one namespace of trust until stores are shared between tenants; it is in the key so that it can be told later.
 constexpr std::uint32_t trust_namespace = 0;
+// How much room is made when a step has found the disk full.
+constexpr std::int64_t emergency_bytes = std::int64_t{1} << 30;
 
 namespace {
 
@@ -73,13 +75,32 @@ void Run::add_keys(const KeyPlan& plan, const OpOutputs& outputs, cache::Publica
   for (const auto& [link, target] : plan.links) publication.add_link(link, target);
 }
 
+// What a collection left of the keys of a step: it has been done before. A store that cannot say is no reason to fail.
+std::optional<cache::Tombstone> Run::find_tombstone(cache::Cache& cache, const KeyPlan& plan) {
+  for (const std::vector<KeyDigest>& keys : plan.results)
+    for (const KeyDigest& key : keys)
+      if (auto found = cache.find_tombstone(key); found && *found) return std::move(*found);
+  return std::nullopt;
+}
+
 Flights::Work Run::make_work(NodeIndex index, KeyPlan plan, std::vector<OptionalRef> inputs) {
   return [shared = &shared_, op = nodes_[index].op, plan = std::move(plan), inputs = std::move(inputs)](
              const Flights::Listener& to_all, std::stop_token stop) -> base::Result<OpOutputs> {
     const OpContext context{.cache = shared->cache, .executor = shared->executor, .output = to_all.output,
                             .bytes = to_all.bytes, .stop = std::move(stop)};
     cache::Publication publication;
-    OpOutputs outputs = TRY(op->execute(inputs, context, publication));
+    const auto begun = shared->clock.steady_now();
+    auto done = op->execute(inputs, context, publication);
+    if (!done && done.error().code == base::ErrorCode::no_space) {
+      // One emergency collection, and one more try if it freed anything.
+      if (const auto freed = shared->cache.make_room(emergency_bytes, context.stop); freed && *freed > 0) {
+        publication = cache::Publication();
+        done = op->execute(inputs, context, publication);
+      }
+    }
+    OpOutputs outputs = TRY(std::move(done));
+    publication.took(shared->clock.steady_now() - begun);
+    outputs.evicted = find_tombstone(shared->cache, plan);
     add_keys(plan, outputs, publication);
     // The step has been done; that its result cannot be stored is no reason to fail the build.
     if (auto sequence = shared->cache.publish(std::move(publication)); sequence) {
@@ -102,6 +123,7 @@ void Run::finish_execute(NodeIndex index, const Flights::Outcome& outcome, Role 
   const OpOutputs& outputs = **outcome;
   CHECK(outputs.refs.size() == node.op->outputs());
   node.ran = true;
+  node.evicted = outputs.evicted;
   durable_after_ = std::max(durable_after_, outputs.sequence);
   if (!outputs.not_cached.empty()) not_cached_ = outputs.not_cached;
   const KeyPlan plan = plan_keys(index);

@@ -8,6 +8,7 @@
 #include "libcache/blobs/blob_rows.h"
 #include "libcache/blobs/journal.h"
 #include "libcache/blobs/quarantine.h"
+#include "libcache/gc/tombstones.h"
 #include "libcache/keys/key_rows.h"
 #include "libcache/pages/page_rows.h"
 #include "libcache/records/layer_rows.h"
@@ -31,7 +32,7 @@ void decode(std::string_view bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
-  switch (data[0] % 26) {
+  switch (data[0] % 30) {
     case 0: decode<cache::RecordRow>(bytes); break;
     case 1: decode<cache::TreeDigestRow>(bytes); break;
     case 2: decode<cache::KeyResultRow>(bytes); break;
@@ -60,6 +61,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     case 23: decode<cache::LayerRow>(bytes); break;
     case 24: decode<cache::DiffBlobRow>(bytes); break;
     case 25: decode<cache::TreeOwnerRow>(bytes); break;
+    case 26: decode<cache::PlacesRow>(bytes); break;
+    case 27: decode<cache::CollectorRow>(bytes); break;
+    case 28: decode<cache::Tombstone>(bytes); break;
+    case 29: decode<cache::RegretRow>(bytes); break;
   }
   return 0;
 }

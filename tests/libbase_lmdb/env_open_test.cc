@@ -54,7 +54,7 @@ TEST_F(LmdbOpen, NewTableIsAddedInOneCommit) {
 TEST_F(LmdbOpen, DefaultMapIsAReservationFarBeyondTheDisk) {
   auto env = open_env(meta_).value();
   EXPECT_GE(env->map_bytes(), 1ull << 33);
-  EXPECT_LT(env->allocated_bytes(), 1u << 20);
+  EXPECT_LT(env->allocated_bytes(), 5u << 20);  // a few pages, and the blocks that are kept for a full disk
 }
 
 TEST_F(LmdbOpen, ProgramsThatAreStartedInheritNoDescriptor) {

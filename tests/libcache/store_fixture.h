@@ -60,7 +60,10 @@ class SettableClock final : public base::Clock {
 
 class OpenStore {
  public:
-  explicit OpenStore(std::string driver = "overlay") : driver_(std::move(driver)) { open(); }
+  explicit OpenStore(std::string driver = "overlay", std::optional<base::HostPath> root = {})
+      : driver_(std::move(driver)), elsewhere_(std::move(root)) {
+    open();
+  }
   ~OpenStore() { close(); }
 
   void open() {
@@ -89,7 +92,7 @@ class OpenStore {
     close();
     open();
   }
-  const base::HostPath& root() const { return dir_.path(); }
+  const base::HostPath& root() const { return elsewhere_ ? *elsewhere_ : dir_.path(); }
 
   // A new tree on parent with one file in it.
   ImmutableRef commit(Publication& into, std::optional<ImmutableRef> parent, const std::string& file,
@@ -149,6 +152,7 @@ class OpenStore {
 
   test::TempDir dir_;
   std::string driver_;
+  std::optional<base::HostPath> elsewhere_;  // the store's root, if not in dir_
   SettableClock clock;
   std::chrono::milliseconds group_age_max{500};
   std::atomic<bool> fail_data_sync{false};

@@ -110,7 +110,17 @@ TEST(PolicyFile, WarnsOfWhatDoesNotBound) {
   ASSERT_EQ(notes.size(), 3u);
   EXPECT_NE(notes[0].find("younger than 2d stays even above the ceiling"), std::string::npos) << notes[0];
   EXPECT_NE(notes[1].find("without a floor"), std::string::npos) << notes[1];
-  EXPECT_NE(notes[2].find("may grow without end"), std::string::npos) << notes[2];
+  EXPECT_NE(notes[2].find("nothing else bounds the store"), std::string::npos) << notes[2];
+}
+
+TEST(PolicyFile, RulesThatBoundNothingGetALastOneThatDoes) {
+  for (const char* text : {"", "[[rule]]\nunused_for = \"48h\"\n", "[[rule]]\nfilter = \"type==regular\"\nceiling = \"1GB\"\n"}) {
+    const Policy policy = must_parse(text);
+    ASSERT_FALSE(policy.rules.empty());
+    EXPECT_EQ(policy.rules.back().name, "backstop") << text;
+    EXPECT_EQ(policy.rules.back().ceiling, Space::percent(80));
+  }
+  EXPECT_EQ(must_parse("[[rule]]\nceiling = \"100%\"\n").rules.size(), 1u);
 }
 
 TEST(PolicyFile, ErrorsNameLineAndField) {

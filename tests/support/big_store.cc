@@ -10,6 +10,7 @@
 #include "libbase/fs/host_tree.h"
 #include "libbase/hash/sha256.h"
 #include "libcache/account/totals.h"
+#include "libcache/gc/candidates.h"
 #include "libcache/keys/key_rows.h"
 #include "libcache/records/record_rows.h"
 #include "libsnapshot/meta/id_pool.h"
@@ -164,7 +165,8 @@ class Filler {
     // The next id is that of the block behind this one.
     const std::uint64_t last = big_store_record(options_.records).value();
     const std::uint64_t block = (last - 1) / snapshot::ids_per_block * snapshot::ids_per_block + 1;
-    return txn.put(snapshot::block_table, SnapshotId(block), snapshot::Present{});
+    TRY(txn.put(snapshot::block_table, SnapshotId(block), snapshot::Present{}));
+    return cache::rebuild_candidates(txn);
   }
 
   Env& env_;

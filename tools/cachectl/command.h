@@ -101,6 +101,10 @@ ExitCode run_stats(const GlobalOptions& global, Output format);
 ExitCode run_ls(const GlobalOptions& global, Output format);
 struct PruneArguments {
   bool all = false, dry_run = false;
+  std::vector<std::string> filters;
+  std::string keep_storage, max_used, min_free, until;  // "": not given
+  std::string policy_file;
+  bool own_policy = false;  // the store's
   Output format = Output::text;
 };
 ExitCode run_prune(const GlobalOptions& global, const PruneArguments& arguments);

@@ -29,7 +29,7 @@ struct Arguments {
   SolveArguments solve;
   DigestArguments digest;
   InspectArguments inspect;
-  PruneArguments prune;
+  PruneArguments prune, gc_run;
   FsckArguments fsck;
   ScrubArguments scrub;
   GcCheckArguments gc_check;
@@ -109,12 +109,24 @@ Examples:
   add_json(stats, arguments.stats);
   stats->callback([&arguments] { arguments.exit_code = run_stats(arguments.global, arguments.stats); });
 
+  CLI::App* doctor = app.add_subcommand("doctor", "What the store stands on, and what is wrong with it\n\nExamples:\n  cachectl --root DIR doctor\n  cachectl --root DIR doctor --json");
+  add_json(doctor, arguments.doctor);
+  doctor->callback([&arguments] { arguments.exit_code = run_doctor(arguments.global, arguments.doctor); });
+
   CLI::App* prune = app.add_subcommand("prune", R"(Remove records that nothing uses.
 
 Examples:
   cachectl --root DIR prune --dry-run
-  cachectl --root DIR prune --all)");
-  prune->add_flag("--all", arguments.prune.all, "Also what a cache key leads to");
+  cachectl --root DIR prune --all
+  cachectl --root DIR prune --filter type==exec.cachemount --until 48h --dry-run
+  cachectl --root DIR prune --max-used 10GB --keep-storage 1GB)");
+  prune->add_flag("--all", arguments.prune.all, "Also what a cache key leads to; with rules, also what is internal");
+  prune->add_option("--filter", arguments.prune.filters, "Only what matches (BuildKit's filters); several: one of them")
+      ->type_name("FILTER");
+  prune->add_option("--until", arguments.prune.until, "Only what was not used for so long")->type_name("AGE");
+  prune->add_option("--max-used", arguments.prune.max_used, "Only down to so many live bytes")->type_name("SPACE");
+  prune->add_option("--min-free", arguments.prune.min_free, "Only until so much of the disk is free")->type_name("SPACE");
+  prune->add_option("--keep-storage", arguments.prune.keep_storage, "Never below so many live bytes")->type_name("SPACE");
   prune->add_flag("--dry-run", arguments.prune.dry_run, "Say what would be removed and remove nothing");
   add_json(prune, arguments.prune.format);
   prune->callback([&arguments] { arguments.exit_code = run_prune(arguments.global, arguments.prune); });
@@ -131,6 +143,17 @@ Examples:
   verb->add_option("FILE", arguments.gc_check.file, "A policy, or BuildKit's configuration; - reads standard input")->required();
   add_json(verb, arguments.gc_check.format);
   verb->callback([&arguments] { arguments.exit_code = run_gc_check(arguments.gc_check); });
+
+  CLI::App* run = noun->add_subcommand("run", R"(Apply a policy once: the store's own, or another.
+
+Examples:
+  cachectl --root DIR gc run --dry-run
+  cachectl --root DIR gc run --policy gc.toml)");
+  run->add_option("--policy", arguments.gc_run.policy_file, "A policy, or BuildKit's configuration")->type_name("FILE");
+  run->add_flag("--dry-run", arguments.gc_run.dry_run, "Say what would be removed and remove nothing");
+  add_json(run, arguments.gc_run.format);
+  arguments.gc_run.own_policy = true;
+  run->callback([&arguments] { arguments.exit_code = run_prune(arguments.global, arguments.gc_run); });
 }
 
 void add_repair_verbs(CLI::App& app, Arguments& arguments) {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -57,10 +58,15 @@ ProgressMode progress_mode(const std::string& name) {
 void print_json(const engine::SolveReport& report) {
   nlohmann::ordered_json steps = nlohmann::ordered_json::array();
   for (const solver::StepResult& step : report.steps) {
-    steps.push_back({{"digest", step.digest.str()},
-                     {"name", step.name},
-                     {"state", std::string(solver::to_string(step.state))},
-                     {"duration_ns", step.duration.count()}});
+    nlohmann::ordered_json json = {{"digest", step.digest.str()},
+                                   {"name", step.name},
+                                   {"state", std::string(solver::to_string(step.state))},
+                                   {"duration_ns", step.duration.count()}};
+    if (step.evicted)
+      json["evicted"] = {{"when", rfc3339(step.evicted->when)},
+                         {"rule", step.evicted->rule},
+                         {"build_time_ns", step.evicted->build_time.count()}};
+    steps.push_back(std::move(json));
   }
   const nlohmann::ordered_json json = {{"format", 1},
                                        {"vertices", report.steps.size()},
@@ -73,7 +79,20 @@ void print_json(const engine::SolveReport& report) {
   std::cout << json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) << '\n';
 }
 
+// "evicted 3h ago by rule 2, 41.0s to rebuild"
+void print_evicted(const engine::SolveReport& report) {
+  const base::WallTime now = base::SystemClock().now();
+  for (const solver::StepResult& step : report.steps) {
+    if (!step.evicted) continue;
+    const auto ago = std::chrono::duration_cast<std::chrono::seconds>(now - step.evicted->when);
+    std::cout << fmt::format("{}: evicted {} ago by {}, {} to rebuild\n", printable(step.name),
+                             cache::to_string(std::max(ago, std::chrono::seconds(1))), printable(step.evicted->rule),
+                             human_duration(step.evicted->build_time));
+  }
+}
+
 void print_text(const engine::SolveReport& report) {
+  print_evicted(report);
   std::cout << fmt::format("{} steps: {} executed, {} cached", report.steps.size(), report.count(StepState::executed),
                            report.count(StepState::cached));
   if (const auto failed = report.count(StepState::failed)) std::cout << ", " << failed << " failed";

@@ -1,28 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// du, ls and prune. The first two read beside whoever owns the store; prune goes through its owner.
+// du and ls. They read beside whoever owns the store.
 #include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "tools/cachectl/command.h"
-#include "tools/cachectl/interrupt.h"
+#include "tools/cachectl/record_json.h"
 
 namespace cairn::cachectl {
 
 using nlohmann::ordered_json;
 
 namespace {
-
-ordered_json record_json(const cache::RecordInfo& record) {
-  ordered_json parents = ordered_json::array();
-  for (cache::RecordId parent : record.parents) parents.push_back(std::to_string(parent.value()));
-  return {{"id", std::to_string(record.id.value())},
-          {"type", std::string(cache::to_string(record.facts.type))},
-          {"bytes", record.usage.bytes},
-          {"parents", std::move(parents)},
-          {"last_used", rfc3339(record.last_used)},
-          {"created", rfc3339(record.created)},
-          {"description", record.facts.description}};
-}
 
 std::string dump(const ordered_json& json) {
   return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
@@ -40,10 +28,10 @@ std::string records_table(const std::vector<cache::RecordInfo>& records) {
   return table.str();
 }
 
-std::string records_json(const std::vector<cache::RecordInfo>& records, std::int64_t freed_bytes) {
+std::string records_json(const std::vector<cache::RecordInfo>& records) {
   ordered_json list = ordered_json::array();
   for (const cache::RecordInfo& record : records) list.push_back(record_json(record));
-  return dump({{"format", 1}, {"records", std::move(list)}, {"freed_bytes", freed_bytes}});
+  return dump({{"format", 1}, {"records", std::move(list)}, {"freed_bytes", 0}});
 }
 
 base::Result<cache::DiskUsage> read_usage(const GlobalOptions& global) {
@@ -96,26 +84,7 @@ ExitCode run_du(const GlobalOptions& global, Output format) {
 ExitCode run_ls(const GlobalOptions& global, Output format) {
   const auto records = read_records(global);
   if (!records) return report_error(records.error());
-  std::cout << (format == Output::json ? records_json(*records, 0) : records_table(*records));
-  return ExitCode::done;
-}
-
-ExitCode run_prune(const GlobalOptions& global, const PruneArguments& arguments) {
-  const auto options = store_options(global);
-  if (!options) return report_error(options.error());
-  // A prune must not make a store where there is none.
-  if (auto env = engine::open_read_only(options->engine.root); !env) return report_error(env.error());
-  const Interrupt interrupt;
-  const auto report =
-      engine::prune_store(*options, {.all = arguments.all, .dry_run = arguments.dry_run}, interrupt.token());
-  if (!report) return report_error(report.error());
-  if (arguments.format == Output::json) {
-    std::cout << records_json(report->records, report->freed_bytes);
-    return ExitCode::done;
-  }
-  if (!report->records.empty()) std::cout << records_table(report->records);
-  std::cout << (arguments.dry_run ? "would remove " : "removed ") << report->records.size() << " records, "
-            << human_bytes(report->freed_bytes) << (arguments.dry_run ? " would be free\n" : " freed\n");
+  std::cout << (format == Output::json ? records_json(*records) : records_table(*records));
   return ExitCode::done;
 }
 

@@ -124,13 +124,13 @@ Result<SolveReport> solve_in_store(const StoreOptions& options, const SolveOrder
       decode_solve_report);
 }
 
-Result<cache::PruneReport> prune_store(const StoreOptions& options, const cache::PruneOptions& prune,
-                                       std::stop_token stop) {
-  const Message request = {{"verb", "prune"}, {"all", prune.all}, {"dry_run", prune.dry_run}};
+Result<PruneAnswer> prune_store(const StoreOptions& options, const PruneOrder& order, std::stop_token stop) {
+  Message request = encode(order);
+  request["verb"] = "prune";
   solver::NoProgress no_progress;
-  return in_store<cache::PruneReport>(
-      options, request, no_progress, stop,
-      [&](Engine& engine) { return engine.cache().prune(prune, stop); }, decode_prune_report);
+  return in_store<PruneAnswer>(
+      options, request, no_progress, stop, [&](Engine& engine) { return run_prune(engine, order, stop); },
+      decode_prune_answer);
 }
 
 Result<TreeDigest> digest_in_store(const StoreOptions& options, const DigestOrder& order, std::stop_token stop) {

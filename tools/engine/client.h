@@ -28,7 +28,6 @@ base::Result<TreeDigest> digest_in_store(const StoreOptions& options, const Dige
 // Mounts what it compares, which only the owner can: it is asked, and opens the directories with its own rights.
 base::Result<Differences> differences_in_store(const StoreOptions& options, const DifferenceOrder& order,
                                                std::stop_token stop);
-base::Result<cache::PruneReport> prune_store(const StoreOptions& options, const cache::PruneOptions& prune,
-                                             std::stop_token stop);
+base::Result<PruneAnswer> prune_store(const StoreOptions& options, const PruneOrder& order, std::stop_token stop);
 
 }  // namespace cairn::engine

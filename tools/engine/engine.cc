@@ -28,6 +28,8 @@ using base::Status;
 namespace {
 
 constexpr std::size_t small_file_max = 4096;
+constexpr std::size_t policy_file_max = 1 << 20;
+constexpr const char* policy_file = "gc.toml";
 
 Result<std::optional<std::string>> read_if_there(const HostPath& path) {
   auto text = base::read_file(path, small_file_max);
@@ -67,6 +69,7 @@ Status create_store(const HostPath& root) {
       unfinished.push_back(name);
       continue;
     }
+    if (name == policy_file || name == "reserve") continue;
     if (name == "lock" || name == "meta" || name == "tmp" || name == "trees" || name == "blobs") continue;
     return fail(ErrorCode::invalid_argument, "open store {}: the directory is not empty and holds no store (found \"{}\")",
                 root.str(), name);
@@ -112,6 +115,16 @@ Status empty_dir(const HostPath& dir) {
     TRY(base::remove_all_beneath(fd.get(), TRY(base::TreePath::parse(entry.name))), "empty {}", dir.str());
   }
   return {};
+}
+
+// A file that cannot be read is no reason to refuse the store: the default holds until it is put right.
+cache::Policy load_policy(const HostPath& root) {
+  const auto text = base::read_file(root / policy_file, policy_file_max);
+  if (!text && text.error().code == ErrorCode::not_found) return cache::default_policy();
+  auto policy = text ? cache::parse_policy(*text, (root / policy_file).str()) : tl::unexpected(text.error());
+  if (policy) return std::move(*policy);
+  base::log_warning("{}; the default policy holds until it is put right", policy.error().message);
+  return cache::default_policy();
 }
 
 }  // namespace
@@ -164,6 +177,7 @@ struct Engine::State {
   explicit State(EngineOptions options_in) : options(std::move(options_in)) {}
 
   EngineOptions options;
+  cache::Policy policy;
   base::SystemClock clock;
   base::Fd lock;
   base::SyncCounts syncs_at_open;
@@ -212,11 +226,14 @@ Result<std::unique_ptr<Engine>> Engine::open(EngineOptions options) {
       solver::SolverOptions{state.options.parallelism});
 
   state.snapshots->start(*state.writer);
+  state.policy = state.options.policy ? *state.options.policy : load_policy(root);
+  state.cache->start_collector({.policy = state.policy});
   return engine;
 }
 
 Engine::~Engine() {
   if (!state_) return;
+  if (state_->cache) state_->cache->stop_collector();
   if (state_->snapshots) state_->snapshots->stop();
   if (!state_->solver) return;  // never opened; the store may be another owner's
   state_->solver.reset();
@@ -234,6 +251,7 @@ solver::SolveOutcome Engine::solve(const solver::SolveRequest& request, solver::
 
 cache::Cache& Engine::cache() { return *state_->cache; }
 snapshot::Snapshotter& Engine::snapshots() { return *state_->snapshots; }
+const cache::Policy& Engine::policy() const { return state_->policy; }
 const HostPath& Engine::root() const { return state_->options.root; }
 
 EngineCounts Engine::counts() const {

@@ -33,6 +33,8 @@ struct EngineOptions {
   std::size_t parallelism = 0;  // steps at a time; 0: one per core
   unsigned chain_max = 400;     // flatten chains of more layers
   base::lmdb::GroupWriter::Options writer;
+  // What may stay in the store; none: <root>/gc.toml, and without one the default.
+  std::optional<cache::Policy> policy;
   // f_type of the file system of a directory; empty: statfs (backing.h). A seam: nobody tests on NFS.
   std::function<base::Result<std::uint64_t>(const base::HostPath&)> file_system_type;
   // Called on the writer's thread when the data of these tokens has been made durable; for the crash suite, which takes
@@ -68,6 +70,7 @@ class Engine {
   cache::Cache& cache();
   snapshot::Snapshotter& snapshots();
   const base::HostPath& root() const;
+  const cache::Policy& policy() const;  // what the collector works by
   EngineCounts counts() const;
 
  private:

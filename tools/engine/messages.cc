@@ -121,6 +121,11 @@ Result<solver::StepResult> decode_step(const Message& entry) {
   step.state = static_cast<solver::StepState>(state);
   step.duration = std::chrono::nanoseconds(TRY(take<std::int64_t>(entry, "duration")));
   step.error = TRY(take<std::string>(entry, "error"));
+  if (const auto evicted = entry.find("evicted"); evicted != entry.end() && evicted->is_object()) {
+    step.evicted = cache::Tombstone{base::from_unix_ns(TRY(take<std::int64_t>(*evicted, "when"))),
+                                    TRY(take<std::string>(*evicted, "rule")),
+                                    std::chrono::nanoseconds(TRY(take<std::int64_t>(*evicted, "build_time")))};
+  }
   return step;
 }
 
@@ -232,11 +237,16 @@ Result<TreeDigest> decode_digest(const Message& message) {
 Message encode(const SolveReport& report) {
   Message steps = Message::array();
   for (const solver::StepResult& step : report.steps) {
-    steps.push_back({{"digest", bytes_of(step.digest.raw())},
-                     {"name", bytes_of(step.name)},
-                     {"state", static_cast<int>(step.state)},
-                     {"duration", step.duration.count()},
-                     {"error", bytes_of(step.error)}});
+    Message message = {{"digest", bytes_of(step.digest.raw())},
+                       {"name", bytes_of(step.name)},
+                       {"state", static_cast<int>(step.state)},
+                       {"duration", step.duration.count()},
+                       {"error", bytes_of(step.error)}};
+    if (step.evicted)
+      message["evicted"] = {{"when", base::to_unix_ns(step.evicted->when)},
+                            {"rule", bytes_of(step.evicted->rule)},
+                            {"build_time", step.evicted->build_time.count()}};
+    steps.push_back(std::move(message));
   }
   Message warnings = encode_texts(report.warnings);
   Message message = {{"steps", std::move(steps)},
@@ -261,19 +271,71 @@ Result<SolveReport> decode_solve_report(const Message& message) {
   return report;
 }
 
-Message encode(const cache::PruneReport& report) {
-  Message records = Message::array();
-  for (const cache::RecordInfo& record : report.records) records.push_back(encode_record(record));
-  return {{"records", std::move(records)}, {"freed_bytes", report.freed_bytes}};
+Message encode(const PruneOrder& order) {
+  return {{"all", order.all},
+          {"dry_run", order.dry_run},
+          {"policy", bytes_of(order.policy.value_or(""))},
+          {"has_policy", order.policy.has_value()},
+          {"policy_name", bytes_of(order.policy_name)}};
 }
 
-Result<cache::PruneReport> decode_prune_report(const Message& message) {
-  cache::PruneReport report;
-  for (const Message& record : *TRY(take_array(message, "records"))) {
-    report.records.push_back(TRY(decode_record(record)));
+Result<PruneOrder> decode_prune_order(const Message& message) {
+  PruneOrder order;
+  order.all = TRY(take<bool>(message, "all"));
+  order.dry_run = TRY(take<bool>(message, "dry_run"));
+  if (TRY(take<bool>(message, "has_policy"))) order.policy = TRY(take<std::string>(message, "policy"));
+  order.policy_name = TRY(take<std::string>(message, "policy_name"));
+  return order;
+}
+
+Message encode(const PruneAnswer& answer) {
+  const cache::PruneReport& report = answer.report;
+  Message records = Message::array();
+  for (const cache::PrunedRecord& record : report.records) {
+    Message message = encode_record(record);
+    message["rule"] = record.rule;
+    message["freed"] = record.freed_bytes;
+    const cache::Owner& owner = record.facts.owner;
+    message["owner"] = {{"project", bytes_of(owner.project)}, {"build", bytes_of(owner.build)}, {"step", bytes_of(owner.step)}};
+    records.push_back(std::move(message));
   }
+  Message rules = Message::array();
+  for (const std::string& rule : answer.rules) rules.push_back({{"title", bytes_of(rule)}});
+  const cache::Passed& passed = report.passed;
+  return {{"records", std::move(records)},
+          {"rules", std::move(rules)},
+          {"blobs", report.blobs},
+          {"freed_bytes", report.freed_bytes},
+          {"rows_visited", report.rows_visited},
+          {"passed", {passed.in_use, passed.pinned, passed.too_young, passed.other_filter, passed.internal, passed.below_floor}}};
+}
+
+Result<PruneAnswer> decode_prune_answer(const Message& message) {
+  PruneAnswer answer;
+  cache::PruneReport& report = answer.report;
+  for (const Message& entry : *TRY(take_array(message, "records"))) {
+    cache::PrunedRecord record{TRY(decode_record(entry)), TRY(take<std::uint32_t>(entry, "rule")),
+                               TRY(take<std::int64_t>(entry, "freed"))};
+    const auto owner = entry.find("owner");
+    if (owner == entry.end() || !owner->is_object()) return fail(ErrorCode::corrupt, "message without \"owner\"");
+    record.facts.owner = {TRY(take<std::string>(*owner, "project")), TRY(take<std::string>(*owner, "build")),
+                          TRY(take<std::string>(*owner, "step"))};
+    report.records.push_back(std::move(record));
+  }
+  for (const Message& entry : *TRY(take_array(message, "rules"))) answer.rules.push_back(TRY(take<std::string>(entry, "title")));
+  report.blobs = TRY(take<std::uint64_t>(message, "blobs"));
   report.freed_bytes = TRY(take<std::int64_t>(message, "freed_bytes"));
-  return report;
+  report.rows_visited = TRY(take<std::uint64_t>(message, "rows_visited"));
+  const Message& counts = *TRY(take_array(message, "passed"));
+  cache::Passed& passed = report.passed;
+  std::uint64_t* const out[] = {&passed.in_use,       &passed.pinned,   &passed.too_young,
+                                &passed.other_filter, &passed.internal, &passed.below_floor};
+  if (counts.size() != std::size(out)) return fail(ErrorCode::corrupt, "message with strange counts");
+  for (std::size_t i = 0; i < std::size(out); ++i) {
+    if (!counts[i].is_number_integer()) return fail(ErrorCode::corrupt, "message with strange counts");
+    *out[i] = counts[i].get<std::uint64_t>();
+  }
+  return answer;
 }
 
 }  // namespace cairn::engine

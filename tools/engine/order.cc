@@ -76,6 +76,18 @@ std::size_t SolveReport::count(solver::StepState state) const {
       std::count_if(steps.begin(), steps.end(), [&](const auto& step) { return step.state == state; }));
 }
 
+Result<PruneAnswer> run_prune(Engine& engine, const PruneOrder& order, std::stop_token stop) {
+  cache::PruneOptions options{.all = order.all, .dry_run = order.dry_run};
+  PruneAnswer answer;
+  if (order.policy) {
+    options.policy = order.policy->empty() ? engine.policy() : TRY(cache::parse_policy(*order.policy, order.policy_name));
+    for (std::size_t i = 0; i < options.policy->rules.size(); ++i)
+      answer.rules.push_back(cache::rule_title(*options.policy, i));
+  }
+  answer.report = TRY(engine.cache().prune(options, std::move(stop)));
+  return answer;
+}
+
 SolveReport run_order(Engine& engine, const SolveOrder& order, solver::ProgressSink& progress, std::stop_token stop) {
   SolveReport report;
   Result<solver::SolveRequest> request = make_request(order);

@@ -56,6 +56,19 @@ using Differences = std::vector<cache::TreeDifference>;
 // Errors: those of each_difference; not_found if there is no such record or directory.
 base::Result<Differences> run_order(Engine& engine, const DifferenceOrder& order, std::stop_token stop);
 
+struct PruneOrder {
+  bool all = false, dry_run = false;
+  std::optional<std::string> policy;  // the text of one; empty: the store's own
+  std::string policy_name;            // what errors call it
+};
+struct PruneAnswer {
+  cache::PruneReport report;
+  std::vector<std::string> rules;  // their titles
+};
+
+// Errors: those of the policy's text and of Cache::prune.
+base::Result<PruneAnswer> run_prune(Engine& engine, const PruneOrder& order, std::stop_token stop);
+
 // Loads the definition, solves it and exports the result. Never fails otherwise than in the report.
 SolveReport run_order(Engine& engine, const SolveOrder& order, solver::ProgressSink& progress, std::stop_token stop);
 

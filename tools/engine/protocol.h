@@ -18,7 +18,7 @@
 namespace cairn::engine {
 
 using Message = nlohmann::json;
-constexpr int protocol_version = 1;
+constexpr int protocol_version = 2;
 constexpr std::size_t frame_bytes_max = 96u << 20;  // a definition of 64 MiB and what goes with it
 
 // One end of a connection. Sending is thread-safe; receiving is for one thread.
@@ -49,7 +49,8 @@ Message encode(const SolveReport& report);
 Message encode(const TreeDigest& digest);
 Message encode(const DifferenceOrder& order);
 Message encode(const Differences& differences);
-Message encode(const cache::PruneReport& report);
+Message encode(const PruneOrder& order);
+Message encode(const PruneAnswer& answer);
 base::Error decode_error(const Message& message);
 base::Result<SolveOrder> decode_order(const Message& message);
 base::Result<DigestOrder> decode_digest_order(const Message& message);
@@ -57,6 +58,7 @@ base::Result<TreeDigest> decode_digest(const Message& message);
 base::Result<DifferenceOrder> decode_difference_order(const Message& message);
 base::Result<Differences> decode_differences(const Message& message);
 base::Result<SolveReport> decode_solve_report(const Message& message);
-base::Result<cache::PruneReport> decode_prune_report(const Message& message);
+base::Result<PruneOrder> decode_prune_order(const Message& message);
+base::Result<PruneAnswer> decode_prune_answer(const Message& message);
 
 }  // namespace cairn::engine

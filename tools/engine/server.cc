@@ -201,10 +201,11 @@ Message Server::State::answer(Session& session, const Message& request) {
     return {{"done", encode(run_order(engine, *order, sink, session.stop.get_token()))}};
   }
   if (verb == "prune") {
-    const cache::PruneOptions options{.all = request.value("all", false), .dry_run = request.value("dry_run", false)};
-    auto report = engine.cache().prune(options, session.stop.get_token());
-    if (!report) return {{"failed", encode(report.error())}};
-    return {{"done", encode(*report)}};
+    const auto order = decode_prune_order(request);
+    if (!order) return {{"failed", encode(order.error())}};
+    const auto answer = run_prune(engine, *order, session.stop.get_token());
+    if (!answer) return {{"failed", encode(answer.error())}};
+    return {{"done", encode(*answer)}};
   }
   if (verb == "digest") {
     const auto order = decode_digest_order(request);

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libcache/gc/collector.h"
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "libbase/log/log.h"
+#include "libcache/blobs/compaction.h"
+#include "libcache/gc/prune.h"
+#include "libcache/records/store.h"
+
+namespace cairn::cache {
+
+using base::ErrorCode;
+using base::Result;
+using base::Status;
+
+namespace {
+
+constexpr std::size_t round_picks = 2048;  // selected at a time
+constexpr auto last_work_max = std::chrono::seconds(1);
+constexpr std::int64_t room_bytes = 16 << 20;  // made when a write has found none
+
+// The rules without their bounds: what may go for `bytes` more of free space.
+Policy emergency_policy(const Policy& policy, const DiskSpace& disk, std::int64_t bytes) {
+  Policy wanted;
+  wanted.order = policy.order;
+  wanted.pins = policy.pins;
+  PolicyRule rule{.name = "disk full", .floor = Space::bytes(0), .all = true};
+  rule.free = Space::bytes(static_cast<std::uint64_t>(disk.free_bytes + bytes));
+  // The highest floor of a rule that is about everything holds here, too.
+  std::int64_t floor = 0;
+  for (const PolicyRule& each : policy.rules)
+    if (each.filters.empty()) floor = std::max(floor, each.effective_floor().on(disk).value_or(0));
+  rule.floor = Space::bytes(static_cast<std::uint64_t>(floor));
+  wanted.rules.push_back(std::move(rule));
+  return wanted;
+}
+
+}  // namespace
+
+void Collector::start(CollectorOptions options) {
+  CHECK(!running_.load(), "the collector is started twice");
+  options_ = std::move(options);
+  if (const auto live = live_bytes(store_); live) {
+    live_ = *live;
+    if (const auto space = disk(); space) set_alarm(*live, *space);
+  }
+  running_ = true;
+  thread_ = std::jthread([this](std::stop_token stop) { run(std::move(stop)); });
+}
+
+void Collector::stop() {
+  if (!running_.exchange(false)) return;
+  {
+    auto state = state_.lock();
+    state->stopping = true;
+    woken_.notify_all();
+    idle_.wait_for(state.lock(), last_work_max, [&] { return !state->woken && !state->working; });
+  }
+  thread_.request_stop();
+  woken_.notify_all();
+  thread_.join();
+}
+
+void Collector::grown(std::int64_t bytes) {
+  if (!running_.load()) return;
+  if (live_.fetch_add(bytes) + bytes <= alarm_.load()) return;
+  state_.lock()->woken = true;
+  woken_.notify_all();
+}
+
+void Collector::disk_is_full() {
+  if (!running_.load()) return;
+  auto state = state_.lock();
+  state->woken = state->full = true;
+  woken_.notify_all();
+}
+
+void Collector::settle() {
+  auto state = state_.lock();
+  idle_.wait(state.lock(), [&] { return !running_.load() || (!state->woken && !state->working); });
+}
+
+// The lowest number of live bytes at which some rule has something to do, if nothing else changes.
+void Collector::set_alarm(std::int64_t live, const DiskSpace& space) {
+  std::int64_t alarm = std::numeric_limits<std::int64_t>::max();
+  for (const PolicyRule& rule : options_.policy.rules) {
+    if (rule.ceiling.is_given()) alarm = std::min(alarm, *rule.ceiling.on(space));
+    if (rule.free.is_given()) alarm = std::min(alarm, live + std::max<std::int64_t>(0, space.free_bytes - *rule.free.on(space)));
+  }
+  // What was too much before and could not go is no reason to look again for every publication.
+  if (alarm <= live) alarm = live + std::max<std::int64_t>(live / 64, 1 << 20);
+  alarm_ = alarm;
+}
+
+Result<DiskSpace> Collector::disk() { return options_.measure_disk ? options_.measure_disk() : measure_disk(store_); }
+
+void Collector::run(std::stop_token stop) {
+  while (!stop.stop_requested()) {
+    bool full = false;
+    {
+      auto state = state_.lock();
+      woken_.wait_for(state.lock(), stop, options_.look_interval, [&] { return state->woken || state->stopping; });
+      if (stop.stop_requested() || (state->stopping && !state->woken)) return;
+      state->woken = false;
+      state->working = true;
+      full = std::exchange(state->full, false);
+    }
+    if (full)
+      if (const auto room = make_room(room_bytes, stop); !room) base::log_warning("{}", room.error().message);
+    if (const Status looked = look(stop); !looked && looked.error().code != ErrorCode::cancelled)
+      base::log_warning("collect: {}", looked.error().message);
+    state_.lock()->working = false;
+    idle_.notify_all();
+  }
+}
+
+Status Collector::look(std::stop_token stop) {
+  ++counts_.lock()->looks;
+  const std::lock_guard turn(store_.prune_turn);
+  PruneReport report;
+  const DiskSpace space = TRY(disk());
+  TRY(collect(options_.policy, space, stop, report));
+  const std::int64_t live = TRY(live_bytes(store_));
+  live_ = live;
+  set_alarm(live, {space.total_bytes, space.free_bytes + report.freed_bytes});
+  return {};
+}
+
+Status Collector::collect(const Policy& policy, const DiskSpace& space, std::stop_token stop, PruneReport& report) {
+  SelectionRules rules{.policy = &policy, .disk = space, .now = store_.clock.now(), .picks_max = round_picks};
+  const auto count = [&](std::uint64_t rows) {
+    auto counts = counts_.lock();
+    counts->rows_visited += rows;
+    counts->records += report.records.size();
+    for (const PrunedRecord& record : report.records) counts->bytes += record.freed_bytes;
+    counts->collections += report.records.empty() ? 0 : 1;
+  };
+  while (!stop.stop_requested()) {
+    PrunePlan selection = TRY(select_records(store_, rules, stop));
+    const std::uint64_t rows = selection.rows_visited;
+    const bool more = selection.picks.size() == round_picks;
+    const std::int64_t freed_before = report.freed_bytes;
+    report.records.clear();
+    TRY(remove_records(store_, policy, std::move(selection), Reach::everything, stop, report));
+    for (const PrunedRecord& record : report.records) report.freed_bytes += record.freed_bytes;
+    rules.disk.free_bytes += report.freed_bytes - freed_before;
+    count(rows);
+    if (!more || report.records.empty()) break;
+  }
+  TRY(remove_unnamed_blobs(store_, stop, report));
+  if (report.blobs > 0) TRY(compact_packs(store_, stop));
+  return remove_unused_pages(store_, stop);
+}
+
+Result<std::int64_t> Collector::make_room(std::int64_t bytes, std::stop_token stop) {
+  ++counts_.lock()->emergencies;
+  const std::lock_guard turn(store_.prune_turn);
+  const DiskSpace space = TRY(disk());
+  PruneReport report;
+  TRY(collect(emergency_policy(options_.policy, space, bytes), space, stop, report), "make room");
+  const std::int64_t freed = TRY(store_.snapshots.erase_trash(store_.writer, stop), "make room");
+  const auto punched = punch_packs(store_, stop);  // not every file system punches holes
+  store_.reserve.fill();
+  return freed + punched.value_or(0);
+}
+
+}  // namespace cairn::cache

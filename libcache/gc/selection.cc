@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libcache/gc/selection.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <set>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "libcache/account/totals.h"
+#include "libcache/gc/candidate_stream.h"
+#include "libcache/keys/key_rows.h"
+#include "libcache/records/lease_rows.h"
+#include "libcache/records/record_rows.h"
+#include "libcache/records/scan.h"
+#include "libcache/records/store.h"
+
+namespace cairn::cache {
+
+using base::ErrorCode;
+using base::Result;
+using base::Status;
+using base::lmdb::ReadTxn;
+using base::lmdb::Scan;
+
+namespace {
+
+// A record that is larger than what a rule may still take is passed over for smaller ones behind it, so many times.
+constexpr unsigned misfits_max = 64;
+
+constexpr std::array all_types = {RecordType::regular,          RecordType::source_local, RecordType::source_image,
+                                  RecordType::internal,         RecordType::exec_cache_mount, RecordType::frontend,
+                                  RecordType::source_git_checkout};
+
+bool is_internal(RecordType type) { return type == RecordType::internal || type == RecordType::frontend; }
+
+class Selector {
+ public:
+  Selector(Store& store, const SelectionRules& rules, const std::stop_token& stop)
+      : store_(store), rules_(rules), stop_(stop) {}
+
+  Result<PrunePlan> run();
+
+ private:
+  using Order = CandidateStream::Order;
+  struct Candidate {
+    RecordInfo record;
+    Keyed keyed = Keyed::no;
+    bool leased = false;
+  };
+  // What one rule goes along: the tables, and what gets a place in the meantime.
+  struct Line {
+    Order order = Order::by_cost;
+    std::vector<CandidateStream> streams;
+    std::set<RankInLine> waiting;
+    std::unordered_set<RecordId> orphans;  // unkeyed, and the last child was taken by this rule
+  };
+
+  Status apply(std::uint32_t index);
+  Result<std::int64_t> live_of(const PolicyRule& rule);
+  Status open_line(const PolicyRule& rule);
+  Result<std::optional<RankInLine>> next_place();
+  Result<CandidateStream*> first_stream();
+  Result<std::optional<Candidate>> load(RecordId id);
+  Result<PlacesRow> places_now(const Candidate& candidate);
+  Rank in_line(const PlacesRow& places) const {
+    return line_.order == Order::by_age ? place_by_age(places.last_used) : places.by_cost;
+  }
+  bool may_go(const Candidate& candidate, const PolicyRule& rule);
+  bool is_past_the_last(const RankInLine& at, const PolicyRule& rule) const;
+  Status take(Candidate candidate, Rank place, std::uint32_t rule);
+  Status expose(RecordId parent);
+  Result<bool> has_staying_child(RecordId parent);
+
+  Store& store_;
+  const SelectionRules& rules_;
+  const std::stop_token stop_;
+  PrunePlan selection_;
+  std::int64_t live_ = 0, freed_ = 0;
+  Line line_;
+  std::unordered_set<RecordId> picked_;
+  std::unordered_map<RecordId, PlacesRow> moved_;    // candidates that are worth more than the tables say
+  std::unordered_map<RecordId, PlacesRow> exposed_;  // would be candidates if what is picked were gone
+  std::unordered_map<RecordId, RecordId> watched_;   // of a parent, a child that stays for all we know
+};
+
+Result<PrunePlan> Selector::run() {
+  live_ = TRY(live_bytes(store_));
+  selection_.level = TRY(store_.env.view([](ReadTxn& txn) { return collector_level(txn); })).value_or(Rank(1));
+  for (std::uint32_t i = 0; i < rules_.policy->rules.size() && selection_.picks.size() < rules_.picks_max; ++i)
+    TRY(apply(i), "{}", rule_title(*rules_.policy, i));
+  for (const auto& moves : {&moved_, &exposed_})
+    for (const auto& [id, places] : *moves)
+      if (!picked_.contains(id)) selection_.moves.emplace_back(id, places);
+  return std::move(selection_);
+}
+
+Status Selector::apply(std::uint32_t index) {
+  const PolicyRule& rule = rules_.policy->rules[index];
+  std::int64_t live = TRY(live_of(rule));
+  const DiskSpace disk{rules_.disk.total_bytes, rules_.disk.free_bytes + freed_};
+  const auto keep = rule.keep_bytes(live, disk);
+  const auto floor = rule.effective_floor().on(disk);
+  if (keep && live <= *keep) return {};
+  TRY(open_line(rule));
+  unsigned misfits = 0;
+  while (selection_.picks.size() < rules_.picks_max && (!keep || live > *keep)) {
+    if (stop_.stop_requested()) return base::fail(ErrorCode::cancelled, "select records");
+    const auto at = TRY(next_place());
+    if (!at || is_past_the_last(*at, rule)) return {};
+    auto candidate = TRY(load(at->id));
+    if (!candidate || !may_go(*candidate, rule)) continue;
+    const std::int64_t frees = freed_by(candidate->record);
+    if (floor && live - frees < *floor) {
+      ++selection_.passed.below_floor;
+      if (++misfits == misfits_max) return {};
+      continue;
+    }
+    live -= frees;
+    TRY(take(std::move(*candidate), at->place, index));
+  }
+  return {};
+}
+
+// Of everything, of some types (both are sums that are kept), or added up.
+Result<std::int64_t> Selector::live_of(const PolicyRule& rule) {
+  if (rule.filters.empty()) return live_ - freed_;
+  std::int64_t live = 0;
+  if (const auto types = rule.only_types()) {
+    TRY(store_.env.view([&](ReadTxn& txn) -> Status {
+      live = 0;
+      for (const RecordType type : *types) {
+        const Totals total = TRY(total_of(txn, {TotalKind::type, std::string(to_string(type))}));
+        live += total.exclusive_bytes + total.shared_bytes;
+      }
+      return {};
+    }));
+    for (const Pick& pick : selection_.picks)
+      if (std::find(types->begin(), types->end(), pick.record.facts.type) != types->end()) live -= pick.frees_bytes;
+    return live;
+  }
+  TRY(each_row(store_.env, table::records, [&](ReadTxn&, const RecordId& id, const RecordRow& row) -> Status {
+    ++selection_.rows_visited;
+    const RecordInfo record = to_info(id, row);
+    if (!picked_.contains(id) && rule.matches(record, InUse::no))
+      live += freed_by(record) + record.space.shared_bytes + record.space.blob_shared_bytes;
+    return {};
+  }));
+  return live;
+}
+
+Status Selector::open_line(const PolicyRule& rule) {
+  const bool by_age = rule.unused_for || rules_.policy->order == PolicyOrder::lru;
+  line_ = Line();
+  line_.order = by_age && rules_.reach == Reach::everything ? Order::by_age : Order::by_cost;
+  const auto types = rule.only_types();
+  for (const RecordType type : all_types)
+    if (!types || std::find(types->begin(), types->end(), type) != types->end())
+      line_.streams.emplace_back(store_.env, line_.order, type);
+  for (const auto& [id, places] : exposed_)
+    if (!picked_.contains(id)) line_.waiting.insert({in_line(places), id});
+  return {};
+}
+
+Result<CandidateStream*> Selector::first_stream() {
+  CandidateStream* first = nullptr;
+  std::optional<RankInLine> first_head;
+  for (CandidateStream& stream : line_.streams) {
+    const auto head = TRY(stream.head());
+    if (!head || (first_head && *first_head <= *head)) continue;
+    first = &stream;
+    first_head = head;
+  }
+  return first;
+}
+
+// The next in line, at the place that it is worth now.
+Result<std::optional<RankInLine>> Selector::next_place() {
+  while (true) {
+    CandidateStream* stream = TRY(first_stream());
+    const auto head = stream != nullptr ? TRY(stream->head()) : std::nullopt;
+    if (!line_.waiting.empty() && (!head || *line_.waiting.begin() < *head)) {
+      const RankInLine at = *line_.waiting.begin();
+      line_.waiting.erase(line_.waiting.begin());
+      return std::optional<RankInLine>(at);
+    }
+    if (!head) return std::optional<RankInLine>();
+    stream->take();
+    ++selection_.rows_visited;
+    if (picked_.contains(head->id)) continue;
+    const auto candidate = TRY(load(head->id));
+    if (!candidate) continue;
+    const PlacesRow now = TRY(places_now(*candidate));
+    if (in_line(now) <= head->place) return head;
+    line_.waiting.insert({in_line(now), head->id});
+  }
+}
+
+Result<std::optional<Selector::Candidate>> Selector::load(RecordId id) {
+  std::optional<Candidate> candidate;
+  TRY(store_.env.view([&](ReadTxn& txn) -> Status {
+    candidate.reset();
+    auto row = TRY(txn.get(table::records, id));
+    if (!row) return {};
+    const bool keyed = TRY(has_rows(txn, table::record_keys, key_prefix(id)));
+    const bool leased = TRY(is_leased(txn, id, rules_.now));
+    candidate = Candidate{to_info(id, std::move(*row)), keyed ? Keyed::yes : Keyed::no, leased};
+    return {};
+  }));
+  if (candidate) add_memory(store_, candidate->record);
+  return candidate;
+}
+
+// What was used since it got its place starts again from today's level.
+Result<PlacesRow> Selector::places_now(const Candidate& candidate) {
+  const RecordId id = candidate.record.id;
+  if (const auto found = moved_.find(id); found != moved_.end()) return found->second;
+  auto places = TRY(store_.env.view([&](ReadTxn& txn) { return txn.get(table::candidate_places, id); }));
+  if (places && places->last_used >= candidate.record.last_used) return *places;
+  const PlacesRow now = places_of(candidate.record, selection_.level, candidate.keyed);
+  moved_.emplace(id, now);
+  return now;
+}
+
+bool Selector::is_past_the_last(const RankInLine& at, const PolicyRule& rule) const {
+  if (rules_.reach == Reach::unkeyed_only) return at.place.value() > 0;
+  return rule.unused_for && at.place > place_by_age(rules_.now - *rule.unused_for);
+}
+
+bool Selector::may_go(const Candidate& candidate, const PolicyRule& rule) {
+  const RecordInfo& record = candidate.record;
+  Passed& passed = selection_.passed;
+  if (rules_.reach == Reach::unkeyed_only && candidate.keyed == Keyed::yes) return false;
+  if (candidate.leased || store_.holds.is_held(record.id)) return ++passed.in_use, false;
+  const auto matches = [&](const RecordFilter& pin) { return pin.matches(record, InUse::no); };
+  if (std::any_of(rules_.policy->pins.begin(), rules_.policy->pins.end(), matches)) return ++passed.pinned, false;
+  if (!rule.all && is_internal(record.facts.type)) return ++passed.internal, false;
+  // Age and filter are about a record and what only it keeps.
+  if (line_.orphans.contains(record.id)) return true;
+  if (!rule.matches(record, InUse::no)) return ++passed.other_filter, false;
+  if (rule.unused_for && record.last_used > rules_.now - *rule.unused_for) return ++passed.too_young, false;
+  return true;
+}
+
+Status Selector::take(Candidate candidate, Rank place, std::uint32_t rule) {
+  const std::int64_t frees = freed_by(candidate.record);
+  if (line_.order == Order::by_cost) selection_.level = std::max(selection_.level, place);
+  freed_ += frees;
+  picked_.insert(candidate.record.id);
+  const std::vector<RecordId> parents = candidate.record.parents;
+  selection_.picks.push_back({std::move(candidate.record), rule, frees});
+  for (const RecordId parent : parents) TRY(expose(parent));
+  return {};
+}
+
+Status Selector::expose(RecordId parent) {
+  if (exposed_.contains(parent) || TRY(has_staying_child(parent))) return {};
+  const auto candidate = TRY(load(parent));
+  if (!candidate) return {};
+  const PlacesRow places = places_of(candidate->record, selection_.level, candidate->keyed);
+  exposed_.emplace(parent, places);
+  const bool orphan = candidate->keyed == Keyed::no;
+  if (orphan) line_.orphans.insert(parent);
+  line_.waiting.insert({orphan ? Rank() : in_line(places), parent});
+  return {};
+}
+
+// Children are looked at once each: from the one that was found to stay, until it goes itself.
+Result<bool> Selector::has_staying_child(RecordId parent) {
+  std::string from;
+  if (const auto found = watched_.find(parent); found != watched_.end()) {
+    if (!picked_.contains(found->second)) return true;
+    from = key_prefix(parent, found->second) + '\0';
+  }
+  bool stays = false;
+  TRY(store_.env.view([&](ReadTxn& txn) {
+    return txn.scan_raw(table::children, key_prefix(parent), from, [&](std::string_view raw, std::string_view) -> Result<Scan> {
+      using Row = base::Codec<std::tuple<RecordId, RecordId>>;
+      const RecordId child = std::get<1>(TRY(Row::decode(raw)));
+      ++selection_.rows_visited;
+      watched_[parent] = child;
+      stays = !picked_.contains(child);
+      return stays ? Scan::stop : Scan::next;
+    });
+  }));
+  return stays;
+}
+
+}  // namespace
+
+Result<std::int64_t> live_bytes(Store& store) {
+  const auto rows = TRY(store.env.view([](ReadTxn& txn) -> Result<std::int64_t> {
+    const snapshot::TreeTotals trees = TRY(snapshot::tree_totals(txn));
+    const Totals blobs = TRY(total_of(txn, line_total(line::blobs)));
+    return trees.committed.bytes + trees.shared.bytes + blobs.exclusive_bytes;
+  }));
+  // Not the blocks behind the end of the file: they are kept for a full disk.
+  struct ::stat metadata {};
+  const bool known = ::stat((store.root / "meta/data.mdb").c_str(), &metadata) == 0;
+  return rows + (known ? std::min<std::int64_t>(metadata.st_size, std::int64_t{metadata.st_blocks} * 512) : 0);
+}
+
+Result<PrunePlan> select_records(Store& store, const SelectionRules& rules, std::stop_token stop) {
+  return Selector(store, rules, stop).run();
+}
+
+}  // namespace cairn::cache

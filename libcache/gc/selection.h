@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a policy takes from the store as it is now: the same code for a dry run and for a collection. It changes nothing.
+// Of one state of rows, holds and uses, at one time, it says one thing.
+//
+// Cost: the candidates that go, those before them that may not (held, pinned, not what the rule is for), and those that
+// were used since they got their place; not the store. A ceiling on a filter that is more than types adds up all records.
+#pragma once
+
+#include <cstdint>
+#include <stop_token>
+#include <utility>
+#include <vector>
+
+#include "libcache/gc/candidates.h"
+#include "libcache/prune.h"
+
+namespace cairn::cache {
+
+struct Store;
+
+enum class Reach : std::uint8_t { unkeyed_only, everything };
+
+struct SelectionRules {
+  const Policy* policy = nullptr;
+  Reach reach = Reach::everything;  // unkeyed_only: what a key leads to stays, whatever the rules say
+  DiskSpace disk{};
+  base::WallTime now{};
+  std::size_t picks_max = SIZE_MAX;  // stop here; selecting again afterwards goes on
+};
+
+struct Pick {
+  RecordInfo record;
+  std::uint32_t rule = 0;
+  std::int64_t frees_bytes = 0;
+};
+
+struct PrunePlan {
+  std::vector<Pick> picks;  // children before parents
+  // Candidates that stay and are worth something else than their place says.
+  std::vector<std::pair<RecordId, PlacesRow>> moves;
+  Rank level;  // where the order by cost has come to
+  std::uint64_t rows_visited = 0;
+  Passed passed;
+};
+
+// Bytes that ceilings compare: committed trees, blobs and metadata; what is being freed and what is being built aside.
+base::Result<std::int64_t> live_bytes(Store& store);
+
+// Errors: corrupt, io, cancelled.
+base::Result<PrunePlan> select_records(Store& store, const SelectionRules& rules, std::stop_token stop = {});
+
+}  // namespace cairn::cache

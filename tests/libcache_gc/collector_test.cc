@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+// The collector: what wakes it, how far it goes, and that nobody loses what he holds while it works.
+#include <thread>
+
+#include "tests/libcache_gc/policy_fixture.h"
+
+namespace cairn::cache {
+namespace {
+
+using namespace std::chrono_literals;
+
+CollectorOptions options(Policy policy, DiskSpace disk = PolicyStore::disk()) {
+  CollectorOptions options;
+  options.policy = std::move(policy);
+  options.measure_disk = [disk] { return base::Result<DiskSpace>(disk); };
+  options.look_interval = std::chrono::hours(1);  // only what is under test wakes it
+  return options;
+}
+
+TEST(Collector, APublicationThatCrossesTheCeilingWakesItAndNoOtherDoes) {
+  PolicyStore store;
+  store.add({}, {.key = key(0)});
+  store.sync();
+  PolicyRule rule;
+  const std::int64_t ceiling = store.live() + 1'000'000;
+  rule.ceiling = Space::bytes(static_cast<std::uint64_t>(ceiling));
+  store.cache->start_collector(options(policy_of({rule})));
+  for (int i = 1; i <= 5; ++i) store.add({}, {.bytes = 100'000, .key = key(i)});
+  store.sync();
+  store.cache->settle_collector();
+  EXPECT_EQ(store.cache->counts().collector.looks, 0u);
+  for (int i = 6; i <= 40; ++i) store.add({}, {.bytes = 100'000, .key = key(i)});
+  store.sync();
+  store.cache->settle_collector();
+  const CollectorCounts counts = store.cache->counts().collector;
+  EXPECT_GE(counts.looks, 1u);
+  EXPECT_GE(counts.records, 30u);
+  EXPECT_LE(store.live(), ceiling + 200'000);  // metadata grew beside it
+  EXPECT_TRUE(must(store.cache->check()).empty());
+}
+
+TEST(Collector, WhatIsHeldStaysAndGoesWhenItIsLetGo) {
+  PolicyStore store;
+  PolicyRule rule;
+  rule.ceiling = Space::bytes(1);
+  rule.all = true;
+  store.cache->start_collector(options(policy_of({rule})));
+  std::vector<ImmutableRef> held;
+  for (int i = 0; i < 10; ++i) held.push_back(store.add({}, {.bytes = 300'000, .key = key(i)}));
+  store.sync();
+  store.cache->settle_collector();
+  for (const ImmutableRef& ref : held) EXPECT_TRUE(store.has(ref.id()));
+  held.clear();
+  store.add({}, {.bytes = 4'000'000, .key = key(99)});
+  store.sync();
+  store.cache->settle_collector();
+  EXPECT_LE(must(store.cache->disk_usage()).records, 1u);
+}
+
+TEST(Collector, StoppingItDoesFirstWhatAPublicationWokeItFor) {
+  PolicyStore store;
+  PolicyRule rule;
+  rule.ceiling = Space::bytes(1);
+  store.cache->start_collector(options(policy_of({rule})));
+  for (int i = 0; i < 20; ++i) store.add({}, {.bytes = 200'000, .key = key(i)});
+  store.sync();
+  store.clock.advance(1s);
+  while (store.cache->counts().collector.looks == 0) std::this_thread::yield();
+  store.cache->stop_collector();
+  EXPECT_LE(must(store.cache->disk_usage()).records, 1u);
+}
+
+TEST(Collector, MakesRoomForWhoFoundTheDiskFullButNotBelowTheFloor) {
+  PolicyStore store;
+  for (int i = 0; i < 20; ++i) store.add({}, {.bytes = 100'000, .key = key(i)});
+  store.sync();
+  PolicyRule rule;
+  rule.floor = Space::bytes(static_cast<std::uint64_t>(store.live() - 1'000'000));
+  rule.ceiling = Space::percent(100);
+  store.cache->start_collector(options(policy_of({rule}), PolicyStore::disk(0)));
+  EXPECT_GE(must(store.cache->make_room(250'000)), 250'000);
+  EXPECT_GE(must(store.cache->disk_usage()).records, 16u);
+  must(store.cache->make_room(50'000'000));
+  EXPECT_GE(must(store.cache->disk_usage()).records, 9u);
+  EXPECT_EQ(store.cache->counts().collector.emergencies, 2u);
+  EXPECT_EQ(must(store.cache->disk_usage()).trash_bytes, 0);
+}
+
+TEST(Collector, LookupsAndCommitsGoOnWhileItWorks) {
+  PolicyStore store;
+  PolicyRule rule;
+  rule.ceiling = Space::bytes(1);
+  store.cache->start_collector(options(policy_of({rule})));
+  std::atomic<bool> done{false};
+  std::atomic<std::uint64_t> hits{0};
+  std::vector<std::jthread> readers;
+  for (int t = 0; t < 3; ++t)
+    readers.emplace_back([&, t] {
+      for (int i = t; !done; ++i) {
+        for (const RecordId id : store.results(key(i % 60))) {
+          const auto ref = must(store.cache->find(id));
+          if (!ref) continue;
+          ++hits;
+          must(ref->mount());  // what was hit is there
+        }
+      }
+    });
+  for (int i = 0; i < 60; ++i) {
+    store.add({}, {.bytes = 50'000, .key = key(i)});
+    if (i % 10 == 9) store.sync();
+  }
+  store.cache->settle_collector();
+  done = true;
+  readers.clear();
+  EXPECT_TRUE(must(store.cache->check()).empty());
+  EXPECT_GT(store.cache->counts().collector.records, 0u);
+}
+
+}  // namespace
+}  // namespace cairn::cache

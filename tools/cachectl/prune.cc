@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+// prune and gc run: what goes, by which rule, and whose it was. Both go through the owner of the store.
+#include <algorithm>
+#include <iostream>
+#include <map>
+#include <tuple>
+
+#include "libcache/policy.h"
+#include "tools/cachectl/interrupt.h"
+#include "tools/cachectl/record_json.h"
+
+namespace cairn::cachectl {
+
+using nlohmann::ordered_json;
+
+namespace {
+
+using Align = TextTable::Align;
+
+// JSON's escapes are TOML's.
+std::string quoted(const std::string& text) {
+  return ordered_json(text).dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+}
+
+// The rule that the options of prune make, as a policy; none if there is no such option.
+std::optional<std::string> rule_of(const PruneArguments& arguments) {
+  std::string text;
+  const std::tuple<const char*, const std::string&> fields[] = {{"unused_for", arguments.until},
+                                                                {"ceiling", arguments.max_used},
+                                                                {"free", arguments.min_free},
+                                                                {"floor", arguments.keep_storage}};
+  for (const auto& [name, value] : fields)
+    if (!value.empty()) text += fmt::format("{} = {}\n", name, quoted(value));
+  std::string filters;
+  for (const std::string& filter : arguments.filters) filters += (filters.empty() ? "" : ", ") + quoted(filter);
+  if (!filters.empty()) text += fmt::format("filter = [{}]\n", filters);
+  if (text.empty()) return std::nullopt;
+  return fmt::format("only_these_rules = true\n[[rule]]\n{}all = {}\n", text, arguments.all);
+}
+
+base::Result<engine::PruneOrder> order_of(const PruneArguments& arguments) {
+  engine::PruneOrder order{.all = arguments.all, .dry_run = arguments.dry_run, .policy = rule_of(arguments), .policy_name = "options"};
+  if (!arguments.policy_file.empty()) {
+    order.policy = TRY(read_input(arguments.policy_file));
+    order.policy_name = arguments.policy_file;
+    if (order.policy->empty()) order.policy = "\n";  // an empty file is no wish for the store's own
+  } else if (arguments.own_policy) {
+    order.policy = "";
+  }
+  // What is wrong with it is said here, before a store is opened.
+  if (order.policy && !order.policy->empty()) TRY(cache::parse_policy(*order.policy, order.policy_name));
+  return order;
+}
+
+struct Share {
+  std::uint64_t records = 0;
+  std::int64_t bytes = 0;
+};
+using Shares = std::map<std::string, Share>;
+
+Shares by_rule(const engine::PruneAnswer& answer) {
+  Shares shares;
+  for (const std::string& rule : answer.rules) shares[rule];
+  for (const cache::PrunedRecord& record : answer.report.records) {
+    if (record.rule >= answer.rules.size()) continue;
+    Share& share = shares[answer.rules[record.rule]];
+    ++share.records;
+    share.bytes += record.freed_bytes;
+  }
+  return shares;
+}
+
+Shares by_project(const engine::PruneAnswer& answer) {
+  Shares shares;
+  for (const cache::PrunedRecord& record : answer.report.records) {
+    Share& share = shares[record.facts.owner.project];
+    ++share.records;
+    share.bytes += record.freed_bytes;
+  }
+  return shares;
+}
+
+ordered_json shares_json(const Shares& shares, const char* name) {
+  ordered_json list = ordered_json::array();
+  for (const auto& [text, share] : shares)
+    list.push_back({{name, text}, {"records", share.records}, {"freed_bytes", share.bytes}});
+  return list;
+}
+
+std::string answer_json(const engine::PruneAnswer& answer) {
+  ordered_json list = ordered_json::array();
+  for (const cache::PrunedRecord& record : answer.report.records) {
+    ordered_json json = record_json(record);
+    json["freed_bytes"] = record.freed_bytes;
+    if (record.rule < answer.rules.size()) json["rule"] = answer.rules[record.rule];
+    json["project"] = record.facts.owner.project;
+    list.push_back(std::move(json));
+  }
+  const cache::Passed& passed = answer.report.passed;
+  const ordered_json json = {{"format", 1},
+                             {"records", std::move(list)},
+                             {"blobs", answer.report.blobs},
+                             {"freed_bytes", answer.report.freed_bytes},
+                             {"rules", shares_json(by_rule(answer), "rule")},
+                             {"projects", shares_json(by_project(answer), "project")},
+                             {"stayed",
+                              {{"in_use", passed.in_use},
+                               {"pinned", passed.pinned},
+                               {"too_young", passed.too_young},
+                               {"other_filter", passed.other_filter},
+                               {"internal", passed.internal},
+                               {"below_floor", passed.below_floor}}}};
+  return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+}
+
+std::string answer_table(const engine::PruneAnswer& answer) {
+  TextTable table({{"ID", Align::right}, {"TYPE", Align::left}, {"SIZE", Align::right}, {"LAST USED", Align::left},
+                   {"RULE", Align::left}, {"DESCRIPTION", Align::left}});
+  for (const cache::PrunedRecord& record : answer.report.records) {
+    table.add({std::to_string(record.id.value()), std::string(cache::to_string(record.facts.type)),
+               human_bytes(record.freed_bytes), rfc3339(record.last_used).substr(0, 19) + "Z",
+               record.rule < answer.rules.size() ? printable(answer.rules[record.rule]) : "", printable(record.facts.description)});
+  }
+  return table.str();
+}
+
+void print_shares(const Shares& shares) {
+  for (const auto& [name, share] : shares)
+    if (!name.empty()) std::cout << printable(name) << ": " << share.records << " records, " << human_bytes(share.bytes) << '\n';
+}
+
+}  // namespace
+
+ExitCode run_prune(const GlobalOptions& global, const PruneArguments& arguments) {
+  const auto options = store_options(global);
+  if (!options) return report_error(options.error());
+  const auto order = order_of(arguments);
+  if (!order) return report_error(order.error());
+  // A prune must not make a store where there is none.
+  if (auto env = engine::open_read_only(options->engine.root); !env) return report_error(env.error());
+  const Interrupt interrupt;
+  const auto answer = engine::prune_store(*options, *order, interrupt.token());
+  if (!answer) return report_error(answer.error());
+  const cache::PruneReport& report = answer->report;
+  if (arguments.format == Output::json) {
+    std::cout << answer_json(*answer);
+    return ExitCode::done;
+  }
+  if (!report.records.empty()) std::cout << answer_table(*answer);
+  print_shares(by_rule(*answer));
+  print_shares(by_project(*answer));
+  std::cout << (arguments.dry_run ? "would remove " : "removed ") << report.records.size() << " records, "
+            << human_bytes(report.freed_bytes) << (arguments.dry_run ? " would be free\n" : " freed\n");
+  return ExitCode::done;
+}
+
+}  // namespace cairn::cachectl
