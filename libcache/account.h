@@ -23,15 +23,18 @@ struct DiskUsage {
   std::int64_t pack_bytes = 0;   // files that hold many blobs
   std::int64_t metadata_bytes = 0;
   std::int64_t temp_bytes = 0;     // tmp/
-  std::int64_t reserve_bytes = 0;  // kept for a full disk
+  std::int64_t reserve_bytes = 0;  // kept for a full disk: root/reserve, and blocks behind the end of the metadata
   std::int64_t other_bytes = 0;    // lock and version files, the directories themselves
   // Not a line, but a part of pack_bytes: what no blob has, to be had back by compacting.
   std::int64_t pack_reclaimable_bytes = 0;
   std::uint64_t records = 0;
   std::uint64_t blobs = 0;
 
-  // What ceilings compare: all but what is being freed and what a compaction would give back.
-  std::int64_t live_bytes() const { return total_bytes - trash_bytes - pack_reclaimable_bytes; }
+  // What ceilings and floors of a policy compare: what stays until somebody takes it. What is being built, what is being
+  // freed and what a compaction gives back comes and goes by itself.
+  std::int64_t live_bytes() const {
+    return tree_bytes + blob_bytes + pack_bytes - pack_reclaimable_bytes + metadata_bytes;
+  }
 };
 
 // Reads beside the owner of a store. Active trees are looked for among the ids that the owner has reserved, a few

@@ -2,7 +2,7 @@
 // Taking records out of a store: by hand (Cache::prune), or by a policy in the background (Cache::start_collector).
 //
 // Both select with the same code (a dry run too) and decide in the writer's transaction, where holds and rows agree. The
-// one fact to know: what ceilings and floors compare are live bytes, of committed trees, blobs and metadata. What has been
+// one fact to know: what ceilings and floors compare are live bytes (DiskUsage::live_bytes). What has been
 // taken is no longer live and is freed soon after; du shows it on a line of its own.
 #pragma once
 

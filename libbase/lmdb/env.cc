@@ -241,4 +241,11 @@ std::uint64_t Env::allocated_bytes() const {
   return blocks * 512;
 }
 
+std::uint64_t Env::tail_bytes() const {
+  struct ::stat facts {};
+  if (::stat((state_->dir / "data.mdb").c_str(), &facts) != 0) return 0;
+  const auto blocks = static_cast<std::uint64_t>(facts.st_blocks) * 512, size = static_cast<std::uint64_t>(facts.st_size);
+  return blocks - std::min(blocks, size);
+}
+
 }  // namespace cairn::base::lmdb

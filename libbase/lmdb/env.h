@@ -176,6 +176,8 @@ class Env {
   TxnCounts counts() const;
   std::uint64_t map_bytes() const;
   std::uint64_t allocated_bytes() const;  // blocks of the data and lock files on disk
+  // Of these, the blocks behind the end of the data file: what a transaction can write on a disk that is full.
+  std::uint64_t tail_bytes() const;
 
  private:
   friend class ReadTxn;

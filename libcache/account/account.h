@@ -16,5 +16,7 @@ base::HostPath tree_path(const base::HostPath& root, snapshot::SnapshotId id);
 base::Result<std::vector<snapshot::SnapshotId>> list_trees(const base::HostPath& root);
 
 base::Result<DiskUsage> owner_disk_usage(Store& store);
+// DiskUsage::live_bytes alone, for which nothing is measured but the metadata. O(packs).
+base::Result<std::int64_t> live_bytes(base::lmdb::Env& env);
 
 }  // namespace cairn::cache

@@ -121,9 +121,10 @@ Result<DiskUsage> usage_of(Env& env, const UnrowedMeasure& measure) {
     TRY(add_rows(txn, usage));
     return add_trees(txn, measure, usage);
   }));
-  usage.metadata_bytes = static_cast<std::int64_t>(env.allocated_bytes());
+  const auto tail = static_cast<std::int64_t>(env.tail_bytes());
+  usage.metadata_bytes = static_cast<std::int64_t>(env.allocated_bytes()) - tail;
   usage.temp_bytes = measure.temp_bytes;
-  usage.reserve_bytes = measure.reserve_bytes;
+  usage.reserve_bytes = measure.reserve_bytes + tail;
   usage.other_bytes = measure.other_bytes;
   usage.total_bytes = usage.tree_bytes + usage.active_bytes + usage.trash_bytes + usage.blob_bytes + usage.pack_bytes +
                       usage.metadata_bytes + usage.temp_bytes + usage.reserve_bytes + usage.other_bytes;
@@ -171,6 +172,13 @@ Result<DiskUsage> owner_disk_usage(Store& store) {
     *store.unrowed_measure.lock() = measure;
   }
   return TRY(usage_of(store.env, measure), "disk usage of {}", store.root.str());
+}
+
+Result<std::int64_t> live_bytes(Env& env) {
+  DiskUsage usage;
+  TRY(env.view([&](ReadTxn& txn) { return add_rows(txn, usage); }), "live bytes");
+  usage.metadata_bytes = static_cast<std::int64_t>(env.allocated_bytes() - env.tail_bytes());
+  return usage.live_bytes();
 }
 
 Status each_record(Env& env, const HostPath& root, const std::function<Status(const RecordInfo&)>& visit) {

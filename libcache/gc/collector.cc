@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "libbase/log/log.h"
+#include "libcache/account/account.h"
 #include "libcache/blobs/compaction.h"
 #include "libcache/gc/prune.h"
 #include "libcache/records/store.h"
@@ -43,7 +44,7 @@ Policy emergency_policy(const Policy& policy, const DiskSpace& disk, std::int64_
 void Collector::start(CollectorOptions options) {
   CHECK(!running_.load(), "the collector is started twice");
   options_ = std::move(options);
-  if (const auto live = live_bytes(store_); live) {
+  if (const auto live = live_bytes(store_.env); live) {
     live_ = *live;
     if (const auto space = disk(); space) set_alarm(*live, *space);
   }
@@ -123,7 +124,7 @@ Status Collector::look(std::stop_token stop) {
   PruneReport report;
   const DiskSpace space = TRY(disk());
   TRY(collect(options_.policy, space, stop, report));
-  const std::int64_t live = TRY(live_bytes(store_));
+  const std::int64_t live = TRY(live_bytes(store_.env));
   live_ = live;
   set_alarm(live, {space.total_bytes, space.free_bytes + report.freed_bytes});
   return {};

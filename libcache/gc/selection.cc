@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libcache/gc/selection.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <array>
 #include <set>
 #include <unordered_map>
 #include <unordered_set>
 
+#include "libcache/account/account.h"
 #include "libcache/account/totals.h"
 #include "libcache/gc/candidate_stream.h"
 #include "libcache/keys/key_rows.h"
@@ -87,7 +86,7 @@ class Selector {
 };
 
 Result<PrunePlan> Selector::run() {
-  live_ = TRY(live_bytes(store_));
+  live_ = TRY(live_bytes(store_.env));
   selection_.level = TRY(store_.env.view([](ReadTxn& txn) { return collector_level(txn); })).value_or(Rank(1));
   for (std::uint32_t i = 0; i < rules_.policy->rules.size() && selection_.picks.size() < rules_.picks_max; ++i)
     TRY(apply(i), "{}", rule_title(*rules_.policy, i));
@@ -289,18 +288,6 @@ Result<bool> Selector::has_staying_child(RecordId parent) {
 }
 
 }  // namespace
-
-Result<std::int64_t> live_bytes(Store& store) {
-  const auto rows = TRY(store.env.view([](ReadTxn& txn) -> Result<std::int64_t> {
-    const snapshot::TreeTotals trees = TRY(snapshot::tree_totals(txn));
-    const Totals blobs = TRY(total_of(txn, line_total(line::blobs)));
-    return trees.committed.bytes + trees.shared.bytes + blobs.exclusive_bytes;
-  }));
-  // Not the blocks behind the end of the file: they are kept for a full disk.
-  struct ::stat metadata {};
-  const bool known = ::stat((store.root / "meta/data.mdb").c_str(), &metadata) == 0;
-  return rows + (known ? std::min<std::int64_t>(metadata.st_size, std::int64_t{metadata.st_blocks} * 512) : 0);
-}
 
 Result<PrunePlan> select_records(Store& store, const SelectionRules& rules, std::stop_token stop) {
   return Selector(store, rules, stop).run();

@@ -43,9 +43,6 @@ struct PrunePlan {
   Passed passed;
 };
 
-// Bytes that ceilings compare: committed trees, blobs and metadata; what is being freed and what is being built aside.
-base::Result<std::int64_t> live_bytes(Store& store);
-
 // Errors: corrupt, io, cancelled.
 base::Result<PrunePlan> select_records(Store& store, const SelectionRules& rules, std::stop_token stop = {});
 

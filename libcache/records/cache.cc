@@ -211,7 +211,7 @@ Result<std::int64_t> Cache::make_room(std::int64_t bytes, std::stop_token stop) 
 }
 
 Result<std::optional<Tombstone>> Cache::find_tombstone(const KeyDigest& key) {
-  return state_->env.view([&](base::lmdb::ReadTxn& txn) { return txn.get(table::tombstones, key); });
+  return state_->keys.in_version([&](base::lmdb::ReadTxn& txn) { return txn.get(table::tombstones, key); });
 }
 
 Result<Regret> Cache::regret() { return state_->env.view([](base::lmdb::ReadTxn& txn) { return regret_of(txn); }); }

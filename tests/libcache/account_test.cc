@@ -18,7 +18,8 @@ void expect_close(const DiskUsage& usage, std::int64_t walked) {
   EXPECT_EQ(usage.total_bytes, usage.tree_bytes + usage.active_bytes + usage.trash_bytes + usage.blob_bytes +
                                    usage.pack_bytes + usage.metadata_bytes + usage.temp_bytes + usage.reserve_bytes +
                                    usage.other_bytes);
-  EXPECT_EQ(usage.live_bytes(), usage.total_bytes - usage.trash_bytes - usage.pack_reclaimable_bytes);
+  EXPECT_EQ(usage.live_bytes(), usage.total_bytes - usage.active_bytes - usage.trash_bytes - usage.pack_reclaimable_bytes -
+                                    usage.temp_bytes - usage.reserve_bytes - usage.other_bytes);
 }
 
 TEST_P(DiskUsageTest, EqualsAWalkWithTreesBlobsAndActives) {

@@ -97,10 +97,6 @@ void add_store_verbs(CLI::App& app, Arguments& arguments) {
   add_json(ls, arguments.ls);
   ls->callback([&arguments] { arguments.exit_code = run_ls(arguments.global, arguments.ls); });
 
-  CLI::App* doctor = app.add_subcommand("doctor", "What the store stands on, and what is wrong with it\n\nExamples:\n  cachectl --root DIR doctor\n  cachectl --root DIR doctor --json");
-  add_json(doctor, arguments.doctor);
-  doctor->callback([&arguments] { arguments.exit_code = run_doctor(arguments.global, arguments.doctor); });
-
   CLI::App* stats = app.add_subcommand("stats", R"(Hits, misses by cause, and what hits have saved, by project.
 
 Examples:
