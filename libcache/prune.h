@@ -57,6 +57,8 @@ struct CollectorCounts {
   std::int64_t bytes = 0;
   std::uint64_t rows_visited = 0;
   std::uint64_t emergencies = 0;   // because the disk was full
+  std::uint64_t checkpoints = 0;   // of the journal, written because they were due
+  std::uint64_t compactions = 0;   // of packs
 };
 
 // Why what was looked for is not there any more.

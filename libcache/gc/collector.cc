@@ -8,6 +8,8 @@
 #include "libbase/log/log.h"
 #include "libcache/account/account.h"
 #include "libcache/blobs/compaction.h"
+#include "libcache/blobs/journal.h"
+#include "libcache/blobs/pack_totals.h"
 #include "libcache/gc/prune.h"
 #include "libcache/records/store.h"
 
@@ -22,6 +24,7 @@ namespace {
 constexpr std::size_t round_picks = 2048;  // selected at a time
 constexpr auto last_work_max = std::chrono::seconds(1);
 constexpr std::int64_t room_bytes = 16 << 20;  // made when a write has found none
+constexpr std::int64_t compaction_bytes_min = 16 << 20;  // reclaimable, and a quarter of the packs: worth moving the rest
 
 // The rules without their bounds: what may go for `bytes` more of free space.
 Policy emergency_policy(const Policy& policy, const DiskSpace& disk, std::int64_t bytes) {
@@ -39,6 +42,11 @@ Policy emergency_policy(const Policy& policy, const DiskSpace& disk, std::int64_
   return wanted;
 }
 
+// Warnings, not errors: what is due stays due.
+void warn(const char* doing, const Status& outcome) {
+  if (!outcome && outcome.error().code != ErrorCode::cancelled) base::log_warning("{}: {}", doing, outcome.error().message);
+}
+
 }  // namespace
 
 void Collector::start(CollectorOptions options) {
@@ -49,6 +57,7 @@ void Collector::start(CollectorOptions options) {
     if (const auto space = disk(); space) set_alarm(*live, *space);
   }
   running_ = true;
+  state_.lock()->working = true;  // it begins with what is due
   thread_ = std::jthread([this](std::stop_token stop) { run(std::move(stop)); });
 }
 
@@ -99,6 +108,9 @@ void Collector::set_alarm(std::int64_t live, const DiskSpace& space) {
 Result<DiskSpace> Collector::disk() { return options_.measure_disk ? options_.measure_disk() : measure_disk(store_); }
 
 void Collector::run(std::stop_token stop) {
+  warn("keep house", keep_house(stop));
+  state_.lock()->working = false;
+  idle_.notify_all();
   while (!stop.stop_requested()) {
     bool full = false;
     {
@@ -111,11 +123,24 @@ void Collector::run(std::stop_token stop) {
     }
     if (full)
       if (const auto room = make_room(room_bytes, stop); !room) base::log_warning("{}", room.error().message);
-    if (const Status looked = look(stop); !looked && looked.error().code != ErrorCode::cancelled)
-      base::log_warning("collect: {}", looked.error().message);
+    warn("collect", look(stop));
+    warn("keep house", keep_house(stop));
     state_.lock()->working = false;
     idle_.notify_all();
   }
+}
+
+Status Collector::keep_house(std::stop_token stop) {
+  if (TRY(checkpoint_is_due(store_.env))) {
+    TRY(write_checkpoint(store_, stop));
+    ++counts_.lock()->checkpoints;
+  }
+  const auto packs = TRY(store_.env.view([](base::lmdb::ReadTxn& txn) { return blob_totals(txn); }));
+  const std::int64_t dead = packs.pack_reclaimable_bytes;
+  if (dead < compaction_bytes_min || dead < packs.pack_bytes / 4) return {};
+  TRY(compact_packs(store_, stop));
+  ++counts_.lock()->compactions;
+  return {};
 }
 
 Status Collector::look(std::stop_token stop) {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keeps a store within its policy, on a thread of its own. A publication that takes the live bytes over the ceiling wakes
 // it; so does time, for ages and for space that others take. It deletes rows in small transactions and leaves the files to
-// the snapshotter, so nobody waits for it.
+// the snapshotter, so nobody waits for it. At its start and after each look it also writes a checkpoint of the journal and
+// compacts packs, if either is due.
 #pragma once
 
 #include <atomic>
@@ -48,6 +49,7 @@ class Collector {
   };
   void run(std::stop_token stop);
   base::Status look(std::stop_token stop);
+  base::Status keep_house(std::stop_token stop);
   base::Status collect(const Policy& policy, const DiskSpace& disk, std::stop_token stop, PruneReport& report);
   base::Result<DiskSpace> disk();
   void set_alarm(std::int64_t live, const DiskSpace& disk);

@@ -39,6 +39,29 @@ TEST(Collector, APublicationThatCrossesTheCeilingWakesItAndNoOtherDoes) {
   EXPECT_TRUE(must(store.cache->check()).empty());
 }
 
+TEST(Collector, WritesTheCheckpointThatIsDueAndGivesDeadPacksBack) {
+  PolicyStore store;
+  // Blobs that a record's death leaves behind, and a journal that says the same rows again and again.
+  const auto put = [&](int i) { return must(store.cache->blobs().put(std::string(60'000, 'b') + std::to_string(i))); };
+  for (int i = 0; i < 400; ++i) put(i);
+  store.add({}, {});
+  store.sync();
+  const ImmutableRef ref = store.add({}, {.description = std::string(3'000, 'd')});
+  store.sync();
+  for (int i = 0; i < 6'000; ++i) store.last = must(store.cache->change_record(ref, {.owner = Owner{.step = std::to_string(i)}}));
+  store.sync();
+  must(store.cache->prune({.all = true}));  // what no record names goes
+  ASSERT_GT(must(store.cache->disk_usage()).pack_reclaimable_bytes, 20 << 20);
+  store.cache->start_collector(options({}));
+  store.cache->settle_collector();
+  const CollectorCounts counts = store.cache->counts().collector;
+  EXPECT_EQ(counts.checkpoints, 1u);
+  EXPECT_EQ(counts.compactions, 1u);
+  store.clock.advance(2s);
+  EXPECT_LT(must(store.cache->disk_usage()).pack_reclaimable_bytes, 16 << 20);
+  EXPECT_TRUE(must(store.cache->check()).empty());
+}
+
 TEST(Collector, WhatIsHeldStaysAndGoesWhenItIsLetGo) {
   PolicyStore store;
   PolicyRule rule;

@@ -2,8 +2,6 @@
 // Records with sizes, ages and costs that a test says, and what is live of them.
 #pragma once
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -40,12 +38,7 @@ struct PolicyStore : OpenStore {
   bool has(RecordId id) { return must(cache->find(id)).has_value(); }
 
   // What ceilings and floors compare.
-  std::int64_t live() {
-    const DiskUsage usage = must(cache->disk_usage());
-    struct ::stat metadata {};
-    CHECK(::stat((root() / "meta/data.mdb").c_str(), &metadata) == 0);
-    return usage.tree_bytes + usage.blob_bytes + usage.pack_bytes - usage.pack_reclaimable_bytes + metadata.st_size;
-  }
+  std::int64_t live() { return must(cache->disk_usage()).live_bytes(); }
   static DiskSpace disk(std::int64_t free_bytes = 90'000'000) { return {.total_bytes = 100'000'000, .free_bytes = free_bytes}; }
   PruneReport run(const Policy& policy, const DiskSpace& on = disk()) {
     return must(cache->prune({.policy = policy, .disk = on}));
