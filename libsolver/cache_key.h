@@ -17,6 +17,10 @@ KeyDigest root_key(const OpDigest& operation, std::int64_t output);
 // The key of a content digest: H("<digest>@-1").
 KeyDigest content_key(const TreeDigest& content);
 
+// A key of our own, which means nothing elsewhere and is never exported: its last eight bytes are zero.
+KeyDigest private_key(std::string_view text);
+bool is_private(const KeyDigest& key);
+
 struct KeyInput {
   KeyDigest key;
   base::Sha256Bytes selector{};  // zero: none

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "libbase/result.h"
+#include "libcache/digests.h"
 #include "libcache/tree_digest.h"
 #include "libsolver/definition.h"
 #include "libsolver/digests.h"
@@ -26,6 +27,14 @@ struct CacheMap {
   OpDigest digest;
   std::string hashed;  // the exact bytes that were hashed, for explain and tests
   std::vector<CacheMapDep> deps;
+};
+
+// What an op says of itself, one map at a time: each names the same operation in another way, the cheapest first. A map is
+// asked for only if those before it led to nothing.
+struct OpIdentity {
+  CacheMap map;                       // has as many deps as the op has inputs
+  std::vector<KeyDigest> extra_keys;  // of a source: keys that are not BuildKit's (a synced tree by its content)
+  bool last = true;                   // there is no further map
 };
 
 // The CacheMaps of ops that need no I/O to answer: exec, file, merge, diff, build, passthrough, local sources and blobs

@@ -15,17 +15,10 @@
 #include "libbase/result.h"
 #include "libcache/cache.h"
 #include "libsolver/cache_map.h"
+#include "libsolver/result_store.h"
 #include "libsolver/solver.h"
 
 namespace cairn::solver {
-
-using OptionalRef = std::optional<cache::ImmutableRef>;  // nullopt: scratch, the empty tree
-
-// Everything an op knows of itself before it runs.
-struct OpIdentity {
-  std::vector<CacheMap> maps;         // each names the same operation in another way; all have as many deps as the op
-  std::vector<KeyDigest> extra_keys;  // of a source: keys that are not BuildKit's (a synced tree by its content)
-};
 
 struct OpOutputs {
   std::vector<OptionalRef> refs;      // by output index
@@ -34,6 +27,7 @@ struct OpOutputs {
   base::lmdb::SequenceNumber sequence = 0;  // filled when published
   std::string not_cached;                   // filled if publishing failed
   std::optional<cache::Tombstone> evicted;  // filled if what its keys led to had been taken by a collection
+  bool found = false;                       // filled when somebody had stored it just before it was to run
 };
 
 // What an op may use while it works. Output and progress may be called from any thread.
@@ -43,10 +37,12 @@ struct OpContext {
   std::function<void(Stream, std::string_view)> output;
   std::function<void(std::uint64_t done, std::uint64_t total)> bytes;
   std::stop_token stop;
+  // Solves another definition, as part of this solve, and waits. Only of ops whose place is `beside`.
+  std::function<base::Result<OptionalRef>(Definition)> solve;
 };
 
-// Thread-safe: identify() is called at most once per object, and so is execute(), but for a second time after no_space;
-// maybe on different threads.
+// Thread-safe: identify() is called once for each index, in order, and execute() at most once at a time, a second time only
+// after no_space; maybe on different threads.
 class Op {
  public:
   virtual ~Op() = default;
@@ -54,7 +50,13 @@ class Op {
   enum class Cost { pure, io };
   // Whether identify() must not run on the scheduler's thread.
   virtual Cost identify_cost() const = 0;
-  virtual base::Result<OpIdentity> identify(const OpContext& context) = 0;
+  virtual base::Result<OpIdentity> identify(std::uint32_t index, const OpContext& context) = 0;
+  // If two ops of two solves are equal here, identify(index) is asked of one of them while both wait; the other must be
+  // able to do without. nullopt: of each.
+  virtual std::optional<base::Sha256Bytes> identify_together(std::uint32_t) const { return std::nullopt; }
+  // The content digest of an input that is complete, by what its dep selects. nullopt of `input`: scratch.
+  virtual base::Result<TreeDigest> content_digest(std::uint32_t number, const CacheMapDep& dep, const OptionalRef& input,
+                                                  std::stop_token stop);
 
   // Equal identities of two solves at one time mean equal work, done once. `inputs` are complete.
   virtual base::Sha256Bytes work_identity(std::span<const OptionalRef> inputs) const = 0;
@@ -62,6 +64,10 @@ class Op {
   virtual base::Result<OpOutputs> execute(std::span<const OptionalRef> inputs, const OpContext& context,
                                           cache::Publication& publication) = 0;
   virtual std::uint32_t outputs() const = 0;
+  // pool: execute() takes one of the places that limit how much runs at a time. beside: it takes none, because it waits
+  // for other steps.
+  enum class Place { pool, beside };
+  virtual Place place() const { return Place::pool; }
 };
 
 // The op of a vertex. Errors: unavailable ("not supported: …") for ops and options that this version does not run;

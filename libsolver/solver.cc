@@ -25,8 +25,9 @@ std::size_t SolveOutcome::count(StepState state) const {
 }
 
 struct Solver::State {
-  State(cache::Cache& cache, OpenExecutor open_executor_in, const base::Clock& clock, std::size_t threads)
-      : shared(cache, clock, threads), open_executor(std::move(open_executor_in)) {
+  State(cache::Cache& cache, OpenExecutor open_executor_in, const base::Clock& clock, const SolverOptions& options,
+        std::size_t threads)
+      : shared(cache, clock, options, threads), open_executor(std::move(open_executor_in)) {
     shared.executor = [this] { return executor_once(); };
   }
 
@@ -44,14 +45,36 @@ struct Solver::State {
 
 Solver::Solver(cache::Cache& cache, OpenExecutor open_executor, const base::Clock& clock, SolverOptions options) {
   const std::size_t cores = std::max(1u, std::thread::hardware_concurrency());
-  state_ = std::make_unique<State>(cache, std::move(open_executor), clock,
+  state_ = std::make_unique<State>(cache, std::move(open_executor), clock, options,
                                    options.parallelism != 0 ? options.parallelism : std::max<std::size_t>(2, cores));
 }
 
 Solver::~Solver() = default;
 
 SolveOutcome Solver::solve(const SolveRequest& request, ProgressSink& progress, std::stop_token stop) {
-  return Run(state_->shared, request, progress, std::move(stop)).run();
+  if (request.id.empty()) return Run(state_->shared, request, progress, std::move(stop)).run();
+  std::stop_source source;
+  const std::stop_callback pass_on(stop, [&] { source.request_stop(); });
+  if (!state_->shared.jobs.lock()->emplace(request.id, source).second) {
+    SolveOutcome refused;
+    refused.status = base::fail(base::ErrorCode::already_exists, "solve: a job {} is running", request.id);
+    return refused;
+  }
+  SolveOutcome outcome = Run(state_->shared, request, progress, source.get_token()).run();
+  state_->shared.jobs.lock()->erase(request.id);
+  return outcome;
+}
+
+base::Status Solver::stop(std::string_view id) {
+  std::stop_source source(std::nostopstate);
+  {
+    auto jobs = state_->shared.jobs.lock();
+    const auto job = jobs->find(id);
+    if (job == jobs->end()) return base::fail(base::ErrorCode::not_found, "no such job: {}", id);
+    source = job->second;
+  }
+  source.request_stop();
+  return {};
 }
 
 Solver::Counts Solver::counts() const {

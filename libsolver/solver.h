@@ -20,17 +20,24 @@
 #include "libsolver/definition.h"
 #include "libsolver/executor.h"
 #include "libsolver/progress.h"
+#include "libsolver/result_store.h"
+#include "libsolver/use_cache.h"
 
 namespace cairn::solver {
-
-enum class UseCache { yes, no };
 
 struct SolveRequest {
   Definition definition;
   std::map<std::string, base::HostPath> locals;       // name in local://name → directory
   std::map<std::string, base::HostPath> oci_layouts;  // name in oci-layout://name@digest → directory
   UseCache use_cache = UseCache::yes;  // no: every step runs; results are stored all the same
+  std::string id;                      // not empty: by which stop() finds it while it runs
+  // Where else to look, after the solver's own store. What is found there is stored in the own one. They outlive the solve.
+  std::vector<ResultStore*> more_results;
+  // keep: the outcome says how everything was found, for exporters. Costs memory by the step.
+  enum class Keys { drop, keep } keys = Keys::drop;
 };
+
+struct KeyGraph;  // key_graph.h
 
 struct StepResult {
   VertexDigest digest;
@@ -47,11 +54,25 @@ struct SolveOutcome {
   std::vector<StepResult> steps;                // one per vertex, always complete
   std::chrono::nanoseconds duration{0};
   std::string not_cached;  // not empty: the result is good, but storing it failed for this reason
+  // Of a step that failed because an input could not be looked into: that input, held for a look as long as this lives.
+  struct FailedInput {
+    std::size_t step = 0;
+    std::uint32_t input = 0;
+    OptionalRef ref;
+  };
+  std::optional<FailedInput> failed_input;
+  std::shared_ptr<const KeyGraph> keys;  // if the request keeps them and there is a result
   std::size_t count(StepState state) const;
 };
 
+class Op;
+// Makes the op of a vertex; the default is make_op of op.h.
+using MakeOp = std::function<base::Result<std::unique_ptr<Op>>(std::shared_ptr<const Vertex>, const SolveRequest&)>;
+
 struct SolverOptions {
   std::size_t parallelism = 0;  // steps at a time; 0: one per core
+  MakeOp make_op = {};          // empty: the ops of this library
+  MainStore* results = nullptr;  // where results are found and stored; null: the cache's own keys. Outlives the solver
 };
 
 // Thread-safe.
@@ -66,6 +87,9 @@ class Solver {
   // take it back). On an error or a stop request all work that nobody else waits for has ended, and nothing half-made is
   // in the store. Errors name the step. The outcome's ref holds the result.
   SolveOutcome solve(const SolveRequest& request, ProgressSink& progress, std::stop_token stop);
+
+  // Asks the running solve with this id to stop. Errors: not_found ("no such job: ...").
+  base::Status stop(std::string_view id);
 
   struct Counts {
     std::uint64_t processes = 0;   // started by executors

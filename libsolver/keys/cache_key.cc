@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libsolver/cache_key.h"
 
+#include <algorithm>
+
 #include "libbase/codec.h"
 #include "libbase/hash/sha256.h"
 
@@ -19,6 +21,16 @@ KeyDigest root_key(const OpDigest& operation, std::int64_t output) {
 }
 
 KeyDigest content_key(const TreeDigest& content) { return base::digest_of<KeyDigest>(content.str() + "@-1"); }
+
+KeyDigest private_key(std::string_view text) {
+  base::Sha256Bytes bytes = base::sha256(text);
+  std::fill(bytes.end() - 8, bytes.end(), std::uint8_t{0});
+  return KeyDigest(bytes);
+}
+
+bool is_private(const KeyDigest& key) {
+  return std::all_of(key.bytes().end() - 8, key.bytes().end(), [](std::uint8_t byte) { return byte == 0; });
+}
 
 KeyDigest combined_key(std::uint32_t trust_namespace, const OpDigest& operation, std::uint32_t output,
                        std::span<const KeyInput> inputs) {

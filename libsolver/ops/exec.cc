@@ -48,13 +48,12 @@ class ExecStep final : public Op {
 
   Cost identify_cost() const override { return Cost::pure; }
 
-  Result<OpIdentity> identify(const OpContext&) override {
+  Result<OpIdentity> identify(std::uint32_t, const OpContext&) override {
     OpIdentity identity;
-    identity.maps = TRY(pure_cache_maps(*vertex_, ""));
-    CHECK(!identity.maps.empty());
+    identity.map = std::move(TRY(pure_cache_maps(*vertex_, "")).front());
     base::ByteWriter text;
-    text.string(identity.maps.front().digest.str());
-    for (const CacheMapDep& dep : identity.maps.front().deps) {
+    text.string(identity.map.digest.str());
+    for (const CacheMapDep& dep : identity.map.deps) {
       for (const std::string& selector : dep.selectors) text.string(selector);
       text.u8(0);
     }

@@ -7,6 +7,7 @@
 #include "libbase/codec.h"
 #include "libbase/hash/sha256.h"
 #include "libcache/stat_cache.h"
+#include "libsolver/cache_key.h"
 #include "libsolver/identifier.h"
 #include "libsolver/ops/ops.h"
 #include "libsolver/sources/local_dir.h"
@@ -19,7 +20,7 @@ using base::Result;
 // The digest is of everything the tree holds that digests cover, whatever directory it came from and by what patterns.
 // Times are not covered (spec/storage 3.1), so a touched file is no change.
 KeyDigest local_key(const TreeDigest& content) {
-  return base::digest_of<KeyDigest>("cairn.source.local.v1:" + content.str());
+  return private_key("cairn.source.local.v1:" + content.str());
 }
 
 // Names what was synced from a directory before: only a hint where to begin, so it is no key of the content.
@@ -30,7 +31,7 @@ KeyDigest earlier_key(const base::HostPath& dir, const LocalFilter& filter) {
     name.varint(list->size());
     for (const std::string& text : *list) name.string(text);
   }
-  return base::digest_of<KeyDigest>(name.take());
+  return private_key(name.take());
 }
 
 class LocalSource final : public Op {
@@ -40,9 +41,9 @@ class LocalSource final : public Op {
 
   Cost identify_cost() const override { return Cost::io; }
 
-  Result<OpIdentity> identify(const OpContext& context) override {
+  Result<OpIdentity> identify(std::uint32_t, const OpContext& context) override {
     OpIdentity identity;
-    identity.maps = TRY(pure_cache_maps(*vertex_, ""));
+    identity.map = std::move(TRY(pure_cache_maps(*vertex_, "")).front());
     opened_ = TRY(base::open_host_dir(dir_));
     const auto stats = context.cache.remember_files(cache::StatsOf::sent);
     sync_ = TRY(LocalSync::look(opened_.get(), filter_, stats.get(), context.stop), "read {}", dir_.str());

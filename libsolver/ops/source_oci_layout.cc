@@ -23,7 +23,9 @@ class OciLayoutSource final : public Op {
 
   Cost identify_cost() const override { return Cost::io; }
 
-  Result<OpIdentity> identify(const OpContext&) override {
+  // First by the digest it is named by, then by what its layers are.
+  Result<OpIdentity> identify(std::uint32_t index, const OpContext&) override {
+    if (index > 0) return OpIdentity{.map = image_chain_cache_map(image_.chain_ids.back().str()), .extra_keys = {}};
     const OciLayout layout = TRY(OciLayout::open(dir_));
     image_ = TRY(layout.resolve(root_, vertex_->op.platform.value_or(wire::Platform{})), "resolve {} in {}", root_.str(),
                  dir_.str());
@@ -32,8 +34,8 @@ class OciLayoutSource final : public Op {
       image_.chain_ids.resize(static_cast<std::size_t>(layer_limit_));
     }
     OpIdentity identity;
-    identity.maps.push_back(image_root_cache_map(root_.str(), vertex_->op.platform.value_or(wire::Platform{}), layer_limit_));
-    if (!image_.chain_ids.empty()) identity.maps.push_back(image_chain_cache_map(image_.chain_ids.back().str()));
+    identity.map = image_root_cache_map(root_.str(), vertex_->op.platform.value_or(wire::Platform{}), layer_limit_);
+    identity.last = image_.chain_ids.empty();
     return identity;
   }
 

@@ -5,19 +5,14 @@
 
 namespace cairn::solver {
 
-// Guarded by Flights::state_.
-struct Flights::Flight {
-  std::vector<Joiner> joiners;  // the first is the leader
-  std::vector<Joiner> later;    // came when the work had been asked to stop
-  std::stop_source stop;
-  bool started = false;
-};
-
-bool Flights::any_interested(const std::vector<Joiner>& joiners) {
+template <class Output>
+bool FlightsOf<Output>::any_interested(const std::vector<Joiner>& joiners) {
   return std::any_of(joiners.begin(), joiners.end(), [](const Joiner& joiner) { return joiner.interested; });
 }
 
-Flights::Ticket Flights::join(const base::Sha256Bytes& identity, Work work, Listener listener) {
+template <class Output>
+typename FlightsOf<Output>::Ticket FlightsOf<Output>::join(const base::Sha256Bytes& identity, Work work,
+                                                           Listener listener, Wants wants, Op::Place place) {
   const std::string name(reinterpret_cast<const char*>(identity.data()), identity.size());
   std::shared_ptr<Flight> created;
   std::function<void()> already_started;
@@ -28,16 +23,19 @@ Flights::Ticket Flights::join(const base::Sha256Bytes& identity, Work work, List
     state->tickets[ticket] = name;
     std::shared_ptr<Flight>& flight = state->flights[name];
     if (!flight) created = flight = std::make_shared<Flight>();
-    if (flight->started && !flight->stop.stop_requested()) already_started = listener.started;
-    auto& line = flight->stop.stop_requested() ? flight->later : flight->joiners;
-    line.push_back(Joiner{ticket, std::move(work), std::move(listener)});
+    const bool will_do = created || wants == Wants::any || flight->joiners.front().wants == Wants::anew;
+    const bool joins = will_do && !flight->stop.stop_requested();
+    if (flight->started && joins) already_started = listener.started;
+    auto& line = joins ? flight->joiners : flight->later;
+    line.push_back(Joiner{ticket, std::move(work), std::move(listener), wants, place, true});
   }
   if (already_started) already_started();
   if (created) launch(name, created);
   return ticket;
 }
 
-Flights::Left Flights::leave(Ticket ticket) {
+template <class Output>
+typename FlightsOf<Output>::Left FlightsOf<Output>::leave(Ticket ticket) {
   std::stop_source stop(std::nostopstate);
   {
     auto state = state_.lock();
@@ -56,20 +54,26 @@ Flights::Left Flights::leave(Ticket ticket) {
   return Left::last;
 }
 
-void Flights::launch(std::string identity, std::shared_ptr<Flight> flight) {
-  const base::Status queued =
-      pool_.submit([this, identity, flight](std::stop_token) { run(identity, flight); });
+template <class Output>
+void FlightsOf<Output>::launch(std::string identity, std::shared_ptr<Flight> flight) {
+  const Op::Place place = [&] {
+    auto state = state_.lock();
+    return flight->joiners.front().place;
+  }();
+  const base::Status queued = submit_([this, identity, flight](std::stop_token) { run(identity, flight); }, place);
   if (!queued) land(identity, flight, tl::unexpected(queued.error()));
 }
 
-std::vector<Flights::Listener> Flights::listeners(const std::shared_ptr<Flight>& flight) {
+template <class Output>
+std::vector<typename FlightsOf<Output>::Listener> FlightsOf<Output>::listeners(const std::shared_ptr<Flight>& flight) {
   auto state = state_.lock();
   std::vector<Listener> all;
   for (const Joiner& joiner : flight->joiners) all.push_back(joiner.listener);
   return all;
 }
 
-void Flights::run(const std::string& identity, const std::shared_ptr<Flight>& flight) {
+template <class Output>
+void FlightsOf<Output>::run(const std::string& identity, const std::shared_ptr<Flight>& flight) {
   Work work;
   std::vector<Listener> waiting;
   {
@@ -93,16 +97,17 @@ void Flights::run(const std::string& identity, const std::shared_ptr<Flight>& fl
   to_all.bytes = [this, flight](std::uint64_t done, std::uint64_t total) {
     for (const Listener& listener : listeners(flight)) listener.bytes(done, total);
   };
-  base::Result<OpOutputs> result = work(to_all, stop);
+  base::Result<Output> result = work(to_all, stop);
   work = nullptr;
   if (result) {
-    land(identity, flight, std::make_shared<const OpOutputs>(std::move(*result)));
+    land(identity, flight, std::make_shared<const Output>(std::move(*result)));
   } else {
     land(identity, flight, tl::unexpected(std::move(result).error()));
   }
 }
 
-void Flights::land(const std::string& identity, const std::shared_ptr<Flight>& flight, Outcome outcome) {
+template <class Output>
+void FlightsOf<Output>::land(const std::string& identity, const std::shared_ptr<Flight>& flight, Outcome outcome) {
   std::vector<Joiner> landed;
   std::shared_ptr<Flight> next;
   {
@@ -113,6 +118,8 @@ void Flights::land(const std::string& identity, const std::shared_ptr<Flight>& f
     if (later.empty()) {
       state->flights.erase(identity);
     } else {
+      // Who wants it anew leads: that will do for all.
+      std::stable_partition(later.begin(), later.end(), [](const Joiner& joiner) { return joiner.wants == Wants::anew; });
       next = std::make_shared<Flight>();
       next->joiners = std::move(later);
       state->flights[identity] = next;
@@ -126,5 +133,8 @@ void Flights::land(const std::string& identity, const std::shared_ptr<Flight>& f
   }
   if (next) launch(identity, next);
 }
+
+template class FlightsOf<OpOutputs>;
+template class FlightsOf<OpIdentity>;
 
 }  // namespace cairn::solver

@@ -8,6 +8,7 @@
 #include <functional>
 #include <memory>
 #include <stop_token>
+#include <string>
 #include <unordered_map>
 #include <vector>
 
@@ -20,9 +21,10 @@
 namespace cairn::solver {
 
 // Thread-safe.
-class Flights {
+template <class Output>
+class FlightsOf {
  public:
-  using Outcome = base::Result<std::shared_ptr<const OpOutputs>>;
+  using Outcome = base::Result<std::shared_ptr<const Output>>;
 
   // What a joiner hears while the work runs, and once at its end. All of it on pool threads. When `done` is called, what
   // the work captured is gone, and the outcome given to the last one is the only one.
@@ -33,24 +35,40 @@ class Flights {
     enum class Role { leader, joiner };  // the leader's work it was
     std::function<void(Outcome, Role)> done;
   };
-  using Work = std::function<base::Result<OpOutputs>(const Listener& to_all, std::stop_token stop)>;
+  using Work = std::function<base::Result<Output>(const Listener& to_all, std::stop_token stop)>;
   using Ticket = std::uint64_t;
+  // Runs a task somewhere else, soon.
+  using Submit = std::function<base::Status(base::ThreadPool::Task, Op::Place)>;
+  // anew: work that somebody began who would have taken a stored result will not do. Who wants it so waits for the end of
+  // that, and begins anew. The other way round it will do.
+  enum class Wants { any, anew };
 
-  explicit Flights(base::ThreadPool& pool) : pool_(pool) {}
+  explicit FlightsOf(base::ThreadPool& pool)
+      : submit_([&pool](base::ThreadPool::Task task, Op::Place) { return pool.submit(std::move(task)); }) {}
+  explicit FlightsOf(Submit submit) : submit_(std::move(submit)) {}
 
-  Ticket join(const base::Sha256Bytes& identity, Work work, Listener listener);
+  Ticket join(const base::Sha256Bytes& identity, Work work, Listener listener, Wants wants = Wants::any,
+              Op::Place place = Op::Place::pool);
   // The ticket's holder is no longer interested. `done` will still be called, with whatever comes out; soon if the holder
   // was the last one interested, for then the work is asked to stop.
   enum class Left { last, others_wait, landed };
   Left leave(Ticket ticket);
 
  private:
-  struct Flight;
   struct Joiner {
     Ticket ticket;
     Work work;
     Listener listener;
+    Wants wants = Wants::any;
+    Op::Place place = Op::Place::pool;
     bool interested = true;
+  };
+  // Guarded by state_.
+  struct Flight {
+    std::vector<Joiner> joiners;  // the first is the leader
+    std::vector<Joiner> later;    // came when the work had been asked to stop, or want it anew
+    std::stop_source stop;
+    bool started = false;
   };
   struct State {
     std::unordered_map<std::string, std::shared_ptr<Flight>> flights;
@@ -63,8 +81,11 @@ class Flights {
   void land(const std::string& identity, const std::shared_ptr<Flight>& flight, Outcome outcome);
   std::vector<Listener> listeners(const std::shared_ptr<Flight>& flight);
 
-  base::ThreadPool& pool_;
+  Submit submit_;
   base::Guarded<State> state_;
 };
+
+using Flights = FlightsOf<OpOutputs>;
+using IdentityFlights = FlightsOf<OpIdentity>;
 
 }  // namespace cairn::solver

@@ -18,111 +18,125 @@ OpContext Run::context(NodeIndex node, std::stop_token stop) {
         mailbox->progress([&](ProgressSink& sink) { sink.on_bytes(node, done, total); });
       },
       .stop = std::move(stop),
+      .solve = {},
   };
 }
 
-bool Run::await_identity(EdgeIndex index) {
-  const NodeIndex node_index = edges_[index].node;
-  Node& node = nodes_[node_index];
-  if (node.identify == Phase::idle) start_identify(node_index);
-  return node.identify == Phase::done;
-}
-
-void Run::start_identify(NodeIndex index) {
-  Node& node = nodes_[index];
-  const auto finish = [this, index](base::Result<OpIdentity> identity) {
-    Node& done = nodes_[index];
-    if (!identity) return fail_node(index, identity.error());
-    if (identity->maps.empty() || identity->maps.front().deps.size() != done.inputs.size()) {
-      return fail_node(index, base::Error{base::ErrorCode::invalid_argument,
-                                          fmt::format("its cache map does not fit its {} inputs", done.inputs.size()), {}});
-    }
-    done.identity = std::move(*identity);
-    done.identify = Phase::done;
-  };
-  if (node.op->identify_cost() == Op::Cost::pure) {
-    finish(node.op->identify(context(index, jobs_stop_.get_token())));
-    return;
+void Run::identify(NodeIndex index, std::uint32_t at) {
+  Step& step = steps_[index];
+  if (step.op->identify_cost() == Op::Cost::pure) {
+    return take_identity(index, step.op->identify(at, context(index, jobs_stop_.get_token())));
   }
-  node.identify = Phase::running;
+  const auto together = step.op->identify_together(at);
+  return together ? identify_together(index, at, *together) : identify_here(index, at);
+}
+
+void Run::identify_here(NodeIndex index, std::uint32_t at) {
   report_started(index);
-  auto job = [mailbox = mailbox_, op = node.op, context = context(index, jobs_stop_.get_token()), finish, this,
-              index](std::stop_token) mutable {
-    auto identity = std::make_shared<base::Result<OpIdentity>>(op->identify(context));
+  auto job = [mailbox = mailbox_, op = steps_[index].op, context = context(index, jobs_stop_.get_token()), this, index,
+              at](std::stop_token) mutable {
+    auto identity = std::make_shared<base::Result<OpIdentity>>(op->identify(at, context));
     op.reset();
-    mailbox->post([this, index, finish, identity] {
-      --outstanding_;
-      finish(std::move(*identity));
-      if (!giving_up_) {
-        for (const auto& [output, edge] : nodes_[index].edges) wake(edge);
-      }
+    mailbox->post([this, index, identity] {
+      finish_job([&] { take_identity(index, std::move(*identity)); });
     });
   };
   const base::Status queued = shared_.pool.submit(std::move(job));
-  if (!queued) return fail_node(index, queued.error());
+  if (!queued) return fail_step(index, queued.error());
   ++outstanding_;
 }
 
-bool Run::await_content(EdgeIndex index, const std::function<bool(std::size_t)>& wanted) {
-  const NodeIndex node_index = edges_[index].node;
-  Node& node = nodes_[node_index];
-  const auto has_content = [&](std::size_t i) {
-    return wanted(i) && node.identity.maps.front().deps[i].content.has_value() &&
-           node.content[i].phase != Phase::done;
+void Run::identify_together(NodeIndex index, std::uint32_t at, const base::Sha256Bytes& identity) {
+  IdentityFlights::Listener listener;
+  const OpContext talk = context(index, {});
+  listener.started = [mailbox = mailbox_, this, index] { mailbox->post([this, index] { report_started(index); }); };
+  listener.output = talk.output;
+  listener.bytes = talk.bytes;
+  listener.done = [mailbox = mailbox_, this, index](IdentityFlights::Outcome outcome, IdentityFlights::Listener::Role) {
+    mailbox->post([this, index, outcome = std::move(outcome)] {
+      if (!steps_[index].asking) return;  // we left it to others
+      steps_[index].asking.reset();
+      finish_job([&] {
+        if (!outcome) return take_identity(index, tl::unexpected(outcome.error()));
+        take_identity(index, **outcome);
+      });
+    });
   };
-  if (!await_inputs(index, Level::complete, has_content)) return false;
-  bool all_done = true;
-  for (std::size_t i = 0; i < node.inputs.size(); ++i) {
-    if (!has_content(i)) continue;
-    if (node.content[i].phase == Phase::idle) start_content(node_index, i);
-    all_done = false;
-  }
-  return all_done;
+  auto work = [shared = &shared_, op = steps_[index].op, at](const IdentityFlights::Listener& to_all,
+                                                           std::stop_token stop) -> base::Result<OpIdentity> {
+    const OpContext context{.cache = shared->cache, .executor = shared->executor, .output = to_all.output,
+                            .bytes = to_all.bytes, .stop = std::move(stop), .solve = {}};
+    return op->identify(at, context);
+  };
+  ++outstanding_;
+  steps_[index].asking = shared_.identities.join(identity, std::move(work), std::move(listener));
 }
 
-void Run::start_content(NodeIndex index, std::size_t input) {
-  Node& node = nodes_[index];
-  node.content[input].phase = Phase::running;
-  auto job = [mailbox = mailbox_, ref = edges_[node.inputs[input]].result,
-              selections = *node.identity.maps.front().deps[input].content, stop = jobs_stop_.get_token(), this, index,
+void Run::take_identity(NodeIndex index, base::Result<OpIdentity> identity) {
+  if (!identity) return fail_step(index, identity.error());
+  const std::size_t inputs = graph_.node(index).inputs.size();
+  if (identity->map.deps.size() != inputs) {
+    return fail_step(index, base::Error{base::ErrorCode::invalid_argument,
+                                        fmt::format("its cache map does not fit its {} inputs", inputs), {}});
+  }
+  graph_.mapped(index, std::move(*identity));
+}
+
+void Run::digest(NodeIndex index, std::uint32_t input) {
+  auto job = [mailbox = mailbox_, op = steps_[index].op, ref = refs_[graph_.node(index).inputs[input]],
+              dep = graph_.node(index).maps.back().deps[input], stop = jobs_stop_.get_token(), this, index,
               input](std::stop_token) mutable {
-    auto digest = std::make_shared<base::Result<TreeDigest>>(
-        ref ? ref->content_digest(selections, stop) : cache::content_digest_of_nothing(selections));
+    auto digest = std::make_shared<base::Result<TreeDigest>>(op->content_digest(input, dep, ref, stop));
+    op.reset();
     ref.reset();
     mailbox->post([this, index, input, digest] {
-      --outstanding_;
-      if (!*digest) {
-        const std::string& name = nodes_[edges_[nodes_[index].inputs[input]].node].vertex->name;
-        return fail_node(index, base::add_context(digest->error(), fmt::format("look into its input \"{}\"", name)));
-      }
-      nodes_[index].content[input] = {Phase::done, content_key(**digest)};
-      if (!giving_up_) {
-        for (const auto& [output, edge] : nodes_[index].edges) wake(edge);
-      }
+      finish_job([&] { take_digest(index, input, *digest); });
     });
   };
   const base::Status queued = shared_.pool.submit(std::move(job));
-  if (!queued) return fail_node(index, queued.error());
+  if (!queued) return fail_step(index, queued.error());
   ++outstanding_;
 }
 
-void Run::start_execute(NodeIndex index) {
-  Node& node = nodes_[index];
-  node.execute = Phase::running;
+void Run::take_digest(NodeIndex index, std::uint32_t input, const base::Result<TreeDigest>& digest) {
+  if (digest) return graph_.digested(index, input, content_key(*digest));
+  const EdgeIndex edge = graph_.node(index).inputs[input];
+  const std::string& name = steps_[graph_.edge(edge).node].vertex->name;
+  failed_input_ = SolveOutcome::FailedInput{index, input, refs_[edge]};
+  fail_step(index, base::add_context(digest.error(), fmt::format("look into its input \"{}\"", name)));
+}
+
+void Run::execute(NodeIndex index) {
+  Step& step = steps_[index];
+  step.stopping = false;
   std::vector<OptionalRef> inputs;
-  for (EdgeIndex input : node.inputs) inputs.push_back(edges_[input].result);
+  for (EdgeIndex input : graph_.node(index).inputs) inputs.push_back(refs_[input]);
 
   Flights::Listener listener;
   listener.started = [mailbox = mailbox_, this, index] { mailbox->post([this, index] { report_started(index); }); };
   OpContext talk = context(index, {});
   listener.output = talk.output;
   listener.bytes = talk.bytes;
-  listener.done = [mailbox = mailbox_, this, index](Flights::Outcome outcome, Role role) {
-    mailbox->post([this, index, outcome = std::move(outcome), role] { finish_execute(index, outcome, role); });
+  listener.done = [mailbox = mailbox_, this, index, attempt = ++step.attempt](Flights::Outcome outcome, Role role) {
+    mailbox->post([this, index, attempt, outcome = std::move(outcome), role] {
+      finish_execute(index, attempt, outcome, role);
+    });
   };
-  const base::Sha256Bytes identity = node.op->work_identity(inputs);
+  const base::Sha256Bytes identity = step.op->work_identity(inputs);
+  const auto wants = graph_.node(index).use_cache == UseCache::no ? Flights::Wants::anew : Flights::Wants::any;
   ++outstanding_;
-  node.ticket = shared_.flights.join(identity, make_work(index, plan_keys(index), std::move(inputs)), std::move(listener));
+  step.running = shared_.flights.join(identity, make_work(index, graph_.plan_keys(index, step.op->outputs()), std::move(inputs)),
+                                      std::move(listener), wants, step.op->place());
+}
+
+void Run::stop_execution(NodeIndex index) {
+  Step& step = steps_[index];
+  if (!step.running) return;
+  step.stopping = true;
+  if (shared_.flights.leave(*step.running) != Flights::Left::others_wait) return;  // its end will be told
+  step.running.reset();
+  --outstanding_;
+  graph_.execution_stopped(index);
 }
 
 }  // namespace cairn::solver

@@ -5,18 +5,18 @@
 namespace cairn::solver {
 
 void Run::report_started(NodeIndex index) {
-  Node& node = nodes_[index];
-  if (node.started) return;
-  node.started = shared_.clock.steady_now();
+  Step& step = steps_[index];
+  if (step.started) return;
+  step.started = shared_.clock.steady_now();
   mailbox_->progress([&](ProgressSink& sink) { sink.on_started(index); });
 }
 
 void Run::report_finished(NodeIndex index, StepState state) {
-  Node& node = nodes_[index];
-  if (node.reported) return;
-  node.reported = true;
-  if (node.started) node.duration = shared_.clock.steady_now() - *node.started;
-  mailbox_->progress([&](ProgressSink& sink) { sink.on_finished(index, state, node.duration, node.error); });
+  Step& step = steps_[index];
+  if (step.reported) return;
+  step.reported = true;
+  if (step.started) step.duration = shared_.clock.steady_now() - *step.started;
+  mailbox_->progress([&](ProgressSink& sink) { sink.on_finished(index, state, step.duration, step.error); });
 }
 
 SolveOutcome Run::outcome() {
@@ -29,21 +29,23 @@ SolveOutcome Run::outcome() {
       not_cached_ = durable.error().message;
     }
   }
-  for (NodeIndex i = 0; i < nodes_.size(); ++i) {
-    const Node& node = nodes_[i];
+  for (NodeIndex i = 0; i < steps_.size(); ++i) {
+    const Step& step = steps_[i];
     StepState state = error_ ? StepState::cancelled : StepState::cached;
-    if (node.failed) {
+    if (step.failed) {
       state = StepState::failed;
-    } else if (node.ran) {
+    } else if (step.ran) {
       state = StepState::executed;
-    } else if (node.hit) {
+    } else if (step.reported) {
       state = StepState::cached;
     }
     report_finished(i, state);
-    result.steps.push_back({node.vertex->digest, node.vertex->name, state, node.duration, node.error, node.evicted});
+    result.steps.push_back({step.vertex->digest, step.vertex->name, state, step.duration, step.error, step.evicted});
   }
-  if (!error_ && target_) result.result = edges_[*target_].result;
+  if (!error_ && target_) result.result = refs_[*target_];
   result.not_cached = not_cached_;
+  if (result.status && target_ && request_.keys == SolveRequest::Keys::keep) result.keys = keep_keys();
+  result.failed_input = std::move(failed_input_);
   return result;
 }
 

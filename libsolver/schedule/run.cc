@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The loop of one solve, and how an edge climbs. An edge asks its inputs for as little as it can: first for the keys that
-// definitions give; then, where nothing matched, for whatever further keys they have; then for the content of inputs
-// whose content decides; and only when nothing is found at all for all inputs, to run.
+// The life of a solve: build the graph, work off events until the result is there or something failed, wind down.
 #include "libsolver/schedule/run.h"
 
 #include <algorithm>
@@ -9,7 +7,10 @@
 namespace cairn::solver {
 
 Run::Run(SolverShared& shared, const SolveRequest& request, ProgressSink& sink, std::stop_token stop)
-    : shared_(shared), request_(request), mailbox_(std::make_shared<Mailbox>(sink)), stop_(std::move(stop)) {}
+    : shared_(shared), request_(request), mailbox_(std::make_shared<Mailbox>(sink)), stop_(std::move(stop)) {
+  stores_.push_back(&shared.results);
+  stores_.insert(stores_.end(), request.more_results.begin(), request.more_results.end());
+}
 
 SolveOutcome Run::run() {
   const auto begun = shared_.clock.steady_now();
@@ -35,61 +36,57 @@ SolveOutcome Run::run() {
 
 base::Status Run::build() {
   const Definition& definition = request_.definition;
-  nodes_.resize(definition.vertices.size());
-  for (NodeIndex i = 0; i < nodes_.size(); ++i) {
-    Node& node = nodes_[i];
-    node.vertex = definition.vertices[i];
-    node.ignore_cache = node.vertex->ignore_cache || request_.use_cache == UseCache::no;
-    for (const VertexInput& input : node.vertex->inputs) node.inputs.push_back(edge_of(input.vertex, input.output));
-    node.content.resize(node.inputs.size());
+  for (const auto& vertex : definition.vertices) {
+    std::vector<Graph::Input> inputs;
+    for (const VertexInput& input : vertex->inputs) inputs.push_back({input.vertex, input.output});
+    const bool ignore_cache = vertex->ignore_cache || request_.use_cache == UseCache::no;
+    graph_.add_node(inputs, ignore_cache ? UseCache::no : UseCache::yes);
+    steps_.emplace_back().vertex = vertex;
   }
-  if (definition.result) {
-    target_ = edge_of(definition.result->vertex, definition.result->output);
-    for (NodeIndex i = 0; i < nodes_.size(); ++i) {
-      auto op = make_op(nodes_[i].vertex, request_);
-      if (!op) {
-        nodes_[i].failed = true;
-        nodes_[i].error = op.error().message;
-        return tl::unexpected(base::add_context(std::move(op).error(), nodes_[i].vertex->name));
-      }
-      nodes_[i].op = std::move(*op);
-      for (const auto& [output, edge] : nodes_[i].edges) {
-        if (output < nodes_[i].op->outputs()) continue;
-        return base::fail(base::ErrorCode::invalid_argument, "{}: a step takes output {}, but it has {}",
-                          nodes_[i].vertex->name, output, nodes_[i].op->outputs());
-      }
+  if (!definition.result) return {};
+  target_ = graph_.edge_of(definition.result->vertex, definition.result->output);
+  refs_.resize(graph_.edges());
+  TRY(make_ops());
+  graph_.want(*target_, Phase::complete);
+  return {};
+}
+
+base::Status Run::make_ops() {
+  for (NodeIndex i = 0; i < steps_.size(); ++i) {
+    Step& step = steps_[i];
+    auto op = shared_.make_op(step.vertex, request_);
+    if (!op) {
+      step.failed = true;
+      step.error = op.error().message;
+      return tl::unexpected(base::add_context(std::move(op).error(), step.vertex->name));
     }
-    for (Edge& edge : edges_) edge.probes.resize(nodes_[edge.node].inputs.size());
-    raise(*target_, Level::complete);
+    step.op = std::move(*op);
+    for (const auto& [output, edge] : graph_.node(i).edges) {
+      if (output < step.op->outputs()) continue;
+      return base::fail(base::ErrorCode::invalid_argument, "{}: a step takes output {}, but it has {}", step.vertex->name,
+                        output, step.op->outputs());
+    }
   }
   return {};
 }
 
-EdgeIndex Run::edge_of(NodeIndex node, std::uint32_t output) {
-  const auto [place, is_new] = nodes_[node].edges.try_emplace(output, edges_.size());
-  if (is_new) {
-    edges_.emplace_back();
-    edges_.back().node = node;
-    edges_.back().output = output;
-  }
-  return place->second;
+// Opens a reader of each store, then works off what can be done without waiting.
+base::Status Run::pump(std::size_t store) {
+  if (store == stores_.size()) return graph_.pump(*this);
+  return stores_[store]->keys().read([&](Reader& reader) -> base::Status {
+    readers_.push_back(&reader);
+    const base::Status done = pump(store + 1);
+    readers_.pop_back();
+    return done;
+  });
 }
 
 void Run::loop() {
   while (true) {
-    if (!giving_up_ && !line_.empty()) {
-      const base::Status read = shared_.cache.keys().read([&](Reader& reader) -> base::Status {
-        while (!line_.empty() && !giving_up_) {
-          const EdgeIndex next = line_.front();
-          line_.pop_front();
-          edges_[next].queued = false;
-          if (edges_[next].blocked == 0) TRY(advance(next, reader));
-        }
-        return {};
-      });
-      if (!read) give_up(read.error());
+    if (!giving_up_ && !graph_.idle()) {
+      if (const base::Status read = pump(0); !read && !giving_up_) give_up(read.error());
     }
-    const bool reached = target_ && edges_[*target_].level == Level::complete;
+    const bool reached = target_ && graph_.edge(*target_).state.phase == Phase::complete;
     if ((reached || !target_) && !giving_up_) give_up(base::Error{});  // winds down what is still running
     if (outstanding_ == 0 && giving_up_) return;
     CHECK(outstanding_ > 0, "a solve has nothing left to do and no result");
@@ -97,134 +94,42 @@ void Run::loop() {
   }
 }
 
-void Run::wake(EdgeIndex edge) {
-  if (edges_[edge].queued) return;
-  edges_[edge].queued = true;
-  line_.push_back(edge);
+void Run::use(const OptionalRef& ref) {
+  if (ref) durable_after_ = std::max(durable_after_, shared_.cache.sequence_of(*ref));
 }
 
-void Run::raise(EdgeIndex edge, Level desire) {
-  if (edges_[edge].desire >= desire) return;
-  edges_[edge].desire = desire;
-  wake(edge);
-}
-
-void Run::reach(EdgeIndex index, Level level) {
-  Edge& edge = edges_[index];
-  if (edge.level >= level) return;
-  edge.level = level;
-  std::vector<Waiter> still;
-  for (const Waiter& waiter : edge.waiters) {
-    if (waiter.level > level) {
-      still.push_back(waiter);
-    } else if (--edges_[waiter.edge].blocked == 0) {
-      wake(waiter.edge);
-    }
-  }
-  edge.waiters = std::move(still);
-}
-
-void Run::complete(EdgeIndex edge, OptionalRef result) {
-  if (result) use(*result);
-  edges_[edge].result = std::move(result);
-  reach(edge, Level::complete);
-}
-
-void Run::use(const cache::ImmutableRef& ref) {
-  durable_after_ = std::max(durable_after_, shared_.cache.sequence_of(ref));
-}
-
-void Run::fail_node(NodeIndex index, const base::Error& error) {
-  Node& node = nodes_[index];
+void Run::fail_step(NodeIndex index, const base::Error& error) {
+  Step& step = steps_[index];
   if (giving_up_) return;  // it ended because we are giving up
-  node.failed = true;
-  node.error = error.message;
+  step.failed = true;
+  step.error = error.message;
   report_finished(index, StepState::failed);
-  give_up(base::add_context(error, node.vertex->name));
+  give_up(base::add_context(error, step.vertex->name));
 }
 
 void Run::give_up(const base::Error& error) {
   if (giving_up_) return;
   giving_up_ = true;
   if (!error.message.empty()) error_ = error;
-  line_.clear();
   jobs_stop_.request_stop();
-  for (Node& node : nodes_) {
-    if (!node.ticket) continue;
-    if (shared_.flights.leave(*node.ticket) == Flights::Left::others_wait) {
-      node.ticket.reset();  // it goes on for others; we do not wait for it
+  for (auto& [edge, stop] : loads_) stop.request_stop();
+  for (Step& step : steps_) {
+    // What goes on for others is not waited for.
+    if (step.asking && shared_.identities.leave(*step.asking) == IdentityFlights::Left::others_wait) {
+      step.asking.reset();
+      --outstanding_;
+    }
+    if (step.running && shared_.flights.leave(*step.running) == Flights::Left::others_wait) {
+      step.running.reset();
       --outstanding_;
     }
   }
 }
 
-base::Status Run::advance(EdgeIndex index, Reader& reader) {
-  Edge& edge = edges_[index];
-  const Node& node = nodes_[edge.node];
-  const auto all = [](std::size_t) { return true; };
-  const auto unmatched = [&](std::size_t input) { return edge.probes[input].targets.empty(); };
-  // Whether it has what it was asked for, so that nothing more need be asked of the inputs.
-  const auto look = [&]() -> base::Result<bool> {
-    if (!node.ignore_cache) {
-      TRY(probe(index, reader));
-      if (TRY(try_candidates(index))) return true;
-    }
-    if (edge.desire == Level::slow && !edge.keys.empty()) reach(index, Level::slow);
-    return edge.level >= edge.desire;
-  };
-
-  if (edge.level >= edge.desire) return {};
-  if (!await_identity(index)) return {};
-  if (!await_inputs(index, Level::fast, all)) return {};
-  if (TRY(look())) return {};
-  reach(index, Level::fast);
-  if (edge.level >= edge.desire) return {};
-
-  if (!node.ignore_cache) {
-    if (!await_inputs(index, Level::slow, unmatched)) return {};
-    if (TRY(look())) return {};
-    if (!match_impossible(edge)) {
-      if (!await_content(index, unmatched)) return {};
-      if (TRY(look())) return {};
-    }
-    if (!match_impossible(edge)) {
-      // Every input leads somewhere, but to no common key: the inputs that did match may have further keys.
-      if (!await_inputs(index, Level::slow, all)) return {};
-      if (!await_content(index, all)) return {};
-      if (TRY(look())) return {};
-    }
-  }
-  reach(index, Level::slow);
-  if (edge.desire < Level::complete) return {};
-
-  if (!await_inputs(index, Level::complete, all)) return {};
-  if (!await_content(index, all)) return {};  // also to store the result under it
-  if (TRY(look())) return {};
-  if (node.execute == Phase::idle) start_execute(edge.node);
-  return {};
-}
-
-bool Run::await_inputs(EdgeIndex index, Level level, const std::function<bool(std::size_t)>& wanted) {
-  Edge& edge = edges_[index];
-  const std::vector<EdgeIndex>& inputs = nodes_[edge.node].inputs;
-  for (std::size_t i = 0; i < inputs.size(); ++i) {
-    if (!wanted(i) || edges_[inputs[i]].level >= level) continue;
-    raise(inputs[i], level);
-    edges_[inputs[i]].waiters.push_back({index, level});
-    ++edge.blocked;
-  }
-  return edge.blocked == 0;
-}
-
-bool Run::match_impossible(const Edge& edge) const {
-  const Node& node = nodes_[edge.node];
-  for (std::size_t i = 0; i < node.inputs.size(); ++i) {
-    if (!edge.probes[i].targets.empty()) continue;
-    const bool content_may_match =
-        node.identity.maps.front().deps[i].content.has_value() && node.content[i].phase != Phase::done;
-    if (!content_may_match && edges_[node.inputs[i]].level >= Level::slow) return true;
-  }
-  return false;
+// The last thing that a job of this run does, on the run's thread.
+void Run::finish_job(const std::function<void()>& f) {
+  --outstanding_;
+  if (!giving_up_) f();
 }
 
 }  // namespace cairn::solver

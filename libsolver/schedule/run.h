@@ -1,34 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// One solve. The thread that calls run() owns the graph and works off a line of edges that have something new; whatever
-// blocks (sources, content digests, processes) happens on the pool and comes back as an event. Edges are looked up in
-// bursts: one read transaction of the key store for all that is in the line, none while waiting.
+// One solve. The thread that calls run() owns the graph and works off what happens to its edges; whatever blocks
+// (sources, content digests, processes, other stores) happens on the pool and comes back as an event. Edges are looked up
+// in bursts: one read transaction of the key store for all that is to be looked up now, none while waiting.
 #pragma once
 
-#include <atomic>
 #include <condition_variable>
 #include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <stop_token>
+#include <unordered_map>
 
-#include "libsolver/schedule/graph.h"
-#include "libsolver/solver.h"
+#include "libsolver/edge/graph.h"
+#include "libsolver/key_graph.h"
+#include "libsolver/schedule/shared.h"
 
 namespace cairn::solver {
-
-// What all solves of one engine share.
-struct SolverShared {
-  cache::Cache& cache;
-  const base::Clock& clock;
-  base::ThreadPool pool;
-  Flights flights;
-  std::function<base::Result<Executor*>()> executor;
-  std::atomic<std::uint64_t> ops_executed{0};
-
-  SolverShared(cache::Cache& cache_in, const base::Clock& clock_in, std::size_t threads)
-      : cache(cache_in), clock(clock_in), pool({.threads = threads}), flights(pool) {}
-};
 
 // Where pool threads put what they have to say to a run. Outlives the run if work of it goes on for others; what comes
 // after close() is dropped.
@@ -52,7 +40,24 @@ class Mailbox {
   ProgressSink* sink_;
 };
 
-class Run {
+// A vertex while it is solved.
+struct Step {
+  std::shared_ptr<const Vertex> vertex;
+  std::shared_ptr<Op> op;
+  std::optional<IdentityFlights::Ticket> asking;  // what it is
+  std::optional<Flights::Ticket> running;
+  std::uint32_t attempt = 0;  // of running it; what comes of an earlier one is for others
+  bool stopping = false;      // nobody wants what is running any more
+  bool ran = false;           // its op ran, here or in a flight that this solve joined
+  std::optional<std::chrono::steady_clock::time_point> started;
+  std::chrono::nanoseconds duration{0};
+  bool failed = false;
+  std::string error;
+  std::optional<cache::Tombstone> evicted;  // what it had made before was taken
+  bool reported = false;
+};
+
+class Run final : private Graph::Host {
  public:
   Run(SolverShared& shared, const SolveRequest& request, ProgressSink& sink, std::stop_token stop);
   SolveOutcome run();
@@ -62,48 +67,44 @@ class Run {
   using Role = Flights::Listener::Role;
 
   base::Status build();
-  EdgeIndex edge_of(NodeIndex node, std::uint32_t output);
+  base::Status make_ops();
   void loop();
-  void wake(EdgeIndex edge);
-  void raise(EdgeIndex edge, Level desire);
-  void reach(EdgeIndex edge, Level level);
-  void fail_node(NodeIndex node, const base::Error& error);
+  base::Status pump(std::size_t store);
+  void fail_step(NodeIndex step, const base::Error& error);
   void give_up(const base::Error& error);
+  void finish_job(const std::function<void()>& f);
 
-  // One step of an edge: does what can be done now, and asks for what is missing. See run.cc for the order.
-  base::Status advance(EdgeIndex edge, Reader& reader);
-  bool await_identity(EdgeIndex edge);
-  bool await_inputs(EdgeIndex edge, Level level, const std::function<bool(std::size_t input)>& wanted);
-  base::Status probe(EdgeIndex edge, Reader& reader);
-  base::Status probe_root(EdgeIndex edge, Reader& reader);
-  base::Status probe_input(EdgeIndex edge, std::size_t input, Reader& reader);
-  base::Status collect_matches(EdgeIndex edge, Reader& reader);
-  base::Result<bool> try_candidates(EdgeIndex edge);
-  bool match_impossible(const Edge& edge) const;
-  bool await_content(EdgeIndex edge, const std::function<bool(std::size_t input)>& wanted);
-  void start_identify(NodeIndex node);
-  void start_content(NodeIndex node, std::size_t input);
-  void start_execute(NodeIndex node);
-  void finish_execute(NodeIndex node, const Flights::Outcome& outcome, Role role);
-  void complete(EdgeIndex edge, OptionalRef result);
+  // Graph::Host (jobs.cc, load.cc).
+  void identify(NodeIndex node, std::uint32_t index) override;
+  void digest(NodeIndex node, std::uint32_t input) override;
+  void execute(NodeIndex node) override;
+  void stop_execution(NodeIndex node) override;
+  void load(EdgeIndex edge, const Candidate& candidate) override;
+  void stop_load(EdgeIndex edge) override;
+  base::Result<std::vector<KeyDigest>> follow(const cache::KeyLink& link) override;
+  base::Result<std::vector<Candidate>> results(const KeyDigest& key) override;
+  void share(EdgeIndex edge, EdgeIndex leader) override;
 
-  // Which rows to store with a node's results (save.cc).
-  struct KeyPlan {
-    std::vector<std::vector<KeyDigest>> results;  // by output
-    std::vector<std::pair<cache::KeyLink, KeyDigest>> links;
-  };
-  KeyPlan plan_keys(NodeIndex node);
-  static std::optional<cache::Tombstone> find_tombstone(cache::Cache& cache, const KeyPlan& plan);
-  static void add_keys(const KeyPlan& plan, const OpOutputs& outputs, cache::Publication& publication);
+  void identify_here(NodeIndex node, std::uint32_t index);
+  void identify_together(NodeIndex node, std::uint32_t index, const base::Sha256Bytes& identity);
+  void take_identity(NodeIndex node, base::Result<OpIdentity> identity);
+  void take_digest(NodeIndex node, std::uint32_t input, const base::Result<TreeDigest>& digest);
+  void take_loaded(EdgeIndex edge, const Candidate& candidate, base::Result<std::optional<OptionalRef>> loaded);
+  void finish_execute(NodeIndex node, std::uint32_t attempt, const Flights::Outcome& outcome, Role role);
+
+  // save.cc
   Flights::Work make_work(NodeIndex node, KeyPlan plan, std::vector<OptionalRef> inputs);
-  bool is_renewed(NodeIndex node) const;
   void store_joined(NodeIndex node, const OpOutputs& outputs);
+  void store_found(EdgeIndex edge);
+  void publish(const KeyFacts& facts);
 
   OpContext context(NodeIndex node, std::stop_token stop);
   void report_started(NodeIndex node);
   void report_finished(NodeIndex node, StepState state);
   SolveOutcome outcome();
-  void use(const cache::ImmutableRef& ref);
+  std::shared_ptr<const KeyGraph> keep_keys();
+  void keep_inputs(NodeIndex node, KeyGraph::Edge& kept) const;
+  void use(const OptionalRef& ref);
 
   SolverShared& shared_;
   const SolveRequest& request_;
@@ -111,12 +112,16 @@ class Run {
   std::stop_token stop_;
   std::stop_source jobs_stop_;  // asks this run's own jobs (not flights) to end
 
-  std::vector<Node> nodes_;
-  std::vector<Edge> edges_;
-  std::deque<EdgeIndex> line_;
+  Graph graph_;
+  std::vector<Step> steps_;
+  std::vector<OptionalRef> refs_;         // by edge, once it is complete
+  std::vector<ResultStore*> stores_;      // the first is the solver's own
+  std::vector<Reader*> readers_;          // of the stores, while lookups are made
+  std::unordered_map<EdgeIndex, std::stop_source> loads_;  // under way on the pool
   std::optional<EdgeIndex> target_;
   std::size_t outstanding_ = 0;  // jobs whose event has not come yet
   std::optional<base::Error> error_;
+  std::optional<SolveOutcome::FailedInput> failed_input_;
   bool giving_up_ = false;
   base::lmdb::SequenceNumber durable_after_ = 0;  // highest number used or made
   std::string not_cached_;

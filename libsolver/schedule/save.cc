@@ -1,93 +1,90 @@
 // SPDX-License-Identifier: Apache-2.0
-// What is stored with a step's results: its keys, and the links that lead from every known key of its inputs to them.
+// Running a step, and storing its results under its keys.
 #include <algorithm>
 
-#include "libsolver/cache_key.h"
 #include "libsolver/schedule/run.h"
 
 namespace cairn::solver {
+namespace {
 
-// There is one namespace of trust until stores are shared between tenants; it is in the key so that it can be told later.
-constexpr std::uint32_t trust_namespace = 0;
 // How much room is made when a step has found the disk full.
 constexpr std::int64_t emergency_bytes = std::int64_t{1} << 30;
 
-namespace {
-
-void add_new(std::vector<KeyDigest>& keys, const KeyDigest& key) {
-  if (std::find(keys.begin(), keys.end(), key) == keys.end()) keys.push_back(key);
-}
-
-// Every key that leads from one input: its stored keys under the selector, its content key without one. The first is what
-// the step's own key is made of. For an input that was made anew that is the content if it decides: its stored keys are
-// those of its earlier results, too, and what was made of other content must not be found by this one.
-std::vector<KeyInput> keys_of_input(const Edge& input, const CacheMapDep& dep, const ContentKey& content) {
-  std::vector<KeyInput> keys;
-  const base::Sha256Bytes selector = dep.selector ? dep.selector->bytes() : base::Sha256Bytes{};
-  for (const KeyDigest& key : input.stored_keys) keys.push_back({key, selector});
-  if (content.phase == Phase::done && content.key) keys.insert(input.renewed ? keys.begin() : keys.end(), {*content.key, {}});
-  return keys;
-}
-
-}  // namespace
-
-Run::KeyPlan Run::plan_keys(NodeIndex index) {
-  const Node& node = nodes_[index];
-  KeyPlan plan;
-  plan.results.resize(node.op->outputs());
-  const CacheMap& map = node.identity.maps.front();
-  for (std::uint32_t output = 0; output < plan.results.size(); ++output) {
-    std::vector<KeyDigest>& keys = plan.results[output];
-    if (node.inputs.empty()) {
-      for (const CacheMap& each : node.identity.maps) {
-        if (each.digest.scope == OpDigest::Scope::portable) add_new(keys, root_key(each.digest, output));
-      }
-      for (const KeyDigest& key : node.identity.extra_keys) add_new(keys, key);
-      continue;
-    }
-    std::vector<std::vector<KeyInput>> inputs;
-    std::vector<KeyInput> primary;
-    for (std::size_t i = 0; i < node.inputs.size(); ++i) {
-      inputs.push_back(keys_of_input(edges_[node.inputs[i]], map.deps[i], node.content[i]));
-      if (!inputs.back().empty()) primary.push_back(inputs.back().front());
-    }
-    if (primary.size() != node.inputs.size()) continue;  // an input has no key, so this step cannot be found again
-    keys.push_back(combined_key(trust_namespace, map.digest, output, primary));
-    if (const auto edge = node.edges.find(output); edge != node.edges.end()) {
-      for (const KeyDigest& key : edges_[edge->second].stored_keys) add_new(keys, key);
-    }
-    for (std::size_t i = 0; i < inputs.size(); ++i) {
-      for (const KeyInput& from : inputs[i]) {
-        const cache::KeyLink link{.from = from.key, .input = static_cast<std::uint32_t>(i), .operation = map.digest.hash,
-                                  .output = output, .selector = from.selector};
-        for (const KeyDigest& key : keys) plan.links.emplace_back(link, key);
-      }
-    }
-  }
-  return plan;
-}
-
-void Run::add_keys(const KeyPlan& plan, const OpOutputs& outputs, cache::Publication& publication) {
+KeyFacts facts_of(KeyPlan plan, const OpOutputs& outputs) {
+  KeyFacts facts;
   for (std::size_t output = 0; output < outputs.refs.size() && output < plan.results.size(); ++output) {
     const std::vector<KeyDigest>& keys = outputs.true_keys ? *outputs.true_keys : plan.results[output];
-    for (const KeyDigest& key : keys) publication.add_result(key, outputs.refs[output]);
+    for (const KeyDigest& key : keys) facts.results.emplace_back(key, outputs.refs[output]);
   }
-  for (const auto& [link, target] : plan.links) publication.add_link(link, target);
+  facts.links = std::move(plan.links);
+  return facts;
+}
+
+// Somebody may have stored it between our lookup and now: then it is found, whole or not at all.
+std::optional<OpOutputs> find_again(MainStore& store, const KeyPlan& plan, const std::stop_token& stop) {
+  OpOutputs outputs;
+  outputs.found = true;
+  const base::Status read = store.keys().read([&](cache::KeyStore::Reader& reader) -> base::Status {
+    for (const std::vector<KeyDigest>& keys : plan.results) {
+      std::optional<OptionalRef> found;
+      for (const KeyDigest& key : keys) {
+        for (const cache::KeyResult& result : TRY(reader.results(key))) {
+          if (!found) found = TRY(store.load(result, stop));
+        }
+      }
+      if (!found) return {};
+      outputs.refs.push_back(std::move(*found));
+    }
+    return {};
+  });
+  if (!read || outputs.refs.size() != plan.results.size() || outputs.refs.empty()) return std::nullopt;
+  return outputs;
 }
 
 // What a collection left of the keys of a step: it has been done before. A store that cannot say is no reason to fail.
-std::optional<cache::Tombstone> Run::find_tombstone(cache::Cache& cache, const KeyPlan& plan) {
+std::optional<cache::Tombstone> find_tombstone(cache::Cache& cache, const KeyPlan& plan) {
   for (const std::vector<KeyDigest>& keys : plan.results)
     for (const KeyDigest& key : keys)
       if (auto found = cache.find_tombstone(key); found && *found) return std::move(*found);
   return std::nullopt;
 }
 
+// What a step that solves other definitions hands on to them.
+SolveRequest sub_request(const SolveRequest& request) {
+  SolveRequest sub;
+  sub.locals = request.locals;
+  sub.oci_layouts = request.oci_layouts;
+  sub.use_cache = request.use_cache;
+  sub.more_results = request.more_results;
+  return sub;
+}
+
+base::Result<OptionalRef> solve_within(SolverShared& shared, const SolveRequest& outer, Definition definition,
+                                       const std::stop_token& stop) {
+  SolveRequest request = outer;
+  request.definition = std::move(definition);
+  NoProgress quiet;
+  SolveOutcome outcome = Run(shared, request, quiet, stop).run();
+  if (!outcome.status) return tl::unexpected(std::move(outcome.status).error());
+  return std::move(outcome.result);
+}
+
+}  // namespace
+
 Flights::Work Run::make_work(NodeIndex index, KeyPlan plan, std::vector<OptionalRef> inputs) {
-  return [shared = &shared_, op = nodes_[index].op, plan = std::move(plan), inputs = std::move(inputs)](
+  const bool look_again = !graph_.made_anew(index);
+  const Step& step = steps_[index];
+  auto sub = step.op->place() == Op::Place::beside ? std::make_shared<const SolveRequest>(sub_request(request_)) : nullptr;
+  return [shared = &shared_, op = step.op, plan = std::move(plan), inputs = std::move(inputs), look_again, sub](
              const Flights::Listener& to_all, std::stop_token stop) -> base::Result<OpOutputs> {
-    const OpContext context{.cache = shared->cache, .executor = shared->executor, .output = to_all.output,
-                            .bytes = to_all.bytes, .stop = std::move(stop)};
+    if (look_again) {
+      if (auto found = find_again(shared->results, plan, stop)) return std::move(*found);
+    }
+    OpContext context{.cache = shared->cache, .executor = shared->executor, .output = to_all.output,
+                      .bytes = to_all.bytes, .stop = stop, .solve = {}};
+    if (sub) {
+      context.solve = [&](Definition definition) { return solve_within(*shared, *sub, std::move(definition), stop); };
+    }
     cache::Publication publication;
     const auto begun = shared->clock.steady_now();
     auto done = op->execute(inputs, context, publication);
@@ -101,9 +98,8 @@ Flights::Work Run::make_work(NodeIndex index, KeyPlan plan, std::vector<Optional
     OpOutputs outputs = TRY(std::move(done));
     publication.took(shared->clock.steady_now() - begun);
     outputs.evicted = find_tombstone(shared->cache, plan);
-    add_keys(plan, outputs, publication);
     // The step has been done; that its result cannot be stored is no reason to fail the build.
-    if (auto sequence = shared->cache.publish(std::move(publication)); sequence) {
+    if (auto sequence = shared->results.publish(std::move(publication), facts_of(plan, outputs)); sequence) {
       outputs.sequence = *sequence;
     } else {
       outputs.not_cached = sequence.error().message;
@@ -113,51 +109,51 @@ Flights::Work Run::make_work(NodeIndex index, KeyPlan plan, std::vector<Optional
   };
 }
 
-void Run::finish_execute(NodeIndex index, const Flights::Outcome& outcome, Role role) {
-  Node& node = nodes_[index];
-  if (!node.ticket) return;  // we left it to others
-  node.ticket.reset();
+void Run::finish_execute(NodeIndex index, std::uint32_t attempt, const Flights::Outcome& outcome, Role role) {
+  Step& step = steps_[index];
+  if (!step.running || attempt != step.attempt) return;  // we left it to others
+  step.running.reset();
   --outstanding_;
-  node.execute = Phase::done;
-  if (!outcome) return fail_node(index, outcome.error());
-  const OpOutputs& outputs = **outcome;
-  CHECK(outputs.refs.size() == node.op->outputs());
-  node.ran = true;
-  node.evicted = outputs.evicted;
-  durable_after_ = std::max(durable_after_, outputs.sequence);
-  if (!outputs.not_cached.empty()) not_cached_ = outputs.not_cached;
-  const KeyPlan plan = plan_keys(index);
-  if (role == Role::joiner) store_joined(index, outputs);
-  for (const auto& [output, edge_index] : node.edges) {
-    Edge& edge = edges_[edge_index];
-    if (edge.level == Level::complete) continue;
-    edge.stored_keys = outputs.true_keys ? *outputs.true_keys : plan.results[output];
-    // What ignores the cache must not make its users, near or far, hit what was made of an earlier result.
-    edge.renewed = is_renewed(index);
-    if (!edge.renewed) {
-      if (outputs.true_keys) edge.keys.clear();
-      for (const KeyDigest& key : edge.stored_keys) add_new(edge.keys, key);
-    }
-    complete(edge_index, outputs.refs[output]);
+  if (!outcome) {
+    if (step.stopping && !giving_up_) return graph_.execution_stopped(index);
+    return fail_step(index, outcome.error());
   }
-  report_finished(index, StepState::executed);
+  const OpOutputs& outputs = **outcome;
+  CHECK(outputs.refs.size() == step.op->outputs());
+  step.evicted = outputs.evicted;
+  step.ran = step.ran || !outputs.found;
+  durable_after_ = std::max(durable_after_, outputs.sequence);
+  for (const OptionalRef& ref : outputs.refs) use(ref);
+  if (!outputs.not_cached.empty()) not_cached_ = outputs.not_cached;
+  const KeyPlan plan = graph_.plan_keys(index, step.op->outputs());
+  if (role == Role::joiner) store_joined(index, outputs);
+  for (const auto& [output, edge] : graph_.node(index).edges) {
+    if (graph_.edge(edge).state.phase != Phase::complete) refs_[edge] = outputs.refs[output];
+  }
+  graph_.executed(index, outputs.true_keys, plan);
+  report_finished(index, outputs.found ? StepState::cached : StepState::executed);
 }
 
-bool Run::is_renewed(NodeIndex index) const {
-  const Node& node = nodes_[index];
-  return node.ignore_cache || std::any_of(node.inputs.begin(), node.inputs.end(),
-                                          [&](EdgeIndex input) { return edges_[input].renewed; });
-}
-
-// The work was another solve's, which stored it under its own keys; ours may be others.
-void Run::store_joined(NodeIndex index, const OpOutputs& outputs) {
-  cache::Publication publication;
-  add_keys(plan_keys(index), outputs, publication);
-  if (auto sequence = shared_.cache.publish(std::move(publication)); sequence) {
+void Run::publish(const KeyFacts& facts) {
+  if (auto sequence = shared_.results.publish({}, facts); sequence) {
     durable_after_ = std::max(durable_after_, *sequence);
   } else {
     not_cached_ = sequence.error().message;
   }
+}
+
+// The work was another solve's, which stored it under its own keys; ours may be others.
+void Run::store_joined(NodeIndex index, const OpOutputs& outputs) {
+  publish(facts_of(graph_.plan_keys(index, steps_[index].op->outputs()), outputs));
+}
+
+// It came from another store, and shall be found in the own one next time.
+void Run::store_found(EdgeIndex edge) {
+  KeyPlan plan = graph_.plan_found(edge);
+  KeyFacts facts;
+  for (const KeyDigest& key : plan.results[graph_.edge(edge).output]) facts.results.emplace_back(key, refs_[edge]);
+  facts.links = std::move(plan.links);
+  publish(facts);
 }
 
 }  // namespace cairn::solver
