@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <tuple>
+#include <utility>
 
 #include "libsolver/cache_key.h"
 
@@ -87,56 +88,62 @@ void Graph::change_wish(EdgeIndex index, Phase before, Phase after) {
 }
 
 Status Graph::pump(Host& host) {
-  while (!queue_.empty()) {
-    auto [edge, event] = std::move(queue_.front());
-    queue_.pop_front();
-    TRY(deliver(edge, std::move(event), host));
+  while (pump_to_lookup(host)) {
+    Delivery& now = *delivery_;
+    const Request lookup = std::move(now.lookups.front());
+    now.lookups.erase(now.lookups.begin());
+    if (const auto* ask = std::get_if<request::Follow>(&lookup)) {
+      now.events.push_back(TRY(follow(now.edge, *ask, host)));
+    } else {
+      now.events.push_back(TRY(read_results(now.edge, std::get<request::ReadResults>(lookup), host)));
+    }
   }
   return {};
 }
 
-// Carries out one request; what is answered at once is put into `answers`.
+bool Graph::pump_to_lookup(Host& host) {
+  while (delivery_ || !queue_.empty()) {
+    if (!delivery_) begin_delivery();
+    go_to_lookup(host);
+    if (!delivery_->lookups.empty()) return true;
+    end_delivery(host);
+  }
+  return false;
+}
+
+// Carries out one request of the edge to which something is delivered; lookups are put off.
 struct Graph::Carry {
   Graph& graph;
   EdgeIndex index;
   Host& host;
-  std::deque<Event>& answers;
+  Delivery& delivery;
 
   Edge& edge() const { return graph.edges_[index]; }
   Node& node() const { return graph.nodes_[edge().node]; }
 
-  Status operator()(const request::AskMap&) const {
+  void operator()(const request::AskMap&) const {
     if (node().maps.size() > edge().state.maps) {
       graph.post_map(index);
     } else if (node().identify != Doing::running) {
       node().identify = Doing::running;
       host.identify(edge().node, static_cast<std::uint32_t>(node().maps.size()));
     }
-    return {};
   }
-  Status operator()(const request::AskInput& r) const {
+  void operator()(const request::AskInput& r) const {
     const EdgeIndex input = node().inputs[r.input];
     graph.change_wish(input, r.before, r.phase);
     if (r.phase != Phase::initial) graph.tell_view(input, {index, r.input});
-    return {};
   }
-  Status operator()(const request::Follow& r) const {
-    answers.push_back(TRY(graph.follow(index, r, host)));
-    return {};
-  }
-  Status operator()(const request::ReadResults& r) const {
-    answers.push_back(TRY(graph.read_results(index, r, host)));
-    return {};
-  }
-  Status operator()(const request::Load&) const {
+  void operator()(const request::Follow& r) const { delivery.lookups.push_back(r); }
+  void operator()(const request::ReadResults& r) const { delivery.lookups.push_back(r); }
+  void operator()(const request::Load&) const {
     CHECK(!edge().candidates.empty());
     const Candidate best = edge().candidates.back();
     edge().candidates.pop_back();
     edge().tried.push_back(best);
     host.load(index, best);
-    return {};
   }
-  Status operator()(const request::AskContent& r) const {
+  void operator()(const request::AskContent& r) const {
     Content& content = node().content[r.input];
     if (content.doing == Doing::done) {
       graph.post(index, event::Digested{r.input});
@@ -144,54 +151,67 @@ struct Graph::Carry {
       content.doing = Doing::running;
       host.digest(edge().node, r.input);
     }
-    return {};
   }
-  Status operator()(const request::Execute&) const {
+  void operator()(const request::Compare&) const {
+    graph.compare_with_others(index);
+    if (!edge().into) delivery.events.push_back(event::Alone{});
+  }
+  void operator()(const request::Execute&) const {
     CHECK(node().execution != Doing::done, "what has run is complete");
-    if (node().execution == Doing::running) return {};
+    if (node().execution == Doing::running) return;
     node().execution = Doing::running;
     host.execute(edge().node);
-    return {};
   }
-  Status operator()(const request::StopWork&) const {
+  void operator()(const request::StopWork&) const {
     if (edge().state.work == EdgeState::Work::load) {
       host.stop_load(index);
-      return {};
+      return;
     }
     const auto wanted = [&](const auto& each) {
       const EdgeState& state = graph.edges_[each.second].state;
       return state.work == EdgeState::Work::execute && !state.stopping;
     };
     if (std::none_of(node().edges.begin(), node().edges.end(), wanted)) host.stop_execution(edge().node);
-    return {};
   }
 };
 
-Status Graph::deliver(EdgeIndex index, Event event, Host& host) {
-  const Phase phase = edges_[index].state.phase;
-  const std::size_t keys = edges_[index].state.keys.size();
-  const std::uint32_t begin = edges_[index].state.keys_begin;
-  const bool mirrors = std::holds_alternative<event::Mirrored>(event);
-  std::deque<Event> answers;
-  answers.push_back(std::move(event));
-  while (!answers.empty()) {
-    const Event next = std::move(answers.front());
-    answers.pop_front();
-    for (const Request& request : step(edges_[index].state, next)) {
-      TRY(std::visit(Carry{*this, index, host, answers}, request));
+void Graph::begin_delivery() {
+  auto [index, event] = std::move(queue_.front());
+  queue_.pop_front();
+  const EdgeState& state = edges_[index].state;
+  delivery_ = Delivery{index, state.phase, state.keys.size(), state.keys_begin,
+                       std::holds_alternative<event::Mirrored>(event), {}, {}};
+  delivery_->events.push_back(std::move(event));
+}
+
+void Graph::go_to_lookup(Host& host) {
+  while (delivery_->lookups.empty() && !delivery_->events.empty()) {
+    const EdgeIndex index = delivery_->edge;
+    Event next = std::move(delivery_->events.front());
+    delivery_->events.erase(delivery_->events.begin());
+    Edge& edge = edges_[index];
+    const std::size_t keys = edge.state.keys.size();
+    const std::vector<Request> requests = step(edge.state, std::move(next));
+    // Before the requests: a load that is answered at once is stored under these keys.
+    for (std::size_t k = std::max<std::size_t>(keys, edge.state.keys_begin); k < edge.state.keys.size(); ++k) {
+      if (std::find(edge.stored_keys.begin(), edge.stored_keys.end(), edge.state.keys[k]) == edge.stored_keys.end()) {
+        edge.stored_keys.push_back(edge.state.keys[k]);
+      }
     }
+    for (const Request& request : requests) std::visit(Carry{*this, index, host, *delivery_}, request);
   }
-  Edge& edge = edges_[index];
-  for (std::size_t k = std::max<std::size_t>(keys, edge.state.keys_begin); k < edge.state.keys.size(); ++k) {
-    if (std::find(edge.stored_keys.begin(), edge.stored_keys.end(), edge.state.keys[k]) == edge.stored_keys.end()) {
-      edge.stored_keys.push_back(edge.state.keys[k]);
-    }
+}
+
+void Graph::end_delivery(Host& host) {
+  const Delivery before = *std::exchange(delivery_, std::nullopt);
+  const Edge& edge = edges_[before.edge];
+  const bool completed = edge.state.phase == Phase::complete && before.phase != Phase::complete;
+  if (completed && before.mirrors) host.share(before.edge, *edge.into);
+  if (edge.state.phase != before.phase || edge.state.keys.size() != before.keys ||
+      edge.state.keys_begin != before.keys_begin) {
+    notify(before.edge);
   }
-  const bool completed = edge.state.phase == Phase::complete && phase != Phase::complete;
-  if (completed && mirrors) host.share(index, *edge.into);
-  if (edge.state.phase != phase || edge.state.keys.size() != keys || edge.state.keys_begin != begin) notify(index);
-  compare_with_others(index);
-  return {};
+  compare_with_others(before.edge);
 }
 
 void Graph::post_map(EdgeIndex index) {

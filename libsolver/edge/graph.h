@@ -70,7 +70,9 @@ class Graph {
   void want(EdgeIndex edge, Phase phase);
   // Works off everything that has happened. Errors: those of lookups.
   base::Status pump(Host& host);
-  bool idle() const { return queue_.empty(); }
+  // As pump(), but makes no lookup: it stops where one has to be made. Whether it stopped there.
+  bool pump_to_lookup(Host& host);
+  bool idle() const { return queue_.empty() && !delivery_; }
 
   // Answers.
   void mapped(NodeIndex node, OpIdentity identity);
@@ -84,8 +86,9 @@ class Graph {
 
   // What to store when a node has run, and (links only) when an edge was found under other keys than it was looked for.
   KeyPlan plan_keys(NodeIndex node, std::uint32_t outputs) const;
-  // What to store in the own store of an edge that was loaded from another one.
-  KeyPlan plan_found(EdgeIndex edge) const;
+  // What to store in the own store of an edge that was loaded from another one: its keys, and the links that lead there
+  // from sources, each of them once.
+  KeyPlan plan_found(EdgeIndex edge);
 
   struct User {
     EdgeIndex edge;
@@ -104,6 +107,7 @@ class Graph {
     std::vector<KeyDigest> stored_keys;     // under which its result is (or will be) stored; grows
     bool renewed = false;       // made anew because a step ignores the cache, here or below
     bool ran = false;
+    bool way_planned = false;   // plan_found() has given the links that lead to it
     std::size_t compared = 0;   // what was known when it was last compared with others
   };
   enum class Doing : std::uint8_t { idle, running, done };
@@ -132,7 +136,19 @@ class Graph {
 
  private:
   struct Carry;
-  base::Status deliver(EdgeIndex edge, Event event, Host& host);
+  // An event on its way into an edge, with the state from before, and what it led to so far.
+  struct Delivery {
+    EdgeIndex edge;
+    Phase phase;
+    std::size_t keys;
+    std::uint32_t keys_begin;
+    bool mirrors;
+    std::vector<Event> events;     // one, or a few; the next first
+    std::vector<Request> lookups;  // answered before the next event
+  };
+  void begin_delivery();
+  void go_to_lookup(Host& host);
+  void end_delivery(Host& host);
   base::Result<Event> follow(EdgeIndex edge, const request::Follow& request, Host& host) const;
   base::Result<Event> read_results(EdgeIndex edge, const request::ReadResults& request, Host& host);
   void post(EdgeIndex edge, Event event) { queue_.emplace_back(edge, std::move(event)); }
@@ -159,6 +175,7 @@ class Graph {
   std::vector<Node> nodes_;
   std::vector<Edge> edges_;
   std::deque<std::pair<EdgeIndex, Event>> queue_;
+  std::optional<Delivery> delivery_;
   std::unordered_map<std::uint64_t, std::vector<EdgeIndex>> index_;  // by token
   std::unordered_map<EdgeIndex, Phase> outside_;                      // what the outside wants
   bool connected_ = false;

@@ -79,13 +79,21 @@ KeyPlan Graph::plan_keys(NodeIndex index, std::uint32_t outputs) const {
   return plan;
 }
 
-KeyPlan Graph::plan_found(EdgeIndex index) const {
-  const Edge& edge = edges_[index];
+KeyPlan Graph::plan_found(EdgeIndex index) {
   KeyPlan plan;
-  plan.results.resize(edge.output + 1);
-  plan.results[edge.output] = edge.stored_keys;
-  const Node& node = nodes_[edge.node];
-  if (!node.inputs.empty()) plan_links(node, edge.output, edge.stored_keys, plan);
+  plan.results.resize(edges_[index].output + 1);
+  plan.results[edges_[index].output] = edges_[index].stored_keys;
+  // The whole way there: the own store may know none of it.
+  std::vector<EdgeIndex> open = {index};
+  while (!open.empty()) {
+    Edge& edge = edges_[open.back()];
+    open.pop_back();
+    const Node& node = nodes_[edge.node];
+    if (edge.way_planned || node.inputs.empty() || node.maps.empty()) continue;
+    edge.way_planned = true;
+    plan_links(node, edge.output, edge.stored_keys, plan);
+    open.insert(open.end(), node.inputs.begin(), node.inputs.end());
+  }
   return plan;
 }
 

@@ -46,6 +46,7 @@ struct EdgeState {
   std::uint32_t candidates = 0;  // results that have not been tried
   enum class Work : std::uint8_t { none, load, execute } work = Work::none;
   bool stopping = false;  // the work has been asked to stop and has not answered
+  bool alone = false;     // no other edge was equal when it asked last, just before it runs
   bool parked = false;    // another edge does everything for it
   bool operator==(const EdgeState&) const = default;
 };
@@ -77,6 +78,7 @@ struct Executed {
   bool only = false;
 };
 struct Stopped {};  // the work ended because it was asked to
+struct Alone {};    // no other edge is equal
 struct Parked {};   // it was merged into another edge
 struct Mirrored {   // so far has the edge come that it was merged into
   Phase phase;
@@ -87,7 +89,7 @@ struct Mirrored {   // so far has the edge come that it was merged into
 
 using Event = std::variant<event::Wanted, event::Mapped, event::InputMoved, event::Followed, event::ResultsRead,
                            event::Loaded, event::LoadFailed, event::Digested, event::Executed, event::Stopped,
-                           event::Parked, event::Mirrored>;
+                           event::Alone, event::Parked, event::Mirrored>;
 
 namespace request {
 
@@ -103,15 +105,17 @@ struct Follow {
 struct ReadResults { std::uint32_t from, to; bool operator==(const ReadResults&) const = default; };  // of own keys
 struct Load { bool operator==(const Load&) const = default; };                       // the best result not tried yet
 struct AskContent { std::uint32_t input; bool operator==(const AskContent&) const = default; };
+struct Compare { bool operator==(const Compare&) const = default; };                 // is another edge equal?
 struct Execute { bool operator==(const Execute&) const = default; };                 // all inputs are complete
 struct StopWork { bool operator==(const StopWork&) const = default; };               // nobody wants it any more
 
 }  // namespace request
 
 using Request = std::variant<request::AskMap, request::AskInput, request::Follow, request::ReadResults, request::Load,
-                             request::AskContent, request::Execute, request::StopWork>;
+                             request::AskContent, request::Compare, request::Execute, request::StopWork>;
 
-// Follow and ReadResults are answered before any other event of the edge. Each other request is answered once, sooner or
+// Follow and ReadResults are answered before any other event of the edge. Compare is answered by Alone before any other
+// event, or by Parked. Each other request is answered once, sooner or
 // later; work that was asked to stop still answers (Stopped, or what it had come to).
 std::vector<Request> step(EdgeState& state, Event event);
 

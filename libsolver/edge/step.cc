@@ -141,6 +141,8 @@ void climb(EdgeState& edge, Requests& out) {
   // Their content, too: the result is stored under it.
   if (!await_content(edge, any, out) || !inputs_there) return;
   if (look(edge, out) || edge.work != Work::none) return;
+  if (!edge.alone) return out.push_back(request::Compare{});
+  edge.alone = false;
   edge.work = Work::execute;
   out.push_back(request::Execute{});
 }
@@ -226,6 +228,7 @@ struct Apply {
     end_work(Phase::complete);
   }
   void operator()(event::Stopped&) { end_work(edge.phase); }
+  void operator()(event::Alone&) { edge.alone = true; }
   void operator()(event::Parked&) { edge.parked = true; }
   void operator()(event::Mirrored& e) {
     edge.phase = std::max(edge.phase, e.phase);

@@ -70,12 +70,14 @@ base::Status Run::make_ops() {
   return {};
 }
 
-// Opens a reader of each store, then works off what can be done without waiting.
-base::Status Run::pump(std::size_t store) {
+// Works off what can be done without waiting. Readers are opened when there is something to look up.
+base::Status Run::pump() { return graph_.pump_to_lookup(*this) ? look_up(0) : base::Status(); }
+
+base::Status Run::look_up(std::size_t store) {
   if (store == stores_.size()) return graph_.pump(*this);
   return stores_[store]->keys().read([&](Reader& reader) -> base::Status {
     readers_.push_back(&reader);
-    const base::Status done = pump(store + 1);
+    const base::Status done = look_up(store + 1);
     readers_.pop_back();
     return done;
   });
@@ -84,7 +86,7 @@ base::Status Run::pump(std::size_t store) {
 void Run::loop() {
   while (true) {
     if (!giving_up_ && !graph_.idle()) {
-      if (const base::Status read = pump(0); !read && !giving_up_) give_up(read.error());
+      if (const base::Status read = pump(); !read && !giving_up_) give_up(read.error());
     }
     const bool reached = target_ && graph_.edge(*target_).state.phase == Phase::complete;
     if ((reached || !target_) && !giving_up_) give_up(base::Error{});  // winds down what is still running

@@ -69,7 +69,8 @@ class Run final : private Graph::Host {
   base::Status build();
   base::Status make_ops();
   void loop();
-  base::Status pump(std::size_t store);
+  base::Status pump();
+  base::Status look_up(std::size_t store);
   void fail_step(NodeIndex step, const base::Error& error);
   void give_up(const base::Error& error);
   void finish_job(const std::function<void()>& f);

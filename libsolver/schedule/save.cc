@@ -20,8 +20,14 @@ KeyFacts facts_of(KeyPlan plan, const OpOutputs& outputs) {
   return facts;
 }
 
-// Somebody may have stored it between our lookup and now: then it is found, whole or not at all.
-std::optional<OpOutputs> find_again(MainStore& store, const KeyPlan& plan, const std::stop_token& stop) {
+bool contains(const std::vector<cache::RecordId>& records, const cache::RecordId& record) {
+  return std::find(records.begin(), records.end(), record) != records.end();
+}
+
+// Somebody may have stored it between our lookup and now: then it is found, whole or not at all. What that lookup has
+// tried in vain is not tried again.
+std::optional<OpOutputs> find_again(MainStore& store, const KeyPlan& plan, const std::vector<cache::RecordId>& tried,
+                                    const std::stop_token& stop) {
   OpOutputs outputs;
   outputs.found = true;
   const base::Status read = store.keys().read([&](cache::KeyStore::Reader& reader) -> base::Status {
@@ -29,7 +35,7 @@ std::optional<OpOutputs> find_again(MainStore& store, const KeyPlan& plan, const
       std::optional<OptionalRef> found;
       for (const KeyDigest& key : keys) {
         for (const cache::KeyResult& result : TRY(reader.results(key))) {
-          if (!found) found = TRY(store.load(result, stop));
+          if (!found && !contains(tried, result.record)) found = TRY(store.load(result, stop));
         }
       }
       if (!found) return {};
@@ -73,12 +79,20 @@ base::Result<OptionalRef> solve_within(SolverShared& shared, const SolveRequest&
 
 Flights::Work Run::make_work(NodeIndex index, KeyPlan plan, std::vector<OptionalRef> inputs) {
   const bool look_again = !graph_.made_anew(index);
+  std::vector<cache::RecordId> tried;
+  for (const auto& [output, edge] : graph_.node(index).edges) {
+    if (graph_.edge(edge).state.phase == Phase::complete) continue;
+    for (const Candidate& each : graph_.edge(edge).tried) {
+      if (each.store == 0) tried.push_back(each.result.record);
+    }
+  }
   const Step& step = steps_[index];
   auto sub = step.op->place() == Op::Place::beside ? std::make_shared<const SolveRequest>(sub_request(request_)) : nullptr;
-  return [shared = &shared_, op = step.op, plan = std::move(plan), inputs = std::move(inputs), look_again, sub](
+  return [shared = &shared_, op = step.op, plan = std::move(plan), inputs = std::move(inputs), look_again,
+          tried = std::move(tried), sub](
              const Flights::Listener& to_all, std::stop_token stop) -> base::Result<OpOutputs> {
     if (look_again) {
-      if (auto found = find_again(shared->results, plan, stop)) return std::move(*found);
+      if (auto found = find_again(shared->results, plan, tried, stop)) return std::move(*found);
     }
     OpContext context{.cache = shared->cache, .executor = shared->executor, .output = to_all.output,
                       .bytes = to_all.bytes, .stop = stop, .solve = {}};

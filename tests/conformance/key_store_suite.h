@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What every KeyStore must do (libcache/key_store.h): the cases that BuildKit has for its key storage and for its cache
-// managers. Instantiate KeyStoreSuite with the ways to make one; results are records that the store is told are gone.
+// managers. Instantiate `solver` (KeyStoreSuite) with the ways to make one; results are records that the store is told are gone.
 #pragma once
 
 #include <algorithm>
@@ -95,8 +95,11 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
 
+// The suite's name is that under which the list of BuildKit's tests names them.
+using solver = KeyStoreSuite;
+
 // BuildKit's storage suite.
-TEST_P(KeyStoreSuite, results) {
+TEST_P(solver, results) {
   EXPECT_FALSE(exists(key("foo")));
   const RecordId one = store_->new_record(), two = store_->new_record();
   store_->put_result(key("foo"), one);
@@ -111,7 +114,7 @@ TEST_P(KeyStoreSuite, results) {
   EXPECT_EQ(results(key("foo")).size(), 2u) << "the same result again is one result";
 }
 
-TEST_P(KeyStoreSuite, links) {
+TEST_P(solver, links) {
   const KeyLink way = link(key("foo"), "operation", 1, 2, "selector");
   store_->put_link(way, key("target"));
   EXPECT_TRUE(exists(key("foo"))) << "it leads somewhere";
@@ -126,7 +129,7 @@ TEST_P(KeyStoreSuite, links) {
   }
 }
 
-TEST_P(KeyStoreSuite, result_release_single_level) {
+TEST_P(solver, result_release_single_level) {
   const RecordId one = store_->new_record(), two = store_->new_record();
   store_->put_result(key("foo"), one);
   store_->put_result(key("foo"), two);
@@ -136,7 +139,7 @@ TEST_P(KeyStoreSuite, result_release_single_level) {
   EXPECT_FALSE(exists(key("foo")));
 }
 
-TEST_P(KeyStoreSuite, result_release_multi_level) {
+TEST_P(solver, result_release_multi_level) {
   const RecordId one = store_->new_record(), two = store_->new_record(), three = store_->new_record();
   store_->put_result(key("foo"), one);
   store_->put_link(link(key("foo"), "operation"), key("sub"));
@@ -154,7 +157,7 @@ TEST_P(KeyStoreSuite, result_release_multi_level) {
   EXPECT_FALSE(exists(key("foo"))) << "nothing is left of the branch";
 }
 
-TEST_P(KeyStoreSuite, backlinks) {
+TEST_P(solver, backlinks) {
   const KeyLink one = link(key("foo"), "operation", 0, 0, "selector"), two = link(key("bar"), "operation", 1);
   store_->put_link(one, key("sub"));
   store_->put_link(two, key("sub"));
@@ -163,7 +166,7 @@ TEST_P(KeyStoreSuite, backlinks) {
   EXPECT_THAT(links_to(key("foo")), IsEmpty());
 }
 
-TEST_P(KeyStoreSuite, walk_ids_by_result) {
+TEST_P(solver, walk_ids_by_result) {
   const RecordId one = store_->new_record(), two = store_->new_record();
   store_->put_result(key("foo"), one);
   store_->put_result(key("foo2"), one);
@@ -175,7 +178,7 @@ TEST_P(KeyStoreSuite, walk_ids_by_result) {
 }
 
 // BuildKit's tests of its cache manager.
-TEST_P(KeyStoreSuite, in_memory_cache) {
+TEST_P(solver, in_memory_cache) {
   const RecordId one = store_->new_record(), two = store_->new_record(), three = store_->new_record();
   store_->put_result(key("foo"), one);
   store_->put_result(key("bar"), two);
@@ -193,7 +196,7 @@ TEST_P(KeyStoreSuite, in_memory_cache) {
   EXPECT_THAT(matches({{key("foo")}, {key("unknown"), key("alias")}}, "baz"), ElementsAre(key("foo bar baz")));
 }
 
-TEST_P(KeyStoreSuite, in_memory_cache_selector) {
+TEST_P(solver, in_memory_cache_selector) {
   store_->put_link(link(key("foo"), "bar", 0, 0, "sel0"), key("foo bar"));
   store_->put_result(key("foo bar"), store_->new_record());
   EXPECT_THAT(matches({{key("foo")}}, "bar"), IsEmpty());
@@ -201,7 +204,7 @@ TEST_P(KeyStoreSuite, in_memory_cache_selector) {
   EXPECT_THAT(matches({{key("foo")}}, "bar", "sel0"), ElementsAre(key("foo bar")));
 }
 
-TEST_P(KeyStoreSuite, in_memory_cache_selector_nested) {
+TEST_P(solver, in_memory_cache_selector_nested) {
   store_->put_link(link(key("foo"), "bar", 0, 0, "sel0"), key("foo bar"));
   store_->put_link(link(key("second"), "bar"), key("foo bar"));
   EXPECT_THAT(matches({{key("foo")}}, "bar", "sel0"), ElementsAre(key("foo bar")));
@@ -210,7 +213,7 @@ TEST_P(KeyStoreSuite, in_memory_cache_selector_nested) {
   EXPECT_THAT(matches({{key("second")}}, "bar", "sel0"), IsEmpty());
 }
 
-TEST_P(KeyStoreSuite, in_memory_cache_release_parent) {
+TEST_P(solver, in_memory_cache_release_parent) {
   const RecordId parent = store_->new_record(), child = store_->new_record();
   store_->put_result(key("foo"), parent);
   store_->put_link(link(key("foo"), "bar"), key("foo bar"));
@@ -223,7 +226,7 @@ TEST_P(KeyStoreSuite, in_memory_cache_release_parent) {
   EXPECT_FALSE(exists(key("foo")));
 }
 
-TEST_P(KeyStoreSuite, in_memory_cache_restore_offline_deletion) {
+TEST_P(solver, in_memory_cache_restore_offline_deletion) {
   const RecordId parent = store_->new_record(), child = store_->new_record();
   store_->put_result(key("foo"), parent);
   store_->put_link(link(key("foo"), "bar"), key("foo bar"));
@@ -235,7 +238,7 @@ TEST_P(KeyStoreSuite, in_memory_cache_restore_offline_deletion) {
   EXPECT_THAT(matches({{key("foo")}}, "bar"), ElementsAre(key("foo bar")));
 }
 
-TEST_P(KeyStoreSuite, carry_over_from_sublink) {
+TEST_P(solver, carry_over_from_sublink) {
   const RecordId child = store_->new_record();
   store_->put_link(link(key("foo"), "bar", 0, 0, "sel0"), key("foo bar"));
   store_->put_link(link(key("content"), "bar"), key("foo bar"));

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <iomanip>
 
+#include "libsolver/cache_key.h"
 #include "libsolver/cache_chains.h"
 #include "libsolver/key_graph.h"
 #include "tests/golden/vector_tree.h"

@@ -55,7 +55,7 @@ class MemoryUnderTest final : public KeyStoreUnderTest {
   std::uint64_t last_ = 0, time_ = 0;
 };
 
-INSTANTIATE_TEST_SUITE_P(Stores, KeyStoreSuite,
+INSTANTIATE_TEST_SUITE_P(, solver,
                          ::testing::Values(WayToMakeKeys{"local", [] { return std::make_unique<LocalUnderTest>(); }},
                                            WayToMakeKeys{"memory", [] { return std::make_unique<MemoryUnderTest>(); }}),
                          [](const auto& way) { return way.param.name; });

@@ -2,6 +2,7 @@
 // What exporters write of a solve: records, links, and which results go along. Named for BuildKit's tests.
 #include <gmock/gmock.h>
 
+#include "libsolver/cache_key.h"
 #include "libsolver/key_graph.h"
 #include "tests/libsolver_accept/fake_graph.h"
 

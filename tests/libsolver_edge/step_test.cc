@@ -30,6 +30,13 @@ class StepTest : public ::testing::Test {
   std::vector<Request> input_moves(std::uint32_t input, Phase phase, std::uint32_t keys = 0) {
     return happens(event::InputMoved{input, phase, 0, keys});
   }
+  // It asks whether another edge is equal, and runs when there is none.
+  void expect_run(const std::vector<Request>& asked) {
+    EXPECT_THAT(asked, ElementsAre(Request(request::Compare{})));
+    EXPECT_EQ(edge_.work, Work::none);
+    EXPECT_THAT(happens(event::Alone{}), ElementsAre(Request(request::Execute{})));
+    EXPECT_EQ(edge_.work, Work::execute);
+  }
   EdgeState edge_;
 };
 
@@ -95,7 +102,7 @@ TEST_F(StepTest, a_load_that_fails_goes_to_the_next_result_and_then_on) {
   EXPECT_THAT(happens(event::LoadFailed{}), ElementsAre(Request(request::Load{})));
   EXPECT_THAT(happens(event::LoadFailed{}), ElementsAre(Request(request::AskInput{0, Phase::fast, Phase::slow})));
   input_moves(0, Phase::slow, 1);
-  EXPECT_THAT(input_moves(0, Phase::complete, 1), ElementsAre(Request(request::Execute{})));
+  expect_run(input_moves(0, Phase::complete, 1));
 }
 
 TEST_F(StepTest, unmatched_inputs_are_asked_for_further_keys_first) {
@@ -151,7 +158,7 @@ TEST_F(StepTest, it_runs_when_all_inputs_and_their_content_are_there) {
   input_moves(1, Phase::complete);
   EXPECT_THAT(input_moves(0, Phase::complete), ElementsAre(Request(request::AskContent{0})));
   happens(event::Digested{0});
-  EXPECT_THAT(happens(event::Followed{0, 0, true, {}}), ElementsAre(Request(request::Execute{})));
+  expect_run(happens(event::Followed{0, 0, true, {}}));
   EXPECT_EQ(edge_.work, Work::execute);
   EXPECT_THAT(happens(event::Executed{{key(9)}, false}), IsEmpty());
   EXPECT_EQ(edge_.phase, Phase::complete);
@@ -162,7 +169,7 @@ TEST_F(StepTest, what_ignores_the_cache_looks_nothing_up) {
   edge_.use_cache = UseCache::no;
   wanted_and_mapped(Phase::complete);
   EXPECT_THAT(input_moves(0, Phase::fast, 4), ElementsAre(Request(request::AskInput{0, Phase::fast, Phase::complete})));
-  EXPECT_THAT(input_moves(0, Phase::complete, 4), ElementsAre(Request(request::Execute{})));
+  expect_run(input_moves(0, Phase::complete, 4));
 }
 
 TEST_F(StepTest, a_source_goes_from_map_to_map_until_one_hits) {
@@ -179,7 +186,7 @@ TEST_F(StepTest, a_source_without_any_result_runs_after_its_last_map) {
   inputs(0);
   happens(event::Wanted{Phase::complete});
   happens(event::Mapped{{}, {key(1)}, true});
-  EXPECT_THAT(happens(event::ResultsRead{1, 0}), ElementsAre(Request(request::Execute{})));
+  expect_run(happens(event::ResultsRead{1, 0}));
 }
 
 TEST_F(StepTest, each_map_follows_all_keys_again) {
@@ -215,20 +222,28 @@ TEST_F(StepTest, an_input_that_is_no_longer_needed_is_let_go) {
 TEST_F(StepTest, work_that_nobody_wants_is_stopped_and_begun_again_if_wanted) {
   inputs(0);
   happens(event::Wanted{Phase::complete});
-  happens(event::Mapped{{}, {}, true});
-  ASSERT_EQ(edge_.work, Work::execute);
+  expect_run(happens(event::Mapped{{}, {}, true}));
   EXPECT_THAT(happens(event::Wanted{Phase::initial}), ElementsAre(Request(request::StopWork{})));
   EXPECT_THAT(happens(event::Wanted{Phase::complete}), IsEmpty()) << "it waits for the end of the first";
-  EXPECT_THAT(happens(event::Stopped{}), ElementsAre(Request(request::Execute{})));
+  expect_run(happens(event::Stopped{}));
 }
 
 TEST_F(StepTest, work_that_ends_in_spite_of_a_stop_is_taken) {
   inputs(0);
   happens(event::Wanted{Phase::complete});
-  happens(event::Mapped{{}, {}, true});
+  expect_run(happens(event::Mapped{{}, {}, true}));
   happens(event::Wanted{Phase::initial});
   EXPECT_THAT(happens(event::Executed{{key(1)}, false}), IsEmpty());
   EXPECT_EQ(edge_.phase, Phase::complete);
+  EXPECT_EQ(edge_.work, Work::none);
+}
+
+TEST_F(StepTest, an_equal_edge_runs_in_its_place) {
+  inputs(0);
+  happens(event::Wanted{Phase::complete});
+  EXPECT_THAT(happens(event::Mapped{{}, {}, true}), ElementsAre(Request(request::Compare{})));
+  EXPECT_THAT(happens(event::Parked{}), IsEmpty());
+  EXPECT_THAT(happens(event::Wanted{Phase::complete}), IsEmpty());
   EXPECT_EQ(edge_.work, Work::none);
 }
 
