@@ -52,6 +52,8 @@ void Tally::settle(const CounterMap& taken, const Status& outcome) {
   for (const auto& [project, counters] : taken) state->waiting[project] += counters;
 }
 
+bool Tally::is_on_the_way() { return !state_.lock()->on_the_way.empty(); }
+
 CounterMap Tally::unwritten() {
   auto state = state_.lock();
   CounterMap all = state->waiting;

@@ -23,6 +23,7 @@ class Tally {
   // What was taken is in the rows, or has to be taken again.
   void settle(const CounterMap& taken, const base::Status& outcome);
   CounterMap unwritten();
+  bool is_on_the_way();  // something was taken and is not settled
 
  private:
   struct State {

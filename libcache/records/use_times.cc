@@ -66,6 +66,11 @@ void UseTimes::given_back(const UseMap& uses) {
   }
 }
 
+bool UseTimes::is_on_the_way() {
+  auto noted = noted_.lock();
+  return std::any_of(noted->begin(), noted->end(), [](const auto& entry) { return entry.second.taken.count != 0; });
+}
+
 UseMap UseTimes::unwritten() {
   UseMap uses;
   auto noted = noted_.lock();

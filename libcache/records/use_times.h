@@ -34,6 +34,7 @@ class UseTimes {
   void given_back(const UseMap& uses);  // they were not written
   // Everything that no row is known to hold.
   UseMap unwritten();
+  bool is_on_the_way();  // something was taken, and neither written nor given back
 
  private:
   struct Noted {

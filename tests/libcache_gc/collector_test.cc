@@ -46,6 +46,7 @@ TEST(Collector, WritesTheCheckpointThatIsDueAndGivesDeadPacksBack) {
   for (int i = 0; i < 400; ++i) put(i);
   store.add({}, {});
   store.sync();
+  store.reopen();  // whoever put them is gone
   const ImmutableRef ref = store.add({}, {.description = std::string(3'000, 'd')});
   store.sync();
   for (int i = 0; i < 6'000; ++i) store.last = must(store.cache->change_record(ref, {.owner = Owner{.step = std::to_string(i)}}));

@@ -77,6 +77,7 @@ TEST_F(FullDisk, WhatDoesNotFitIsDroppedAndCountedAndAPruneWorksOutOfTheReserve)
   add_records(40);
   fill();
   use_up_what_the_metadata_keep();
+  store_.cache->settle_collector();  // so that outcomes are known
   EXPECT_GE(store_.cache->counts().dropped_writes, 1u);
   EXPECT_EQ(must(store_.cache->prune({.all = true})).records.size(), 40u);
   EXPECT_GE(free_bytes(), 40u * 200'000);
