@@ -1,73 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 // Blobs: durable puts by 8 callers with one and with 256 on the way, warm gets, what a blob costs as a file and in a
-// pack, large blobs beside SHA-256 and the disk, and a plain append with its sync in the same run. TMPDIR decides which
-// disk is measured.
+// pack, large blobs beside SHA-256 and the disk, and a plain append with its sync in the same run. CAIRN_BENCH_DIR or TMPDIR
+// decides which disk is measured.
 #include <benchmark/benchmark.h>
 #include <fcntl.h>
 #include <unistd.h>
 
 #include <cstdlib>
-#include <filesystem>
 #include <memory>
 #include <random>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "bench/micro/bench_store.h"
 #include "libbase/hash/sha256.h"
 #include "libcache/blobs/blob_files.h"
-#include "libcache/cache.h"
-#include "libsnapshot/open.h"
 
 namespace {
 
 using namespace cairn;
-
-template <class T>
-T must(base::Result<T> result) {
-  CHECK(result.has_value(), "{}", result.error().message);
-  return std::move(*result);
-}
-void must(const base::Status& status) { CHECK(status.has_value(), "{}", status.error().message); }
-
-std::string make_dir() {
-  const char* top = std::getenv("TMPDIR");
-  std::string name = std::string(top != nullptr ? top : "/tmp") + "/cairn-bench-XXXXXX";
-  CHECK(::mkdtemp(name.data()) != nullptr);
-  return name;
-}
-
-class Store {
- public:
-  Store() : dir_(make_dir()), root_(must(base::HostPath::parse(dir_))) {
-    std::vector<const base::lmdb::RawTableSpec*> tables(snapshot::tables().begin(), snapshot::tables().end());
-    tables.insert(tables.end(), cache::tables().begin(), cache::tables().end());
-    env_ = must(base::lmdb::Env::open(root_ / "meta", tables, {}));
-    snapshots_ = must(snapshot::open(root_, *env_, {}));
-    const auto sync = [this](std::span<const base::lmdb::DataToken> tokens) { return snapshots_->sync(tokens); };
-    writer = std::make_unique<base::lmdb::GroupWriter>(*env_, sync, base::lmdb::GroupWriter::Options{});
-    cache = must(cache::Cache::open(root_, *env_, *writer, *snapshots_, clock_));
-  }
-  ~Store() {
-    cache.reset();
-    writer.reset();
-    snapshots_.reset();
-    env_.reset();
-    std::filesystem::remove_all(dir_);
-  }
-  const base::HostPath& root() const { return root_; }
-
- private:
-  std::string dir_;
-  base::HostPath root_;
-  base::SystemClock clock_;
-  std::unique_ptr<base::lmdb::Env> env_;
-  std::unique_ptr<snapshot::Snapshotter> snapshots_;
-
- public:
-  std::unique_ptr<base::lmdb::GroupWriter> writer;
-  std::unique_ptr<cache::Cache> cache;
-};
+using bench::BenchStore;
+using test::must;
 
 std::string random_bytes(std::uint64_t seed, std::size_t size) {
   std::mt19937_64 random(seed);
@@ -82,14 +36,14 @@ std::string random_bytes(std::uint64_t seed, std::size_t size) {
 
 // What the disk takes for an append of 1 KiB and its sync: the floor of a durable put by one caller.
 void plain_append_and_sync(benchmark::State& state) {
-  const std::string dir = make_dir();
-  const base::Fd file(::open((dir + "/log").c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
+  const base::HostPath dir = bench::make_dir();
+  const base::Fd file(::open((dir / "log").c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
   const std::string bytes(1024, 'x');
   for (auto _ : state) {
     must(base::write_full(file.get(), std::string_view(bytes)));
     must(base::sync_data(file.get()));
   }
-  std::filesystem::remove_all(dir);
+  bench::remove_dir(dir);
 }
 BENCHMARK(plain_append_and_sync)->UseRealTime()->Unit(benchmark::kMillisecond)->MinTime(1);
 
@@ -98,7 +52,7 @@ void durable_puts(benchmark::State& state) {
   constexpr std::size_t callers = 8;
   const auto window = static_cast<std::size_t>(state.range(0));
   const std::size_t puts_per_caller = window == 1 ? 200 : 20 * window;
-  Store store;
+  BenchStore store;
   std::uint64_t round = 0, puts = 0;
   const auto syncs = base::sync_counts().total();
   for (auto _ : state) {
@@ -130,10 +84,10 @@ void durable_puts(benchmark::State& state) {
 BENCHMARK(durable_puts)->Arg(1)->Arg(256)->UseRealTime()->MeasureProcessCPUTime()->Unit(benchmark::kMillisecond)->MinTime(1);
 
 void warm_gets(benchmark::State& state) {
-  static Store* store = nullptr;
+  static BenchStore* store = nullptr;
   static std::vector<BlobDigest> names;
   if (state.thread_index() == 0 && store == nullptr) {
-    store = new Store();
+    store = new BenchStore();
     base::lmdb::SequenceNumber last = 0;
     for (std::uint64_t i = 0; i < 100'000; ++i) {
       const auto put = must(store->cache->blobs().put(std::string_view(random_bytes(i, 1024))));
@@ -160,7 +114,7 @@ BENCHMARK(warm_gets)->Threads(1)->Threads(2)->UseRealTime();
 void blobs_as_files(benchmark::State& state) {
   const auto size = static_cast<std::size_t>(state.range(0));
   const std::size_t count = (16u << 20) / size;
-  Store store;
+  BenchStore store;
   std::uint64_t n = 0;
   for (auto _ : state)
     for (std::size_t i = 0; i < count; ++i) {
@@ -173,7 +127,7 @@ void blobs_as_files(benchmark::State& state) {
 void blobs_of_size(benchmark::State& state) {
   const auto size = static_cast<std::size_t>(state.range(0));
   const std::size_t count = (16u << 20) / size;
-  Store store;
+  BenchStore store;
   std::uint64_t n = 0;
   for (auto _ : state) {
     base::lmdb::SequenceNumber last = 0;
@@ -197,15 +151,15 @@ BENCHMARK(sha256_of_large)->UseRealTime()->Unit(benchmark::kMillisecond)->Iterat
 
 void plain_write_of_large(benchmark::State& state) {
   const std::string bytes = random_bytes(1, large);
-  const std::string dir = make_dir();
+  const base::HostPath dir = bench::make_dir();
   for (auto _ : state) {
-    const base::Fd file(::open((dir + "/file").c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0644));
+    const base::Fd file(::open((dir / "file").c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0644));
     for (std::size_t at = 0; at < large; at += 256 * 1024)
       must(base::write_full(file.get(), std::string_view(bytes).substr(at, 256 * 1024)));
     must(base::sync_data(file.get()));
   }
   state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * large));
-  std::filesystem::remove_all(dir);
+  bench::remove_dir(dir);
 }
 BENCHMARK(plain_write_of_large)->UseRealTime()->Unit(benchmark::kMillisecond)->Iterations(2);
 
@@ -224,7 +178,7 @@ class Bytes final : public base::ByteSource {
 };
 
 void put_of_large(benchmark::State& state) {
-  Store store;
+  BenchStore store;
   std::uint64_t seed = 1;
   for (auto _ : state) {
     state.PauseTiming();

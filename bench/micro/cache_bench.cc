@@ -3,26 +3,22 @@
 // du, a list of everything, opening; and how many records a second can be published. Times of single lookups are taken
 // one by one, because what matters is the slowest of them.
 #include <benchmark/benchmark.h>
-#include <stdlib.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
-#include <fstream>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "libbase/fs/beneath.h"
+#include "bench/micro/bench_store.h"
 #include "libbase/hash/sha256.h"
-#include "libcache/cache.h"
-#include "libsnapshot/open.h"
-#include "tests/support/big_store.h"
-#include "tests/support/must.h"
 
 namespace {
 
 using namespace cairn;
+using bench::anonymous_bytes;
+using bench::BenchStore;
 using test::must;
 using Clock = std::chrono::steady_clock;
 
@@ -33,64 +29,10 @@ std::uint64_t records_wanted() {
 
 KeyDigest key(std::uint64_t n) { return base::digest_of<KeyDigest>("key " + std::to_string(n)); }
 
-class BenchStore {
- public:
-  explicit BenchStore(std::uint64_t records = 0) : root_(make_root()) {
-    open_env();
-    if (records > 0) test::fill_big_store(*env, root_, {.records = records});
-    open_cache();
-  }
-  ~BenchStore() {
-    close();
-    const base::Fd tmp = must(base::open_host_dir(must(base::HostPath::parse("/tmp"))));
-    must(base::remove_all_beneath(tmp.get(), must(base::TreePath::parse(root_.str().substr(5)))));
-  }
-
-  void open_env() {
-    std::vector<const base::lmdb::RawTableSpec*> tables(snapshot::tables().begin(), snapshot::tables().end());
-    tables.insert(tables.end(), cache::tables().begin(), cache::tables().end());
-    env = must(base::lmdb::Env::open(root_ / "meta", tables, {}));
-  }
-  void open_cache() {
-    snapshots = must(snapshot::open(root_, *env, {}));
-    const auto sync = [this](std::span<const base::lmdb::DataToken> tokens) { return snapshots->sync(tokens); };
-    writer = std::make_unique<base::lmdb::GroupWriter>(*env, sync, base::lmdb::GroupWriter::Options{});
-    cache = must(cache::Cache::open(root_, *env, *writer, *snapshots, clock_));
-  }
-  void close() {
-    cache.reset();
-    writer.reset();
-    snapshots.reset();
-    env.reset();
-  }
-  const base::HostPath& root() const { return root_; }
-
-  std::unique_ptr<base::lmdb::Env> env;
-  std::unique_ptr<snapshot::Snapshotter> snapshots;
-  std::unique_ptr<base::lmdb::GroupWriter> writer;
-  std::unique_ptr<cache::Cache> cache;
-
- private:
-  static base::HostPath make_root() {
-    std::string name = "/tmp/cairn-bench-XXXXXX";
-    CHECK(::mkdtemp(name.data()) != nullptr);
-    return must(base::HostPath::parse(name));
-  }
-  base::HostPath root_;
-  base::SystemClock clock_;
-};
-
 // Filled once for all that only read it.
 BenchStore& big_store() {
-  static BenchStore store(records_wanted());
+  static BenchStore store({.records = records_wanted()});
   return store;
-}
-
-std::int64_t anonymous_bytes() {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);)
-    if (line.starts_with("RssAnon:")) return std::strtoll(line.c_str() + 8, nullptr, 10) * 1024;
-  return 0;
 }
 
 bool look_up(BenchStore& store, std::uint64_t n) {

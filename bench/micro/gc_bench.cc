@@ -2,83 +2,25 @@
 // What deletion costs: 10,000 records that each have a small tree, until their space is free; and 1 % of 1,000,000
 // records by a policy, with the memory that it takes. BuildKit's figures for the first: 2.6 s of 1,000, 61 s of 10,000.
 #include <benchmark/benchmark.h>
-#include <stdlib.h>
 
-#include <fstream>
-#include <sstream>
-#include <string>
+#include <algorithm>
+#include <memory>
 
-#include "libbase/fs/beneath.h"
+#include "bench/micro/bench_store.h"
 #include "libbase/log/log.h"
-#include "libcache/cache.h"
-#include "libsnapshot/open.h"
-#include "tests/support/big_store.h"
 
 namespace {
 
 using namespace cairn;
-
-template <class T>
-T must(base::Result<T> result) {
-  CHECK(result.has_value(), "{}", result.error().message);
-  return std::move(*result);
-}
-
-// Anonymous memory of this process, in KiB.
-std::int64_t anonymous_kib() {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);)
-    if (line.starts_with("RssAnon:")) return std::stoll(line.substr(8));
-  return 0;
-}
-
-class BigStore {
- public:
-  explicit BigStore(const test::BigStoreOptions& options) : root_(make_root()) {
-    std::vector<const base::lmdb::RawTableSpec*> tables(snapshot::tables().begin(), snapshot::tables().end());
-    tables.insert(tables.end(), cache::tables().begin(), cache::tables().end());
-    env = must(base::lmdb::Env::open(root_ / "meta", tables, {}));
-    test::fill_big_store(*env, root_, options);
-    snapshots = must(snapshot::open(root_, *env, {}));
-    const auto sync = [this](std::span<const base::lmdb::DataToken> tokens) { return snapshots->sync(tokens); };
-    writer = std::make_unique<base::lmdb::GroupWriter>(*env, sync, base::lmdb::GroupWriter::Options{});
-    cache = must(cache::Cache::open(root_, *env, *writer, *snapshots, clock_));
-  }
-  ~BigStore() {
-    cache.reset();
-    writer.reset();
-    snapshots.reset();
-    env.reset();
-    const auto [parent, name] = split(root_.str());
-    const base::Fd dir = must(base::open_host_dir(must(base::HostPath::parse(parent))));
-    CHECK(base::remove_all_beneath(dir.get(), must(base::TreePath::parse(name))).has_value());
-  }
-
-  std::unique_ptr<base::lmdb::Env> env;
-  std::unique_ptr<snapshot::Snapshotter> snapshots;
-  std::unique_ptr<base::lmdb::GroupWriter> writer;
-  std::unique_ptr<cache::Cache> cache;
-
- private:
-  static std::pair<std::string, std::string> split(const std::string& path) {
-    const std::size_t slash = path.rfind('/');
-    return {path.substr(0, slash), path.substr(slash + 1)};
-  }
-  static base::HostPath make_root() {
-    const char* dir = std::getenv("CAIRN_BENCH_DIR");
-    std::string name = std::string(dir != nullptr ? dir : "/tmp") + "/cairn-bench-XXXXXX";
-    CHECK(::mkdtemp(name.data()) != nullptr);
-    return must(base::HostPath::parse(name));
-  }
-  base::HostPath root_;
-  base::SystemClock clock_;
-};
+using bench::anonymous_bytes;
+using bench::BenchStore;
+using test::must;
 
 void BM_PruneRecordsWithTrees(benchmark::State& state) {
   const auto records = static_cast<std::uint64_t>(state.range(0));
   for (auto _ : state) {
     state.PauseTiming();
-    auto store = std::make_unique<BigStore>(test::BigStoreOptions{.records = records, .chain = 4, .files = 4});
+    auto store = std::make_unique<BenchStore>(test::BigStoreOptions{.records = records, .chain = 4, .files = 4});
     state.ResumeTiming();
     const cache::PruneReport report = must(store->cache->prune({.all = true}));
     state.PauseTiming();
@@ -96,7 +38,7 @@ BENCHMARK(BM_PruneRecordsWithTrees)->Arg(1000)->Arg(10000)->Unit(benchmark::kMil
 void BM_PruneOnePercentOfAMillion(benchmark::State& state) {
   constexpr std::uint64_t records = 1'000'000;
   constexpr std::int64_t tree_bytes = 64 << 10;
-  BigStore store({.records = records, .tree_bytes = tree_bytes});
+  BenchStore store({.records = records, .tree_bytes = tree_bytes});
   cache::Policy policy;
   policy.order = state.range(0) == 0 ? cache::PolicyOrder::lru : cache::PolicyOrder::cost;
   std::int64_t extra = 0;
@@ -107,15 +49,15 @@ void BM_PruneOnePercentOfAMillion(benchmark::State& state) {
     rule.ceiling = cache::Space::bytes(static_cast<std::uint64_t>(usage.tree_bytes + usage.blob_bytes + usage.metadata_bytes -
                                                                   tree_bytes * static_cast<std::int64_t>(records) / 100));
     policy.rules = {rule};
-    const std::int64_t before = anonymous_kib();
+    const std::int64_t before = anonymous_bytes();
     const cache::PruneReport report = must(store.cache->prune({.policy = policy}));
-    extra = std::max(extra, anonymous_kib() - before);
+    extra = std::max(extra, anonymous_bytes() - before);
     removed += report.records.size();
     rows += report.rows_visited;
   }
   state.counters["removed"] = static_cast<double>(removed) / static_cast<double>(state.iterations());
   state.counters["rows_per_removed"] = static_cast<double>(rows) / static_cast<double>(removed);
-  state.counters["extra_mib"] = static_cast<double>(extra) / 1024;
+  state.counters["extra_mib"] = static_cast<double>(extra) / (1 << 20);
 }
 BENCHMARK(BM_PruneOnePercentOfAMillion)->ArgName("cost")->Arg(0)->Arg(1)->Unit(benchmark::kMillisecond)->UseRealTime()->Iterations(1);
 
