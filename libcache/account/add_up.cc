@@ -37,19 +37,6 @@ Status add_up_blobs(Env& env, TotalMap& totals) {
 }
 
 // Rows of an older version do not say it.
-Status set_space(ReadTxn& txn, RecordId id, RecordRow& row) {
-  row.space = {};
-  if (const auto tree = TRY(snapshot::find_snapshot(txn, row.snapshot))) set_tree_space(row.space, *tree);
-  return scan_rows(txn, table::record_blobs, key_prefix(id), [&](const auto& key, const Present&) -> Result<Scan> {
-    const BlobDigest& blob = std::get<1>(key);
-    const auto about = TRY(txn.get(table::blobs, blob));
-    if (!about) return Scan::next;
-    const std::size_t namers = TRY(count_namers(txn, blob));
-    (namers == 1 ? row.space.blob_exclusive_bytes : row.space.blob_shared_bytes) += about->allocated_bytes;
-    return Scan::next;
-  });
-}
-
 Status write_spaces(Env& env) {
   std::string from;
   for (bool more = true; more;) {
@@ -66,7 +53,7 @@ Status write_spaces(Env& env) {
         return Scan::next;
       }));
       for (auto& [id, row] : rows) {
-        TRY(set_space(txn, id, row));
+        row.space = TRY(add_up_space(txn, id, row.snapshot));
         TRY(txn.put(table::records, id, row));
       }
       return {};
@@ -77,6 +64,20 @@ Status write_spaces(Env& env) {
 }
 
 }  // namespace
+
+Result<RecordSpace> add_up_space(ReadTxn& txn, RecordId id, snapshot::SnapshotId tree) {
+  RecordSpace space;
+  if (const auto about = TRY(snapshot::find_snapshot(txn, tree))) set_tree_space(space, *about);
+  TRY(scan_rows(txn, table::record_blobs, key_prefix(id), [&](const auto& key, const Present&) -> Result<Scan> {
+    const BlobDigest& blob = std::get<1>(key);
+    const auto row = TRY(txn.get(table::blobs, blob));
+    if (!row) return Scan::next;  // check_blobs reports it
+    const std::size_t namers = TRY(count_namers(txn, blob));
+    (namers == 1 ? space.blob_exclusive_bytes : space.blob_shared_bytes) += row->allocated_bytes;
+    return Scan::next;
+  }));
+  return space;
+}
 
 Result<bool> lacks_totals(const ReadTxn& txn) {
   if (TRY(txn.count(table::totals)) > 0) return false;

@@ -58,27 +58,9 @@ Status check_tree_sums(CheckState& state) {
   return {};
 }
 
-// What the record's blobs have for it alone, and what they have for others, too.
-Result<RecordSpace> blob_space(ReadTxn& txn, RecordId id) {
-  RecordSpace space;
-  TRY(scan_rows(txn, table::record_blobs, key_prefix(id), [&](const auto& key, const Present&) -> Result<Scan> {
-    const BlobDigest& blob = std::get<1>(key);
-    const auto row = TRY(txn.get(table::blobs, blob));
-    if (!row) return Scan::next;  // check_blobs reports it
-    std::size_t namers = 0;
-    TRY(scan_rows(txn, table::blob_records, blob.raw(), [&](const auto&, const Present&) -> Result<Scan> {
-      return ++namers == 2 ? Scan::stop : Scan::next;
-    }));
-    (namers == 1 ? space.blob_exclusive_bytes : space.blob_shared_bytes) += row->allocated_bytes;
-    return Scan::next;
-  }));
-  return space;
-}
-
 Status check_spaces(CheckState& state) {
   return each_row(state.env, table::records, [&](ReadTxn& txn, const RecordId& id, const RecordRow& row) -> Status {
-    RecordSpace space = TRY(blob_space(txn, id));
-    if (const auto tree = TRY(snapshot::find_snapshot(txn, row.snapshot))) set_tree_space(space, *tree);
+    const RecordSpace space = TRY(add_up_space(txn, id, row.snapshot));
     if (space != row.space)
       state.found(9, "record {}: its row says {} + {} bytes, its tree and blobs say {} + {}", id,
                   row.space.exclusive_bytes + row.space.blob_exclusive_bytes,

@@ -61,6 +61,8 @@ base::Status note_exclusive_change(base::lmdb::WriteTxn& txn, const snapshot::Sn
 using TotalMap = std::map<TotalKey, Totals>;
 void count_record(TotalMap& totals, const RecordRow& row);
 base::Result<TotalMap> add_up(base::lmdb::Env& env);
+// A record's space from its tree (0: it has none) and its blobs.
+base::Result<RecordSpace> add_up_space(base::lmdb::ReadTxn& txn, RecordId id, snapshot::SnapshotId tree);
 base::Result<TotalMap> stored_totals(base::lmdb::Env& env);
 // Whether the store was written by a build that kept no sums.
 base::Result<bool> lacks_totals(const base::lmdb::ReadTxn& txn);

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <memory>
-#include <semaphore>
 #include <set>
 #include <span>
 
@@ -18,6 +17,7 @@
 #include "libcache/gc/tombstones.h"
 #include "libcache/keys/key_rows.h"
 #include "libcache/pages/page_rows.h"
+#include "libcache/records/batch.h"
 #include "libcache/records/lease_rows.h"
 #include "libcache/records/record_rows.h"
 #include "libcache/records/scan.h"
@@ -116,19 +116,6 @@ Status move_candidates(Store& store, const PrunePlan& selection) {
     CRASH_POINT("cache.prune.candidates_moved");
   }
   return {};
-}
-
-// What is queued becomes durable and lets go of its holds first: whoever waited for its publication and then prunes
-// means what he published, too.
-Status settle_queue(Store& store) {
-  const auto settled = std::make_shared<std::binary_semaphore>(0);
-  base::lmdb::GroupWriter::Entry entry;
-  entry.change = [](WriteTxn&) -> Status { return {}; };
-  entry.done = [settled](const Status&) { settled->release(); };
-  const auto number = TRY(enqueue(store, std::move(entry)));
-  const Status outcome = store.writer.wait_durable(number);
-  settled->acquire();
-  return outcome || outcome.error().code != ErrorCode::no_space ? outcome : Status();  // what did not fit holds nothing
 }
 
 // A store that is older than the tables of candidates gets them now.
@@ -264,7 +251,10 @@ Result<DiskSpace> measure_disk(Store& store) {
 Result<PruneReport> prune_store(Store& store, const PruneOptions& options, std::stop_token stop) {
   if (stop.stop_requested()) return base::fail(ErrorCode::cancelled, "prune");
   const Policy policy = options.policy.value_or(plain_policy());
-  TRY(settle_queue(store), "prune");
+  // Whoever waited for his publication and then prunes means what he published, too. What did not fit holds nothing.
+  const Status settled = await_outcomes(store);
+  if (!settled && settled.error().code != ErrorCode::no_space)
+    return tl::unexpected(base::add_context(settled.error(), "prune"));
   TRY(need_candidates(store), "prune");
   if (!options.dry_run) {
     const Status swept = sweep_leases(store, stop);

@@ -2,6 +2,7 @@
 #include "libcache/records/batch.h"
 
 #include <memory>
+#include <semaphore>
 
 #include "libbase/crash_point.h"
 #include "libbase/log/log.h"
@@ -142,6 +143,17 @@ Result<base::lmdb::SequenceNumber> enqueue_batch(Store& store, Batch batch) {
   for (const RecordInfo& record : records) store.holds.set_queued(record.id, number);
   store.pending.add(*shared);
   return number;
+}
+
+base::Status await_outcomes(Store& store) {
+  const auto settled = std::make_shared<std::binary_semaphore>(0);
+  base::lmdb::GroupWriter::Entry entry;
+  entry.change = [](WriteTxn&) -> Status { return {}; };
+  entry.done = [settled](const Status&) { settled->release(); };
+  const auto number = TRY(store.writer.enqueue(std::move(entry)));
+  const Status outcome = store.writer.wait_durable(number);
+  settled->acquire();
+  return outcome;
 }
 
 void enqueue_use_times(Store& store) {

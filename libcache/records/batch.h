@@ -45,6 +45,9 @@ base::Status write_rows(base::lmdb::WriteTxn& txn, const snapshot::Snapshotter& 
 
 // Queues the batch; its keys, chains and digests are found by others when this returns.
 base::Result<base::lmdb::SequenceNumber> enqueue_batch(Store& store, Batch batch);
+// Returns when all that was queued before has its outcome, its `done` included, so that it holds nothing any more. Writes
+// nothing. Errors: those of the writer; who waits only for outcomes need not look at them.
+base::Status await_outcomes(Store& store);
 // Queues the use times noted so far, if there are any. Nobody waits for them.
 void enqueue_use_times(Store& store);
 

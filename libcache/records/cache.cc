@@ -8,7 +8,6 @@
 #include <array>
 #include <cerrno>
 #include <memory>
-#include <semaphore>
 
 #include "libbase/fs/beneath.h"
 #include "libbase/log/log.h"
@@ -23,6 +22,7 @@
 #include "libcache/gc/candidates.h"
 #include "libcache/gc/prune.h"
 #include "libcache/gc/tombstones.h"
+#include "libcache/records/batch.h"
 #include "libcache/records/layer_rows.h"
 #include "libcache/records/lease_rows.h"
 #include "libcache/records/store.h"
@@ -203,35 +203,19 @@ Result<std::int64_t> Cache::compact_packs(std::stop_token stop) {
 
 Result<std::int64_t> Cache::punch_packs(std::stop_token stop) { return cache::punch_packs(*state_, std::move(stop)); }
 
-namespace {
-
-// Returns when what was queued before has its outcome, its `done` included. Writes nothing.
-void await_outcomes(Store& store) {
-  const auto settled = std::make_shared<std::binary_semaphore>(0);
-  base::lmdb::GroupWriter::Entry entry;
-  entry.change = [](base::lmdb::WriteTxn&) -> Status { return {}; };
-  entry.done = [settled](const Status&) { settled->release(); };
-  const auto number = store.writer.enqueue(std::move(entry));
-  if (!number) return;  // the writer has failed: there are no outcomes to come
-  (void)store.writer.wait_durable(*number);  // so that its group begins; what came of it is for those who wait for it
-  settled->acquire();
-}
-
-}  // namespace
-
 void Cache::start_collector(CollectorOptions options) { state_->collector.start(std::move(options)); }
 void Cache::stop_collector() {
-  if (state_->collector.is_running()) await_outcomes(*state_);  // a publication wakes it when its outcome is known
+  if (state_->collector.is_running()) (void)await_outcomes(*state_);  // a publication wakes it when its outcome is known
   state_->collector.stop();
 }
 void Cache::settle_collector() {
-  await_outcomes(*state_);
+  (void)await_outcomes(*state_);
   state_->collector.settle();
 }
 
 Result<std::int64_t> Cache::make_room(std::int64_t bytes, std::stop_token stop) {
-  await_outcomes(*state_);  // what they hold goes with them
   if (!state_->collector.is_running()) return std::int64_t{0};
+  (void)await_outcomes(*state_);  // what they hold goes with them
   return state_->collector.make_room(bytes, std::move(stop));
 }
 
@@ -258,7 +242,7 @@ Result<std::vector<Finding>> Cache::check() {
 void Cache::save_late_facts() {
   // What was taken to be written is in a group by now. Once its outcome is known it is either in the rows or waits again:
   // saved before, it would count twice.
-  if (state_->use_times.is_on_the_way() || state_->tally.is_on_the_way()) await_outcomes(*state_);
+  if (state_->use_times.is_on_the_way() || state_->tally.is_on_the_way()) (void)await_outcomes(*state_);
   const HostPath path = state_->root / "late";
   const LateFacts facts{state_->use_times.unwritten(), state_->tally.unwritten()};
   if (facts == LateFacts{}) {

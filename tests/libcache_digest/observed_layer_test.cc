@@ -202,32 +202,19 @@ TEST(ObservedLayer, WhiteoutsAndOpaqueDirectoriesTakeAwayWhatWasBelow) {
   }
 }
 
+TarBuilder repeated_names() {
+  TarBuilder tar;
+  tar.file("a", "first").hard_link("b", "a").file("a", "second").hard_link("c", "a").hard_link("d", "b");
+  tar.dir("e").file("e/f", "gone").symlink("e", "a");
+  return tar;
+}
+
 // The last of several entries with one name counts, whatever was there before.
 TEST(ObservedLayer, RepeatedNames) {
   Image image;
-  ASSERT_TRUE(image.add(TarBuilder()
-                            .file("a", "first")
-                            .hard_link("b", "a")
-                            .file("a", "second")
-                            .hard_link("c", "a")
-                            .hard_link("d", "b")
-                            .dir("e")
-                            .file("e/f", "gone")
-                            .symlink("e", "a")
-                            .file("g", "gone")
-                            .file("g/h", "never")
-                            .finish()) == std::nullopt)
+  ASSERT_TRUE(image.add(repeated_names().file("g", "gone").file("g/h", "never").finish()) == std::nullopt)
       << "a file is no directory";
-  ASSERT_TRUE(image.add(TarBuilder()
-                            .file("a", "first")
-                            .hard_link("b", "a")
-                            .file("a", "second")
-                            .hard_link("c", "a")
-                            .hard_link("d", "b")
-                            .dir("e")
-                            .file("e/f", "gone")
-                            .symlink("e", "a")
-                            .finish()))
+  ASSERT_TRUE(image.add(repeated_names().finish()))
       << image.refusal;
   EXPECT_EQ(first_difference(image.found(), image.known().value()), "");
   EXPECT_EQ(image.counts().files_opened, 0u);
