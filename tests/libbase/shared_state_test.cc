@@ -58,7 +58,8 @@ TEST(SharedStateTest, a_tree_that_is_being_filled_is_removed_or_busy) {
   ASSERT_TRUE(make_dirs_beneath(dir.get(), path, 0755));
   const Fd inner = open_beneath(dir.get(), path, O_RDONLY | O_DIRECTORY).value();
   std::jthread other([&] {
-    for (int i = 0;; ++i) {
+    // So many that they outlast a removal; not without end, for who fills may be faster than who empties.
+    for (int i = 0; i < 5000; ++i) {
       const Fd file(::openat(inner.get(), std::to_string(i).c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0644));
       if (!file && errno == ENOENT) return;  // the directory itself is gone
       ASSERT_TRUE(file);
