@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A recorded run of a workload, the cuts that are tried on it, and what was found. CAIRN_TEST_FULL=1: every flush, and
-// half as many points between; else a sample.
+// A recorded run of a workload, the cuts that are tried on it, and what was found. CAIRN_TEST_FULL=1: after every
+// request, and points at which a part of what was not flushed is lost; else a sample.
 #pragma once
 
 #include <gtest/gtest.h>

@@ -43,15 +43,17 @@ Recording record(FileSystem kind, const std::function<void(const base::HostPath&
 std::vector<Cut> choose_cuts(const std::vector<DiskRecord>& records, Reach reach, std::uint64_t seed) {
   std::mt19937_64 random(seed);
   std::vector<std::size_t> ends = flush_boundaries(records);
-  std::size_t points = ends.size() / 2;
-  if (reach == Reach::sample) {
-    std::shuffle(ends.begin() + static_cast<std::ptrdiff_t>(std::min(always, ends.size())), ends.end(), random);
-    ends.resize(std::min(ends.size(), sample_boundaries));
-    points = sample_points;
-  }
   std::vector<Cut> cuts;
+  if (reach == Reach::full) {
+    for (std::size_t end = ends.empty() ? 0 : ends.front(); end <= records.size(); ++end) cuts.push_back(prefix_cut(end));
+    for (std::size_t i = 0; i < ends.size() / 2; ++i)
+      cuts.push_back(lossy_cut(records, random() % (records.size() + 1), random()));
+    return cuts;
+  }
+  std::shuffle(ends.begin() + static_cast<std::ptrdiff_t>(std::min(always, ends.size())), ends.end(), random);
+  ends.resize(std::min(ends.size(), sample_boundaries));
   for (const std::size_t end : ends) cuts.push_back(prefix_cut(end));
-  for (std::size_t i = 0; i < points; ++i) {
+  for (std::size_t i = 0; i < sample_points; ++i) {
     const std::size_t end = random() % (records.size() + 1);
     cuts.push_back(i % 3 == 0 ? prefix_cut(end) : lossy_cut(records, end, random()));
   }

@@ -24,7 +24,8 @@ struct Recording {
 Recording record(FileSystem kind, const std::function<void(const base::HostPath&, FuseDisk&, const LoopDevice&)>& work,
                  const std::string& mount_options = "");
 
-// The cuts to try: all flush boundaries and half as many random points, or a sample of both.
+// The cuts to try: after every request from the first flush on, and half as many as there are flushes that lose a random part of
+// what no flush covered; or a sample of flushes and points.
 enum class Reach { sample, full };
 std::vector<Cut> choose_cuts(const std::vector<DiskRecord>& records, Reach reach, std::uint64_t seed);
 
