@@ -12,8 +12,8 @@
 
 namespace cairn::cache {
 
-// What of an entry differs. Only what counts in digests is looked at, so times never do.
-enum class DifferenceField : std::uint8_t { type, content, mode, owner, xattr, device };
+// What of an entry differs. Only what counts in the digests is looked at: times do if the selection's policy says so.
+enum class DifferenceField : std::uint8_t { type, content, mode, owner, xattr, device, time };
 std::string_view to_string(DifferenceField field);
 
 struct TreeDifference {

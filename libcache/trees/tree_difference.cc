@@ -7,6 +7,7 @@
 #include <array>
 #include <map>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "libbase/fs/beneath.h"
@@ -124,7 +125,7 @@ std::string counted_xattrs(const TreeEntry& entry) {
   return header_text(bare);
 }
 
-std::vector<DifferenceField> compare(const Details& a, const Details& b) {
+std::vector<DifferenceField> compare(const Details& a, const Details& b, Times times) {
   std::vector<DifferenceField> fields;
   if (a.entry.type != b.entry.type) fields.push_back(DifferenceField::type);
   const bool same_content = a.content == b.content && a.entry.link == b.entry.link;
@@ -134,13 +135,15 @@ std::vector<DifferenceField> compare(const Details& a, const Details& b) {
   if (counted_xattrs(a.entry) != counted_xattrs(b.entry)) fields.push_back(DifferenceField::xattr);
   if (a.entry.device_major != b.entry.device_major || a.entry.device_minor != b.entry.device_minor)
     fields.push_back(DifferenceField::device);
+  const auto mtime = [](const TreeEntry& entry) { return std::pair(entry.mtime_seconds, entry.mtime_nanoseconds); };
+  if (times == Times::counted && mtime(a.entry) != mtime(b.entry)) fields.push_back(DifferenceField::time);
   return fields;
 }
 
 }  // namespace
 
 std::string_view to_string(DifferenceField field) {
-  static constexpr std::array<std::string_view, 6> names = {"type", "content", "mode", "owner", "xattr", "device"};
+  static constexpr std::array<std::string_view, 7> names = {"type", "content", "mode", "owner", "xattr", "device", "time"};
   return names[static_cast<std::size_t>(field)];
 }
 
@@ -168,7 +171,7 @@ Status each_difference(const SelectedTree& first, const SelectedTree& second, co
       if (left->second.digest != right->second.digest) {
         const Details old = TRY(look_closely(first, left->second.path, selection.normalisation));
         const Details now = TRY(look_closely(second, right->second.path, selection.normalisation));
-        TRY(visit({shown(left->first), TreeDifference::Kind::changed, compare(old, now)}));
+        TRY(visit({shown(left->first), TreeDifference::Kind::changed, compare(old, now, selection.normalisation.times)}));
       }
       ++left;
       ++right;

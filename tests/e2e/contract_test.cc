@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The command contract: what scripts may rely on.
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <cmath>
@@ -299,6 +300,37 @@ TEST_F(Contract, DigestDiffNamesWhatDiffersAndIn) {
   EXPECT_EQ(ended.out, "");
 }
 
+TEST_F(Contract, DigestLeavesOutWhatIsSaidNotToCount) {
+  const base::HostPath a = make_dir("a"), b = make_dir("b");
+  for (const base::HostPath* side : {&a, &b}) put(*side, "file", "same");
+  ASSERT_EQ(::chown((b / "file").c_str(), 5, 6), 0);
+  ASSERT_EQ(::chmod((b / "file").c_str(), 0755), 0);
+  const auto digest = [&](const base::HostPath& dir, Words more) {
+    more.insert(more.begin(), {"digest", dir.str()});
+    const Ended ended = cachectl(std::move(more));
+    EXPECT_EQ(ended.code, 0) << ended.err;
+    return ended.out;
+  };
+  const Words policy = {"--ignore-owner", "--mode-mask", "0600", "--no-xattrs"};
+  EXPECT_NE(digest(a, {}), digest(b, {}));
+  EXPECT_EQ(digest(a, policy), digest(b, policy));
+  EXPECT_NE(digest(a, policy), digest(a, {}));
+  EXPECT_NE(digest(a, {"--ignore-owner"}), digest(b, {"--ignore-owner"}));
+  const auto difference = [&](Words more) {
+    more.insert(more.begin(), {"digest", "--diff", a.str(), b.str()});
+    return cachectl(std::move(more)).out;
+  };
+  EXPECT_EQ(difference({}), "changed file: mode, owner\n");
+  EXPECT_EQ(difference({"--ignore-owner"}), "changed file: mode\n");
+  EXPECT_EQ(difference(policy), "");
+  const timespec later[2] = {{0, UTIME_OMIT}, {1'000'000'000, 5}};
+  ASSERT_EQ(::utimensat(AT_FDCWD, (b / "file").c_str(), later, 0), 0);
+  EXPECT_THAT(difference({"--ignore-owner", "--mode-mask", "0", "--count-times"}), HasSubstr("changed file: time\n"));
+  EXPECT_EQ(cachectl({"digest", a.str(), "--mode-mask", "8"}).code, 2);
+  EXPECT_EQ(cachectl({"digest", a.str(), "--mode-mask", "10000"}).code, 2);
+  EXPECT_EQ(cachectl({"digest", a.str(), "--no-xattrs", "--xattr", "user.a"}).code, 2);
+}
+
 TEST_F(Contract, DigestTakesRecordsAndKeepsWhatItLearnsOfFiles) {
   ASSERT_EQ(solve(chain()).code, 0);
   const Json records = Json::parse(verb({"ls", "--json"}).out)["records"];
@@ -309,6 +341,9 @@ TEST_F(Contract, DigestTakesRecordsAndKeepsWhatItLearnsOfFiles) {
   EXPECT_THAT(of_record.out, MatchesRegex("sha256:[0-9a-f]{64}\n"));
   EXPECT_EQ(verb({"digest", "--diff", first, first}).out, "");
   EXPECT_NE(verb({"digest", "--diff", first, last}).out, "");
+  const Ended with_policy = verb({"digest", first, "--ignore-owner", "--xattr", "user.a"});
+  EXPECT_EQ(with_policy.code, 0) << with_policy.err;
+  EXPECT_NE(with_policy.out, of_record.out);
   EXPECT_EQ(verb({"digest", "99999999"}).code, 3);
   const base::HostPath dir = make_dir("plain");
   put(dir, "file", "bytes");

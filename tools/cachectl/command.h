@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -68,8 +69,12 @@ struct DigestArguments {
   std::string path = "/";
   bool diff = false, follow = false, wildcard = false;
   std::vector<std::string> include, exclude;
+  bool ignore_owner = false, count_times = false, no_xattrs = false;
+  std::string mode_mask = "7777";  // octal
+  std::vector<std::string> xattrs;  // the only ones that count, if there are any
   Output format = Output::text;
 };
+std::optional<std::uint32_t> octal_mode(const std::string& text);  // up to 7777
 ExitCode run_digest(const GlobalOptions& global, const DigestArguments& arguments);
 
 struct InspectArguments {

@@ -32,13 +32,23 @@ std::uint64_t record_number(const std::string& target) {
   return number;
 }
 
+cache::Normalisation policy_of(const DigestArguments& arguments) {
+  cache::Normalisation policy;
+  if (arguments.ignore_owner) policy.owner = cache::Normalisation::Owner::ignored;
+  policy.mode_mask = octal_mode(arguments.mode_mask).value_or(policy.mode_mask);
+  if (arguments.count_times) policy.times = cache::Times::counted;
+  if (arguments.no_xattrs || !arguments.xattrs.empty()) policy.xattrs = arguments.xattrs;
+  return policy;
+}
+
 cache::Selection selection_of(const DigestArguments& arguments) {
   return {.path = arguments.path,
           .follow_links = arguments.follow,
           .wildcard = arguments.wildcard,
           .include_patterns = arguments.include,
           .exclude_patterns = arguments.exclude,
-          .required_paths = {}};
+          .required_paths = {},
+          .normalisation = policy_of(arguments)};
 }
 
 // What the targets of one command need open, opened when first needed.
@@ -152,6 +162,14 @@ ExitCode run_difference(const GlobalOptions& global, const DigestArguments& argu
 }
 
 }  // namespace
+
+std::optional<std::uint32_t> octal_mode(const std::string& text) {
+  std::uint32_t mode = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, mode, 8);
+  if (error != std::errc() || stop != end || mode > 07777) return std::nullopt;
+  return mode;
+}
 
 ExitCode run_digest(const GlobalOptions& global, const DigestArguments& arguments) {
   const std::size_t wanted = arguments.diff ? 2 : 1;

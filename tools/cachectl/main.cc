@@ -71,6 +71,15 @@ Examples:
   verb->add_flag("--wildcard", digest.wildcard, "PATH is a pattern");
   verb->add_option("--include", digest.include, "Only what matches (.dockerignore language)")->type_name("PATTERN");
   verb->add_option("--exclude", digest.exclude, "Not what matches")->type_name("PATTERN");
+  const std::string group = "What counts (else it is BuildKit's digest)";
+  verb->add_flag("--ignore-owner", digest.ignore_owner, "Owners and groups do not count")->group(group);
+  verb->add_option("--mode-mask", digest.mode_mask, "The bits of modes that count, octal")
+      ->capture_default_str()->type_name("OCTAL")->group(group)
+      ->check([](const std::string& text) { return octal_mode(text) ? "" : "not an octal number up to 7777: " + text; });
+  verb->add_flag("--count-times", digest.count_times, "Times of modification count, to the nanosecond")->group(group);
+  CLI::Option* xattrs = verb->add_option("--xattr", digest.xattrs, "Only these extended attributes count");
+  xattrs->type_name("NAME")->group(group);
+  verb->add_flag("--no-xattrs", digest.no_xattrs, "No extended attribute counts")->excludes(xattrs)->group(group);
   add_json(verb, digest.format);
   verb->callback([&arguments] { arguments.exit_code = run_digest(arguments.global, arguments.digest); });
 }

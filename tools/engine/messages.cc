@@ -66,11 +66,17 @@ Result<std::vector<std::string>> decode_texts(const Message& message, const char
 }
 
 Message encode_selection(const cache::Selection& selection) {
+  const cache::Normalisation& policy = selection.normalisation;
   return {{"path", bytes_of(selection.path)},
           {"follow", selection.follow_links},
           {"wildcard", selection.wildcard},
           {"include", encode_texts(selection.include_patterns)},
-          {"exclude", encode_texts(selection.exclude_patterns)}};
+          {"exclude", encode_texts(selection.exclude_patterns)},
+          {"ignore_owner", policy.owner == cache::Normalisation::Owner::ignored},
+          {"mode_mask", policy.mode_mask},
+          {"count_times", policy.times == cache::Times::counted},
+          {"all_xattrs", !policy.xattrs},
+          {"xattrs", encode_texts(policy.xattrs.value_or(std::vector<std::string>()))}};
 }
 
 Result<cache::Selection> decode_selection(const Message& message) {
@@ -80,6 +86,12 @@ Result<cache::Selection> decode_selection(const Message& message) {
   selection.wildcard = TRY(take<bool>(message, "wildcard"));
   selection.include_patterns = TRY(decode_texts(message, "include"));
   selection.exclude_patterns = TRY(decode_texts(message, "exclude"));
+  cache::Normalisation& policy = selection.normalisation;
+  if (TRY(take<bool>(message, "ignore_owner"))) policy.owner = cache::Normalisation::Owner::ignored;
+  policy.mode_mask = TRY(take<std::uint32_t>(message, "mode_mask"));
+  if (TRY(take<bool>(message, "count_times"))) policy.times = cache::Times::counted;
+  auto xattrs = TRY(decode_texts(message, "xattrs"));
+  if (!TRY(take<bool>(message, "all_xattrs"))) policy.xattrs = std::move(xattrs);
   return selection;
 }
 
