@@ -7,14 +7,14 @@ include(CMakePackageConfigHelpers)
 set(cairn_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/Cairn)
 set(cairn_include_dir ${CMAKE_INSTALL_INCLUDEDIR}/cairn)
 
-foreach(name base snapshot cache solver engine)
+foreach(name base snapshot cache solver remote engine)
   set_target_properties(cairn_${name} PROPERTIES EXPORT_NAME ${name})
   add_library(Cairn::${name} ALIAS cairn_${name})
 endforeach()
 add_library(cairn INTERFACE)
 add_library(Cairn::cairn ALIAS cairn)
 target_link_libraries(cairn INTERFACE cairn_engine)
-install(TARGETS cairn cairn_base cairn_snapshot cairn_cache cairn_solver cairn_engine EXPORT CairnTargets
+install(TARGETS cairn cairn_base cairn_snapshot cairn_cache cairn_solver cairn_remote cairn_engine EXPORT CairnTargets
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(EXPORT CairnTargets NAMESPACE Cairn:: DESTINATION ${cairn_package_dir})
 
@@ -22,7 +22,7 @@ install(EXPORT CairnTargets NAMESPACE Cairn:: DESTINATION ${cairn_package_dir})
 install(DIRECTORY libbase DESTINATION ${cairn_include_dir} FILES_MATCHING PATTERN "*.h"
         PATTERN "env_state.h" EXCLUDE PATTERN "mdb_error.h" EXCLUDE PATTERN "thread_frames.h" EXCLUDE
         PATTERN "openat2.h" EXCLUDE)
-foreach(library libsnapshot libcache libsolver)
+foreach(library libsnapshot libcache libsolver libremote)
   file(GLOB headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${library}/*.h)
   install(FILES ${headers} DESTINATION ${cairn_include_dir}/${library})
 endforeach()

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// One request and its response on one curl handle, pulled: the network moves only while somebody waits for its bytes, on
+// the thread of whoever waits.
+#pragma once
+
+#include <curl/curl.h>
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "libbase/sync.h"
+#include "libcache/fetcher.h"
+#include "libremote/http_fetcher.h"
+
+namespace cairn::remote {
+
+// Multi handles with their open connections, for requests to come. Thread-safe.
+class MultiPool {
+ public:
+  ~MultiPool();
+  CURLM* take();
+  void give_back(CURLM* multi);
+
+ private:
+  static constexpr std::size_t idle_max = 16;
+  base::Guarded<std::vector<CURLM*>> idle_;
+};
+
+class Transfer {
+ public:
+  // pool and options outlive it.
+  Transfer(MultiPool& pool, const HttpOptions& options, const cache::FetchRequest& request, std::stop_token stop);
+  ~Transfer();
+  Transfer(const Transfer&) = delete;
+  Transfer& operator=(const Transfer&) = delete;
+
+  // Returns when all headers are there.
+  base::Status receive_headers();
+  int status() const { return status_; }
+  const std::map<std::string, std::string>& headers() const { return headers_; }
+  std::optional<std::uint64_t> size() const;
+  // 0: the end.
+  base::Result<std::size_t> read(std::span<std::byte> out);
+
+ private:
+  static std::size_t on_header(char* bytes, std::size_t one, std::size_t count, void* self);
+  static std::size_t on_body(char* bytes, std::size_t one, std::size_t count, void* self);
+  bool take_header(std::string_view line);
+  // Works until `ready` or the end.
+  base::Status work_until(const std::function<bool()>& ready);
+  base::Status check_messages();
+  base::Status check_pace();
+  base::Status failure(CURLcode code) const;
+
+  MultiPool& pool_;
+  const HttpOptions& options_;
+  std::stop_token stop_;
+  std::string name_;  // of the URL, for messages
+  CURLM* multi_;
+  CURL* easy_;
+  curl_slist* sent_ = nullptr;
+  char error_[CURL_ERROR_SIZE] = {};
+
+  int status_ = 0;
+  std::map<std::string, std::string> headers_;
+  std::size_t header_bytes_ = 0;
+  std::string refused_;  // why a header was not taken
+  bool headers_done_ = false, ended_ = false, paused_ = false;
+  std::string buffer_;  // of the body; what was read is cut off when it is empty
+  std::size_t taken_ = 0;
+  std::uint64_t received_ = 0;  // bytes of headers and body
+  std::uint64_t had_ = 0;       // of them, when the time began that counts for stalls
+  std::chrono::microseconds waited_{0};  // since then
+};
+
+}  // namespace cairn::remote
