@@ -187,10 +187,12 @@ Result<std::int64_t> Collector::make_room(std::int64_t bytes, std::stop_token st
   const DiskSpace space = TRY(disk());
   PruneReport report;
   TRY(collect(emergency_policy(options_.policy, space, bytes), space, stop, report), "make room");
-  const std::int64_t freed = TRY(store_.snapshots.erase_trash(store_.writer, stop), "make room");
+  // The snapshotter may have begun with the files by itself, and this waits for it: what was collected is free then,
+  // whoever erased it.
+  const std::int64_t erased = TRY(store_.snapshots.erase_trash(store_.writer, stop), "make room");
   const auto punched = punch_packs(store_, stop);  // not every file system punches holes
   store_.reserve.fill();
-  return freed + punched.value_or(0);
+  return std::max(erased, report.freed_bytes) + punched.value_or(0);
 }
 
 }  // namespace cairn::cache

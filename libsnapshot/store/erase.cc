@@ -100,6 +100,7 @@ Status TreeSnapshotter::abandon(SnapshotId id) {
 }
 
 void TreeSnapshotter::erase_doomed(const std::stop_token& stop) {
+  const std::scoped_lock turn(erase_turn_);
   const auto doomed = live_.lock()->doomed();
   for (const auto id : doomed) {
     const auto erased = trees_.erase(id, stop);
@@ -151,6 +152,8 @@ Status TreeSnapshotter::erase_tree(base::lmdb::GroupWriter& writer, SnapshotId i
 base::Result<std::int64_t> TreeSnapshotter::erase_trash(base::lmdb::GroupWriter& writer, std::stop_token stop) {
   const Housekeeper::Hurry hurry(housekeeper_);
   background_erase_.lock()->request_stop();  // what it does at the lowest priority we do at ours
+  // Whoever wants space back wants that of a step that has failed for want of it, too.
+  erase_doomed(stop);
   auto freed = erase_all(writer, stop);
   if (stop.stop_requested()) housekeeper_.erase_soon();  // which goes on
   return freed;

@@ -46,6 +46,7 @@ base::Result<Runtime> try_runtime(std::string_view name, const base::HostPath& s
     if (tried) return runtime;
     base::log_debug("executor: {} with {} cgroups: {}", name, view == CgroupView::host ? "the host's" : "own",
                     tried.error().message);
+    if (tried.error().code == ErrorCode::no_space) return tl::unexpected(std::move(tried).error());  // says nothing about it
     if (view == views[0]) first_error = std::move(tried).error();
   }
   return tl::make_unexpected(std::move(first_error));
@@ -64,6 +65,7 @@ base::Result<Runtime> choose_runtime(const ExecutorOptions& options, TreeTransfe
       if (!reasons.empty()) base::log_warning("executor: {} is used because {}", name, reasons);
       return runtime;
     }
+    if (runtime.error().code == ErrorCode::no_space) return runtime;
     reasons.append(reasons.empty() ? "" : "; ").append(runtime.error().message);
   }
   return tl::make_unexpected(base::Error{ErrorCode::unavailable, "find a runtime that works here: " + reasons,

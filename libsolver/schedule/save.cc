@@ -55,6 +55,19 @@ std::optional<cache::Tombstone> find_tombstone(cache::Cache& cache, const KeyPla
   return std::nullopt;
 }
 
+// If the work finds no space there is one emergency collection, and one more try if that freed anything, or another one
+// that has gone on meanwhile may have.
+template <class Work>
+base::Result<OpOutputs> with_room(cache::Cache& cache, const std::stop_token& stop, Work&& work) {
+  const std::uint64_t emergencies = cache.counts().collector.emergencies;
+  auto done = work();
+  if (done || done.error().code != base::ErrorCode::no_space) return done;
+  const auto freed = cache.make_room(emergency_bytes, stop);
+  const bool others = cache.counts().collector.emergencies > emergencies + 1;
+  if ((freed && *freed > 0) || others) done = work();
+  return done;
+}
+
 // What a step that solves other definitions hands on to them.
 SolveRequest sub_request(const SolveRequest& request) {
   SolveRequest sub;
@@ -101,15 +114,10 @@ Flights::Work Run::make_work(NodeIndex index, KeyPlan plan, std::vector<Optional
     }
     cache::Publication publication;
     const auto begun = shared->clock.steady_now();
-    auto done = op->execute(inputs, context, publication);
-    if (!done && done.error().code == base::ErrorCode::no_space) {
-      // One emergency collection, and one more try if it freed anything.
-      if (const auto freed = shared->cache.make_room(emergency_bytes, context.stop); freed && *freed > 0) {
-        publication = cache::Publication();
-        done = op->execute(inputs, context, publication);
-      }
-    }
-    OpOutputs outputs = TRY(std::move(done));
+    OpOutputs outputs = TRY(with_room(shared->cache, stop, [&] {
+      publication = cache::Publication();  // what a first try has put in
+      return op->execute(inputs, context, publication);
+    }));
     publication.took(shared->clock.steady_now() - begun);
     outputs.evicted = find_tombstone(shared->cache, plan);
     // The step has been done; that its result cannot be stored is no reason to fail the build.

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // A store on a disk that fills up: a small ext4 file system in a file. What failed leaves nothing, and when there is
 // room again everything works.
+#include <fcntl.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
+
+#include "libbase/fs/fd.h"
 
 #include "tests/e2e/world.h"
 
@@ -44,6 +47,19 @@ class FullDisk : public World {
     ASSERT_GT(free, left);
     run_well({"fallocate", "-l", std::to_string(free - left), (disk_ / "ballast").str()});
   }
+  // To the last byte, the superuser's share included. What has only been promised is allocated.
+  void fill() {
+    const base::Fd file(::open((disk_ / "ballast").c_str(), O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0644));
+    for (std::size_t size = 1 << 20; size > 0; size /= 2) {
+      const std::string bytes(size, 'x');
+      while (::write(file.get(), bytes.data(), bytes.size()) == static_cast<ssize_t>(bytes.size())) {
+      }
+    }
+    ASSERT_EQ(::fsync(file.get()), 0);
+    ASSERT_EQ(::write(file.get(), "x", 1) < 0 ? errno : 0, ENOSPC);
+  }
+  // What is not used may go.
+  void let_everything_go() { write_text(root_ / "gc.toml", "[[rule]]\nceiling = \"100%\"\nfloor = \"0B\"\n"); }
   void free_ballast() { ASSERT_EQ(::unlink((disk_ / "ballast").c_str()), 0); }
   llb::State writes(const std::string& name, int megabytes) const {
     return output(name, fmt::format("dd if=/dev/zero of=/out/big bs=1M count={}", megabytes));
@@ -116,6 +132,75 @@ TEST_F(FullDisk, PruneMakesRoomOnAFullDisk) {
   EXPECT_EQ(pruned.code, 0) << pruned.err;
   const Solved fits = solve(writes("second", 90));
   EXPECT_EQ(fits.code, 0) << fits.err;
+}
+
+TEST_F(FullDisk, WhatIsCachedIsGivenWithoutAByteFree) {
+  const auto graph = output("small", "echo x > /out/x");
+  ASSERT_EQ(solve(graph).code, 0);
+  fill();
+  for (int i = 0; i < 3; ++i) {
+    const std::string out = "out" + std::to_string(i);
+    const Solved warm = solve(graph, {"--output", export_to(out)});
+    EXPECT_EQ(warm.code, 0) << warm.err;
+    EXPECT_EQ(warm.executed, 0u);
+    EXPECT_EQ(exported(out, "x"), "x\n");
+  }
+}
+
+TEST_F(FullDisk, StepWithoutAByteFreeRunsAfterWhatMayGoHasGone) {
+  ASSERT_EQ(solve(writes("old", 40)).code, 0);
+  let_everything_go();
+  fill();
+  const Solved solved = solve(output("new", "echo new > /out/new"), {"--output", export_to("out")});
+  EXPECT_EQ(solved.code, 0) << solved.err;
+  EXPECT_EQ(exported("out", "new"), "new\n");
+  EXPECT_THAT(solved.in_state("executed"), ::testing::Contains("new"));
+  EXPECT_GE(free_bytes(), 30 * mib);
+  // And nobody had to help the store up again.
+  const Solved again = solve(output("new", "echo new > /out/new"));
+  EXPECT_EQ(again.code, 0) << again.err;
+  EXPECT_EQ(again.executed, 0u);
+}
+
+// Once: it fits then.
+TEST_F(FullDisk, StepThatFillsTheDiskIsRunOnceMoreAfterWhatMayGoHasGone) {
+  ASSERT_EQ(solve(writes("old", 80)).code, 0);
+  let_everything_go();
+  const Solved solved = solve(writes("large", 90));
+  EXPECT_EQ(solved.code, 0) << solved.err;
+  const Solved too_large = solve(writes("greedy", 1000));
+  EXPECT_EQ(too_large.code, 1);
+  EXPECT_THAT(too_large.err, HasSubstr("the disk of the store is full"));
+  EXPECT_THAT(too_large.err, HasSubstr(root_.str())) << "which disk";
+}
+
+TEST_F(FullDisk, NothingMayGoIsAnErrorThatNamesTheDiskAndNoMore) {
+  const auto graph = output("small", "echo x > /out/x");
+  ASSERT_EQ(solve(graph).code, 0);  // the default's floor is more than that
+  fill();
+  const Solved full = solve(output("new", "echo new > /out/new"));
+  EXPECT_EQ(full.code, 1);
+  EXPECT_THAT(full.err, HasSubstr("No space left on device"));
+  EXPECT_THAT(full.err, HasSubstr("the disk of the store " + root_.str() + " is full"));
+  EXPECT_THAT(full.in_state("failed"), ElementsAre("new"));
+  expect_clean();
+  EXPECT_EQ(solve(graph).executed, 0u) << "what was there is there no more";
+  free_ballast();
+  const Solved next = solve(output("new", "echo new > /out/new"));
+  EXPECT_EQ(next.code, 0) << next.err;
+}
+
+// It left no byte for the store, and does not mind.
+TEST_F(FullDisk, ResultOfAStepThatTookAllRoomIsGiven) {
+  const auto graph = output("greedy", "echo kept > /out/kept; dd if=/dev/zero of=/out/big bs=64k || true; sync");
+  const Solved full = solve(graph, {"--output", export_to("out")});
+  EXPECT_EQ(full.code, 0) << full.err;
+  EXPECT_EQ(exported("out", "kept"), "kept\n");
+  expect_clean();
+  // The space comes back by itself.
+  let_everything_go();
+  const Solved next = solve(writes("next", 60));
+  EXPECT_EQ(next.code, 0) << next.err;
 }
 
 TEST_F(FullDisk, ExportThatDoesNotFitFailsAndTheResultIsKept) {

@@ -94,6 +94,16 @@ bool take_lock(const base::Fd& lock, const HostPath& root) {
   return true;
 }
 
+// Over what is there, so that it takes no room. On a disk that has none for it the lock has no name on it; it holds all
+// the same.
+Status write_pid(const base::Fd& lock) {
+  const std::string pid = fmt::format("{}\n", ::getpid());
+  const Status written = base::write_full(lock.get(), pid);
+  if (!written && written.error().code != ErrorCode::no_space) return written;
+  if (::ftruncate(lock.get(), written ? static_cast<off_t>(pid.size()) : 0) != 0) return base::fail_errno(errno, "cut it off");
+  return {};
+}
+
 // The lock dies with the last descriptor, so with the process and its children.
 Result<base::Fd> lock_store(const HostPath& root) {
   base::Fd lock = TRY(base::open_host(root / "lock", O_RDWR | O_CREAT, 0644), "lock store {}", root.str());
@@ -104,8 +114,7 @@ Result<base::Fd> lock_store(const HostPath& root) {
     error.value().hint = "wait for it, or leave out --no-daemon to share its engine";
     return error;
   }
-  if (::ftruncate(lock.get(), 0) != 0) return base::fail_errno(errno, "lock store {}", root.str());
-  TRY(base::write_full(lock.get(), fmt::format("{}\n", ::getpid())));
+  TRY(write_pid(lock), "lock store {}", root.str());
   return lock;
 }
 

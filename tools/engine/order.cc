@@ -103,6 +103,10 @@ SolveReport run_order(Engine& engine, const SolveOrder& order, solver::ProgressS
   }
   if (!outcome.status) {
     report.error = outcome.status.error();
+    if (report.error->code == base::ErrorCode::no_space && report.error->hint.empty()) {
+      report.error->hint = fmt::format("the disk of the store {} is full, and nothing more may go from it: free some room there, or lower the floors in gc.toml",
+                                       engine.root().str());
+    }
   } else if (!order.output_dir.empty()) {
     if (Status exported = export_result(outcome, order, report, std::move(stop)); !exported) {
       report.error = base::add_context(exported.error(), fmt::format("export to {}", order.output_dir));
