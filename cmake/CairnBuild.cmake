@@ -61,9 +61,12 @@ function(cairn_library name)
   set_property(GLOBAL APPEND PROPERTY CAIRN_LIBRARIES ${name})
 endfunction()
 
-# What the sanitizer builds need: everything that is not a whole-program test, and what is labelled `threads`.
+# What the sanitizer builds need: everything that is not a whole-program test, and what is labelled `threads`. What is
+# labelled `soak` has a full form of many minutes (scripts/test --soak).
 add_custom_target(asan_tests)
 add_custom_target(threads_tests)
+add_custom_target(soak_tests)
+add_custom_target(soak_thread_tests)
 
 # Makes the paths that tests need available as macros: the source tree and the programs.
 function(cairn_test name)
@@ -82,6 +85,12 @@ function(cairn_test name)
   endif()
   if("threads" IN_LIST ARG_LABELS)
     add_dependencies(threads_tests ${name})
+  endif()
+  if("soak" IN_LIST ARG_LABELS)
+    add_dependencies(soak_tests ${name})
+    if("threads" IN_LIST ARG_LABELS)
+      add_dependencies(soak_thread_tests ${name})
+    endif()
   endif()
 endfunction()
 

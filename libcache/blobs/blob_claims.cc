@@ -44,7 +44,11 @@ std::optional<BlobClaims::Queued> BlobClaims::queued(const BlobDigest& digest) {
 
 bool BlobClaims::is_dying(const BlobDigest& digest) { return state_.lock()->dying.contains(digest); }
 
-void BlobClaims::set_queued(const BlobDigest& digest, const BlobRow& row) { state_.lock()->queued[digest] = {row, 0}; }
+void BlobClaims::set_queued(const BlobDigest& digest, const BlobRow& row) {
+  auto state = state_.lock();
+  state->queued[digest] = {row, 0};
+  state->dying.erase(digest);  // what goes is the one before; else this one would be gone with it once its row is durable
+}
 
 void BlobClaims::set_sequence(const BlobDigest& digest, base::lmdb::SequenceNumber number) {
   auto state = state_.lock();

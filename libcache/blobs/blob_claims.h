@@ -53,7 +53,7 @@ class BlobClaims {
   // Where a blob is whose row is not durable yet.
   std::optional<Queued> queued(const BlobDigest& digest);
   bool is_dying(const BlobDigest& digest);
-  void set_queued(const BlobDigest& digest, const BlobRow& row);
+  void set_queued(const BlobDigest& digest, const BlobRow& row);  // it is not dying any more
   void set_sequence(const BlobDigest& digest, base::lmdb::SequenceNumber number);
   void unqueue(const BlobDigest& digest);
 

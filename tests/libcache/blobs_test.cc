@@ -6,6 +6,7 @@
 #include <cstring>
 #include <thread>
 
+#include "libcache/blobs/blob_claims.h"
 #include "libcache/blobs/blob_files.h"
 #include "libcache/blobs/pack_totals.h"
 #include "tests/libcache/store_fixture.h"
@@ -299,6 +300,18 @@ TEST(Blobs, APruneTakesWhatNoRecordNamesAndNobodyMayStillName) {
   EXPECT_EQ(report.freed_bytes, rehearsed.freed_bytes);
   EXPECT_FALSE(must(store.cache->blobs().find(name_of("manifest"))));
   EXPECT_TRUE(store.findings().empty());
+}
+
+// Its bytes are deleted some time after its row, and another may have put it by then.
+TEST(Blobs, OneThatIsPutAgainWhileItGoesIsThereBeforeItsOldBytesAreGone) {
+  BlobClaims claims;
+  const auto digest = base::digest_of<BlobDigest>("goes and comes");
+  ASSERT_TRUE(claims.try_mark_dying(digest));
+  EXPECT_TRUE(claims.is_dying(digest));
+  claims.set_queued(digest, BlobRow{});
+  EXPECT_FALSE(claims.is_dying(digest));
+  claims.unqueue(digest);  // its row is durable
+  EXPECT_FALSE(claims.is_dying(digest));
 }
 
 TEST(Blobs, APublicationThatNamesAMissingBlobFails) {
