@@ -120,12 +120,25 @@ class ExecState {
 
 struct CopyOptions {
   std::int32_t mode = -1;  // -1: as in the source
+  std::string mode_text = {};  // as chmod takes it ("u=rwX,go=rX"); not empty: instead of mode
   bool follow_symlink = false;
   bool dir_copy_contents = false;
+  bool unpack = false;  // a file that is an archive is unpacked
   bool create_dest_path = false;
   bool allow_wildcard = false;
   bool allow_empty_wildcard = false;
   std::vector<std::string> include_patterns = {}, exclude_patterns = {};
+  bool always_replace_existing = false;
+  std::vector<std::string> required_paths = {};
+};
+
+struct RmOptions {
+  bool allow_not_found = false, allow_wildcard = false;
+};
+
+// Names are looked up in the account files of the state that the step changes; numbers are taken as they are.
+struct FileOwner {
+  std::string user = {}, group = {};  // "": not said
 };
 
 // What one file step does, in order. Relative paths are taken from "/".
@@ -133,22 +146,31 @@ class FileActions {
  public:
   FileActions& copy(const State& from, std::string_view src, std::string_view dest, const CopyOptions& options);
   FileActions& copy(const State& from, std::string_view src, std::string_view dest) { return copy(from, src, dest, {}); }
+  // A copy of what an earlier action of this step (the first is 0) has made.
+  FileActions& copy(std::size_t from_action, std::string_view src, std::string_view dest, const CopyOptions& options);
   FileActions& mkdir(std::string_view path, std::int32_t mode);
   FileActions& mkdir_parents(std::string_view path, std::int32_t mode);
   FileActions& mkfile(std::string_view path, std::int32_t mode, std::string_view data);
-  FileActions& rm(std::string_view path);
+  FileActions& rm(std::string_view path, const RmOptions& options);
+  FileActions& rm(std::string_view path) { return rm(path, {}); }
   FileActions& symlink(std::string_view oldpath, std::string_view newpath);
+  // Of the action before: whose what it makes is, and since when (nanoseconds since 1970).
+  FileActions& owner(const FileOwner& owner);
+  FileActions& created(std::int64_t nanoseconds);
   FileActions& name(std::string_view name);  // of the step, as progress shows it
 
  private:
   friend class State;
   struct Action {
     wire::FileAction action;
-    State source;  // of a copy
+    State source;                             // of a copy
+    std::optional<std::size_t> source_action;  // likewise
   };
   template <class T>
   FileActions& add(T action, State source = {});
+  FileActions& wrong(std::string_view what);
   std::vector<Action> actions_;
+  std::string error_;
   std::string name_;
 };
 

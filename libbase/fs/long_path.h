@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Links in paths that are too long for the kernel. For the files of this room only.
+// Links in paths that are too long for the kernel, and in paths that do not exist to their end.
 #pragma once
 
 #include "libbase/path.h"

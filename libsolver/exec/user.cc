@@ -115,6 +115,11 @@ base::Result<StepUser> resolve_user(std::string_view text, std::string_view pass
   return user;
 }
 
+base::Result<std::uint32_t> resolve_group_in(int root, std::string_view text) {
+  if (const auto gid = parse_id(text)) return *gid;
+  return resolve_group(text, TRY(read_if_present(root, "etc/group"), "read groups of the step's root"));
+}
+
 base::Result<StepUser> resolve_user_in(int root, std::string_view text) {
   // Both given as numbers need no file; a broken passwd must not fail such a step.
   const std::size_t colon = text.find(':');

@@ -25,4 +25,7 @@ base::Result<StepUser> resolve_user(std::string_view text, std::string_view pass
 // The same with /etc/passwd and /etc/group read beneath a root (at most 10 MiB each; a missing one is empty).
 base::Result<StepUser> resolve_user_in(int root, std::string_view text);
 
+// The number of a group, given by name or number, with /etc/group read beneath a root.
+base::Result<std::uint32_t> resolve_group_in(int root, std::string_view text);
+
 }  // namespace cairn::solver

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // File steps: a chain of actions, each on the result of the one before, the first on the state itself.
 #include <algorithm>
+#include <charconv>
 
 #include "libsolver/llb/node.h"
 #include "libsolver/ops/cache_maps.h"
@@ -26,8 +27,53 @@ FileActions& FileActions::add(T action, State source) {
   return *this;
 }
 
-FileActions& FileActions::copy(const State& from, std::string_view src, std::string_view dest,
-                               const CopyOptions& options) {
+namespace {
+
+// A number, or a name that is looked up in the state that is changed; its input is put in when that is known.
+std::optional<wire::UserOpt> user_opt(const std::string& text) {
+  if (text.empty()) return std::nullopt;
+  wire::UserOpt user;
+  std::uint32_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error == std::errc() && end == text.data() + text.size()) user.user = number;
+  else user.user = wire::NamedUserOpt{text, wire::no_input, {}};
+  return user;
+}
+
+std::optional<wire::ChownOpt>* owner_in(wire::FileAction& action) {
+  struct Owner {
+    std::optional<wire::ChownOpt>* operator()(std::monostate&) { return nullptr; }
+    std::optional<wire::ChownOpt>* operator()(wire::FileActionRm&) { return nullptr; }
+    std::optional<wire::ChownOpt>* operator()(wire::FileActionCopy& a) { return &a.owner; }
+    std::optional<wire::ChownOpt>* operator()(wire::FileActionMkFile& a) { return &a.owner; }
+    std::optional<wire::ChownOpt>* operator()(wire::FileActionMkDir& a) { return &a.owner; }
+    std::optional<wire::ChownOpt>* operator()(wire::FileActionSymlink& a) { return &a.owner; }
+  };
+  return std::visit(Owner{}, action.action);
+}
+
+std::int64_t* timestamp_in(wire::FileAction& action) {
+  struct Timestamp {
+    std::int64_t* operator()(std::monostate&) { return nullptr; }
+    std::int64_t* operator()(wire::FileActionRm&) { return nullptr; }
+    std::int64_t* operator()(wire::FileActionCopy& a) { return &a.timestamp; }
+    std::int64_t* operator()(wire::FileActionMkFile& a) { return &a.timestamp; }
+    std::int64_t* operator()(wire::FileActionMkDir& a) { return &a.timestamp; }
+    std::int64_t* operator()(wire::FileActionSymlink& a) { return &a.timestamp; }
+  };
+  return std::visit(Timestamp{}, action.action);
+}
+
+void look_names_up_in(wire::FileAction& action, std::int64_t input) {
+  std::optional<wire::ChownOpt>* owner = owner_in(action);
+  if (owner == nullptr || !*owner) return;
+  for (auto* user : {&(*owner)->user, &(*owner)->group}) {
+    if (!*user) continue;
+    if (auto* name = std::get_if<wire::NamedUserOpt>(&(*user)->user)) name->input = input;
+  }
+}
+
+wire::FileActionCopy copy_action(std::string_view src, std::string_view dest, const CopyOptions& options) {
   wire::FileActionCopy copy;
   copy.src = rooted_path(src);
   copy.dest = action_path(dest);
@@ -39,8 +85,48 @@ FileActions& FileActions::copy(const State& from, std::string_view src, std::str
   copy.allow_empty_wildcard = options.allow_empty_wildcard;
   copy.include_patterns = options.include_patterns;
   copy.exclude_patterns = options.exclude_patterns;
+  copy.mode_str = options.mode_text;
+  copy.attempt_unpack = options.unpack;
+  copy.always_replace_existing = options.always_replace_existing;
+  copy.required_paths = options.required_paths;
   copy.timestamp = -1;
-  return add(std::move(copy), from);
+  return copy;
+}
+
+}  // namespace
+
+FileActions& FileActions::wrong(std::string_view what) {
+  if (error_.empty()) error_ = what;
+  return *this;
+}
+
+FileActions& FileActions::copy(const State& from, std::string_view src, std::string_view dest,
+                               const CopyOptions& options) {
+  return add(copy_action(src, dest, options), from);
+}
+
+FileActions& FileActions::copy(std::size_t from_action, std::string_view src, std::string_view dest,
+                               const CopyOptions& options) {
+  if (from_action >= actions_.size()) return wrong("a copy from an action that is not before it");
+  add(copy_action(src, dest, options));
+  actions_.back().source_action = from_action;
+  return *this;
+}
+
+FileActions& FileActions::owner(const FileOwner& owner) {
+  std::optional<wire::ChownOpt>* place = actions_.empty() ? nullptr : owner_in(actions_.back().action);
+  if (place == nullptr) return wrong("an owner of nothing that is made");
+  place->emplace();
+  (*place)->user = user_opt(owner.user);
+  (*place)->group = user_opt(owner.group);
+  return *this;
+}
+
+FileActions& FileActions::created(std::int64_t nanoseconds) {
+  std::int64_t* place = actions_.empty() ? nullptr : timestamp_in(actions_.back().action);
+  if (place == nullptr) return wrong("a time of nothing that is made");
+  *place = nanoseconds;
+  return *this;
 }
 
 FileActions& FileActions::mkdir(std::string_view path, std::int32_t mode) {
@@ -66,8 +152,10 @@ FileActions& FileActions::mkfile(std::string_view path, std::int32_t mode, std::
   return add(std::move(file));
 }
 
-FileActions& FileActions::rm(std::string_view path) {
+FileActions& FileActions::rm(std::string_view path, const RmOptions& options) {
   wire::FileActionRm rm;
+  rm.allow_not_found = options.allow_not_found;
+  rm.allow_wildcard = options.allow_wildcard;
   rm.path = rooted_path(path);
   return add(std::move(rm));
 }
@@ -86,6 +174,7 @@ FileActions& FileActions::name(std::string_view name) {
 }
 
 State State::file(const FileActions& actions) const {
+  if (!actions.error_.empty()) return wrong(actions.error_);
   if (actions.actions_.empty()) return wrong("a file step without actions");
   auto node = std::make_shared<Node>();
   node->folds_inputs = true;
@@ -111,6 +200,8 @@ State State::file(const FileActions& actions) const {
     action.input = position > 0 ? inputs + position - 1 : is_scratch() ? wire::no_input : 0;
     action.secondary_input = wire::no_input;
     if (!entry.source.is_scratch()) action.secondary_input = input_of(entry.source);
+    if (entry.source_action) action.secondary_input = inputs + static_cast<std::int64_t>(*entry.source_action);
+    look_names_up_in(action, is_scratch() ? wire::no_input : 0);
     action.output = &entry == &actions.actions_.back() ? 0 : wire::no_output;
     op.actions.push_back(std::move(action));
   }

@@ -6,8 +6,6 @@
 #include <algorithm>
 #include <atomic>
 
-#include "libbase/codec.h"
-#include "libbase/hash/sha256.h"
 #include "libsolver/ops/ops.h"
 
 namespace cairn::solver {
@@ -42,32 +40,10 @@ struct Prepared {
   snapshot::MountedTree tree;
 };
 
-class ExecStep final : public Op {
+class ExecStep final : public PureOp {
  public:
   ExecStep(std::shared_ptr<const Vertex> vertex, const wire::ExecOp& exec, std::uint32_t outputs)
-      : vertex_(std::move(vertex)), exec_(exec), outputs_(outputs) {}
-
-  Cost identify_cost() const override { return Cost::pure; }
-
-  Result<OpIdentity> identify(std::uint32_t, const OpContext&) override {
-    OpIdentity identity;
-    identity.map = std::move(TRY(pure_cache_maps(*vertex_, "")).front());
-    base::ByteWriter text;
-    text.string(identity.map.digest.str());
-    for (const CacheMapDep& dep : identity.map.deps) {
-      for (const std::string& selector : dep.selectors) text.string(selector);
-      text.u8(0);
-    }
-    operation_ = text.take();
-    return identity;
-  }
-
-  base::Sha256Bytes work_identity(std::span<const OptionalRef> inputs) const override {
-    base::ByteWriter text;
-    text.string("exec").string(operation_);
-    for (const OptionalRef& input : inputs) text.u64(input ? input->id().value() : 0);
-    return base::sha256(text.take());
-  }
+      : PureOp(std::move(vertex)), exec_(exec), outputs_(outputs) {}
 
   Result<OpOutputs> execute(std::span<const OptionalRef> inputs, const OpContext& context,
                             cache::Publication& publication) override {
@@ -181,10 +157,8 @@ class ExecStep final : public Op {
     return outputs;
   }
 
-  std::shared_ptr<const Vertex> vertex_;
   const wire::ExecOp& exec_;  // in *vertex_
   std::uint32_t outputs_;
-  std::string operation_;     // set by identify(): what the step is, inputs aside
 };
 
 Status check_mount(const wire::Mount& mount, std::size_t inputs, std::vector<bool>& outputs) {

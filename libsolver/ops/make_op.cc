@@ -31,11 +31,13 @@ Result<std::unique_ptr<Op>> make_op(std::shared_ptr<const Vertex> vertex, const 
     const SolveRequest& request;
     Result<std::unique_ptr<Op>> operator()(const wire::SourceOp&) { return make_source(std::move(vertex), request); }
     Result<std::unique_ptr<Op>> operator()(const wire::ExecOp& exec) { return make_exec(std::move(vertex), exec); }
-    Result<std::unique_ptr<Op>> operator()(const wire::FileOp&) { return not_supported("file op"); }
-    Result<std::unique_ptr<Op>> operator()(const wire::MergeOp&) { return not_supported("merge op"); }
-    Result<std::unique_ptr<Op>> operator()(const wire::DiffOp&) { return not_supported("diff op"); }
-    Result<std::unique_ptr<Op>> operator()(const wire::BuildOp&) { return not_supported("build op"); }
-    Result<std::unique_ptr<Op>> operator()(const wire::PassthroughOp&) { return not_supported("passthrough op"); }
+    Result<std::unique_ptr<Op>> operator()(const wire::FileOp& file) { return make_file(std::move(vertex), file); }
+    Result<std::unique_ptr<Op>> operator()(const wire::MergeOp& merge) { return make_merge(std::move(vertex), merge); }
+    Result<std::unique_ptr<Op>> operator()(const wire::DiffOp& diff) { return make_diff(std::move(vertex), diff); }
+    Result<std::unique_ptr<Op>> operator()(const wire::BuildOp& build) { return make_build(std::move(vertex), build); }
+    Result<std::unique_ptr<Op>> operator()(const wire::PassthroughOp& through) {
+      return make_passthrough(std::move(vertex), through);
+    }
     Result<std::unique_ptr<Op>> operator()(std::monostate) { return not_supported("an op of unknown kind"); }
   };
   const auto& op = vertex->op.op;  // stays: the request's definition holds the vertex

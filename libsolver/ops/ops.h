@@ -16,5 +16,26 @@ base::Result<std::unique_ptr<Op>> make_oci_layout_source(std::shared_ptr<const V
                                                          const wire::SourceOp& source, const std::string& reference,
                                                          const SolveRequest& request);
 base::Result<std::unique_ptr<Op>> make_exec(std::shared_ptr<const Vertex> vertex, const wire::ExecOp& exec);
+// Errors: invalid_argument: input, output or action numbers that cannot be right.
+base::Result<std::unique_ptr<Op>> make_file(std::shared_ptr<const Vertex> vertex, const wire::FileOp& file);
+base::Result<std::unique_ptr<Op>> make_merge(std::shared_ptr<const Vertex> vertex, const wire::MergeOp& merge);
+base::Result<std::unique_ptr<Op>> make_diff(std::shared_ptr<const Vertex> vertex, const wire::DiffOp& diff);
+base::Result<std::unique_ptr<Op>> make_passthrough(std::shared_ptr<const Vertex> vertex, const wire::PassthroughOp& op);
+base::Result<std::unique_ptr<Op>> make_build(std::shared_ptr<const Vertex> vertex, const wire::BuildOp& build);
+
+// An op whose one cache map needs no I/O: what it is, and what equal work is (the map, its selectors, and the inputs).
+class PureOp : public Op {
+ public:
+  Cost identify_cost() const override { return Cost::pure; }
+  base::Result<OpIdentity> identify(std::uint32_t index, const OpContext& context) override;
+  base::Sha256Bytes work_identity(std::span<const OptionalRef> inputs) const override;
+
+ protected:
+  explicit PureOp(std::shared_ptr<const Vertex> vertex) : vertex_(std::move(vertex)) {}
+  std::shared_ptr<const Vertex> vertex_;
+
+ private:
+  std::string operation_;  // set by identify(): what the step is, inputs aside
+};
 
 }  // namespace cairn::solver
