@@ -5,6 +5,7 @@
 #include "libbase/fs/beneath.h"
 #include "libsolver/files/actions.h"
 #include "libsolver/files/tree_copier.h"
+#include "libsolver/files/unpack.h"
 #include "libsolver/ops/cache_maps.h"
 
 namespace cairn::solver {
@@ -37,7 +38,10 @@ class CopyAction {
     if (action_.allow_wildcard) sources = TRY(expand_wildcards(from_, action_.src, last), "copy {}", action_.src);
     if (sources.empty() && !action_.allow_empty_wildcard) return fail(ErrorCode::not_found, "copy {}: nothing matches", action_.src);
     TreeCopier copier = TRY(TreeCopier::create(action_, given_, options_));
-    for (const std::string& source : sources) TRY(copy(source, last, copier), "copy {} to {}", source, action_.dest);
+    for (const std::string& source : sources) {
+      if (action_.attempt_unpack && TRY(try_unpack(source), "unpack {} to {}", source, action_.dest)) continue;
+      TRY(copy(source, last, copier), "copy {} to {}", source, action_.dest);
+    }
     return give_times();
   }
 
@@ -55,6 +59,21 @@ class CopyAction {
       if (!TRY(base::find_stat_beneath(from_, resolved))) return fail(ErrorCode::not_found, "copy {}: not found", path);
     }
     return {};
+  }
+
+  // false: it is none, and is copied. A link to an archive is one.
+  Result<bool> try_unpack(const std::string& text) {
+    const TreePath source = TRY(resolve_in(from_, text, LastName::follow));
+    const auto stat = TRY(base::find_stat_beneath(from_, source));
+    if (!stat || !S_ISREG(stat->st_mode)) return false;
+    const base::Fd file = TRY(base::open_beneath(from_, source, O_RDONLY));
+    if (!TRY(is_archive(file.get()))) return false;
+    const TreePath dest = TRY(resolve_in(to_, action_.dest, LastName::follow));
+    auto made = TRY(make_dirs(to_, dest, default_directory_mode, given_));
+    made_.insert(made_.end(), std::make_move_iterator(made.begin()), std::make_move_iterator(made.end()));
+    const base::Fd directory = TRY(base::open_beneath(to_, dest, O_RDONLY | O_DIRECTORY));
+    TRY(unpack(file.get(), directory.get(), given_.owner, options_.stop));
+    return true;
   }
 
   Status copy(const std::string& text, LastName last, TreeCopier& copier) {
