@@ -43,9 +43,14 @@ class BenchStore {
     if (options.records > 0) test::fill_big_store(*env, root_, options);
     open_cache();
   }
+  // One that is there, and stays.
+  explicit BenchStore(base::HostPath root) : root_(std::move(root)), stays_(true) {
+    open_env();
+    open_cache();
+  }
   ~BenchStore() {
     close();
-    remove_dir(root_);
+    if (!stays_) remove_dir(root_);
   }
   BenchStore(const BenchStore&) = delete;
   BenchStore& operator=(const BenchStore&) = delete;
@@ -76,6 +81,7 @@ class BenchStore {
 
  private:
   base::HostPath root_;
+  bool stays_ = false;
   base::SystemClock clock_;
 };
 

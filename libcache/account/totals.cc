@@ -70,11 +70,16 @@ Status put_record(WriteTxn& txn, RecordId id, const RecordRow& row) {
   return count_row(txn, row.facts, totals_of(row));
 }
 
-Status erase_record_row(WriteTxn& txn, RecordId id) {
+Status erase_record_row(WriteTxn& txn, RecordId id, TotalMap& changes) {
   const auto old = TRY(txn.get(table::records, id));
   if (!old) return {};
-  TRY(txn.erase(table::records, id));
-  return count_row(txn, old->facts, -totals_of(*old));
+  for (const TotalKey& key : totals_that_count(old->facts)) changes[key] += -totals_of(*old);
+  return txn.erase(table::records, id);
+}
+
+Status change_totals(WriteTxn& txn, const TotalMap& changes) {
+  for (const auto& [key, change] : changes) TRY(change_total(txn, key, change));
+  return {};
 }
 
 Status change_space(WriteTxn& txn, RecordId id, const RecordSpace& change) {

@@ -41,6 +41,8 @@ inline constexpr const char* blobs_shared = "blobs.shared";    // of these, thos
 }  // namespace line
 inline TotalKey line_total(std::string_view name) { return {TotalKind::line, std::string(name)}; }
 
+using TotalMap = std::map<TotalKey, Totals>;
+
 // A row of zeros goes, unless it is a line.
 base::Status change_total(base::lmdb::WriteTxn& txn, const TotalKey& key, const Totals& change);
 base::Result<Totals> total_of(const base::lmdb::ReadTxn& txn, const TotalKey& key);
@@ -49,7 +51,10 @@ enum class Counting { add, take };
 
 // Every write of a record's row: inserts or replaces it and counts it.
 base::Status put_record(base::lmdb::WriteTxn& txn, RecordId id, const RecordRow& row);
-base::Status erase_record_row(base::lmdb::WriteTxn& txn, RecordId id);
+// Of many records in one transaction: what they take from the sums is added up in `changes`, for change_totals() at its
+// end.
+base::Status erase_record_row(base::lmdb::WriteTxn& txn, RecordId id, TotalMap& changes);
+base::Status change_totals(base::lmdb::WriteTxn& txn, const TotalMap& changes);
 // Adds to what the row says of the record's space; nothing if there is no such record.
 base::Status change_space(base::lmdb::WriteTxn& txn, RecordId id, const RecordSpace& change);
 // The part of a record's space that its snapshot has.
@@ -58,7 +63,6 @@ void set_tree_space(RecordSpace& space, const snapshot::SnapshotInfo& tree);
 base::Status note_exclusive_change(base::lmdb::WriteTxn& txn, const snapshot::SnapshotInfo& now);
 
 // What the sums are if one adds up all rows. O(rows).
-using TotalMap = std::map<TotalKey, Totals>;
 void count_record(TotalMap& totals, const RecordRow& row);
 base::Result<TotalMap> add_up(base::lmdb::Env& env);
 // A record's space from its tree (0: it has none) and its blobs.

@@ -31,7 +31,8 @@ Status erase_tree_digests(WriteTxn& txn, RecordId record) {
 
 }  // namespace
 
-Status erase_rows_of(WriteTxn& txn, const RecordInfo& info, std::vector<KeyDigest>& dead_keys) {
+Status erase_record(WriteTxn& txn, const snapshot::Snapshotter& snapshots, const RecordInfo& info,
+                    std::vector<KeyDigest>& dead_keys, TotalMap& totals) {
   TRY(erase_results_of(txn, info.id, dead_keys));
   TRY(erase_tree_digests(txn, info.id));
   TRY(release_pages_of(txn, info.id));
@@ -41,15 +42,9 @@ Status erase_rows_of(WriteTxn& txn, const RecordInfo& info, std::vector<KeyDiges
   for (const RecordId parent : info.parents) TRY(txn.erase(table::children, {parent, info.id}));
   if (!info.facts.chain.is_zero()) TRY(txn.erase(table::chains, {info.facts.chain, info.id}));
   if (info.snapshot && info.snapshot.value() != info.id.value()) TRY(txn.erase(table::tree_owners, info.snapshot));
-  TRY(erase_record_row(txn, info.id));
+  TRY(erase_record_row(txn, info.id, totals));
   TRY(drop_candidate(txn, info.id));
   for (const RecordId parent : info.parents) TRY(admit_candidate(txn, parent));
-  return {};
-}
-
-Status erase_record(WriteTxn& txn, const snapshot::Snapshotter& snapshots, const RecordInfo& info,
-                    std::vector<KeyDigest>& dead_keys) {
-  TRY(erase_rows_of(txn, info, dead_keys));
   if (!info.snapshot) return {};  // it was lazy to its end
   return snapshots.retire(txn, info.snapshot);
 }

@@ -7,6 +7,7 @@
 #include <stop_token>
 #include <vector>
 
+#include "libcache/account/totals.h"
 #include "libcache/cache.h"
 #include "libcache/gc/selection.h"
 
@@ -25,10 +26,10 @@ base::Status remove_records(Store& store, const Policy& policy, PrunePlan select
 base::Status remove_unnamed_blobs(Store& store, std::stop_token stop, PruneReport& report);
 base::Status remove_unused_pages(Store& store, std::stop_token stop);
 
-// Everything that rows say about the record, and the record; erase_record: its snapshot goes to the trash, too. Keys that this leaves
-// without a result are appended to dead_keys. Parents that it leaves without a child become candidates.
-base::Status erase_rows_of(base::lmdb::WriteTxn& txn, const RecordInfo& info, std::vector<KeyDigest>& dead_keys);
+// Everything that rows say about the record, and the record; its snapshot goes to the trash. Keys that this leaves without
+// a result are appended to dead_keys. Parents that it leaves without a child become candidates. What the sums lose is
+// added to `totals`, for the caller to change them once for all records of his transaction.
 base::Status erase_record(base::lmdb::WriteTxn& txn, const snapshot::Snapshotter& snapshots, const RecordInfo& info,
-                          std::vector<KeyDigest>& dead_keys);
+                          std::vector<KeyDigest>& dead_keys, TotalMap& totals);
 
 }  // namespace cairn::cache
