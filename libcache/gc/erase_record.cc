@@ -32,8 +32,8 @@ Status erase_tree_digests(WriteTxn& txn, RecordId record) {
 }  // namespace
 
 Status erase_record(WriteTxn& txn, const snapshot::Snapshotter& snapshots, const RecordInfo& info,
-                    std::vector<KeyDigest>& dead_keys, TotalMap& totals) {
-  TRY(erase_results_of(txn, info.id, dead_keys));
+                    Erasure& erasure) {
+  TRY(erase_results_of(txn, info.id, erasure.dead_keys));
   TRY(erase_tree_digests(txn, info.id));
   TRY(release_pages_of(txn, info.id));
   TRY(erase_blobs_of(txn, info.id));
@@ -42,11 +42,17 @@ Status erase_record(WriteTxn& txn, const snapshot::Snapshotter& snapshots, const
   for (const RecordId parent : info.parents) TRY(txn.erase(table::children, {parent, info.id}));
   if (!info.facts.chain.is_zero()) TRY(txn.erase(table::chains, {info.facts.chain, info.id}));
   if (info.snapshot && info.snapshot.value() != info.id.value()) TRY(txn.erase(table::tree_owners, info.snapshot));
-  TRY(erase_record_row(txn, info.id, totals));
+  TRY(erase_record_row(txn, info.id, erasure.totals));
   TRY(drop_candidate(txn, info.id));
-  for (const RecordId parent : info.parents) TRY(admit_candidate(txn, parent));
+  erasure.parents.insert(info.parents.begin(), info.parents.end());
   if (!info.snapshot) return {};  // it was lazy to its end
   return snapshots.retire(txn, info.snapshot);
+}
+
+Status finish_erasure(WriteTxn& txn, const Erasure& erasure) {
+  TRY(change_totals(txn, erasure.totals));
+  for (const RecordId parent : erasure.parents) TRY(admit_candidate(txn, parent));  // if it is still there
+  return {};
 }
 
 }  // namespace cairn::cache

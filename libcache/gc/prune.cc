@@ -67,8 +67,8 @@ Result<std::optional<RecordInfo>> still_removable(WriteTxn& txn, RecordId id, Re
 
 Status run_step(WriteTxn& txn, Store& store, Step& step) {
   step.removed.clear();
-  step.keys_after = step.keys_before;
-  TotalMap totals;
+  Erasure erasure;
+  erasure.dead_keys = step.keys_before;
   for (const Pick& pick : step.candidates) {
     const RecordId id = pick.record.id;
     auto info = TRY(still_removable(txn, id, step.reach, store.clock.now()));
@@ -76,10 +76,11 @@ Status run_step(WriteTxn& txn, Store& store, Step& step) {
     step.marked.insert(id);
     const Tombstone tombstone{step.now, step.rules[pick.rule], info->facts.build_time};
     TRY(bury_keys_of(txn, id, tombstone));
-    TRY(erase_record(txn, store.snapshots, *info, step.keys_after, totals), "prune record {}", id);
+    TRY(erase_record(txn, store.snapshots, *info, erasure), "prune record {}", id);
     step.removed.push_back({std::move(*info), pick.rule, pick.frees_bytes});
   }
-  TRY(change_totals(txn, totals));
+  TRY(finish_erasure(txn, erasure));
+  step.keys_after = std::move(erasure.dead_keys);
   return erase_dead_keys(txn, step.keys_after, keys_per_change);
 }
 

@@ -4,6 +4,7 @@
 // key leads to it. Rows go first, in small transactions; files after (I1).
 #pragma once
 
+#include <set>
 #include <stop_token>
 #include <vector>
 
@@ -26,10 +27,16 @@ base::Status remove_records(Store& store, const Policy& policy, PrunePlan select
 base::Status remove_unnamed_blobs(Store& store, std::stop_token stop, PruneReport& report);
 base::Status remove_unused_pages(Store& store, std::stop_token stop);
 
-// Everything that rows say about the record, and the record; its snapshot goes to the trash. Keys that this leaves without
-// a result are appended to dead_keys. Parents that it leaves without a child become candidates. What the sums lose is
-// added to `totals`, for the caller to change them once for all records of his transaction.
+// What the erasure of many records in one transaction leaves to be done once for all of them.
+struct Erasure {
+  std::vector<KeyDigest> dead_keys;    // without a result now; erase_dead_keys() goes on with them
+  TotalMap totals;                     // what the sums lose
+  std::set<RecordId> parents;          // that have lost a child, and may be candidates now
+};
+// Everything that rows say about the record, and the record; its snapshot goes to the trash.
 base::Status erase_record(base::lmdb::WriteTxn& txn, const snapshot::Snapshotter& snapshots, const RecordInfo& info,
-                          std::vector<KeyDigest>& dead_keys, TotalMap& totals);
+                          Erasure& erasure);
+// Changes the sums, and gives parents that are left without a child their places as candidates.
+base::Status finish_erasure(base::lmdb::WriteTxn& txn, const Erasure& erasure);
 
 }  // namespace cairn::cache
