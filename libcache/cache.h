@@ -29,6 +29,7 @@ namespace cairn::cache {
 
 struct Store;  // private
 class StatCache;
+struct ResolvedSource;  // resolved_source.h
 enum class StatsOf : std::uint8_t;
 
 class Publication {
@@ -164,6 +165,12 @@ class Cache {
   BlobStore& blobs();
   // What is known of files of plain directories, for a digest or a sync that begins now. Gone before the cache is.
   std::unique_ptr<StatCache> remember_files(StatsOf of);
+
+  // What a remote side has said, by what was asked; losing it costs asking anew. Errors: io, corrupt.
+  base::Result<std::optional<ResolvedSource>> find_resolved(const KeyDigest& question);
+  // Replaces what was known. Found at once here, by other processes within a second; nobody waits for it, and what cannot
+  // be kept is logged. Beyond resolved_sources_max the older half goes.
+  void remember_resolved(const KeyDigest& question, std::string_view name, std::string facts);
 
   // Queues one change of what is said of a published record and returns its number; sums by type and owner move with it.
   // Refs that are held meanwhile keep what they saw. Errors: invalid_argument (a long label), io; the change itself:

@@ -14,6 +14,7 @@
 
 #include "libbase/result.h"
 #include "libcache/cache.h"
+#include "libcache/fetcher.h"
 #include "libsolver/cache_map.h"
 #include "libsolver/result_store.h"
 #include "libsolver/solver.h"
@@ -37,6 +38,7 @@ struct OpContext {
   std::function<void(Stream, std::string_view)> output;
   std::function<void(std::uint64_t done, std::uint64_t total)> bytes;
   std::stop_token stop;
+  cache::Fetcher* fetcher = nullptr;  // null: this engine reaches no network
   // Solves another definition, as part of this solve, and waits. Only of ops whose place is `beside`.
   std::function<base::Result<OptionalRef>(Definition)> solve;
 };

@@ -17,6 +17,7 @@
 #include "libbase/result.h"
 #include "libbase/thread_pool.h"
 #include "libcache/cache.h"
+#include "libcache/fetcher.h"
 #include "libsolver/definition.h"
 #include "libsolver/executor.h"
 #include "libsolver/progress.h"
@@ -24,6 +25,12 @@
 #include "libsolver/use_cache.h"
 
 namespace cairn::solver {
+
+// When sources ask their remote sides.
+struct RemoteUse {
+  enum class Ask : std::uint8_t { always, never } ask = Ask::always;  // never: what is not known from before fails (unavailable)
+  std::chrono::seconds believed_for{0};  // what a remote side has said is not asked again for so long
+};
 
 struct SolveRequest {
   Definition definition;
@@ -35,6 +42,8 @@ struct SolveRequest {
   std::vector<ResultStore*> more_results = {};
   // keep: the outcome says how everything was found, for exporters. Costs memory by the step.
   enum class Keys { drop, keep } keys = Keys::drop;
+  std::map<std::string, std::string> secrets = {};  // by id; in no key, no log and no tree
+  RemoteUse remote = {};
 };
 
 struct KeyGraph;  // key_graph.h
@@ -72,6 +81,7 @@ using MakeOp = std::function<base::Result<std::unique_ptr<Op>>(std::shared_ptr<c
 struct SolverOptions {
   std::size_t parallelism = 0;  // steps at a time; 0: one per core
   MakeOp make_op = {};          // empty: the ops of this library
+  cache::Fetcher* fetcher = nullptr;  // for sources of the network; outlives the solver
   MainStore* results = nullptr;  // where results are found and stored; null: the cache's own keys. Outlives the solver
 };
 

@@ -26,6 +26,7 @@
 #include "libcache/records/layer_rows.h"
 #include "libcache/records/lease_rows.h"
 #include "libcache/records/store.h"
+#include "libcache/records/resolved_rows.h"
 #include "libcache/stat_cache.h"
 #include "libcache/trees/stat_rows.h"
 
@@ -38,10 +39,10 @@ using base::Status;
 
 namespace {
 
-constexpr std::array<const base::lmdb::RawTableSpec*, 39> all_tables = {
+constexpr std::array<const base::lmdb::RawTableSpec*, 40> all_tables = {
     &table::records,   &table::children,      &table::chains, &table::tree_digests, &table::key_results, &table::record_keys,
     &table::key_links, &table::key_backlinks, &table::blobs,  &table::record_blobs, &table::blob_records,
-    &table::stats,     &table::pages,         &table::page_counts, &table::page_roots, &table::page_trash,
+    &table::stats,     &table::resolved,  &table::pages,         &table::page_counts, &table::page_roots, &table::page_trash,
     &table::packs,     &table::journal,      &table::quarantine,  &table::scrub,
     &table::totals,    &table::leases,       &table::lease_records, &table::record_leases,
     &table::lease_blobs, &table::blob_leases, &table::lease_ends,

@@ -21,6 +21,7 @@
 #include "libcache/records/holds.h"
 #include "libcache/records/pending.h"
 #include "libcache/records/readers.h"
+#include "libcache/records/resolved_rows.h"
 #include "libcache/records/turns.h"
 #include "libcache/records/use_times.h"
 
@@ -66,6 +67,7 @@ struct Store {
   PendingPages pages;
   Readers readers;
   UseTimes use_times;
+  QueuedResolved queued_resolved;
   Tally tally;
   InFlight in_flight;
   LocalKeyStore keys;

@@ -71,6 +71,11 @@ bool is_secret(std::string_view name) {
   return lower == "authorization" || lower == "cookie" || lower == "proxy-authorization";
 }
 
+// What a secret of a file ends in would begin another header.
+bool has_control(std::string_view text) {
+  return std::any_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 && c != '\t'; });
+}
+
 class HttpFetcher final : public cache::Fetcher {
  public:
   explicit HttpFetcher(HttpOptions options) : options_(std::move(options)) {
@@ -81,6 +86,11 @@ class HttpFetcher final : public cache::Fetcher {
   Result<FetchAnswer> fetch(const FetchRequest& asked, std::stop_token stop) override {
     FetchRequest request = asked;
     Url url;
+    for (const auto& [name, value] : asked.headers) {
+      if (has_control(name) || has_control(value)) {
+        return fail(ErrorCode::invalid_argument, "fetch {}: the header {} has control characters", url_without_secrets(asked.url), name);
+      }
+    }
     TRY(url.set(request.url), "fetch");
     const std::string origin = url.origin();
     std::set<std::string> seen;

@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a source is (spec/solver 3.2): "buildkit.source.v0:" and a key of its kind.
-#include <charconv>
-#include <optional>
-
-#include <nlohmann/json.hpp>
-
 #include "libbase/hash/sha256.h"
 #include "libsolver/identifier.h"
 #include "libsolver/ops/cache_maps.h"
+#include "libsolver/ops/http_spec.h"
+#include "libsolver/ops/source_attrs.h"
 #include "libsolver/wire/go_json.h"
 
 namespace cairn::solver {
@@ -16,65 +13,6 @@ namespace {
 using base::ErrorCode;
 using base::fail;
 using base::Result;
-
-std::string hash_text(std::string_view text) { return "sha256:" + base::to_hex(base::sha256(text)); }
-
-CacheMap source_map(std::string_view key) { return hashed_cache_map(fmt::format("buildkit.source.v0:{}", key)); }
-
-const std::string* find_attr(const wire::SourceOp& source, const std::string& name) {
-  const auto found = source.attrs.find(name);
-  return found == source.attrs.end() ? nullptr : &found->second;
-}
-
-// A list attribute as Go prints it back: null if the attribute is not there.
-Result<std::string> list_json(const wire::SourceOp& source, const std::string& name) {
-  const std::string* attr = find_attr(source, name);
-  if (attr == nullptr) return std::string("null");
-  const auto list = nlohmann::json::parse(*attr, nullptr, false);
-  if (list.is_null()) return std::string("null");
-  const auto bad = [&] { return fail(ErrorCode::invalid_argument, "{}: not a JSON list of strings: {}", name, *attr); };
-  if (!list.is_array()) return bad();
-  std::vector<std::string> texts;
-  for (const auto& item : list) {
-    if (!item.is_string() && !item.is_null()) return bad();
-    texts.push_back(item.is_null() ? std::string() : item.get<std::string>());
-  }
-  return wire::go_json(texts);
-}
-
-// Go's strconv.ParseBool.
-Result<bool> bool_attr(const wire::SourceOp& source, const std::string& name) {
-  const std::string* attr = find_attr(source, name);
-  if (attr == nullptr) return false;
-  for (const std::string_view yes : {"1", "t", "T", "TRUE", "true", "True"}) {
-    if (*attr == yes) return true;
-  }
-  for (const std::string_view no : {"0", "f", "F", "FALSE", "false", "False"}) {
-    if (*attr == no) return false;
-  }
-  return fail(ErrorCode::invalid_argument, "{}: not a boolean: {}", name, *attr);
-}
-
-// Go's strconv.ParseInt with base 0: 0x, 0o, 0b and a leading 0 choose the base. Absent: 0.
-Result<std::int64_t> int_attr(const wire::SourceOp& source, const std::string& name) {
-  const std::string* attr = find_attr(source, name);
-  if (attr == nullptr) return 0;
-  std::string_view digits = *attr;
-  const bool negative = digits.starts_with('-');
-  if (negative || digits.starts_with('+')) digits.remove_prefix(1);
-  int base = 10;
-  if (digits.size() > 1 && digits[0] == '0') {
-    const char mark = digits[1];
-    base = mark == 'x' || mark == 'X' ? 16 : mark == 'b' || mark == 'B' ? 2 : 8;
-    digits.remove_prefix(base != 8 || mark == 'o' || mark == 'O' ? 2 : 1);
-  }
-  std::int64_t value = 0;
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value, base);
-  if (error != std::errc() || end != digits.data() + digits.size() || digits.starts_with('-')) {
-    return fail(ErrorCode::invalid_argument, "{}: not a number: {}", name, *attr);
-  }
-  return negative ? -value : value;
-}
 
 Result<CacheMap> local_cache_map(std::string name, const wire::SourceOp& source, std::string_view session) {
   std::string session_id(session);
@@ -89,11 +27,11 @@ Result<CacheMap> local_cache_map(std::string name, const wire::SourceOp& source,
   }
   wire::GoJsonObject json;
   json.text("SessionID", session_id);
-  json.raw("IncludePatterns", TRY(list_json(source, "local.includepattern")));
-  json.raw("ExcludePatterns", TRY(list_json(source, "local.excludepatterns")));
-  json.raw("FollowPaths", TRY(list_json(source, "local.followpaths")));
+  json.raw("IncludePatterns", TRY(list_json_attr(source, "local.includepattern")));
+  json.raw("ExcludePatterns", TRY(list_json_attr(source, "local.excludepatterns")));
+  json.raw("FollowPaths", TRY(list_json_attr(source, "local.followpaths")));
   if (TRY(bool_attr(source, "local.metadatatransfer"))) json.raw("MetadataTransfer", "true");
-  const std::string exceptions = TRY(list_json(source, "local.metadatatransferexclude"));
+  const std::string exceptions = TRY(list_json_attr(source, "local.metadatatransferexclude"));
   if (exceptions != "null" && exceptions != "[]") json.raw("MetadataExceptions", exceptions);
   CacheMap map = source_map(fmt::format("session:{}:{}", name, hash_text(json.take())));
   map.digest.scope = OpDigest::Scope::session;
@@ -121,6 +59,10 @@ Result<CacheMap> source_cache_map(const Vertex&, const wire::SourceOp& source, s
   if (identifier.scheme == "local") return local_cache_map(identifier.rest, source, session);
   if (identifier.scheme == "docker-image+blob" || identifier.scheme == "oci-layout+blob") {
     return blob_cache_map(identifier.rest, source);
+  }
+  if (identifier.scheme == "http" || identifier.scheme == "https") {
+    const HttpSpec spec = TRY(parse_http_source(source));
+    if (spec.checksum) return http_cache_map(spec, pinned_content(spec));
   }
   for (const std::string_view known : {"docker-image", "oci-layout", "git", "http", "https"}) {
     if (identifier.scheme == known) {

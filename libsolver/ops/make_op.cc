@@ -20,6 +20,7 @@ Result<std::unique_ptr<Op>> make_source(std::shared_ptr<const Vertex> vertex, co
   if (identifier.scheme == "oci-layout") {
     return make_oci_layout_source(std::move(vertex), source, identifier.rest, request);
   }
+  if (identifier.scheme == "http" || identifier.scheme == "https") return make_http_source(std::move(vertex), source, request);
   return not_supported(fmt::format("source {}://", identifier.scheme));
 }
 

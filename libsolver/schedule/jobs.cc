@@ -18,6 +18,7 @@ OpContext Run::context(NodeIndex node, std::stop_token stop) {
         mailbox->progress([&](ProgressSink& sink) { sink.on_bytes(node, done, total); });
       },
       .stop = std::move(stop),
+      .fetcher = shared_.fetcher,
       .solve = {},
   };
 }
@@ -65,7 +66,7 @@ void Run::identify_together(NodeIndex index, std::uint32_t at, const base::Sha25
   auto work = [shared = &shared_, op = steps_[index].op, at](const IdentityFlights::Listener& to_all,
                                                            std::stop_token stop) -> base::Result<OpIdentity> {
     const OpContext context{.cache = shared->cache, .executor = shared->executor, .output = to_all.output,
-                            .bytes = to_all.bytes, .stop = std::move(stop), .solve = {}};
+                            .bytes = to_all.bytes, .stop = std::move(stop), .fetcher = shared->fetcher, .solve = {}};
     return op->identify(at, context);
   };
   ++outstanding_;

@@ -75,6 +75,8 @@ SolveRequest sub_request(const SolveRequest& request) {
   sub.oci_layouts = request.oci_layouts;
   sub.use_cache = request.use_cache;
   sub.more_results = request.more_results;
+  sub.secrets = request.secrets;
+  sub.remote = request.remote;
   return sub;
 }
 
@@ -108,7 +110,7 @@ Flights::Work Run::make_work(NodeIndex index, KeyPlan plan, std::vector<Optional
       if (auto found = find_again(shared->results, plan, tried, stop)) return std::move(*found);
     }
     OpContext context{.cache = shared->cache, .executor = shared->executor, .output = to_all.output,
-                      .bytes = to_all.bytes, .stop = stop, .solve = {}};
+                      .bytes = to_all.bytes, .stop = stop, .fetcher = shared->fetcher, .solve = {}};
     if (sub) {
       context.solve = [&](Definition definition) { return solve_within(*shared, *sub, std::move(definition), stop); };
     }

@@ -35,6 +35,7 @@ SolverShared::SolverShared(cache::Cache& cache_in, const base::Clock& clock_in, 
       own_results(options.results != nullptr ? nullptr : results_of(cache_in)),
       results(options.results != nullptr ? *options.results : *own_results),
       make_op(options.make_op ? options.make_op : MakeOp(solver::make_op)),
+      fetcher(options.fetcher),
       pool({.threads = threads}),
       flights(submit()),
       identities(pool) {}

@@ -39,6 +39,7 @@ struct SolverShared {
   std::unique_ptr<MainStore> own_results;  // if the options name none
   MainStore& results;
   MakeOp make_op;
+  cache::Fetcher* const fetcher;
   base::ThreadPool pool;
   BesideThreads beside;
   Flights flights;

@@ -13,6 +13,8 @@
 
 #include "libbase/hash/sha256.h"
 #include "libsolver/cache_map.h"
+#include "libsolver/ops/http_spec.h"
+#include "libsolver/sources/http_names.h"
 #include "libsolver/definition.h"
 #include "libsolver/identifier.h"
 #include "libsolver/wire/codec.h"
@@ -272,6 +274,7 @@ class Case {
     if (op.contains("cache_map_error")) return pending(what, "its failure depends on the remote side: " + source.identifier);
     const json maps = op.value("cache_maps", json::array());
     const auto identifier = parse_source_identifier(source.identifier);
+    if (identifier && identifier->scheme.starts_with("http") && !maps.empty()) return check_http(what, source, maps[0]);
     const bool image = identifier && (identifier->scheme == "docker-image" || identifier->scheme == "oci-layout");
     if (!image || maps.empty() || !maps[0].contains("nested_hashed")) {
       return pending(what, "cache maps need the remote side: " + source.identifier);
@@ -281,6 +284,19 @@ class Case {
     const std::int64_t layers = limit == source.attrs.end() ? 0 : std::strtoll(limit->second.c_str(), nullptr, 10);
     check_cache_map(what, image_root_cache_map(nested.at("Digest").get<std::string>(), *vertex.op.platform, layers), maps[0]);
     pending(what, "the root digest is taken from the vector, and the chain id is not resolved: " + source.identifier);
+  }
+
+  // Given what the fake server answers, the map is a function of the op.
+  void check_http(const std::string& what, const wire::SourceOp& source, const json& map) {
+    const json& answer = fixtures_.at("http").at(source.identifier);
+    const auto spec = parse_http_source(source);
+    if (!spec) return wrong(what, spec.error().message);
+    const json headers = answer.at("response_headers").is_object() ? answer.at("response_headers") : json::object();
+    HttpContent content;
+    content.filename = http_file_name(spec->url, spec->filename, headers.value("Content-Disposition", ""));
+    content.checksum = base::digest_of<BlobDigest>(answer.at("body").get<std::string>());
+    content.last_modified = parse_http_time(headers.value("Last-Modified", ""));
+    check_cache_map(what, http_cache_map(*spec, content), map);
   }
 
   std::string name_;

@@ -22,6 +22,7 @@ using test::HttpReply;
 using test::HttpRequest;
 using test::HttpServer;
 using testing::HasSubstr;
+using testing::Not;
 
 Result<std::string> drain(FetchAnswer& answer) {
   std::string out;
@@ -216,6 +217,15 @@ TEST_F(HttpFetcherTest, BadAddresses) {
   expect_error(body_of("ftp://127.0.0.1/x"), ErrorCode::invalid_argument, "not an HTTP address");
   EXPECT_EQ(cache::url_without_secrets("https://user:pw@host/a@b"), "https://host/a@b");
   EXPECT_EQ(cache::url_without_secrets("https://host/a@b"), "https://host/a@b");
+}
+
+TEST_F(HttpFetcherTest, AHeaderIsOneLine) {
+  HttpServer server([](const HttpRequest&, HttpReply& reply) { reply.send(200, {}, ""); });
+  const auto answer = fetcher->fetch({.url = server.url("/"), .headers = {{"Authorization", "token\nX-Other: 1"}}}, {});
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().code, ErrorCode::invalid_argument);
+  EXPECT_THAT(answer.error().message, Not(HasSubstr("token")));
+  EXPECT_TRUE(server.requests().empty());
 }
 
 TEST_F(HttpFetcherTest, CancellingEndsTheWaiting) {

@@ -14,6 +14,7 @@
 #include "libbase/fs/beneath.h"
 #include "libbase/fs/host_tree.h"
 #include "libbase/log/log.h"
+#include "libremote/http_fetcher.h"
 #include "libsnapshot/open.h"
 #include "tools/engine/backing.h"
 
@@ -194,6 +195,7 @@ struct Engine::State {
   std::unique_ptr<snapshot::Snapshotter> snapshots;
   std::unique_ptr<base::lmdb::GroupWriter> writer;
   std::unique_ptr<cache::Cache> cache;
+  std::unique_ptr<cache::Fetcher> fetcher;
   std::unique_ptr<solver::Solver> solver;
 };
 
@@ -229,10 +231,11 @@ Result<std::unique_ptr<Engine>> Engine::open(EngineOptions options) {
       },
       state.options.writer);
   state.cache = TRY(cache::Cache::open(root, *state.env, *state.writer, *state.snapshots, state.clock));
+  state.fetcher = remote::make_http_fetcher();
   state.solver = std::make_unique<solver::Solver>(
       *state.cache,
       [&state] { return solver::open_executor({state.options.runtime, state.options.root / "tmp/exec"}); }, state.clock,
-      solver::SolverOptions{state.options.parallelism});
+      solver::SolverOptions{.parallelism = state.options.parallelism, .fetcher = state.fetcher.get()});
 
   state.snapshots->start(*state.writer);
   state.policy = state.options.policy ? *state.options.policy : load_policy(root);

@@ -1,0 +1,246 @@
+// SPDX-License-Identifier: Apache-2.0
+// http:// sources against a server on the loopback: what is asked, how often, and what comes of bad answers.
+#include <atomic>
+#include <thread>
+
+#include "tests/libsolver_sources/remote_fixture.h"
+#include "tests/support/http_server.h"
+
+namespace cairn::solver {
+namespace {
+
+using base::ErrorCode;
+using test::HttpReply;
+using test::HttpRequest;
+using test::HttpServer;
+using testing::HasSubstr;
+
+constexpr const char* old_date = "Wed, 21 Oct 2015 07:28:00 GMT";
+
+// One file with its validators, which knows conditional requests.
+struct File {
+  std::string body = "the file";
+  std::string etag = "\"1\"";
+  std::string last_modified = {};
+  void answer(const HttpRequest& request, HttpReply& reply) const {
+    HttpReply::Headers headers{{"Date", "Thu, 26 Nov 2026 10:00:00 GMT"}};
+    if (!etag.empty()) headers.emplace_back("ETag", etag);
+    if (!last_modified.empty()) headers.emplace_back("Last-Modified", last_modified);
+    const bool same_tag = !etag.empty() && request.header("if-none-match") == etag;
+    const bool same_time = !last_modified.empty() && request.header("if-modified-since") == last_modified;
+    if (same_tag || same_time) return reply.send(304, headers, "");
+    reply.send(200, headers, body);
+  }
+};
+
+class HttpSourceTest : public RemoteSourceTest {
+ protected:
+  base::Guarded<File> file;
+  HttpServer server{[this](const HttpRequest& request, HttpReply& reply) { File(*file.lock()).answer(request, reply); }};
+  std::string url = server.url("/dir/file.txt");
+};
+
+TEST_F(HttpSourceTest, APinnedFileIsFetchedOnceAndNobodyIsAskedAgain) {
+  const SolveRequest pinned = request(url, {{"http.checksum", digest_text("the file")},
+                                            {"http.filename", "renamed"}, {"http.perm", "0640"},
+                                            {"http.uid", "7"}, {"http.gid", "8"}});
+  EXPECT_TRUE(executes(pinned));
+  EXPECT_EQ(content("renamed"), "the file");
+  const auto stat = this->stat("renamed");
+  EXPECT_EQ(stat->st_mode, S_IFREG | 0640u);
+  EXPECT_EQ(stat->st_uid, 7u);
+  EXPECT_EQ(stat->st_gid, 8u);
+  EXPECT_EQ(stat->st_mtime, 0);
+  EXPECT_EQ(sink.done, 8u);
+  EXPECT_EQ(sink.total, 8u);
+  result.reset();
+  reopen();
+  EXPECT_FALSE(executes(pinned));
+  EXPECT_EQ(server.requests().size(), 1u);
+}
+
+TEST_F(HttpSourceTest, ModeAndNameAndTimeOfAPlainFile) {
+  file.lock()->last_modified = old_date;
+  EXPECT_TRUE(executes(request(url)));
+  const auto stat = this->stat("file.txt");
+  EXPECT_EQ(stat->st_mode, S_IFREG | 0600u);
+  EXPECT_EQ(stat->st_mtime, 1445412480);
+}
+
+TEST_F(HttpSourceTest, ChangedContentUnderAPinnedChecksumIsCorrupt) {
+  file.lock()->body = "something else";
+  expect_error(request(url, {{"http.checksum", digest_text("the file")}}), ErrorCode::corrupt,
+               "its content is " + digest_text("something else") + ", but the source is pinned to " + digest_text("the file"));
+  file.lock()->body = "the file";  // nothing half-made is in the way
+  EXPECT_TRUE(executes(request(url, {{"http.checksum", digest_text("the file")}})));
+}
+
+TEST_F(HttpSourceTest, AnEtagThatIsTheSameIsAHitWithoutABody) {
+  EXPECT_TRUE(executes(request(url)));
+  EXPECT_FALSE(executes(request(url)));
+  result.reset();
+  reopen();
+  EXPECT_FALSE(executes(request(url)));
+  EXPECT_EQ(content("file.txt"), "the file");
+  const auto requests = server.requests();
+  ASSERT_EQ(requests.size(), 3u);
+  EXPECT_EQ(requests[0].header("if-none-match"), "");
+  EXPECT_EQ(requests[1].header("if-none-match"), "\"1\"");
+  EXPECT_EQ(requests[2].header("if-none-match"), "\"1\"");
+}
+
+TEST_F(HttpSourceTest, AnotherEtagIsAnotherFile) {
+  EXPECT_TRUE(executes(request(url)));
+  {
+    auto changed = file.lock();
+    changed->body = "its second version";
+    changed->etag = "\"2\"";
+  }
+  EXPECT_TRUE(executes(request(url)));
+  EXPECT_EQ(content("file.txt"), "its second version");
+  EXPECT_EQ(server.requests().size(), 2u);  // what it is and the bytes came in one
+  {
+    auto changed = file.lock();
+    changed->body = "the file";
+    changed->etag = "\"3\"";
+  }
+  EXPECT_FALSE(executes(request(url)));  // what it was at first is still there
+  EXPECT_EQ(content("file.txt"), "the file");
+}
+
+TEST_F(HttpSourceTest, AServerThatIgnoresTheConditionIsBelievedByItsEtag) {
+  HttpServer careless([](const HttpRequest&, HttpReply& reply) { reply.send(200, {{"ETag", "W/\"x\""}}, "careless"); });
+  EXPECT_TRUE(executes(request(careless.url("/f"))));
+  EXPECT_FALSE(executes(request(careless.url("/f"))));
+}
+
+TEST_F(HttpSourceTest, LastModifiedIsAConditionIfItIsOldEnough) {
+  file.lock()->etag = "";
+  file.lock()->last_modified = old_date;
+  EXPECT_TRUE(executes(request(url)));
+  EXPECT_FALSE(executes(request(url)));
+  EXPECT_EQ(server.requests()[1].header("if-modified-since"), old_date);
+
+  // Within the same minute the file may have changed twice.
+  const std::string other = server.url("/young.txt");
+  file.lock()->last_modified = "Thu, 26 Nov 2026 09:59:30 GMT";
+  EXPECT_TRUE(executes(request(other)));
+  file.lock()->body = "changed in the same second";
+  EXPECT_TRUE(executes(request(other)));
+  EXPECT_EQ(content("young.txt"), "changed in the same second");
+  EXPECT_EQ(server.requests()[3].header("if-modified-since"), "");
+}
+
+TEST_F(HttpSourceTest, WithoutValidatorsTheBytesDecide) {
+  file.lock()->etag = "";
+  EXPECT_TRUE(executes(request(url)));
+  EXPECT_FALSE(executes(request(url)));
+  EXPECT_EQ(server.count("GET", "/dir/file.txt"), 2u);
+}
+
+TEST_F(HttpSourceTest, OfflineTakesWhatIsKnownAndAsksNobody) {
+  SolveRequest offline = request(url);
+  offline.remote.ask = RemoteUse::Ask::never;
+  expect_error(offline, ErrorCode::unavailable, "no remote side may be asked");
+  EXPECT_TRUE(executes(request(url)));
+  EXPECT_FALSE(executes(offline));
+  EXPECT_EQ(server.requests().size(), 1u);
+}
+
+TEST_F(HttpSourceTest, WhatIsYoungEnoughIsBelieved) {
+  SolveRequest lazy = request(url);
+  lazy.remote.believed_for = std::chrono::hours(1);
+  EXPECT_TRUE(executes(lazy));
+  EXPECT_FALSE(executes(lazy));
+  EXPECT_EQ(server.requests().size(), 1u);
+  store.clock.advance(std::chrono::hours(2));
+  EXPECT_FALSE(executes(lazy));
+  EXPECT_EQ(server.requests().size(), 2u);
+}
+
+TEST_F(HttpSourceTest, TheSecretOfTheHostIsSentAndNeverStored) {
+  SolveRequest secret = request(url);
+  secret.secrets["HTTP_AUTH_TOKEN_127.0.0.1"] = "hunter2";
+  EXPECT_TRUE(executes(secret));
+  EXPECT_EQ(server.requests()[0].header("authorization"), "Bearer hunter2");
+
+  SolveRequest named = request(url, {{"http.authheadersecret", "mine"}});
+  expect_error(named, ErrorCode::not_found, "no secret \"mine\" is given");
+  named.secrets["mine"] = "Basic abc";
+  EXPECT_TRUE(executes(named));  // the name of the secret is in the key
+  EXPECT_EQ(server.requests()[1].header("authorization"), "Basic abc");
+}
+
+TEST_F(HttpSourceTest, KnownHeadersAreSent) {
+  EXPECT_TRUE(executes(request(url, {{"http.header.accept", "a/b"}, {"http.header.user-agent", "me/1"}, {"http.header.x-other", "no"}})));
+  EXPECT_EQ(server.requests()[0].header("accept"), "a/b");
+  EXPECT_EQ(server.requests()[0].header("user-agent"), "me/1");
+  EXPECT_EQ(server.requests()[0].header("x-other"), "");
+}
+
+TEST_F(HttpSourceTest, ANameFromTheServerStaysInItsDirectory) {
+  HttpServer evil([](const HttpRequest&, HttpReply& reply) {
+    reply.send(200, {{"Content-Disposition", "attachment; filename=\"../../etc/passwd\""}}, "evil");
+  });
+  EXPECT_TRUE(executes(request(evil.url("/x"))));
+  EXPECT_EQ(content("passwd"), "evil");
+}
+
+TEST_F(HttpSourceTest, BadStatusesAreErrors) {
+  HttpServer bad([](const HttpRequest& request, HttpReply& reply) { reply.send(request.target == "/500" ? 500 : 404, {}, "no"); });
+  expect_error(request(bad.url("/404")), ErrorCode::not_found, "the server answers with status 404");
+  expect_error(request(bad.url("/500")), ErrorCode::io, "the server answers with status 500");
+  HttpServer unasked([](const HttpRequest&, HttpReply& reply) { reply.send(304, {}, ""); });
+  expect_error(request(unasked.url("/")), ErrorCode::io, "status 304");
+}
+
+TEST_F(HttpSourceTest, StallsAndCirclesAndEarlyEndsAreErrors) {
+  HttpServer bad([](const HttpRequest& request, HttpReply& reply) {
+    if (request.target == "/circle") return reply.redirect(302, "/circle2");
+    if (request.target == "/circle2") return reply.redirect(302, "/circle");
+    reply.raw("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nfirst bytes");
+    if (request.target == "/stall") reply.hang();
+    reply.close();
+  });
+  expect_error(request(bad.url("/circle")), ErrorCode::invalid_argument, "it redirects in a circle");
+  for (const bool pinned : {false, true}) {
+    std::map<std::string, std::string> attrs;
+    if (pinned) attrs["http.checksum"] = digest_text("x");
+    expect_error(request(bad.url("/stall"), attrs), ErrorCode::io, "stalled");
+    expect_error(request(bad.url("/short"), attrs), ErrorCode::corrupt, "it ended too early");
+  }
+  std::size_t records = 0;
+  must(store.cache->each_record([&](const cache::RecordInfo&) -> base::Status {
+    ++records;
+    return {};
+  }));
+  EXPECT_EQ(records, 0u);
+}
+
+TEST_F(HttpSourceTest, CancellingReachesTheTransfer) {
+  fetcher = remote::make_http_fetcher({});  // its own timeouts are far away
+  open_solver();
+  std::atomic<bool> asked{false};
+  HttpServer slow([&](const HttpRequest&, HttpReply& reply) {
+    asked = true;
+    reply.hang();
+  });
+  std::stop_source stop;
+  std::jthread canceller([&] {
+    while (!asked) std::this_thread::yield();
+    stop.request_stop();
+  });
+  const SolveOutcome outcome = solve(request(slow.url("/")), stop.get_token());
+  ASSERT_FALSE(outcome.status);
+  EXPECT_EQ(outcome.status.error().code, ErrorCode::cancelled) << outcome.status.error().message;
+}
+
+TEST_F(HttpSourceTest, BadAttributesAreNamed) {
+  expect_error(request(url, {{"http.perm", "rwx"}}), ErrorCode::invalid_argument, "http.perm");
+  expect_error(request(url, {{"http.checksum", "sha256:12"}}), ErrorCode::invalid_argument, "http.checksum");
+  expect_error(request(url, {{"http.checksum", "sha512:" + std::string(128, 'a')}}), ErrorCode::unavailable, "not supported");
+  expect_error(request(url, {{"http.sig.pubkey", "k"}}), ErrorCode::unavailable, "not supported: http.sig.pubkey");
+}
+
+}  // namespace
+}  // namespace cairn::solver

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+// A solver over a real store that reaches the loopback, and graphs of one source.
+#pragma once
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "libremote/http_fetcher.h"
+#include "libsolver/solver.h"
+#include "libsolver/wire/codec.h"
+#include "tests/libcache/store_fixture.h"
+
+namespace cairn::solver {
+
+using cache::must;
+
+// The last bytes that a step told.
+struct BytesSink final : ProgressSink {
+  void on_graph(std::span<const StepInfo>) override {}
+  void on_started(std::size_t) override {}
+  void on_output(std::size_t, Stream, std::string_view bytes) override { output += bytes; }
+  void on_bytes(std::size_t, std::uint64_t now, std::uint64_t of) override {
+    done = now;
+    total = of;
+  }
+  void on_finished(std::size_t, StepState, std::chrono::nanoseconds, std::string_view) override {}
+  std::uint64_t done = 0, total = 0;
+  std::string output;
+};
+
+class RemoteSourceTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() { ::setenv("no_proxy", "*", 1); }
+  RemoteSourceTest() { open_solver(); }
+
+  static std::string digest_text(std::string_view bytes) { return "sha256:" + base::to_hex(base::sha256(bytes)); }
+
+  void open_solver() {
+    solver = std::make_unique<Solver>(
+        *store.cache, []() -> base::Result<std::unique_ptr<Executor>> {
+          return base::fail(base::ErrorCode::unavailable, "no process runs in this test");
+        },
+        clock, SolverOptions{.parallelism = 2, .fetcher = fetcher.get()});
+  }
+  void reopen() {  // as a new process would
+    solver.reset();
+    store.reopen();
+    open_solver();
+  }
+
+  SolveRequest request(const std::string& identifier, std::map<std::string, std::string> attrs = {}) {
+    wire::SourceOp source;
+    source.identifier = identifier;
+    source.attrs = std::move(attrs);
+    wire::Op op;
+    op.op = std::move(source);
+    wire::DefinitionMessage definition;
+    definition.def.push_back({wire::encode(op)});
+    wire::Input result_of;
+    result_of.digest = digest_text(definition.def[0].value);
+    wire::Op last;
+    last.inputs.push_back(std::move(result_of));
+    definition.def.push_back({wire::encode(last)});
+    SolveRequest made;
+    made.definition = must(load_definition(wire::encode(definition)));
+    return made;
+  }
+  SolveOutcome solve(const SolveRequest& request, std::stop_token stop = {}) {
+    return solver->solve(request, sink, std::move(stop));
+  }
+  // Solves what must succeed; whether it was executed.
+  bool executes(const SolveRequest& request) {
+    SolveOutcome outcome = solve(request);
+    EXPECT_TRUE(outcome.status) << outcome.status.error().message;
+    result = std::move(outcome.result);
+    return outcome.count(StepState::executed) == 1;
+  }
+  void expect_error(const SolveRequest& request, base::ErrorCode code, const std::string& part) {
+    const SolveOutcome outcome = solve(request);
+    ASSERT_FALSE(outcome.status);
+    EXPECT_EQ(outcome.status.error().code, code) << outcome.status.error().message;
+    EXPECT_THAT(outcome.status.error().message, testing::HasSubstr(part));
+  }
+  // Of the last result.
+  std::string content(const std::string& path) {
+    const snapshot::MountedTree tree = must(result->mount());
+    return must(base::read_beneath(tree.fd(), must(base::TreePath::parse(path)), 64 << 20));
+  }
+  std::optional<struct ::stat> stat(const std::string& path) {
+    const snapshot::MountedTree tree = must(result->mount());
+    return must(base::find_stat_beneath(tree.fd(), must(base::TreePath::parse(path))));
+  }
+
+  base::SystemClock clock;
+  remote::HttpOptions quick{.connect_timeout = std::chrono::milliseconds(5'000),
+                            .stall_timeout = std::chrono::milliseconds(300)};
+  std::unique_ptr<cache::Fetcher> fetcher = remote::make_http_fetcher(quick);
+  cache::OpenStore store;
+  std::optional<cache::ImmutableRef> result;  // gone before the store is
+  BytesSink sink;
+  std::unique_ptr<Solver> solver;
+};
+
+}  // namespace cairn::solver
