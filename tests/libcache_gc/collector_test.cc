@@ -2,6 +2,7 @@
 // The collector: what wakes it, how far it goes, and that nobody loses what he holds while it works.
 #include <thread>
 
+#include "libbase/fs/host_tree.h"
 #include "tests/libcache_gc/policy_fixture.h"
 
 namespace cairn::cache {
@@ -108,6 +109,26 @@ TEST(Collector, MakesRoomForWhoFoundTheDiskFullButNotBelowTheFloor) {
   EXPECT_GE(must(store.cache->disk_usage()).records, 9u);
   EXPECT_EQ(store.cache->counts().collector.emergencies, 2u);
   EXPECT_EQ(must(store.cache->disk_usage()).trash_bytes, 0);
+}
+
+// A step that has found the disk full is tried again with the room that its first try had taken.
+TEST(Collector, MakingRoomGivesBackAtOnceWhatAbandonedTreesTook) {
+  PolicyStore store;
+  store.snapshots->start(*store.writer);
+  store.cache->start_collector(options(policy_of({PolicyRule{.ceiling = Space::percent(100)}}), PolicyStore::disk(0)));
+  const auto trees = must(base::list_host_dir(store.root() / "trees"));
+  std::vector<MutableRef> tries;
+  for (int i = 0; i < 60; ++i) {
+    const MutableRef& tree = tries.emplace_back(must(store.cache->create({})));
+    const auto mounted = must(tree.mount(snapshot::Access::read_write));
+    for (int file = 0; file < 20; ++file)
+      must(base::open_beneath(mounted.fd(), must(base::TreePath::parse(std::to_string(file))), O_CREAT | O_WRONLY, 0644));
+  }
+  tries.clear();
+  must(store.cache->make_room(1));
+  EXPECT_EQ(must(base::list_host_dir(store.root() / "trees")), trees);
+  store.cache->stop_collector();
+  store.snapshots->stop();
 }
 
 TEST(Collector, LookupsAndCommitsGoOnWhileItWorks) {
