@@ -22,8 +22,8 @@ using base::Status;
 
 class Loader {
  public:
-  Loader(const DefinitionLimits& limits, ProxyNetwork proxy_network)
-      : limits_(limits), proxy_network_(proxy_network), budget_{limits.memory_max} {}
+  Loader(const DefinitionLimits& limits, ProxyNetwork proxy_network, std::span<const SourcePolicy> policies)
+      : limits_(limits), proxy_network_(proxy_network), policies_(policies), budget_{limits.memory_max} {}
 
   Result<LoadedDefinition> load(std::string_view bytes) {
     TRY(decode(bytes), "load definition");
@@ -67,6 +67,7 @@ class Loader {
       loading.wire_digest = base::digest_of<VertexDigest>(raw);
       loading.op = TRY(wire::decode_op(raw, budget_), "op {} ({})", i, loading.wire_digest);
       TRY(check_input_indexes(loading.op), "{}", describe(i, loading));
+      if (!policies_.empty()) TRY(apply_policies(loading.op), "{}", describe(i, loading));
       inputs += loading.op.inputs.size();
       if (inputs > limits_.inputs_max) {
         return fail(ErrorCode::invalid_argument, "{}: more than {} inputs so far, which is the limit", describe(i, loading),
@@ -75,6 +76,14 @@ class Loader {
       by_wire_digest_.emplace(loading.wire_digest, i);
       ops_.push_back(std::move(loading));
     }
+    return {};
+  }
+
+  Status apply_policies(wire::Op& op) const {
+    if (std::holds_alternative<wire::BuildOp>(op.op)) {
+      return fail(ErrorCode::unavailable, "not supported: a build step under a source policy");
+    }
+    if (auto* source = std::get_if<wire::SourceOp>(&op.op)) TRY(apply_source_policies(policies_, *source));
     return {};
   }
 
@@ -198,6 +207,7 @@ class Loader {
 
   const DefinitionLimits& limits_;
   ProxyNetwork proxy_network_;
+  std::span<const SourcePolicy> policies_;
   wire::DecodeBudget budget_;
   NameBudget names_;
   const wire::Platform host_ = host_platform();
@@ -213,8 +223,13 @@ class Loader {
 }  // namespace
 
 Result<LoadedDefinition> load_with_steps(std::string_view bytes, const DefinitionLimits& limits,
-                                         ProxyNetwork proxy_network) {
-  return Loader(limits, proxy_network).load(bytes);
+                                         ProxyNetwork proxy_network, std::span<const SourcePolicy> policies) {
+  return Loader(limits, proxy_network, policies).load(bytes);
+}
+
+Result<Definition> load_definition_under(std::string_view bytes, std::span<const SourcePolicy> policies,
+                                         const DefinitionLimits& limits, ProxyNetwork proxy_network) {
+  return TRY(load_with_steps(bytes, limits, proxy_network, policies)).definition;
 }
 
 }  // namespace cairn::solver

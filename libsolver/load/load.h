@@ -3,10 +3,12 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string_view>
 #include <vector>
 
 #include "libsolver/definition.h"
+#include "libsolver/source_policy.h"
 
 namespace cairn::solver {
 
@@ -29,8 +31,8 @@ struct LoadedDefinition {
   std::vector<LoadedStep> steps;
 };
 
-// As load_definition.
+// As load_definition, and under these policies as load_definition_under.
 base::Result<LoadedDefinition> load_with_steps(std::string_view bytes, const DefinitionLimits& limits,
-                                               ProxyNetwork proxy_network);
+                                               ProxyNetwork proxy_network, std::span<const SourcePolicy> policies = {});
 
 }  // namespace cairn::solver

@@ -3,6 +3,7 @@
 #include "libbase/hash/sha256.h"
 #include "libsolver/identifier.h"
 #include "libsolver/ops/cache_maps.h"
+#include "libsolver/ops/git_spec.h"
 #include "libsolver/ops/http_spec.h"
 #include "libsolver/ops/source_attrs.h"
 #include "libsolver/wire/go_json.h"
@@ -63,6 +64,10 @@ Result<CacheMap> source_cache_map(const Vertex&, const wire::SourceOp& source, s
   if (identifier.scheme == "http" || identifier.scheme == "https") {
     const HttpSpec spec = TRY(parse_http_source(source));
     if (spec.checksum) return http_cache_map(spec, pinned_content(spec));
+  }
+  if (identifier.scheme == "git") {
+    const GitSpec spec = TRY(parse_git_source(source));
+    if (const auto commit = TRY(pinned_commit(spec))) return git_cache_map(spec, *commit);
   }
   for (const std::string_view known : {"docker-image", "oci-layout", "git", "http", "https"}) {
     if (identifier.scheme == known) {

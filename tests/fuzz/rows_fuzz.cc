@@ -14,6 +14,7 @@
 #include "libcache/records/layer_rows.h"
 #include "libcache/records/lease_rows.h"
 #include "libcache/records/record_rows.h"
+#include "libcache/records/resolved_rows.h"
 #include "libcache/records/use_times.h"
 #include "libcache/trees/stat_rows.h"
 
@@ -32,7 +33,7 @@ void decode(std::string_view bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
-  switch (data[0] % 30) {
+  switch (data[0] % 31) {
     case 0: decode<cache::RecordRow>(bytes); break;
     case 1: decode<cache::TreeDigestRow>(bytes); break;
     case 2: decode<cache::KeyResultRow>(bytes); break;
@@ -65,6 +66,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     case 27: decode<cache::CollectorRow>(bytes); break;
     case 28: decode<cache::Tombstone>(bytes); break;
     case 29: decode<cache::RegretRow>(bytes); break;
+    case 30: decode<cache::ResolvedRow>(bytes); break;
   }
   return 0;
 }

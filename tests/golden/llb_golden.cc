@@ -13,10 +13,12 @@
 
 #include "libbase/hash/sha256.h"
 #include "libsolver/cache_map.h"
+#include "libsolver/ops/git_spec.h"
 #include "libsolver/ops/http_spec.h"
 #include "libsolver/sources/http_names.h"
 #include "libsolver/definition.h"
 #include "libsolver/identifier.h"
+#include "libsolver/source_policy.h"
 #include "libsolver/wire/codec.h"
 #include "libsolver/wire/go_json.h"
 
@@ -116,9 +118,14 @@ class Case {
   void check() {
     same("definition_sha256", base::to_hex(base::sha256(bytes_)), expected_.at("definition_sha256"));
     check_wire();
-    if (expected_.contains("source_policies")) return pending("load", "source policies are not applied");
     const auto proxy = expected_.value("proxy_network", false) ? ProxyNetwork::on : ProxyNetwork::off;
-    const auto loaded = load_definition(bytes_, {}, proxy);
+    std::vector<SourcePolicy> policies;
+    for (const json& each : expected_.value("source_policies", json::array())) {
+      auto policy = SourcePolicy::parse(each.dump());
+      if (!policy) return wrong("source policy", policy.error().message);
+      policies.push_back(std::move(*policy));
+    }
+    const auto loaded = load_definition_under(bytes_, policies, {}, proxy);
     if (expected_.contains("load_error")) return check_load_error(loaded);
     if (!loaded) return wrong("load", loaded.error().message);
     check_loaded(*loaded);
@@ -275,6 +282,9 @@ class Case {
     const json maps = op.value("cache_maps", json::array());
     const auto identifier = parse_source_identifier(source.identifier);
     if (identifier && identifier->scheme.starts_with("http") && !maps.empty()) return check_http(what, source, maps[0]);
+    if (identifier && identifier->scheme == "git" && !maps.empty() && expected_.contains("git_resolution_given")) {
+      return check_git(what, source, maps[0]);
+    }
     const bool image = identifier && (identifier->scheme == "docker-image" || identifier->scheme == "oci-layout");
     if (!image || maps.empty() || !maps[0].contains("nested_hashed")) {
       return pending(what, "cache maps need the remote side: " + source.identifier);
@@ -297,6 +307,15 @@ class Case {
     content.checksum = base::digest_of<BlobDigest>(answer.at("body").get<std::string>());
     content.last_modified = parse_http_time(headers.value("Last-Modified", ""));
     check_cache_map(what, http_cache_map(*spec, content), map);
+  }
+
+  // The same, given what the remote side says of the ref.
+  void check_git(const std::string& what, const wire::SourceOp& source, const json& map) {
+    const auto spec = parse_git_source(source);
+    if (!spec) return wrong(what, spec.error().message);
+    const json& given = expected_.at("git_resolution_given").at(spec->remote + "#" + spec->ref);
+    const GitResolved resolved{given.at("checksum"), given.at("commit_checksum"), given.at("ref")};
+    check_cache_map(what, git_cache_map(*spec, resolved), map);
   }
 
   std::string name_;

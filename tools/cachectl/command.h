@@ -58,7 +58,8 @@ struct SolveArguments {
   std::string file;
   std::vector<std::string> locals, oci_layouts;
   std::string output;
-  bool no_cache = false;
+  std::string source_policy;  // a file; "": none
+  bool no_cache = false, offline = false;
   std::string progress = "auto";
   Output format = Output::text;
 };

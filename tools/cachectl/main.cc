@@ -48,7 +48,10 @@ Examples:
   verb->add_option("--local", solve.locals, "The directory behind local://NAME")->type_name("NAME=DIR");
   verb->add_option("--oci-layout", solve.oci_layouts, "The image layout behind oci-layout://NAME@DIGEST")->type_name("NAME=DIR");
   verb->add_option("--output", solve.output, "Where the result goes")->type_name("type=local,dest=DIR");
+  verb->add_option("--source-policy", solve.source_policy, "Which sources it may have, and which it gets instead: BuildKit's JSON")
+      ->type_name("FILE");
   verb->add_flag("--no-cache", solve.no_cache, "Run every step; results are stored all the same");
+  verb->add_flag("--offline", solve.offline, "Ask no remote side: sources are what they were when they were last asked");
   verb->add_option("--progress", solve.progress, "How progress is shown on standard error")
       ->check(CLI::IsMember({"auto", "plain", "json", "none"}))->capture_default_str();
   add_json(verb, solve.format);

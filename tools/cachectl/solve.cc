@@ -125,6 +125,16 @@ ExitCode run_solve(const GlobalOptions& global, const SolveArguments& arguments)
   order.output_dir = std::move(*output);
   order.use_cache = arguments.no_cache ? solver::UseCache::no : solver::UseCache::yes;
 
+  if (!arguments.source_policy.empty()) {
+    auto policy = read_input(arguments.source_policy);
+    if (!policy) return report_error(policy.error());
+    // An empty one is no policy, and nobody gives that on purpose.
+    if (policy->empty()) *policy = " ";
+    order.source_policy = std::move(*policy);
+  }
+
+  if (arguments.offline) order.ask_remotes = solver::RemoteUse::Ask::never;
+
   const Interrupt interrupt;
   auto progress = make_progress_view(progress_mode(arguments.progress));
   const auto report = engine::solve_in_store(*options, order, *progress, interrupt.token());

@@ -162,7 +162,9 @@ Message encode(const SolveOrder& order) {
           {"locals", encode_paths(order.locals)},
           {"oci_layouts", encode_paths(order.oci_layouts)},
           {"output_dir", bytes_of(order.output_dir)},
-          {"no_cache", order.use_cache == solver::UseCache::no}};
+          {"no_cache", order.use_cache == solver::UseCache::no},
+          {"source_policy", bytes_of(order.source_policy)},
+          {"offline", order.ask_remotes == solver::RemoteUse::Ask::never}};
 }
 
 Result<SolveOrder> decode_order(const Message& message) {
@@ -172,6 +174,9 @@ Result<SolveOrder> decode_order(const Message& message) {
   order.oci_layouts = TRY(decode_paths(message, "oci_layouts"));
   order.output_dir = TRY(take<std::string>(message, "output_dir"));
   order.use_cache = TRY(take<bool>(message, "no_cache")) ? solver::UseCache::no : solver::UseCache::yes;
+  order.source_policy = TRY(take<std::string>(message, "source_policy"));
+  using Ask = solver::RemoteUse::Ask;
+  order.ask_remotes = TRY(take<bool>(message, "offline")) ? Ask::never : Ask::always;
   return order;
 }
 

@@ -6,6 +6,7 @@
 #include "libbase/fs/host_tree.h"
 #include "libsolver/definition.h"
 #include "libsolver/export_local.h"
+#include "libsolver/source_policy.h"
 
 namespace cairn::engine {
 
@@ -21,13 +22,16 @@ Result<std::map<std::string, base::HostPath>> parse_paths(const std::map<std::st
 }
 
 Result<solver::SolveRequest> make_request(const SolveOrder& order) {
-  solver::Definition definition = TRY(solver::load_definition(order.definition));
+  std::vector<solver::SourcePolicy> policies;
+  if (!order.source_policy.empty()) policies.push_back(TRY(solver::SourcePolicy::parse(order.source_policy)));
+  solver::Definition definition = TRY(solver::load_definition_under(order.definition, policies));
   // What is no definition at all (an empty file, a text) may well read as one without steps, and nobody wants that.
   if (!definition.result) return base::fail(base::ErrorCode::invalid_argument, "load definition: it holds no steps");
   return solver::SolveRequest{.definition = std::move(definition),
                               .locals = TRY(parse_paths(order.locals)),
                               .oci_layouts = TRY(parse_paths(order.oci_layouts)),
-                              .use_cache = order.use_cache};
+                              .use_cache = order.use_cache,
+                              .remote = {.ask = order.ask_remotes}};
 }
 
 Status export_result(const solver::SolveOutcome& outcome, const SolveOrder& order, SolveReport& report,

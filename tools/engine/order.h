@@ -24,6 +24,8 @@ struct SolveOrder {
   std::map<std::string, std::string> oci_layouts;  // name → absolute directory
   std::string output_dir;                          // absolute; "": no export
   solver::UseCache use_cache = solver::UseCache::yes;
+  std::string source_policy;   // JSON; "": none
+  solver::RemoteUse::Ask ask_remotes = solver::RemoteUse::Ask::always;
 };
 
 struct SolveReport {
