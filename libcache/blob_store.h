@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Blobs named by their SHA-256. Bytes are hashed when they enter; a blob with other bytes than its name says never gets
-// one (I2). Small blobs lie in packs, large ones are files (docs/formats/packs.md); a row makes a blob exist (I1).
+// one (I2). Small blobs lie in packs, large ones are files (docs/formats/packs.md) or chunks (options.h); a row makes a blob
+// exist (I1).
 #pragma once
 
 #include <cstdint>
@@ -21,7 +22,7 @@ namespace cairn::cache {
 struct BlobInfo {
   BlobDigest digest;
   std::uint64_t size = 0;             // bytes of content
-  std::int64_t allocated_bytes = 0;  // on disk
+  std::int64_t allocated_bytes = 0;  // on disk; 0 of one in chunks, which are blobs of their own
 };
 
 // Bytes of a blob; what is behind its end is left out.

@@ -20,6 +20,7 @@
 #include "libcache/key_store.h"
 #include "libcache/layer_blob.h"
 #include "libcache/lease.h"
+#include "libcache/options.h"
 #include "libcache/prune.h"
 #include "libcache/ref.h"
 #include "libcache/statistics.h"
@@ -106,13 +107,19 @@ struct ScrubReport {
   bool reached_end = false;
 };
 
+struct BlobRepair {
+  std::uint64_t missed = 0;       // blobs that became misses
+  std::uint64_t stray_files = 0;  // deleted
+  std::int64_t freed_bytes = 0;   // by that
+};
+
 // Thread-safe.
 class Cache {
  public:
-  // All collaborators outlive the cache. The caller holds the store's lock.
+  // All collaborators outlive the cache. The caller holds the store's lock. Errors: invalid_argument (options), io, no_space.
   static base::Result<std::unique_ptr<Cache>> open(const base::HostPath& root, base::lmdb::Env& env,
                                                    base::lmdb::GroupWriter& writer, snapshot::Snapshotter& snapshots,
-                                                   const base::Clock& clock);
+                                                   const base::Clock& clock, const CacheOptions& options = {});
   ~Cache();  // no ref may be alive; waits until what it has queued is durable
 
   // A new writable tree on parent (nullopt: empty).
@@ -198,6 +205,10 @@ class Cache {
   // Reads blobs back, in the idle class of the disk, from where the last scrub stopped up to the last one. A damaged one
   // becomes a miss (docs/formats/store.md, quarantine), which the report counts. Stopping keeps the place. Errors: io.
   base::Result<ScrubReport> scrub(const ScrubOptions& options, std::stop_token stop = {});
+  // Makes what is on the disk for blobs agree with their rows, without reading contents: a blob whose file, entry or
+  // chunks are missing or have another size becomes a miss, and a file that no row names goes, unless somebody is just
+  // putting it. What is no blob by its name is left alone. O(blobs). Stopping leaves the rest for the next call. Errors: io.
+  base::Result<BlobRepair> repair_blobs(std::stop_token stop = {});
   // Blobs that were found damaged and have not been forgotten since.
   base::Result<std::uint64_t> quarantined();
   // Writes all facts into the packs anew and gives the space of the journal before that back (docs/formats/journal.md).

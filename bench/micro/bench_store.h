@@ -38,7 +38,8 @@ inline void remove_dir(const base::HostPath& dir) {
 class BenchStore {
  public:
   BenchStore() : BenchStore(test::BigStoreOptions{.records = 0}) {}
-  explicit BenchStore(const test::BigStoreOptions& options) : root_(make_dir()) {
+  explicit BenchStore(const test::BigStoreOptions& options, const cache::CacheOptions& cache_options = {})
+      : root_(make_dir()), options_(cache_options) {
     open_env();
     if (options.records > 0) test::fill_big_store(*env, root_, options);
     open_cache();
@@ -64,7 +65,7 @@ class BenchStore {
     snapshots = test::must(snapshot::open(root_, *env, {}));
     const auto sync = [this](std::span<const base::lmdb::DataToken> tokens) { return snapshots->sync(tokens); };
     writer = std::make_unique<base::lmdb::GroupWriter>(*env, sync, base::lmdb::GroupWriter::Options{});
-    cache = test::must(cache::Cache::open(root_, *env, *writer, *snapshots, clock_));
+    cache = test::must(cache::Cache::open(root_, *env, *writer, *snapshots, clock_, options_));
   }
   void close() {
     cache.reset();
@@ -82,6 +83,7 @@ class BenchStore {
  private:
   base::HostPath root_;
   bool stays_ = false;
+  cache::CacheOptions options_{};
   base::SystemClock clock_;
 };
 

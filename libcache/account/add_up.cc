@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // The sums of cache.totals taken anew from the rows: for check(), and for a store that has none yet.
+#include <set>
+
 #include "libcache/account/totals.h"
-#include "libcache/blobs/blob_rows.h"
+#include "libcache/blobs/blob_space.h"
+#include "libcache/blobs/chunk_rows.h"
 #include "libcache/records/scan.h"
 
 namespace cairn::cache {
@@ -17,19 +20,11 @@ namespace {
 
 constexpr std::size_t rows_per_update = 10'000;
 
-Result<std::size_t> count_namers(const ReadTxn& txn, const BlobDigest& blob) {
-  std::size_t count = 0;
-  TRY(scan_rows(txn, table::blob_records, blob.raw(), [&](const auto&, const Present&) -> Result<Scan> {
-    return ++count == 2 ? Scan::stop : Scan::next;
-  }));
-  return count;
-}
-
 Status add_up_blobs(Env& env, TotalMap& totals) {
   return each_row(env, table::blobs, [&](ReadTxn& txn, const BlobDigest& digest, const BlobRow& row) -> Status {
     const Totals one{.count = 1, .exclusive_bytes = row.allocated_bytes};
     totals[line_total(line::blobs)] += one;
-    const std::size_t namers = TRY(count_namers(txn, digest));
+    const std::size_t namers = TRY(records_that_reach(txn, digest, Reaching::two)).size();
     if (namers == 0) totals[line_total(line::blobs_unnamed)] += one;
     if (namers > 1) totals[line_total(line::blobs_shared)] += one;
     return {};
@@ -68,14 +63,18 @@ Status write_spaces(Env& env) {
 Result<RecordSpace> add_up_space(ReadTxn& txn, RecordId id, snapshot::SnapshotId tree) {
   RecordSpace space;
   if (const auto about = TRY(snapshot::find_snapshot(txn, tree))) set_tree_space(space, *about);
+  std::set<BlobDigest> reached;
   TRY(scan_rows(txn, table::record_blobs, key_prefix(id), [&](const auto& key, const Present&) -> Result<Scan> {
-    const BlobDigest& blob = std::get<1>(key);
-    const auto row = TRY(txn.get(table::blobs, blob));
-    if (!row) return Scan::next;  // check_blobs reports it
-    const std::size_t namers = TRY(count_namers(txn, blob));
-    (namers == 1 ? space.blob_exclusive_bytes : space.blob_shared_bytes) += row->allocated_bytes;
+    reached.insert(std::get<1>(key));
+    for (const BlobDigest& chunk : TRY(chunks_of(txn, std::get<1>(key)))) reached.insert(chunk);
     return Scan::next;
   }));
+  for (const BlobDigest& blob : reached) {
+    const auto row = TRY(txn.get(table::blobs, blob));
+    if (!row) continue;  // check_blobs reports it
+    const std::size_t namers = TRY(records_that_reach(txn, blob, Reaching::two)).size();
+    (namers == 1 ? space.blob_exclusive_bytes : space.blob_shared_bytes) += row->allocated_bytes;
+  }
   return space;
 }
 

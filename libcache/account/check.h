@@ -31,6 +31,7 @@ base::Status check_trees(CheckState& state);    // records, snapshot rows, direc
 base::Status check_records(CheckState& state);  // parents, children, chains, tree digests
 base::Status check_keys(CheckState& state);     // results and links, each in both directions
 base::Status check_blobs(CheckState& state);    // rows, files, and who names them
+base::Status check_chunks(CheckState& state);   // lists of chunks, and who knows whom
 base::Status check_pages(CheckState& state);    // of the Merkle tree: names, pointers, counts
 base::Status check_totals(CheckState& state);   // sums, and the space of records
 base::Status check_candidates(CheckState& state);  // for the collector: who may go

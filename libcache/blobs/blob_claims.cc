@@ -12,6 +12,11 @@ BlobClaims::Turn::Turn(BlobClaims& claims, const BlobDigest& digest) : claims_(c
   --state->waiting;
 }
 
+std::unique_ptr<BlobClaims::Turn> BlobClaims::Turn::try_take(BlobClaims& claims, const BlobDigest& digest) {
+  if (!claims.state_.lock()->busy.insert(digest).second) return nullptr;
+  return std::unique_ptr<Turn>(new Turn(claims, digest, Taken::yes));
+}
+
 BlobClaims::Turn::~Turn() {
   bool wake = false;
   {
@@ -44,9 +49,9 @@ std::optional<BlobClaims::Queued> BlobClaims::queued(const BlobDigest& digest) {
 
 bool BlobClaims::is_dying(const BlobDigest& digest) { return state_.lock()->dying.contains(digest); }
 
-void BlobClaims::set_queued(const BlobDigest& digest, const BlobRow& row) {
+void BlobClaims::set_queued(const BlobDigest& digest, const BlobRow& row, std::shared_ptr<const ChunkList> chunks) {
   auto state = state_.lock();
-  state->queued[digest] = {row, 0};
+  state->queued[digest] = {row, 0, std::move(chunks)};
   state->dying.erase(digest);  // what goes is the one before; else this one would be gone with it once its row is durable
 }
 

@@ -4,12 +4,13 @@
 #pragma once
 
 #include <condition_variable>
+#include <memory>
 #include <optional>
 #include <unordered_map>
 #include <unordered_set>
 
 #include "libbase/sync.h"
-#include "libcache/blobs/blob_rows.h"
+#include "libcache/blobs/chunk_rows.h"
 
 namespace cairn::cache {
 
@@ -19,6 +20,7 @@ class BlobClaims {
   struct Queued {
     BlobRow row;
     base::lmdb::SequenceNumber sequence = 0;
+    std::shared_ptr<const ChunkList> chunks{};  // of a blob that is in chunks
   };
 
   // The exclusive right to make or delete the bytes of one blob. Whoever wants it waits: concurrent writers of one blob do
@@ -26,16 +28,20 @@ class BlobClaims {
   class Turn {
    public:
     Turn(BlobClaims& claims, const BlobDigest& digest);
+    static std::unique_ptr<Turn> try_take(BlobClaims& claims, const BlobDigest& digest);  // none: it is somebody's
     ~Turn();
     Turn(const Turn&) = delete;
     Turn& operator=(const Turn&) = delete;
 
    private:
+    enum class Taken { yes };
+    Turn(BlobClaims& claims, const BlobDigest& digest, Taken) : claims_(claims), digest_(digest) {}
+
     BlobClaims& claims_;
     BlobDigest digest_;
   };
 
-  // The claim of a put on its blob, dropped again unless the put succeeds.
+  // A claim on a blob that somebody puts or reads, dropped again unless it is kept.
   class Claim {
    public:
     Claim(BlobClaims& claims, const BlobDigest& digest);
@@ -53,7 +59,8 @@ class BlobClaims {
   // Where a blob is whose row is not durable yet.
   std::optional<Queued> queued(const BlobDigest& digest);
   bool is_dying(const BlobDigest& digest);
-  void set_queued(const BlobDigest& digest, const BlobRow& row);  // it is not dying any more
+  // It is not dying any more.
+  void set_queued(const BlobDigest& digest, const BlobRow& row, std::shared_ptr<const ChunkList> chunks = {});
   void set_sequence(const BlobDigest& digest, base::lmdb::SequenceNumber number);
   void unqueue(const BlobDigest& digest);
 

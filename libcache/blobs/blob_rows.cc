@@ -5,6 +5,8 @@
 #include <vector>
 
 #include "libcache/account/totals.h"
+#include "libcache/blobs/blob_space.h"
+#include "libcache/blobs/chunk_rows.h"
 #include "libcache/records/lease_rows.h"
 #include "libcache/records/scan.h"
 
@@ -36,6 +38,7 @@ Status count_entry(base::lmdb::WriteTxn& txn, std::uint64_t pack, std::uint64_t 
 }
 
 Status count_place(base::lmdb::WriteTxn& txn, const BlobRow& row, Take take) {
+  if (row.place == BlobPlace::chunks) return {};  // each chunk has a place of its own
   if (row.place == BlobPlace::pack) {
     const std::uint64_t bytes = entry_bytes(row.size);
     return count_entry(txn, row.at.pack, row.at.offset + bytes, bytes, take);
@@ -50,60 +53,24 @@ Status count_place(base::lmdb::WriteTxn& txn, const BlobRow& row, Take take) {
   return count_entry(txn, row.at.pack, row.at.offset + checksums, checksums, take);
 }
 
-enum class Namers { all, two };
-
-Result<std::vector<RecordId>> namers(const base::lmdb::ReadTxn& txn, const BlobDigest& blob, Namers wanted) {
-  std::vector<RecordId> records;
-  TRY(scan_rows(txn, table::blob_records, blob.raw(), [&](const auto& row, const Present&) -> Result<Scan> {
-    records.push_back(std::get<1>(row));
-    return wanted == Namers::two && records.size() == 2 ? Scan::stop : Scan::next;
-  }));
-  return records;
-}
-
-// What a blob of these bytes is to each of the records that name it, and to the totals.
-Status count_blob(base::lmdb::WriteTxn& txn, const std::vector<RecordId>& records, std::int64_t bytes, Counting way) {
-  const std::int64_t sign = way == Counting::add ? 1 : -1;
-  RecordSpace space;
-  (records.size() == 1 ? space.blob_exclusive_bytes : space.blob_shared_bytes) = sign * bytes;
-  for (const RecordId record : records) TRY(change_space(txn, record, space));
-  const Totals change{.count = sign, .exclusive_bytes = sign * bytes};
-  if (records.empty()) return change_total(txn, line_total(line::blobs_unnamed), change);
-  if (records.size() > 1) return change_total(txn, line_total(line::blobs_shared), change);
-  return {};
-}
-
-// `record` comes to name the blob beside `others` (at most two of them are told), or ceases to.
-Status count_name(base::lmdb::WriteTxn& txn, RecordId record, const BlobDigest& blob,
-                  const std::vector<RecordId>& others, Counting way) {
-  const auto row = TRY(txn.get(table::blobs, blob));
-  if (!row) return {};
-  if (others.size() > 1) {
-    const std::int64_t bytes = way == Counting::add ? row->allocated_bytes : -row->allocated_bytes;
-    return change_space(txn, record, {.blob_shared_bytes = bytes});
-  }
-  std::vector<RecordId> with = others;
-  with.push_back(record);
-  TRY(count_blob(txn, way == Counting::add ? others : with, row->allocated_bytes, Counting::take));
-  return count_blob(txn, way == Counting::add ? with : others, row->allocated_bytes, Counting::add);
-}
-
 }  // namespace
 
 std::uint64_t checksum_bytes(std::uint64_t size) { return (size + piece_bytes - 1) / piece_bytes * 4; }
 
 Status put_blob(base::lmdb::WriteTxn& txn, const BlobDigest& blob, const BlobRow& row) {
-  const std::vector<RecordId> records = TRY(namers(txn, blob, Namers::all));
   Totals change{.count = 1, .exclusive_bytes = row.allocated_bytes};
-  if (const auto before = TRY(txn.get(table::blobs, blob))) {
-    if (*before == row) return {};
+  const auto before = TRY(txn.get(table::blobs, blob));
+  if (before == row) return {};
+  if (before) {
     TRY(count_place(txn, *before, Take::out));
-    TRY(count_blob(txn, records, before->allocated_bytes, Counting::take));
     change.count = 0;
     change.exclusive_bytes -= before->allocated_bytes;
   }
   TRY(count_place(txn, row, Take::in));
   TRY(txn.put(table::blobs, blob, row));
+  if (change == Totals{}) return {};  // it has moved
+  const std::vector<RecordId> records = TRY(records_that_reach(txn, blob, Reaching::all));
+  if (before) TRY(count_blob(txn, records, before->allocated_bytes, Counting::take));
   TRY(count_blob(txn, records, row.allocated_bytes, Counting::add));
   return change_total(txn, line_total(line::blobs), change);
 }
@@ -111,8 +78,10 @@ Status put_blob(base::lmdb::WriteTxn& txn, const BlobDigest& blob, const BlobRow
 Result<std::optional<BlobRow>> erase_blob(base::lmdb::WriteTxn& txn, const BlobDigest& blob) {
   auto row = TRY(txn.get(table::blobs, blob));
   if (!row) return row;
+  for (const RecordId record : TRY(records_that_name(txn, blob))) TRY(erase_record_blob(txn, record, blob));
+  TRY(erase_chunks_of(txn, blob));
   TRY(count_place(txn, *row, Take::out));
-  TRY(count_blob(txn, TRY(namers(txn, blob, Namers::all)), row->allocated_bytes, Counting::take));
+  TRY(count_blob(txn, TRY(records_that_reach(txn, blob, Reaching::all)), row->allocated_bytes, Counting::take));
   TRY(erase_leases_of(txn, blob));
   TRY(txn.erase(table::blobs, blob));
   TRY(change_total(txn, line_total(line::blobs), {.count = -1, .exclusive_bytes = -row->allocated_bytes}));
@@ -144,17 +113,25 @@ Status forget_journal(base::lmdb::WriteTxn& txn, std::uint64_t first) {
 
 Status put_record_blob(base::lmdb::WriteTxn& txn, RecordId record, const BlobDigest& blob) {
   if (TRY(txn.get(table::record_blobs, {record, blob}))) return {};
-  const std::vector<RecordId> others = TRY(namers(txn, blob, Namers::two));
+  TRY(count_name(txn, record, blob, Counting::add));
   TRY(txn.put(table::record_blobs, {record, blob}, Present{}));
-  TRY(txn.put(table::blob_records, {blob, record}, Present{}));
-  return count_name(txn, record, blob, others, Counting::add);
+  return txn.put(table::blob_records, {blob, record}, Present{});
 }
 
 Status erase_record_blob(base::lmdb::WriteTxn& txn, RecordId record, const BlobDigest& blob) {
   if (!TRY(txn.get(table::record_blobs, {record, blob}))) return {};
   TRY(txn.erase(table::record_blobs, {record, blob}));
   TRY(txn.erase(table::blob_records, {blob, record}));
-  return count_name(txn, record, blob, TRY(namers(txn, blob, Namers::two)), Counting::take);
+  return count_name(txn, record, blob, Counting::take);
+}
+
+Result<std::vector<RecordId>> records_that_name(const base::lmdb::ReadTxn& txn, const BlobDigest& blob) {
+  std::vector<RecordId> records;
+  TRY(scan_rows(txn, table::blob_records, blob.raw(), [&](const auto& key, const Present&) -> Result<Scan> {
+    records.push_back(std::get<1>(key));
+    return Scan::next;
+  }));
+  return records;
 }
 
 Status erase_blobs_of(base::lmdb::WriteTxn& txn, RecordId record) {
@@ -168,7 +145,8 @@ Status erase_blobs_of(base::lmdb::WriteTxn& txn, RecordId record) {
 }
 
 Result<bool> blob_is_named(const base::lmdb::ReadTxn& txn, const BlobDigest& blob) {
-  return has_rows(txn, table::blob_records, blob.raw());
+  if (TRY(has_rows(txn, table::blob_records, blob.raw()))) return true;
+  return is_chunk(txn, blob);
 }
 
 }  // namespace cairn::cache
@@ -177,7 +155,7 @@ namespace cairn::base {
 
 std::string Codec<cache::BlobRow>::encode(const cache::BlobRow& row) {
   return ByteWriter()
-      .u8(cache::blob_row_version)
+      .u8(row.place == cache::BlobPlace::chunks ? cache::chunked_row_version : cache::blob_row_version)
       .u64(row.size)
       .i64(row.allocated_bytes)
       .u8(static_cast<std::uint8_t>(row.place))
@@ -189,13 +167,15 @@ std::string Codec<cache::BlobRow>::encode(const cache::BlobRow& row) {
 Result<cache::BlobRow> Codec<cache::BlobRow>::decode(std::string_view bytes) {
   ByteReader reader(bytes);
   const std::uint8_t version = TRY(reader.u8());
-  if (version != 1 && version != cache::blob_row_version) return fail(ErrorCode::corrupt, "row of version {}", version);
+  if (version == 0 || version > cache::chunked_row_version) return fail(ErrorCode::corrupt, "row of version {}", version);
   cache::BlobRow row;
   row.size = TRY(reader.u64());
   row.allocated_bytes = TRY(reader.i64());
   if (version != 1) {
     const std::uint8_t place = TRY(reader.u8());
-    if (place > static_cast<std::uint8_t>(cache::BlobPlace::pack)) return fail(ErrorCode::corrupt, "place {}", place);
+    const bool chunks = place == static_cast<std::uint8_t>(cache::BlobPlace::chunks);
+    if (place > static_cast<std::uint8_t>(cache::BlobPlace::chunks) || chunks != (version == cache::chunked_row_version))
+      return fail(ErrorCode::corrupt, "place {} in a row of version {}", place, version);
     row.place = static_cast<cache::BlobPlace>(place);
     row.at.pack = TRY(reader.u64());
     row.at.offset = TRY(reader.u64());

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <tuple>
+#include <vector>
 
 #include "libbase/lmdb/env.h"
 #include "libcache/blob_store.h"
@@ -13,16 +14,17 @@
 namespace cairn::cache {
 
 inline constexpr std::uint8_t blob_row_version = 2;
+inline constexpr std::uint8_t chunked_row_version = 3;  // of a blob in chunks: a build that knows none refuses the row
 
 // A blob that is a file has a CRC-32C of each piece of it in a pack.
 inline constexpr std::uint64_t piece_bytes = 64 * 1024;
 std::uint64_t checksum_bytes(std::uint64_t size);
 
-enum class BlobPlace : std::uint8_t { file = 0, pack = 1 };
+enum class BlobPlace : std::uint8_t { file = 0, pack = 1, chunks = 2 };
 
 struct BlobRow {
   std::uint64_t size = 0;
-  std::int64_t allocated_bytes = 0;  // a file's blocks, or the entry's bytes in its pack
+  std::int64_t allocated_bytes = 0;  // a file's blocks, or the entry's bytes in its pack; its chunks have their own
   BlobPlace place = BlobPlace::file;
   PackLocation at;  // of the entry; for a file, of the checksums of its pieces (nowhere: it has none)
   bool operator==(const BlobRow&) const = default;
@@ -68,7 +70,7 @@ namespace cairn::cache {
 
 // A blob's row together with the space it takes (I9), in its pack, in cache.totals and in the space of the records that
 // name it: these functions write it, and nothing else does. put_blob() of a blob that has a row moves it: the old place is
-// dead. erase_blob() gives the row that went; nullopt: there was none.
+// dead. erase_blob() gives the row that went, and takes the names that records have of it; nullopt: there was none.
 base::Status put_blob(base::lmdb::WriteTxn& txn, const BlobDigest& blob, const BlobRow& row);
 base::Result<std::optional<BlobRow>> erase_blob(base::lmdb::WriteTxn& txn, const BlobDigest& blob);
 
@@ -80,6 +82,8 @@ base::Status forget_journal(base::lmdb::WriteTxn& txn, std::uint64_t first);
 base::Status put_record_blob(base::lmdb::WriteTxn& txn, RecordId record, const BlobDigest& blob);
 base::Status erase_record_blob(base::lmdb::WriteTxn& txn, RecordId record, const BlobDigest& blob);
 base::Status erase_blobs_of(base::lmdb::WriteTxn& txn, RecordId record);
+base::Result<std::vector<RecordId>> records_that_name(const base::lmdb::ReadTxn& txn, const BlobDigest& blob);
+// By a record, or by a blob that it is a chunk of.
 base::Result<bool> blob_is_named(const base::lmdb::ReadTxn& txn, const BlobDigest& blob);
 
 }  // namespace cairn::cache

@@ -2,12 +2,17 @@
 #include "libcache/blobs/local_blob_store.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <functional>
 #include <vector>
 
+#include "libbase/crash_point.h"
 #include "libbase/log/log.h"
 #include "libcache/blobs/blob_files.h"
+#include "libcache/blobs/chunk_source.h"
+#include "libcache/blobs/chunked_blob.h"
 #include "libcache/blobs/piece_source.h"
 #include "libcache/blobs/quarantine.h"
 #include "libcache/blobs/verified_source.h"
@@ -23,6 +28,7 @@ using base::Status;
 namespace {
 
 constexpr std::size_t stream_bytes = 256 * 1024;
+constexpr std::size_t row_bytes_of_chunk = 128;  // in two tables, or in the journal
 
 BlobStore::Put to_put(const BlobDigest& digest, const BlobClaims::Queued& found) {
   return {{digest, found.row.size, found.row.allocated_bytes}, found.sequence};
@@ -37,6 +43,17 @@ Result<std::size_t> fill(ByteSource& source, std::span<std::byte> out) {
     done += count;
   }
   return done;
+}
+
+enum class Copy : std::uint8_t { go_on, stop };
+
+// Gives what is left of the source to `take`, piece by piece, until it says stop.
+Status copy_rest(ByteSource& source, const std::function<Result<Copy>(std::string_view)>& take) {
+  std::string piece(stream_bytes, '\0');
+  for (;;) {
+    const std::size_t count = TRY(fill(source, std::as_writable_bytes(std::span<char>(piece))));
+    if (TRY(take(std::string_view(piece).substr(0, count))) == Copy::stop || count < piece.size()) return {};
+  }
 }
 
 Status compare(const BlobDigest& digest, const std::optional<BlobDigest>& expected) {
@@ -74,9 +91,8 @@ Result<BlobStore::Put> LocalBlobStore::put(std::string_view bytes, std::optional
     claim.keep();
     return put;
   }
-  BlobFile file = TRY(BlobFile::begin(store_.root), "put blob {}", digest);
-  TRY(file.write(bytes), "put blob {}", digest);
-  const Put put = TRY(put_file(file, digest), "put blob {}", digest);
+  MemorySource rest(std::string(), 0);
+  const Put put = TRY(put_large(bytes, rest, digest, &turn), "put blob {}", digest);
   claim.keep();
   return put;
 }
@@ -92,8 +108,13 @@ Result<BlobStore::Put> LocalBlobStore::put(ByteSource& source, std::optional<Blo
       return to_put(*expected, *found);
     }
   }
-  std::string first(packed_blob_max + 1, '\0');
-  first.resize(TRY(fill(source, std::as_writable_bytes(std::span<char>(first))), "put blob"));
+  std::string first;
+  for (const std::size_t wanted : {packed_blob_max + 1, whole_max() + 1}) {
+    const std::size_t before = first.size();
+    first.resize(wanted);
+    first.resize(before + TRY(fill(source, std::as_writable_bytes(std::span<char>(first).subspan(before))), "put blob"));
+    if (first.size() < wanted) break;
+  }
   const Put put = TRY(put_stream(std::move(first), source, expected, turn ? &*turn : nullptr));
   if (claim) claim->keep();
   return put;
@@ -110,23 +131,72 @@ Result<BlobStore::Put> LocalBlobStore::put_stream(std::string first, ByteSource&
       return base::add_context(std::move(error), fmt::format("put blob {}", digest));
     });
   }
+  return put_large(first, source, expected, turn);
+}
+
+Result<BlobStore::Put> LocalBlobStore::put_large(std::string_view first, ByteSource& source,
+                                                 std::optional<BlobDigest> expected, const BlobClaims::Turn* turn) {
+  if (chunk_rule_ && first.size() > whole_max()) return put_in_chunks(first, source, expected, turn);
   BlobFile file = TRY(BlobFile::begin(store_.root), "put blob");
   TRY(file.write(first), "put blob");
-  first.resize(stream_bytes);
-  for (;;) {
-    const std::size_t count = TRY(fill(source, std::as_writable_bytes(std::span<char>(first))), "put blob");
-    TRY(file.write(std::string_view(first).substr(0, count)), "put blob");
-    if (count < first.size()) break;
-  }
-  const BlobDigest digest = file.digest();
+  return put_as_file(std::move(file), source, expected, turn);
+}
+
+// A blob whose digest is known now: `place` gives it its row, unless somebody else has.
+template <class Place>
+Result<BlobStore::Put> LocalBlobStore::place_once(const BlobDigest& digest, std::optional<BlobDigest> expected,
+                                                  const BlobClaims::Turn* turn, Place&& place) {
   TRY(compare(digest, expected));
-  if (turn != nullptr) return put_file(file, digest);
+  if (turn != nullptr) return place();
   BlobClaims::Claim claim(claims_, digest);
   const BlobClaims::Turn own_turn(claims_, digest);
   const auto found = TRY(find_any(digest), "put blob {}", digest);
-  const Put put = found ? to_put(digest, *found) : TRY(put_file(file, digest), "put blob {}", digest);
+  const Put put = found ? to_put(digest, *found) : TRY(place(), "put blob {}", digest);
   claim.keep();
   return put;
+}
+
+Result<BlobStore::Put> LocalBlobStore::put_as_file(BlobFile file, ByteSource& source, std::optional<BlobDigest> expected,
+                                                   const BlobClaims::Turn* turn) {
+  TRY(copy_rest(source, [&](std::string_view piece) -> Result<Copy> {
+        TRY(file.write(piece));
+        return Copy::go_on;
+      }),
+      "put blob");
+  const BlobDigest digest = file.digest();
+  return place_once(digest, expected, turn, [&] { return put_file(file, digest); });
+}
+
+Result<BlobStore::Put> LocalBlobStore::put_in_chunks(std::string_view first, ByteSource& source,
+                                                     std::optional<BlobDigest> expected, const BlobClaims::Turn* turn) {
+  ChunkedBlob blob(*this, *chunk_rule_);
+  TRY(blob.write(first), "put blob");
+  TRY(copy_rest(source, [&](std::string_view piece) -> Result<Copy> {
+        TRY(blob.write(piece));
+        return blob.is_full() ? Copy::stop : Copy::go_on;
+      }),
+      "put blob");
+  if (!blob.is_full()) TRY(blob.finish(), "put blob");
+  if (blob.is_full()) {
+    BlobFile file = TRY(BlobFile::begin(store_.root), "put blob");
+    TRY(blob.copy_to(file), "put blob");
+    return put_as_file(std::move(file), source, expected, turn);
+  }
+  CRASH_POINT("cache.blob.chunks_put");
+  const BlobDigest digest = blob.digest();
+  return place_once(digest, expected, turn, [&] { return enqueue_list(digest, blob); });
+}
+
+Result<ChunkList> LocalBlobStore::put_chunk(std::string_view bytes, const BlobDigest& digest) {
+  const BlobClaims::Turn turn(claims_, digest);
+  const auto found = TRY(find_any(digest));
+  if (found && found->row.place == BlobPlace::chunks) return *TRY(load_list(digest, found->row));
+  if (!found) TRY(put_packed(bytes, digest));
+  return ChunkList{{{digest, bytes.size()}}};
+}
+
+std::size_t LocalBlobStore::whole_max() const {
+  return chunk_rule_ ? std::max<std::size_t>(packed_blob_max, chunk_rule_->max_bytes()) : packed_blob_max;
 }
 
 Result<BlobStore::Put> LocalBlobStore::put_packed(std::string_view bytes, const BlobDigest& digest) {
@@ -143,8 +213,12 @@ Result<BlobStore::Put> LocalBlobStore::put_file(BlobFile& file, const BlobDigest
   BlobRow row;
   row.size = file.size();
   row.allocated_bytes = TRY(file.place(digest));
-  const Appended sums = TRY(store_.packs->append({.kind = EntryKind::checksums, .digest = digest}, file.checksums()));
-  row.at = sums.at();
+  const auto sums = store_.packs->append({.kind = EntryKind::checksums, .digest = digest}, file.checksums());
+  if (!sums) {
+    (void)delete_file(digest);  // on a full disk, what nothing names would be in the way
+    return tl::unexpected(sums.error());
+  }
+  row.at = sums->at();
   return enqueue_row(digest, row);
 }
 
@@ -154,8 +228,28 @@ Result<BlobStore::Put> LocalBlobStore::enqueue_row(const BlobDigest& digest, con
   entry.data.push_back(Packs::token(row.at.pack));
   entry.bytes = static_cast<std::size_t>(row.size);
   entry.change = [digest, row](base::lmdb::WriteTxn& txn) { return put_blob(txn, digest, row); };
-  entry.done = [this, digest](const Status& outcome) {
+  entry.done = [this, digest, place = row.place](const Status& outcome) {
     claims_.unqueue(digest);
+    // Undone as a whole, so that nothing names the file. After another failure the row may have reached the disk.
+    if (!outcome && place == BlobPlace::file && outcome.error().code == ErrorCode::no_space) (void)remove_stray(digest);
+    if (!outcome) base::log_warning("blob {} is not kept: {}", digest, outcome.error().message);
+  };
+  const auto number = TRY(enqueue(store_, std::move(entry)));
+  claims_.set_sequence(digest, number);
+  return to_put(digest, {row, number});
+}
+
+// The rows of the chunks are queued before, so they are durable when this one is.
+Result<BlobStore::Put> LocalBlobStore::enqueue_list(const BlobDigest& digest, const ChunkedBlob& blob) {
+  const auto list = blob.list();
+  const BlobRow row{list->size(), 0, BlobPlace::chunks, {}};
+  claims_.set_queued(digest, row, list);
+  base::lmdb::GroupWriter::Entry entry;
+  entry.bytes = list->chunks.size() * row_bytes_of_chunk;
+  entry.change = [digest, list](base::lmdb::WriteTxn& txn) { return put_chunked_blob(txn, digest, *list); };
+  entry.done = [this, digest, claims = blob.claims()](const Status& outcome) {
+    claims_.unqueue(digest);
+    claims->clear();
     if (!outcome) base::log_warning("blob {} is not kept: {}", digest, outcome.error().message);
   };
   const auto number = TRY(enqueue(store_, std::move(entry)));
@@ -184,7 +278,49 @@ auto LocalBlobStore::at_its_place(const BlobDigest& digest, Open&& open) -> std:
   }
 }
 
+Result<std::shared_ptr<const ChunkList>> LocalBlobStore::load_list(const BlobDigest& digest, const BlobRow& row) {
+  if (const auto queued = claims_.queued(digest); queued && queued->chunks) return queued->chunks;
+  auto list = TRY(store_.env.view([&](base::lmdb::ReadTxn& txn) { return txn.get(table::blob_chunks, digest); }));
+  if (!list) return base::fail(ErrorCode::not_found, "it has no list of chunks");
+  if (list->size() != row.size) return base::fail(ErrorCode::corrupt, "its chunks have {} bytes", list->size());
+  return std::make_shared<const ChunkList>(std::move(*list));
+}
+
+// I4: first the claim, then the look. The blob keeps its chunks.
+Result<std::unique_ptr<ByteSource>> LocalBlobStore::open_chunks(const BlobDigest& digest, const BlobRow& row,
+                                                                ByteRange range, Compare compare) {
+  auto claim = std::make_unique<BlobClaims::Claim>(claims_, digest);
+  const auto still = TRY(find_any(digest));
+  if (!still) return base::fail(ErrorCode::not_found, "it is going");
+  auto source = std::make_unique<ChunkSource>(
+      std::move(claim), TRY(load_list(digest, row)), [this](const Chunk& chunk) { return read_chunk(chunk); }, range);
+  if (compare == Compare::whole) source->compare_with(digest);
+  return std::unique_ptr<ByteSource>(std::make_unique<WatchedSource>(
+      std::move(source), [this, digest, row](const std::string& why) { found_damaged(digest, row, why); }));
+}
+
+Result<std::string> LocalBlobStore::read_chunk(const Chunk& chunk) {
+  const auto size = static_cast<std::size_t>(chunk.size);
+  auto bytes = read(chunk.digest, size);
+  if (bytes && bytes->size() == size) return bytes;
+  if (bytes) return base::fail(ErrorCode::corrupt, "chunk {} has {} bytes instead of {}", chunk.digest, bytes->size(), size);
+  if (bytes.error().code == ErrorCode::not_found) return base::fail(ErrorCode::corrupt, "chunk {} is missing", chunk.digest);
+  return bytes;
+}
+
+// What the chunks hold is compared when it is their turn.
+Result<std::uint64_t> LocalBlobStore::verify_list(const BlobDigest& digest, const BlobRow& row) {
+  const auto list = TRY(load_list(digest, row));
+  for (const Chunk& chunk : list->chunks) {
+    const auto found = TRY(find_any(chunk.digest));
+    if (!found || found->row.size != chunk.size)
+      return base::fail(ErrorCode::corrupt, "its chunk {} is missing, or another", chunk.digest);
+  }
+  return std::uint64_t{0};
+}
+
 Result<std::unique_ptr<ByteSource>> LocalBlobStore::open_place(const BlobDigest& digest, const BlobRow& row) {
+  if (row.place == BlobPlace::chunks) return open_chunks(digest, row, {0, row.size}, Compare::whole);
   if (row.place == BlobPlace::pack)
     return std::unique_ptr<ByteSource>(
         std::make_unique<MemorySource>(TRY(store_.packs->read(row.at, EntryKind::blob, digest, row.size)), 0));
@@ -201,6 +337,7 @@ void LocalBlobStore::found_damaged(const BlobDigest& digest, const BlobRow& row,
 
 Result<std::uint64_t> LocalBlobStore::verify(const BlobDigest& digest) {
   const auto verify_place = [&](const BlobRow& row) -> Result<std::uint64_t> {
+    if (row.place == BlobPlace::chunks) return verify_list(digest, row);
     const auto source = TRY(open_place(digest, row));
     base::Sha256 hash;
     std::vector<std::byte> buffer(stream_bytes);
@@ -229,6 +366,7 @@ Result<std::unique_ptr<ByteSource>> LocalBlobStore::open_part(const BlobDigest& 
     return std::unique_ptr<ByteSource>(
         std::make_unique<MemorySource>(std::move(bytes), static_cast<std::size_t>(range.offset)));
   }
+  if (row.place == BlobPlace::chunks) return open_chunks(digest, row, {range.offset, length}, Compare::pieces);
   auto file = TRY(base::open_host(blob_path(store_.root, digest), O_RDONLY | O_NOFOLLOW));
   std::string sums;
   if (row.at.pack != 0) {
@@ -265,6 +403,20 @@ Result<std::string> LocalBlobStore::read(const BlobDigest& digest, std::size_t s
 
 void LocalBlobStore::named(const BlobDigest& digest, bool durable) {
   if (durable) claims_.drop(digest);
+}
+
+Status LocalBlobStore::delete_file(const BlobDigest& digest) {
+  TRY(move_blob_away(store_.root, digest));
+  return delete_moved_blob(store_.root, digest);
+}
+
+Result<bool> LocalBlobStore::remove_stray(const BlobDigest& digest) {
+  const auto turn = BlobClaims::Turn::try_take(claims_, digest);
+  if (!turn) return false;
+  if (TRY(find_any(digest))) return false;
+  if (::access(blob_path(store_.root, digest).c_str(), F_OK) != 0) return false;
+  TRY(delete_file(digest));
+  return true;
 }
 
 Status LocalBlobStore::remove_bytes(const BlobDigest& digest) {

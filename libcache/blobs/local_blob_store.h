@@ -8,11 +8,14 @@
 
 #include "libcache/blob_store.h"
 #include "libcache/blobs/blob_claims.h"
+#include "libcache/blobs/chunk_rule.h"
 #include "libcache/blobs/packs.h"
 
 namespace cairn::cache {
 
 struct Store;
+class BlobFile;
+class ChunkedBlob;
 
 // Blobs up to this size are packed: a file costs three syncs and a block (bench/budgets.md).
 inline constexpr std::size_t packed_blob_max = 64 * 1024;
@@ -20,6 +23,8 @@ inline constexpr std::size_t packed_blob_max = 64 * 1024;
 class LocalBlobStore final : public BlobStore {
  public:
   explicit LocalBlobStore(Store& store) : store_(store) {}
+  // From now on blobs that are larger than a chunk may be are stored in chunks. Before anything is put.
+  void use_chunks(const ChunkRule& rule) { chunk_rule_ = rule; }
 
   base::Result<Put> put(base::ByteSource& source, std::optional<BlobDigest> expected) override;
   base::Result<Put> put(std::string_view bytes, std::optional<BlobDigest> expected) override;
@@ -44,27 +49,55 @@ class LocalBlobStore final : public BlobStore {
   // Reads all of it and compares it with its name; gives its size. Errors: not_found, corrupt (it has been quarantined), io.
   base::Result<std::uint64_t> verify(const BlobDigest& digest);
 
+  // Deletes the file of a blob that has no row and that nobody is putting. Never waits. Returns whether there was one.
+  base::Result<bool> remove_stray(const BlobDigest& digest);
+  // The blob's bytes are not what its row says: it becomes a miss.
+  void found_damaged(const BlobDigest& digest, const BlobRow& row, const std::string& reason);
+
+  // The whole of a chunk. Errors: corrupt (it is damaged or missing, and has been quarantined), io.
+  base::Result<std::string> read_chunk(const Chunk& chunk);
+
   std::uint64_t puts_waited() const { return claims_.turns_waited(); }  // for another thread's put of the same blob
 
  private:
-  void found_damaged(const BlobDigest& digest, const BlobRow& row, const std::string& reason);
+  friend class ChunkedBlob;
   using Found = BlobClaims::Queued;
 
   base::Result<std::optional<Found>> find_any(const BlobDigest& digest);
+  base::Status delete_file(const BlobDigest& digest);
   base::Result<Put> put_packed(std::string_view bytes, const BlobDigest& digest);
-  base::Result<Put> put_file(class BlobFile& file, const BlobDigest& digest);
+  base::Result<Put> put_file(BlobFile& file, const BlobDigest& digest);
   base::Result<Put> put_stream(std::string first, base::ByteSource& source, std::optional<BlobDigest> expected,
                                const BlobClaims::Turn* turn);
+  base::Result<Put> put_large(std::string_view first, base::ByteSource& source, std::optional<BlobDigest> expected,
+                              const BlobClaims::Turn* turn);
+  base::Result<Put> put_as_file(BlobFile file, base::ByteSource& source, std::optional<BlobDigest> expected,
+                                const BlobClaims::Turn* turn);
+  base::Result<Put> put_in_chunks(std::string_view first, base::ByteSource& source, std::optional<BlobDigest> expected,
+                                  const BlobClaims::Turn* turn);
+  // The chunks that hold these bytes, which are one unless they came as a blob in chunks. Their digest is claimed.
+  base::Result<ChunkList> put_chunk(std::string_view bytes, const BlobDigest& digest);
+  template <class Place>
+  base::Result<Put> place_once(const BlobDigest& digest, std::optional<BlobDigest> expected, const BlobClaims::Turn* turn,
+                               Place&& place);
+  std::size_t whole_max() const;  // larger blobs are stored in chunks, if any are
   base::Result<Put> enqueue_row(const BlobDigest& digest, const BlobRow& row);
+  base::Result<Put> enqueue_list(const BlobDigest& digest, const ChunkedBlob& blob);
   base::Result<std::unique_ptr<base::ByteSource>> open_place(const BlobDigest& digest, const BlobRow& row);
   base::Result<std::unique_ptr<base::ByteSource>> open_part(const BlobDigest& digest, const BlobRow& row,
                                                             ByteRange range);
+  enum class Compare : std::uint8_t { whole, pieces };
+  base::Result<std::unique_ptr<base::ByteSource>> open_chunks(const BlobDigest& digest, const BlobRow& row,
+                                                              ByteRange range, Compare compare);
+  base::Result<std::shared_ptr<const ChunkList>> load_list(const BlobDigest& digest, const BlobRow& row);
+  base::Result<std::uint64_t> verify_list(const BlobDigest& digest, const BlobRow& row);
   template <class Open>
   auto at_its_place(const BlobDigest& digest, Open&& open)
       -> std::invoke_result_t<Open, const BlobRow&>;
 
   Store& store_;
   BlobClaims claims_;
+  std::optional<ChunkRule> chunk_rule_;
 };
 
 }  // namespace cairn::cache

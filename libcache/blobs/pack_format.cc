@@ -33,7 +33,7 @@ std::uint32_t seed_of(std::uint64_t salt, std::uint64_t offset) {
 }
 
 bool is_kind(std::uint8_t value) {
-  return value >= static_cast<std::uint8_t>(EntryKind::blob) && value <= static_cast<std::uint8_t>(EntryKind::chunk_list);
+  return value >= static_cast<std::uint8_t>(EntryKind::blob) && value <= static_cast<std::uint8_t>(EntryKind::checkpoint_end);
 }
 
 // A piece of the file that moves forward with the scan.

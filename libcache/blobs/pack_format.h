@@ -24,7 +24,6 @@ enum class EntryKind : std::uint8_t {
   changes = 3,
   rows = 4,
   checkpoint_end = 5,
-  chunk_list = 6,
 };
 
 struct EntryHeader {

@@ -8,6 +8,7 @@
 
 #include "libbase/log/log.h"
 #include "libcache/blobs/blob_files.h"
+#include "libcache/blobs/chunk_rows.h"
 #include "libcache/keys/key_rows.h"
 #include "libcache/records/scan.h"
 #include "libcache/records/store.h"
@@ -22,21 +23,37 @@ using base::lmdb::WriteTxn;
 namespace {
 
 constexpr std::size_t keys_max = 4096;
+constexpr std::size_t users_max = 256, user_chunks_max = 64 * 1024;  // in one transaction, but for the last user
 
 // I5: no key leads to a record that needs what is not there. A record without keys goes with the next collection.
 Status unname(WriteTxn& txn, const BlobDigest& digest) {
-  std::vector<RecordId> records;
-  TRY(scan_rows(txn, table::blob_records, digest.raw(), [&](const auto& key, const Present&) -> Result<Scan> {
-    records.push_back(std::get<1>(key));
-    return Scan::next;
-  }));
   std::vector<KeyDigest> keys;
-  for (const RecordId record : records) {
-    TRY(erase_results_of(txn, record, keys));
-    TRY(txn.erase(table::record_blobs, {record, digest}));
-    TRY(txn.erase(table::blob_records, {digest, record}));
-  }
+  for (const RecordId record : TRY(records_that_name(txn, digest))) TRY(erase_results_of(txn, record, keys));
   return erase_dead_keys(txn, keys, keys_max);
+}
+
+Status take_out(WriteTxn& txn, const BlobDigest& digest, const QuarantineRow& why) {
+  TRY(unname(txn, digest));
+  TRY(erase_blob(txn, digest));
+  return txn.put(table::quarantine, digest, why);
+}
+
+enum class Users { gone, more };
+
+// Blobs that the chunk is in cannot be read any more, either. As many as one transaction should take.
+Result<Users> take_out_users(WriteTxn& txn, const BlobDigest& chunk, const QuarantineRow& why) {
+  std::vector<BlobDigest> users;
+  TRY(scan_rows(txn, table::chunk_blobs, chunk.raw(), [&](const auto& key, const Present&) -> Result<Scan> {
+    users.push_back(std::get<1>(key));
+    return users.size() == users_max ? Scan::stop : Scan::next;
+  }));
+  std::size_t chunks = 0;
+  for (const BlobDigest& user : users) {
+    chunks += TRY(chunks_of(txn, user)).size();
+    TRY(take_out(txn, user, {why.when, fmt::format("its chunk {}: {}", chunk, why.reason)}));
+    if (chunks > user_chunks_max) return Users::more;
+  }
+  return users.size() == users_max ? Users::more : Users::gone;
 }
 
 void keep_file(Store& store, const BlobDigest& digest) {
@@ -49,18 +66,27 @@ void keep_file(Store& store, const BlobDigest& digest) {
 }  // namespace
 
 Status quarantine_blob(Store& store, const BlobDigest& digest, const BlobRow& found, const std::string& reason) {
-  const auto gone = std::make_shared<bool>(false);
-  base::lmdb::GroupWriter::Entry entry;
-  entry.change = [digest, found, reason, gone, when = store.clock.now()](WriteTxn& txn) -> Status {
-    const auto row = TRY(txn.get(table::blobs, digest));
-    *gone = row == found;
-    if (!*gone) return {};
-    TRY(erase_blob(txn, digest));
-    TRY(unname(txn, digest));
-    return txn.put(table::quarantine, digest, QuarantineRow{when, reason});
+  struct Progress {
+    bool gone = false, more = false;
   };
-  entry.done = [&store, digest, found, reason, gone](const Status& outcome) {
-    if (!outcome || !*gone) return;
+  const auto progress = std::make_shared<Progress>();
+  base::lmdb::GroupWriter::Entry entry;
+  entry.change = [digest, found, reason, progress, when = store.clock.now()](WriteTxn& txn) -> Status {
+    *progress = {};
+    if (TRY(txn.get(table::blobs, digest)) != found) return {};
+    const QuarantineRow why{when, reason};
+    progress->more = TRY(take_out_users(txn, digest, why)) == Users::more;
+    if (progress->more) return {};
+    progress->gone = true;
+    return take_out(txn, digest, why);
+  };
+  entry.done = [&store, digest, found, reason, progress](const Status& outcome) {
+    if (!outcome) return;
+    if (progress->more) {
+      if (const Status next = quarantine_blob(store, digest, found, reason); !next)
+        base::log_warning("blob {} is damaged and stays: {}", digest, next.error().message);
+    }
+    if (!progress->gone) return;
     base::log_warning("blob {} is damaged and becomes a miss: {}", digest, reason);
     if (found.place == BlobPlace::file) keep_file(store, digest);
   };

@@ -21,7 +21,8 @@ struct ScrubRow {
   BlobDigest next;
 };
 
-// Queues that the blob goes, if it still is where `found` says. Of a file, quarantine/<hex> is what was in it.
+// Queues that the blob goes, if it still is where `found` says; first, in steps, the blobs that it is a chunk of. Of a file,
+// quarantine/<hex> is what was in it.
 base::Status quarantine_blob(Store& store, const BlobDigest& digest, const BlobRow& found, const std::string& reason);
 
 }  // namespace cairn::cache

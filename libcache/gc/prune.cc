@@ -38,6 +38,7 @@ constexpr std::size_t records_per_change = 512;  // about 20 ms of the writer, a
 constexpr std::size_t keys_per_change = 4096;
 constexpr std::size_t pages_per_change = 4096;
 constexpr std::size_t moves_per_change = 4096;
+constexpr std::size_t chunks_per_change = 16 * 1024;  // and those of one blob more
 constexpr std::chrono::hours stats_kept{24 * 30};
 
 // One transaction's worth of deletion. Owned by its change, which may run twice: what it finds out it starts anew.
@@ -139,9 +140,9 @@ Result<PruneReport> rehearse(Store& store, PrunePlan selection) {
   report.passed = selection.passed;
   report.rows_visited = selection.rows_visited;
   report.freed_bytes += TRY(store.env.view([](ReadTxn& txn) { return snapshot::tree_totals(txn); })).trash.bytes;
-  for (const BlobInfo& blob : TRY(select_blobs(store, gone))) {
+  for (const SelectedBlob& blob : TRY(select_blobs(store, gone))) {
     ++report.blobs;
-    report.freed_bytes += blob.allocated_bytes;
+    report.freed_bytes += blob.info.allocated_bytes;
   }
   return report;
 }
@@ -193,11 +194,13 @@ Status remove_records(Store& store, const Policy& policy, PrunePlan selection, R
 Status remove_unnamed_blobs(Store& store, std::stop_token stop, PruneReport& report) {
   const auto unnamed = TRY(store.env.view([](ReadTxn& txn) { return total_of(txn, line_total(line::blobs_unnamed)); }));
   if (unnamed.count == 0) return {};
-  const std::vector<BlobInfo> selected = TRY(select_blobs(store, {}));
-  for (std::size_t from = 0; from < selected.size() && !stop.stop_requested(); from += records_per_change) {
-    const std::size_t to = std::min(selected.size(), from + records_per_change);
-    const std::vector<BlobInfo> piece(selected.begin() + static_cast<std::ptrdiff_t>(from),
-                                      selected.begin() + static_cast<std::ptrdiff_t>(to));
+  const std::vector<SelectedBlob> selected = TRY(select_blobs(store, {}));
+  for (std::size_t at = 0; at < selected.size() && !stop.stop_requested();) {
+    std::vector<BlobInfo> piece;
+    for (std::size_t rows = 0; at < selected.size() && piece.size() < records_per_change && rows < chunks_per_change; ++at) {
+      piece.push_back(selected[at].info);
+      rows += selected[at].rows;
+    }
     const auto removed = std::make_shared<std::vector<BlobInfo>>();
     const Status outcome = commit_change(store, [&store, piece, removed](WriteTxn& txn) -> Status {
       removed->clear();

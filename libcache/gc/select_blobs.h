@@ -8,7 +8,12 @@
 
 namespace cairn::cache {
 
-// Blobs that no record names except those of `gone`, and that nobody leases or has put and may still name. O(blobs).
-base::Result<std::vector<BlobInfo>> select_blobs(Store& store, const std::vector<RecordId>& gone);
+struct SelectedBlob {
+  BlobInfo info;
+  std::size_t rows = 1;  // that go with it, about
+};
+// Blobs that no record names except those of `gone`, and that nobody leases or has put and may still name; and chunks that
+// are in no other blobs than these. A blob comes before its chunks. O(blobs).
+base::Result<std::vector<SelectedBlob>> select_blobs(Store& store, const std::vector<RecordId>& gone);
 
 }  // namespace cairn::cache

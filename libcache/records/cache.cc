@@ -14,10 +14,11 @@
 #include "libcache/account/account.h"
 #include "libcache/account/check.h"
 #include "libcache/account/totals.h"
-#include "libcache/blobs/blob_rows.h"
+#include "libcache/blobs/chunk_rows.h"
 #include "libcache/blobs/compaction.h"
 #include "libcache/blobs/journal.h"
 #include "libcache/blobs/quarantine.h"
+#include "libcache/blobs/repair.h"
 #include "libcache/blobs/scrub.h"
 #include "libcache/gc/candidates.h"
 #include "libcache/gc/prune.h"
@@ -39,7 +40,7 @@ using base::Status;
 
 namespace {
 
-constexpr std::array<const base::lmdb::RawTableSpec*, 40> all_tables = {
+constexpr std::array<const base::lmdb::RawTableSpec*, 42> all_tables = {
     &table::records,   &table::children,      &table::chains, &table::tree_digests, &table::key_results, &table::record_keys,
     &table::key_links, &table::key_backlinks, &table::blobs,  &table::record_blobs, &table::blob_records,
     &table::stats,     &table::resolved,  &table::pages,         &table::page_counts, &table::page_roots, &table::page_trash,
@@ -48,7 +49,7 @@ constexpr std::array<const base::lmdb::RawTableSpec*, 40> all_tables = {
     &table::lease_blobs, &table::blob_leases, &table::lease_ends,
     &table::layers,    &table::diff_records, &table::diff_blobs,    &table::tree_owners, &table::statistics,
     &table::candidates_by_age, &table::candidates_by_cost, &table::candidate_places, &table::collector,
-    &table::tombstones, &table::tombstones_by_age, &table::regret,
+    &table::tombstones, &table::tombstones_by_age, &table::regret, &table::blob_chunks, &table::chunk_blobs,
 };
 
 constexpr std::size_t late_bytes_max = 256u << 20;
@@ -90,13 +91,15 @@ std::span<const base::lmdb::RawTableSpec* const> tables() { return all_tables; }
 Cache::Cache() = default;
 
 Result<std::unique_ptr<Cache>> Cache::open(const HostPath& root, base::lmdb::Env& env, base::lmdb::GroupWriter& writer,
-                                           snapshot::Snapshotter& snapshots, const base::Clock& clock) {
+                                           snapshot::Snapshotter& snapshots, const base::Clock& clock,
+                                           const CacheOptions& options) {
   TRY(make_dir(root / "blobs"));
   TRY(make_dir(root / "blobs/sha256"));
   TRY(make_dir(root / "tmp"));
   TRY(empty_tmp(root / "tmp"));
   std::unique_ptr<Cache> cache(new Cache());
   cache->state_ = std::make_unique<Store>(root, env, writer, snapshots, clock);
+  if (options.chunk_bytes != 0) cache->state_->blobs.use_chunks(TRY(ChunkRule::of_average(options.chunk_bytes), "open store {}", root.str()));
   cache->state_->packs = TRY(Packs::open(root), "open store {}", root.str());
   TRY(erase_unnamed_packs(*cache->state_), "open store {}", root.str());
   env.set_journal(make_journal(cache->state_->packs));
@@ -185,6 +188,8 @@ Result<PruneReport> Cache::prune(const PruneOptions& options, std::stop_token st
 Result<ScrubReport> Cache::scrub(const ScrubOptions& options, std::stop_token stop) {
   return scrub_blobs(*state_, options, std::move(stop));
 }
+
+Result<BlobRepair> Cache::repair_blobs(std::stop_token stop) { return cache::repair_blobs(*state_, std::move(stop)); }
 
 Result<std::uint64_t> Cache::quarantined() {
   return state_->env.view([](base::lmdb::ReadTxn& txn) { return txn.count(table::quarantine); });

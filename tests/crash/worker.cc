@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <fstream>
 
+#include "libbase/fs/beneath.h"
+#include "libbase/fs/host_tree.h"
 #include "libbase/hash/sha256.h"
 #include "libcache/cache.h"
 #include "libcache/fsck.h"
@@ -16,6 +18,7 @@ using solver::llb::State;
 base::Result<std::unique_ptr<engine::Engine>> open_store(const WorkerArguments& arguments) {
   engine::EngineOptions options(TRY(base::HostPath::parse(arguments.root)));
   options.chain_max = 3;
+  options.cache = cache::CacheOptions{.chunk_bytes = 64 * 1024};
   options.writer.order = arguments.order;
   options.data_synced = [log = arguments.sync_log](std::span<const base::lmdb::DataToken> tokens) {
     std::ofstream out(log, std::ios::app);
@@ -83,7 +86,8 @@ base::Status put_blobs(cache::Cache& cache) {
   cache::Publication publication;
   cache::MutableRef tree = TRY(cache.create({}));
   const cache::ImmutableRef ref = TRY(std::move(tree).commit(publication, {.description = "has blobs", .chain = {}}));
-  for (const std::size_t size : {std::size_t{100'000}, std::size_t{20'000}, std::size_t{30'000}}) {
+  // A file, one in chunks, and two in packs.
+  for (const std::size_t size : {100'000u, 400'000u, 20'000u, 30'000u}) {
     const auto put = TRY(cache.blobs().put(std::string(size, 'b')));
     publication.add_blob(ref, put.info.digest);
   }
@@ -98,6 +102,16 @@ base::Status give_space_back(cache::Cache& cache) {
   if (TRY(cache.compact_packs()) == 0) return base::fail(base::ErrorCode::io, "nothing was compacted");
   const std::string kept = TRY(cache.blobs().read(base::digest_of<BlobDigest>("stays"), 100));
   if (kept != "stays") return base::fail(base::ErrorCode::corrupt, "a blob came back as {}", kept);
+  return {};
+}
+
+// As a crash leaves it that comes between a file's name and its row.
+base::Status repair_a_stray_file(engine::Engine& engine) {
+  const auto digest = base::digest_of<BlobDigest>("no row names it");
+  const base::HostPath shard = engine.root() / ("blobs/sha256/" + digest.hex().substr(0, 2));
+  TRY(base::make_host_dirs(shard));
+  TRY(base::write_file_atomic(shard / digest.hex(), "left over", base::Durable::no));
+  if (TRY(engine.cache().repair_blobs()).stray_files != 1) return base::fail(base::ErrorCode::io, "no stray file was found");
   return {};
 }
 
@@ -119,6 +133,7 @@ int run_worker(const WorkerArguments& arguments) {
     auto pruned = (*engine)->cache().prune({.all = true});
     if (!pruned) return complain(pruned.error().message);
     if (auto given = give_space_back((*engine)->cache()); !given) return complain(given.error().message);
+    if (auto repaired = repair_a_stray_file(**engine); !repaired) return complain(repaired.error().message);
   }
   engine->reset();
   const auto tables = engine::all_tables();

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// A policy's file, ours or BuildKit's, and, as its first line alone, a filter. What is accepted must mean the same when
+// A policy's file, ours or BuildKit's, or a store's options, and, as its first line alone, a filter. What is accepted must mean the same when
 // its text is read again, and a bound is never below the floor.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <string_view>
 
+#include "libcache/options.h"
 #include "libcache/policy.h"
 
 using namespace cairn::cache;
@@ -29,6 +30,7 @@ void try_filter(std::string_view text) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view input(reinterpret_cast<const char*>(data), size);
   try_filter(input.substr(0, input.find('\n')));
+  if (const auto options = parse_options(input, "fuzz"); options && options->chunk_bytes % 1024 != 0) std::abort();
   const auto policy = parse_policy(input, "fuzz");
   if (!policy) return 0;
   const DiskSpace disk{.total_bytes = 1'000'000, .free_bytes = 1000};

@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "libcache/account/totals.h"
-#include "libcache/blobs/blob_rows.h"
+#include "libcache/blobs/chunk_rows.h"
 #include "libcache/blobs/journal.h"
 #include "libcache/blobs/quarantine.h"
 #include "libcache/gc/tombstones.h"
@@ -33,7 +33,7 @@ void decode(std::string_view bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
-  switch (data[0] % 31) {
+  switch (data[0] % 33) {
     case 0: decode<cache::RecordRow>(bytes); break;
     case 1: decode<cache::TreeDigestRow>(bytes); break;
     case 2: decode<cache::KeyResultRow>(bytes); break;
@@ -67,6 +67,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     case 28: decode<cache::Tombstone>(bytes); break;
     case 29: decode<cache::RegretRow>(bytes); break;
     case 30: decode<cache::ResolvedRow>(bytes); break;
+    case 31:
+      if (const auto list = base::Codec<cache::ChunkList>::decode(bytes)) CHECK(base::Codec<cache::ChunkList>::encode(*list) == bytes);
+      break;
+    case 32: decode<std::tuple<BlobDigest, BlobDigest>>(bytes); break;
   }
   return 0;
 }

@@ -4,7 +4,7 @@
 
 #include "libbase/hash/sha256.h"
 #include "libcache/account/totals.h"
-#include "libcache/blobs/blob_rows.h"
+#include "libcache/blobs/chunk_rows.h"
 #include "libcache/keys/key_rows.h"
 #include "libcache/records/record_rows.h"
 #include "libcache/records/use_times.h"
@@ -130,9 +130,32 @@ TEST(Rows, TruncatedLongerAndNewerRowsAreCorrupt) {
   expect_every_prefix_corrupt(KeyResultRow{base::from_unix_ns(9)});
   expect_every_prefix_corrupt(KeyLinkRow{1, base::sha256("o"), 2, base::sha256("s")});
   expect_every_prefix_corrupt(BlobRow{10, 4096, BlobPlace::pack, {3, 40}});
+  expect_every_prefix_corrupt(BlobRow{1 << 20, 0, BlobPlace::chunks, {}});
+  expect_every_prefix_corrupt(ChunkList{{{base::digest_of<BlobDigest>("a"), 200}, {base::digest_of<BlobDigest>("b"), 1}}});
   expect_every_prefix_corrupt(PackRow{1, 2, 3, 4});
   expect_every_prefix_corrupt(Totals{.count = 1, .exclusive_bytes = 2});
   expect_every_prefix_corrupt(Present{});
+}
+
+TEST(Rows, ARowOfABlobInChunksIsRefusedByWhoeverKnowsNoChunks) {
+  EXPECT_EQ(Codec<BlobRow>::encode({1, 2, BlobPlace::file, {}})[0], 2);
+  std::string row = Codec<BlobRow>::encode({1 << 20, 0, BlobPlace::chunks, {}});
+  EXPECT_EQ(row[0], 3);
+  EXPECT_EQ(Codec<BlobRow>::decode(row)->place, BlobPlace::chunks);
+  row[0] = 2;
+  EXPECT_EQ(Codec<BlobRow>::decode(row).error().code, ErrorCode::corrupt);
+}
+
+TEST(Rows, AListOfChunksWithAnEmptyOneOrTooManyIsCorrupt) {
+  const std::string good = Codec<ChunkList>::encode({{{base::digest_of<BlobDigest>("a"), 100}}});
+  EXPECT_EQ(Codec<ChunkList>::decode(good)->size(), 100u);
+  std::string empty_chunk = good, no_chunk = good.substr(0, 2);
+  empty_chunk[2] = 0;
+  no_chunk[1] = 0;
+  EXPECT_EQ(Codec<ChunkList>::decode(empty_chunk).error().code, ErrorCode::corrupt);
+  EXPECT_EQ(Codec<ChunkList>::decode(no_chunk).error().code, ErrorCode::corrupt);
+  const std::string many = base::ByteWriter().u8(1).varint(chunks_max + 1).take();
+  EXPECT_EQ(Codec<ChunkList>::decode(many).error().code, ErrorCode::corrupt);
 }
 
 TEST(Rows, RecordWithAnUnknownEnumOrAnAbsurdCountIsCorrupt) {

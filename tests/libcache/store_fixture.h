@@ -80,7 +80,7 @@ class OpenStore {
           return snapshots->sync(tokens);
         },
         options);
-    cache = must(Cache::open(root(), *env, *writer, *snapshots, clock));
+    cache = must(Cache::open(root(), *env, *writer, *snapshots, clock, cache_options));
   }
   void close() {
     cache.reset();
@@ -155,6 +155,7 @@ class OpenStore {
   std::optional<base::HostPath> elsewhere_;  // the store's root, if not in dir_
   SettableClock clock;
   std::chrono::milliseconds group_age_max{500};
+  CacheOptions cache_options;  // for the next open()
   std::atomic<bool> fail_data_sync{false};
   std::unique_ptr<base::lmdb::Env> env;
   std::unique_ptr<snapshot::Snapshotter> snapshots;

@@ -14,6 +14,7 @@
 
 #include "libbase/fs/fd.h"
 #include "libbase/lmdb/reader_list.h"
+#include "libcache/options.h"
 #include "libcache/policy.h"
 #include "tools/cachectl/command.h"
 #include "tools/engine/backing.h"
@@ -132,6 +133,11 @@ Result<Findings> examine(const HostPath& root) {
   if (const std::string policy = text_of(root / "gc.toml"); !policy.empty()) {
     const auto parsed = cache::parse_policy(policy, (root / "gc.toml").str());
     if (!parsed) findings.problems.push_back(parsed.error().message + "; the default policy holds");
+  }
+  if (const std::string text = text_of(root / "store.toml"); !text.empty()) {
+    const auto parsed = cache::parse_options(text, (root / "store.toml").str());
+    if (!parsed) findings.problems.push_back(parsed.error().message + "; the default holds");
+    findings.facts["chunk_bytes"] = parsed ? parsed->chunk_bytes : 0;
   }
   findings.facts["problems"] = findings.problems;
   return findings;

@@ -28,6 +28,7 @@ struct FsckReport {
   std::vector<cache::Finding> findings;
   std::vector<std::string> unknown;  // names under the root that are not ours: left alone
   std::optional<cache::Rebuild> rebuilt;
+  std::optional<cache::BlobRepair> repaired;
   std::optional<cache::ScrubReport> scrubbed;
 
   bool clean() const {
@@ -58,7 +59,7 @@ Result<std::vector<cache::Finding>> check_twice(const HostPath& root) {
 }
 
 Result<std::vector<std::string>> unknown_names(const HostPath& root) {
-  constexpr std::array<std::string_view, 14> known = {"VERSION", "lock",    "reserve",      "engine.sock", "meta",
+  constexpr std::array<std::string_view, 16> known = {"VERSION", "lock",    "reserve",      "engine.sock", "meta",   "gc.toml", "store.toml",
                                                       "blobs",   "trees",   "drivers",      "late",        "tmp",
                                                       "meta.new", "meta.damaged", "meta.format1", "quarantine"};
   std::vector<std::string> names = TRY(base::list_host_dir(root));
@@ -82,9 +83,10 @@ Status rebuild(const HostPath& root, FsckReport& report) {
   return {};
 }
 
-// As the owner: blobs that are not what their names say become misses.
+// As the owner: blobs that are not what their names say become misses, and files that nothing names go.
 Status read_back(const HostPath& root, FsckReport& report, std::stop_token stop) {
   auto engine = TRY(engine::Engine::open(engine::EngineOptions(root)));
+  report.repaired = TRY(engine->cache().repair_blobs(stop));
   report.scrubbed = TRY(engine->cache().scrub({.from = cache::ScrubOptions::From::beginning}, stop));
   return {};
 }
@@ -101,9 +103,7 @@ Result<FsckReport> check_and_repair(const HostPath& root, const FsckArguments& a
   if (!arguments.repair) return report;
   std::cerr << "fsck: reading all blobs back\n";
   TRY(read_back(root, report, stop));
-  const auto scrubbed = report.scrubbed;
   TRY(look(root, report));
-  report.scrubbed = scrubbed;
   return report;
 }
 
@@ -123,6 +123,10 @@ std::string report_json(const FsckReport& report) {
                        {"transactions", report.rebuilt->transactions},
                        {"damaged_entries", report.rebuilt->damaged_entries},
                        {"missing", report.rebuilt->missing}};
+  if (report.repaired)
+    json["repaired"] = {{"blobs_missed", report.repaired->missed},
+                        {"stray_files", report.repaired->stray_files},
+                        {"freed_bytes", report.repaired->freed_bytes}};
   if (report.scrubbed)
     json["scrubbed"] = {{"blobs", report.scrubbed->blobs},
                         {"bytes", report.scrubbed->bytes},
@@ -139,6 +143,9 @@ void print_text(const FsckReport& report) {
   for (const cache::Finding& finding : report.findings)
     std::cout << "I" << finding.invariant << ": " << printable(finding.text) << "\n";
   for (const std::string& name : report.unknown) std::cout << "not ours, left alone: " << printable(name) << "\n";
+  if (report.repaired && report.repaired->missed + report.repaired->stray_files > 0)
+    std::cout << report.repaired->missed << " blobs were not there and are misses now, " << report.repaired->stray_files
+              << " files that nothing names are deleted\n";
   if (report.scrubbed)
     std::cout << report.scrubbed->blobs << " blobs read back, " << report.scrubbed->damaged << " damaged\n";
   std::cout << report.walk.rows << " rows, " << (report.clean() ? "clean" : "not clean") << "\n";

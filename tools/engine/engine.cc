@@ -31,6 +31,7 @@ namespace {
 constexpr std::size_t small_file_max = 4096;
 constexpr std::size_t policy_file_max = 1 << 20;
 constexpr const char* policy_file = "gc.toml";
+constexpr const char* options_file = "store.toml";
 
 Result<std::optional<std::string>> read_if_there(const HostPath& path) {
   auto text = base::read_file(path, small_file_max);
@@ -70,7 +71,7 @@ Status create_store(const HostPath& root) {
       unfinished.push_back(name);
       continue;
     }
-    if (name == policy_file || name == "reserve") continue;
+    if (name == policy_file || name == options_file || name == "reserve") continue;
     if (name == "lock" || name == "meta" || name == "tmp" || name == "trees" || name == "blobs") continue;
     return fail(ErrorCode::invalid_argument, "open store {}: the directory is not empty and holds no store (found \"{}\")",
                 root.str(), name);
@@ -135,6 +136,15 @@ cache::Policy load_policy(const HostPath& root) {
   if (policy) return std::move(*policy);
   base::log_warning("{}; the default policy holds until it is put right", policy.error().message);
   return cache::default_policy();
+}
+
+cache::CacheOptions load_options(const HostPath& root) {
+  const auto text = base::read_file(root / options_file, policy_file_max);
+  if (!text && text.error().code == ErrorCode::not_found) return {};
+  const auto options = text ? cache::parse_options(*text, (root / options_file).str()) : tl::unexpected(text.error());
+  if (options) return *options;
+  base::log_warning("{}; the default holds until it is put right", options.error().message);
+  return {};
 }
 
 }  // namespace
@@ -230,7 +240,9 @@ Result<std::unique_ptr<Engine>> Engine::open(EngineOptions options) {
         return {};
       },
       state.options.writer);
-  state.cache = TRY(cache::Cache::open(root, *state.env, *state.writer, *state.snapshots, state.clock));
+  const cache::CacheOptions cache_options = state.options.cache ? *state.options.cache : load_options(root);
+  state.cache =
+      TRY(cache::Cache::open(root, *state.env, *state.writer, *state.snapshots, state.clock, cache_options));
   state.fetcher = remote::make_http_fetcher();
   state.solver = std::make_unique<solver::Solver>(
       *state.cache,

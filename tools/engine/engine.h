@@ -35,6 +35,7 @@ struct EngineOptions {
   base::lmdb::GroupWriter::Options writer;
   // What may stay in the store; none: <root>/gc.toml, and without one the default.
   std::optional<cache::Policy> policy;
+  std::optional<cache::CacheOptions> cache;  // none: <root>/store.toml, and without one the default
   // f_type of the file system of a directory; empty: statfs (backing.h). A seam: nobody tests on NFS.
   std::function<base::Result<std::uint64_t>(const base::HostPath&)> file_system_type;
   // Called on the writer's thread when the data of these tokens has been made durable; for the crash suite, which takes
