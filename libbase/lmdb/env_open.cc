@@ -61,6 +61,8 @@ Result<std::unique_ptr<Env>> Env::open(const HostPath& dir, std::span<const RawT
   if (options.mode == Mode::read_only) {
     // LMDB would leave a lock file in a directory that is no environment.
     if (!exists) return fail_errno(errno, "open metadata {}", data_path.str());
+    // An owner died, or found no room, before it wrote the first page; the next one begins there.
+    if (facts.st_size == 0) return fail(ErrorCode::not_found, "open metadata {}: nothing has been written yet", data_path.str());
   } else {
     TRY(create_dir(dir));
   }

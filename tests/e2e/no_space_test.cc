@@ -120,7 +120,9 @@ class NoSpace : public World {
   }
   // A store that was never finished has nothing to look at.
   void look_at_store() {
-    if (::access((root_ / "meta/data.mdb").c_str(), F_OK) == 0 && ::access((root_ / "VERSION").c_str(), F_OK) == 0) expect_clean();
+    struct ::stat metadata {};
+    if (::stat((root_ / "meta/data.mdb").c_str(), &metadata) != 0 || metadata.st_size == 0) return;
+    if (::access((root_ / "VERSION").c_str(), F_OK) == 0) expect_clean();
   }
   void run_well(Words argv) {
     const Ended ended = run_program(temp_.path(), argv);

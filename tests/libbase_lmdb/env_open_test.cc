@@ -2,6 +2,7 @@
 // Opening: what is created, what is refused, what damage is told apart.
 #include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "libbase/fs/fd.h"
@@ -88,6 +89,15 @@ TEST_F(LmdbOpen, ReadOnlyFindsNothingAndLeavesNothing) {
   ASSERT_EQ(::mkdir(meta_.c_str(), 0700), 0);
   EXPECT_EQ(code_of(open_read_only(meta_)), ErrorCode::not_found);
   EXPECT_NE(::access((meta_ / "lock.mdb").c_str(), F_OK), 0);
+}
+
+// Its owner found no room for the first page. Whoever may write begins there.
+TEST_F(LmdbOpen, AnEmptyFileHoldsNothingForReadersAndIsMadeAnewByAnOwner) {
+  ASSERT_EQ(::mkdir(meta_.c_str(), 0700), 0);
+  ASSERT_TRUE(base::open_host(meta_ / "data.mdb", O_WRONLY | O_CREAT, 0600));
+  EXPECT_EQ(code_of(open_read_only(meta_)), ErrorCode::not_found);
+  { ASSERT_TRUE(put_word(*open_env(meta_).value(), "a", "value")); }
+  EXPECT_EQ(word(*open_read_only(meta_).value(), "a"), "value");
 }
 
 TEST_F(LmdbOpen, MissingParentIsNotFound) { EXPECT_EQ(code_of(open_env(dir_ / "a/b")), ErrorCode::not_found); }
