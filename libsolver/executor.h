@@ -32,6 +32,11 @@ struct ExecMount {
 
 enum class NetworkMode { sandbox, host, none };
 
+struct ExecUlimit {
+  std::string name;  // "nofile", "core", ...
+  std::int64_t soft = 0, hard = 0;  // -1: none
+};
+
 struct ExecRequest {
   std::string id;  // unique among running steps: [a-z0-9-], at most 60 bytes
   std::vector<std::string> args;
@@ -45,6 +50,7 @@ struct ExecRequest {
   std::vector<std::pair<std::string, std::string>> extra_hosts;  // name, address
   NetworkMode network = NetworkMode::sandbox;
   std::vector<std::int32_t> valid_exit_codes;  // empty: {0}
+  std::vector<ExecUlimit> ulimits;
 };
 
 enum class Stream { out = 1, err = 2 };
@@ -65,7 +71,7 @@ class Executor {
   // Output is handed over as it comes, on one thread. A stop request kills everything at once: cancelled.
   // Thread-safe; steps run at once. Before Linux 6.15 a MountedTree serves one run, a second one is unavailable: mount
   // the snapshot again for each.
-  // Errors: invalid_argument (no such user, selector not found, program not found or not executable, a mount point
+  // Errors: invalid_argument (no such user or ulimit, selector not found, program not found or not executable, a mount point
   // missing in a read-only mount), busy (the id is running), cancelled, no_space, unavailable, io.
   virtual base::Result<ExecExit> run(const ExecRequest& request,
                                      const std::function<void(Stream, std::string_view)>& output,

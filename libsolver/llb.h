@@ -100,6 +100,11 @@ struct RunOptions {
   std::vector<Secret> secrets = {};
   bool read_only_root = false;
   wire::NetMode network = wire::NetMode::unset;
+  std::string hostname = {};
+  std::vector<std::pair<std::string, std::string>> extra_hosts = {};  // name, address
+  std::vector<wire::Ulimit> ulimits = {};
+  std::string cgroup_parent = {};
+  std::vector<std::int32_t> valid_exit_codes = {};  // {}: 0
   std::optional<Platform> platform = {};
   bool ignore_cache = false;
   std::string name = {};  // as progress shows it

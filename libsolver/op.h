@@ -21,6 +21,8 @@
 
 namespace cairn::solver {
 
+class CacheMountTurns;
+
 struct OpOutputs {
   std::vector<OptionalRef> refs;      // by output index
   // Of a source whose content turned out otherwise than it said before: the keys that are true of what it made.
@@ -41,6 +43,7 @@ struct OpContext {
   cache::Fetcher* fetcher = nullptr;  // null: this engine reaches no network
   // Solves another definition, as part of this solve, and waits. Only of ops whose place is `beside`.
   std::function<base::Result<OptionalRef>(Definition)> solve;
+  CacheMountTurns& cache_mounts;  // of all solves
 };
 
 // Thread-safe: identify() is called once for each index, in order, and execute() at most once at a time, a second time only

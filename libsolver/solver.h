@@ -36,13 +36,14 @@ struct SolveRequest {
   Definition definition;
   std::map<std::string, base::HostPath> locals;       // name in local://name → directory
   std::map<std::string, base::HostPath> oci_layouts;  // name in oci-layout://name@digest → directory
+  // By id: what steps may see, as files or variables, and what sources authenticate with. In no key, no log and no tree.
+  std::map<std::string, std::string> secrets = {};
   UseCache use_cache = UseCache::yes;  // no: every step runs; results are stored all the same
   std::string id = {};                 // not empty: by which stop() finds it while it runs
   // Where else to look, after the solver's own store. What is found there is stored in the own one. They outlive the solve.
   std::vector<ResultStore*> more_results = {};
   // keep: the outcome says how everything was found, for exporters. Costs memory by the step.
   enum class Keys { drop, keep } keys = Keys::drop;
-  std::map<std::string, std::string> secrets = {};  // by id; in no key, no log and no tree
   RemoteUse remote = {};
 };
 

@@ -49,16 +49,43 @@ base::Status check_texts(const char* what, const std::vector<std::string>& texts
   return {};
 }
 
+// RLIMIT_… of getrlimit(2), without the beginning and in small letters.
+constexpr std::string_view ulimit_names[] = {"as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice",
+                                             "nofile", "nproc", "rss", "rtprio", "rttime", "sigpending", "stack"};
+
+base::Status check_ulimits(const std::vector<ExecUlimit>& ulimits) {
+  for (const ExecUlimit& ulimit : ulimits) {
+    if (std::find(std::begin(ulimit_names), std::end(ulimit_names), ulimit.name) == std::end(ulimit_names)) {
+      return base::fail(ErrorCode::invalid_argument, "ulimit \"{}\": there is none of this name", ulimit.name);
+    }
+  }
+  return {};
+}
+
+json rlimits_section(const std::vector<ExecUlimit>& ulimits) {
+  json section = json::array();
+  for (const ExecUlimit& ulimit : ulimits) {
+    std::string type = "RLIMIT_";
+    for (const char c : ulimit.name) type += static_cast<char>(c - 'a' + 'A');
+    section.push_back({{"type", type},
+                       {"soft", static_cast<std::uint64_t>(ulimit.soft)},
+                       {"hard", static_cast<std::uint64_t>(ulimit.hard)}});
+  }
+  return section;
+}
+
 json process_section(const ExecRequest& request, const StepUser& user, const std::vector<std::string>& capabilities) {
   std::vector<std::string> env = request.env;
   if (std::none_of(env.begin(), env.end(), is_path_variable)) env.emplace_back(default_path);
-  return {{"terminal", false},
-          {"user", {{"uid", user.uid}, {"gid", user.gid}, {"additionalGids", user.groups}}},
-          {"args", request.args},
-          {"env", env},
-          {"cwd", request.cwd},
-          {"noNewPrivileges", false},
-          {"capabilities", {{"bounding", capabilities}, {"effective", capabilities}, {"permitted", capabilities}}}};
+  json section = {{"terminal", false},
+                  {"user", {{"uid", user.uid}, {"gid", user.gid}, {"additionalGids", user.groups}}},
+                  {"args", request.args},
+                  {"env", env},
+                  {"cwd", request.cwd},
+                  {"noNewPrivileges", false},
+                  {"capabilities", {{"bounding", capabilities}, {"effective", capabilities}, {"permitted", capabilities}}}};
+  if (!request.ulimits.empty()) section["rlimits"] = rlimits_section(request.ulimits);
+  return section;
 }
 
 json mounts_section(const std::vector<OciMount>& mounts) {
@@ -112,6 +139,7 @@ base::Result<std::string> oci_config(const ExecRequest& request, const StepUser&
   TRY(check_texts("environment", request.env));
   TRY(check_texts("working directory", {request.cwd}));
   TRY(check_texts("host name", {request.hostname}));
+  TRY(check_ulimits(request.ulimits));
   const json config = {{"ociVersion", "1.0.2"},
                        {"process", process_section(request, user, capabilities)},
                        {"root", {{"path", "rootfs"}, {"readonly", request.read_only_root}}},

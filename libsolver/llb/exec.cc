@@ -102,8 +102,15 @@ ExecState State::run(std::vector<std::string> args, const RunOptions& options) c
   if (meta.cwd.empty()) meta.cwd = "/";
   meta.user = options.user.empty() ? state_values.user : options.user;
   meta.remove_mount_stubs_recursive = true;
+  meta.hostname = options.hostname;
+  for (const auto& [name, address] : options.extra_hosts) meta.extra_hosts.push_back({name, address, {}});
+  meta.ulimits = options.ulimits;
+  meta.cgroup_parent = options.cgroup_parent;
+  meta.valid_exit_codes = options.valid_exit_codes;
   exec.network = options.network;
   node->need_capability("exec.meta.base");
+  if (!meta.ulimits.empty()) node->need_capability("exec.meta.ulimit");
+  if (!meta.valid_exit_codes.empty()) node->need_capability("exec.validexitcode");
   if (options.network != wire::NetMode::unset) node->need_capability("exec.meta.network");
 
   std::vector<Mount> mounts{Mount{.dest = "/", .source = *this, .read_only = options.read_only_root}};

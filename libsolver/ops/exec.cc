@@ -5,7 +5,11 @@
 
 #include <algorithm>
 #include <atomic>
+#include <map>
+#include <set>
 
+#include "libsolver/exec/secret_tree.h"
+#include "libsolver/ops/cache_mounts.h"
 #include "libsolver/ops/ops.h"
 
 namespace cairn::solver {
@@ -35,26 +39,37 @@ NetworkMode network_of(wire::NetMode mode) {
 // One mount of the step while it runs.
 struct Prepared {
   const wire::Mount* mount = nullptr;
-  OptionalRef input;                        // what is under it, if anything
-  std::optional<cache::MutableRef> fork;    // what it writes to
-  snapshot::MountedTree tree;
+  OptionalRef input{};                      // what is under it, if anything
+  std::optional<cache::MutableRef> fork{};  // what it writes to
+  snapshot::MountedTree tree{};
+  std::optional<KeyDigest> lineage{};       // of a cache mount
 };
+
+using Secrets = std::map<std::string, std::string>;
 
 class ExecStep final : public PureOp {
  public:
-  ExecStep(std::shared_ptr<const Vertex> vertex, const wire::ExecOp& exec, std::uint32_t outputs)
-      : PureOp(std::move(vertex)), exec_(exec), outputs_(outputs) {}
+  // secrets: those that the step names and the request has.
+  ExecStep(std::shared_ptr<const Vertex> vertex, const wire::ExecOp& exec, std::uint32_t outputs, Secrets secrets)
+      : PureOp(std::move(vertex)), exec_(exec), outputs_(outputs), secrets_(std::move(secrets)) {}
 
   Result<OpOutputs> execute(std::span<const OptionalRef> inputs, const OpContext& context,
                             cache::Publication& publication) override {
+    TRY(check_secrets());
     Executor& executor = *TRY(context.executor());
+    const auto turns = TRY(take_turns(inputs, context));
     std::vector<Prepared> mounts;
-    for (const wire::Mount& mount : exec_.mounts) mounts.push_back(TRY(prepare(mount, inputs, context), "prepare mount {}", mount.dest));
+    for (const wire::Mount& mount : exec_.mounts) {
+      if (mount.type == wire::MountType::secret && !secrets_.contains(mount.secret->id)) continue;  // it is optional
+      mounts.push_back(TRY(prepare(mount, inputs, context), "prepare mount {}", mount.dest));
+    }
     const ExecRequest request = make_request(mounts);
     const ExecExit exit = TRY(executor.run(request, context.output, context.stop));
+    // Looked at while what the process wrote is still there.
+    const auto full = exit.valid ? std::nullopt : full_disk(mounts);
+    if (!full) keep_cache_mounts(mounts, context);
     if (!exit.valid) {
-      // Looked at while what the process wrote is still there.
-      if (const auto full = full_disk(mounts))
+      if (full)
         return base::fail(ErrorCode::no_space, "process \"{}\" did not complete successfully: exit code: {}: {}",
                           fmt::join(exec_.meta->args, " "), exit.code, *full);
       return base::fail(ErrorCode::io, "process \"{}\" did not complete successfully: exit code: {}",
@@ -70,7 +85,19 @@ class ExecStep final : public PureOp {
     Prepared prepared;
     prepared.mount = &mount;
     if (mount.type == wire::MountType::tmpfs) return prepared;
+    if (mount.type == wire::MountType::secret) {
+      const wire::SecretOpt& secret = *mount.secret;
+      prepared.tree = TRY(make_secret_tree(secrets_.at(secret.id), {.owner = secret.uid, .group = secret.gid, .mode = secret.mode}));
+      return prepared;
+    }
     if (mount.input >= 0) prepared.input = inputs[static_cast<std::size_t>(mount.input)];
+    if (mount.type == wire::MountType::cache) {
+      prepared.lineage = cache_mount_key(mount.cache->id, prepared.input);
+      OptionalRef head = TRY(find_cache_mount(context.cache, *prepared.lineage));
+      prepared.fork = TRY(context.cache.create(head ? std::move(head) : prepared.input));
+      prepared.tree = TRY(prepared.fork->mount(snapshot::Access::read_write));
+      return prepared;
+    }
     const bool is_root = mount.dest == "/";
     // A read-only root is forked too, so that mount points can be made in it; the fork is thrown away.
     if (!mount.readonly || is_root || !prepared.input) {
@@ -80,6 +107,43 @@ class ExecStep final : public PureOp {
       prepared.tree = TRY(prepared.input->mount());
     }
     return prepared;
+  }
+
+  Status check_secrets() const {
+    const auto check = [this](const std::string& id, bool optional) -> Status {
+      if (optional || secrets_.contains(id)) return {};
+      auto error = base::fail(ErrorCode::not_found, "the secret \"{}\" is not given", id);
+      error.value().hint = fmt::format("add --secret id={},src=FILE", id);
+      return error;
+    };
+    for (const wire::Mount& mount : exec_.mounts) {
+      if (mount.type == wire::MountType::secret) TRY(check(mount.secret->id, mount.secret->optional));
+    }
+    for (const wire::SecretEnv& secret : exec_.secret_env) TRY(check(secret.id, secret.optional));
+    return {};
+  }
+
+  // In one order for all steps, so that no two wait for each other.
+  Result<std::vector<CacheMountTurns::Turn>> take_turns(std::span<const OptionalRef> inputs, const OpContext& context) const {
+    std::set<KeyDigest> keys;
+    for (const wire::Mount& mount : exec_.mounts) {
+      if (mount.type != wire::MountType::cache || mount.cache->sharing != wire::CacheSharing::locked) continue;
+      keys.insert(cache_mount_key(mount.cache->id, mount.input < 0 ? OptionalRef() : inputs[static_cast<std::size_t>(mount.input)]));
+    }
+    std::vector<CacheMountTurns::Turn> turns;
+    for (const KeyDigest& key : keys) turns.push_back(TRY(context.cache_mounts.take(key, context.stop)));
+    return turns;
+  }
+
+  // A step that fails keeps them, too: what a compiler has cached is as good as before.
+  void keep_cache_mounts(std::vector<Prepared>& mounts, const OpContext& context) const {
+    for (Prepared& prepared : mounts) {
+      if (!prepared.lineage || prepared.mount->readonly) continue;
+      prepared.tree = {};
+      const std::string description = fmt::format("cache mount {} of {}", prepared.mount->dest, vertex_->name);
+      const auto kept = keep_cache_mount(context.cache, *prepared.lineage, description, *std::exchange(prepared.fork, std::nullopt));
+      if (!kept) context.output(Stream::err, fmt::format("cache mount {} is not kept: {}\n", prepared.mount->dest, kept.error().message));
+    }
   }
 
   // "the disk of the store is full (0 bytes free)", if one that the process wrote to is.
@@ -109,6 +173,11 @@ class ExecStep final : public PureOp {
     request.valid_exit_codes = meta.valid_exit_codes;
     request.remove_mount_stubs_recursive = meta.remove_mount_stubs_recursive;
     for (const wire::HostIp& host : meta.extra_hosts) request.extra_hosts.emplace_back(host.host, host.ip);
+    for (const wire::Ulimit& ulimit : meta.ulimits) request.ulimits.push_back({ulimit.name, ulimit.soft, ulimit.hard});
+    for (const wire::SecretEnv& secret : exec_.secret_env) {
+      const auto found = secrets_.find(secret.id);
+      if (found != secrets_.end()) request.env.push_back(secret.name + "=" + found->second);
+    }
     for (const Prepared& prepared : mounts) {
       const wire::Mount& mount = *prepared.mount;
       ExecMount& place = request.mounts.emplace_back();
@@ -117,6 +186,10 @@ class ExecStep final : public PureOp {
       place.selector = mount.selector;
       place.read_only = mount.readonly && mount.dest != "/";
       if (mount.tmpfs) place.tmpfs_size = mount.tmpfs->size;
+      if (mount.type == wire::MountType::secret) {
+        place.selector = secret_file;
+        place.read_only = true;
+      }
       if (mount.dest == "/") request.read_only_root = mount.readonly;
     }
     return request;
@@ -144,7 +217,7 @@ class ExecStep final : public PureOp {
     for (Prepared& prepared : mounts) {
       const wire::Mount& mount = *prepared.mount;
       prepared.tree = {};
-      if (mount.output < 0) continue;
+      if (mount.output < 0 || mount.type == wire::MountType::secret) continue;
       OptionalRef& output = outputs.refs[static_cast<std::size_t>(mount.output)];
       if (mount.readonly && mount.dest != "/") {
         output = std::move(prepared.input);
@@ -159,17 +232,24 @@ class ExecStep final : public PureOp {
 
   const wire::ExecOp& exec_;  // in *vertex_
   std::uint32_t outputs_;
+  Secrets secrets_;
 };
 
 Status check_mount(const wire::Mount& mount, std::size_t inputs, std::vector<bool>& outputs) {
-  if (mount.type == wire::MountType::secret || mount.type == wire::MountType::ssh || mount.type == wire::MountType::cache) {
-    const char* kind = mount.type == wire::MountType::secret ? "secret" : mount.type == wire::MountType::ssh ? "ssh" : "cache";
-    return base::fail(ErrorCode::unavailable, "not supported: {} mount {} of exec op", kind, mount.dest);
+  if (mount.type == wire::MountType::ssh) {
+    return base::fail(ErrorCode::unavailable, "not supported: ssh mount {} of exec op", mount.dest);
+  }
+  if (mount.type == wire::MountType::secret && !mount.secret) {
+    return base::fail(ErrorCode::invalid_argument, "secret mount {} names no secret", mount.dest);
+  }
+  if (mount.type == wire::MountType::cache && (!mount.cache || mount.cache->id.empty())) {
+    return base::fail(ErrorCode::invalid_argument, "cache mount {} has no id", mount.dest);
   }
   if (mount.input >= static_cast<std::int64_t>(inputs)) {
     return base::fail(ErrorCode::invalid_argument, "mount {} takes input {} of {}", mount.dest, mount.input, inputs);
   }
-  if (mount.output < 0) return {};
+  // A client says nothing of a secret's output, which reads as the number 0.
+  if (mount.output < 0 || mount.type == wire::MountType::secret) return {};
   if (mount.type != wire::MountType::bind) {
     return base::fail(ErrorCode::invalid_argument, "mount {} cannot have an output", mount.dest);
   }
@@ -184,12 +264,11 @@ Status check_mount(const wire::Mount& mount, std::size_t inputs, std::vector<boo
 
 }  // namespace
 
-Result<std::unique_ptr<Op>> make_exec(std::shared_ptr<const Vertex> vertex, const wire::ExecOp& exec) {
+Result<std::unique_ptr<Op>> make_exec(std::shared_ptr<const Vertex> vertex, const wire::ExecOp& exec,
+                                      const SolveRequest& request) {
   CHECK(exec.meta.has_value(), "loading checks that");
   if (exec.security != wire::SecurityMode::sandbox) return base::fail(ErrorCode::unavailable, "not supported: security mode insecure of exec op");
-  if (!exec.secret_env.empty()) return base::fail(ErrorCode::unavailable, "not supported: secret environment of exec op");
   if (!exec.cdi_devices.empty()) return base::fail(ErrorCode::unavailable, "not supported: CDI devices of exec op");
-  if (!exec.meta->ulimits.empty()) return base::fail(ErrorCode::unavailable, "not supported: ulimits of exec op");
   if (!exec.meta->cgroup_parent.empty()) return base::fail(ErrorCode::unavailable, "not supported: cgroup parent of exec op");
   std::vector<bool> outputs(exec.mounts.size(), false);
   for (const wire::Mount& mount : exec.mounts) TRY(check_mount(mount, vertex->inputs.size(), outputs));
@@ -197,7 +276,16 @@ Result<std::unique_ptr<Op>> make_exec(std::shared_ptr<const Vertex> vertex, cons
   if (std::find(outputs.begin(), outputs.begin() + count, false) != outputs.begin() + count) {
     return base::fail(ErrorCode::invalid_argument, "the outputs of an exec op are not numbered without gaps");
   }
-  return std::make_unique<ExecStep>(std::move(vertex), exec, count);
+  Secrets secrets;
+  const auto want = [&](const std::string& id) {
+    const auto found = request.secrets.find(id);
+    if (found != request.secrets.end()) secrets.insert(*found);
+  };
+  for (const wire::SecretEnv& secret : exec.secret_env) want(secret.id);
+  for (const wire::Mount& mount : exec.mounts) {
+    if (mount.type == wire::MountType::secret) want(mount.secret->id);
+  }
+  return std::make_unique<ExecStep>(std::move(vertex), exec, count, std::move(secrets));
 }
 
 }  // namespace cairn::solver

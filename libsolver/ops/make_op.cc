@@ -31,7 +31,7 @@ Result<std::unique_ptr<Op>> make_op(std::shared_ptr<const Vertex> vertex, const 
     std::shared_ptr<const Vertex>& vertex;
     const SolveRequest& request;
     Result<std::unique_ptr<Op>> operator()(const wire::SourceOp&) { return make_source(std::move(vertex), request); }
-    Result<std::unique_ptr<Op>> operator()(const wire::ExecOp& exec) { return make_exec(std::move(vertex), exec); }
+    Result<std::unique_ptr<Op>> operator()(const wire::ExecOp& exec) { return make_exec(std::move(vertex), exec, request); }
     Result<std::unique_ptr<Op>> operator()(const wire::FileOp& file) { return make_file(std::move(vertex), file); }
     Result<std::unique_ptr<Op>> operator()(const wire::MergeOp& merge) { return make_merge(std::move(vertex), merge); }
     Result<std::unique_ptr<Op>> operator()(const wire::DiffOp& diff) { return make_diff(std::move(vertex), diff); }

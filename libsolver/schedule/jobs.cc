@@ -20,6 +20,7 @@ OpContext Run::context(NodeIndex node, std::stop_token stop) {
       .stop = std::move(stop),
       .fetcher = shared_.fetcher,
       .solve = {},
+      .cache_mounts = shared_.cache_mounts,
   };
 }
 
@@ -66,7 +67,8 @@ void Run::identify_together(NodeIndex index, std::uint32_t at, const base::Sha25
   auto work = [shared = &shared_, op = steps_[index].op, at](const IdentityFlights::Listener& to_all,
                                                            std::stop_token stop) -> base::Result<OpIdentity> {
     const OpContext context{.cache = shared->cache, .executor = shared->executor, .output = to_all.output,
-                            .bytes = to_all.bytes, .stop = std::move(stop), .fetcher = shared->fetcher, .solve = {}};
+                            .bytes = to_all.bytes, .stop = std::move(stop), .fetcher = shared->fetcher, .solve = {},
+                            .cache_mounts = shared->cache_mounts};
     return op->identify(at, context);
   };
   ++outstanding_;

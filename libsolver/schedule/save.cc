@@ -110,7 +110,8 @@ Flights::Work Run::make_work(NodeIndex index, KeyPlan plan, std::vector<Optional
       if (auto found = find_again(shared->results, plan, tried, stop)) return std::move(*found);
     }
     OpContext context{.cache = shared->cache, .executor = shared->executor, .output = to_all.output,
-                      .bytes = to_all.bytes, .stop = stop, .fetcher = shared->fetcher, .solve = {}};
+                      .bytes = to_all.bytes, .stop = stop, .fetcher = shared->fetcher, .solve = {},
+                      .cache_mounts = shared->cache_mounts};
     if (sub) {
       context.solve = [&](Definition definition) { return solve_within(*shared, *sub, std::move(definition), stop); };
     }

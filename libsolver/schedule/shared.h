@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "libbase/sync.h"
+#include "libsolver/ops/cache_mounts.h"
 #include "libsolver/schedule/flights.h"
 #include "libsolver/solver.h"
 
@@ -45,6 +46,7 @@ struct SolverShared {
   Flights flights;
   IdentityFlights identities;
   std::function<base::Result<Executor*>()> executor;
+  CacheMountTurns cache_mounts;
   std::atomic<std::uint64_t> ops_executed{0};
   base::Guarded<std::map<std::string, std::stop_source, std::less<>>> jobs;  // running solves that have an id
 

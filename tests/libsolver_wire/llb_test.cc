@@ -81,6 +81,11 @@ std::vector<Recorded> execs() {
       {"080-exec-basic", busybox().run({"echo", "hello"}).root()},
       {"082-exec-env-cwd-user",
        busybox().env("PATH", "/bin").env("B", "").env("A", "2").dir("/work").dir("x").user("1000:1000").run({"id"}).root()},
+      {"084-exec-ulimits-cgroup",
+       busybox()
+           .run({"x"}, {.ulimits = {{.name = "nofile", .soft = 10, .hard = 20, .unknown = {}}, {.name = "core", .soft = -1, .hard = 0, .unknown = {}}},
+                        .cgroup_parent = "/a/b"})
+           .root()},
       {"088-exec-network-none", busybox().run({"x"}, {.network = wire::NetMode::none}).root()},
       {"090-exec-readonly-root",
        busybox().run({"x"}, {.mounts = {{.dest = "/out"}}, .read_only_root = true}).mount_output("/out")},
@@ -104,8 +109,31 @@ std::vector<Recorded> execs() {
 std::vector<Recorded> others() {
   const State same = busybox().run({"same"}).root();
   const State again = busybox().run({"same"}).root();
+  const State ctx = local("ctx", {.session_id = "s"});
+  constexpr std::int64_t nanoseconds = 1'234'567'890'123'456'789;
+  const CopyOptions all{.mode = 0755,
+                        .follow_symlink = true,
+                        .dir_copy_contents = true,
+                        .unpack = true,
+                        .create_dest_path = true,
+                        .allow_wildcard = true,
+                        .allow_empty_wildcard = true,
+                        .include_patterns = {"**/*.c", "a"},
+                        .exclude_patterns = {"**/x.c"},
+                        .always_replace_existing = true};
   const auto step = [](const char* name) { return diff(busybox(), busybox().run({name}).root()); };
   return {
+      {"134-file-mkdir-user-name", busybox().file(FileActions().mkdir("/h", 0700).owner({.user = "app", .group = "staff"}))},
+      {"136-file-mkfile-binary",
+       scratch().file(FileActions().mkfile("/f", 0600, std::string_view("\0\1\2\xff\xfe<&", 7)).owner({.user = "0"}).created(nanoseconds))},
+      {"144-file-copy-dot", busybox().file(FileActions().copy(ctx, "/", "/w/"))},
+      {"146-file-copy-all", busybox().file(FileActions().copy(ctx, "/src/*.c", "/dst/", all).owner({.user = "5", .group = "6"}).created(nanoseconds))},
+      {"148-file-copy-wildcard-flag-nowild", busybox().file(FileActions().copy(ctx, "/src/plain", "/dst/", {.allow_wildcard = true}))},
+      {"150-file-copy-include", busybox().file(FileActions().copy(ctx, "/", "/dst", {.include_patterns = {"a/*", "b"}}))},
+      {"152-file-copy-required",
+       busybox().file(FileActions().copy(ctx, "/d", "/dst", {.include_patterns = {"x"}, .required_paths = {"/d/x"}}))},
+      {"154-file-copy-mode-sticky", busybox().file(FileActions().copy(ctx, "/d", "/dst", {.mode = 2541}))},
+      {"156-file-copy-chown-name-scratch", scratch().file(FileActions().copy(ctx, "/d", "/dst").owner({.user = "1", .group = "2"}))},
       {"132-file-mkdir", scratch().file(FileActions().mkdir("/foo", 0755))},
       {"140-file-rm-plain", busybox().file(FileActions().rm("/d/x"))},
       {"142-file-copy", busybox().file(FileActions().copy(local("ctx", {.session_id = "s"}), "foo", "bar"))},

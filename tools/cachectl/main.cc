@@ -47,6 +47,8 @@ Examples:
   verb->add_option("FILE", solve.file, "A pb.Definition as BuildKit's clients send it; - reads standard input")->required();
   verb->add_option("--local", solve.locals, "The directory behind local://NAME")->type_name("NAME=DIR");
   verb->add_option("--oci-layout", solve.oci_layouts, "The image layout behind oci-layout://NAME@DIGEST")->type_name("NAME=DIR");
+  verb->add_option("--secret", solve.secrets, "A secret that steps may see, from a file or a variable; it is stored nowhere")
+      ->type_name("id=ID,src=FILE|env=NAME");
   verb->add_option("--output", solve.output, "Where the result goes")->type_name("type=local,dest=DIR");
   verb->add_option("--source-policy", solve.source_policy, "Which sources it may have, and which it gets instead: BuildKit's JSON")
       ->type_name("FILE");

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <cstdlib>
 #include <iostream>
+#include <map>
 #include <nlohmann/json.hpp>
 
+#include "libbase/fs/fd.h"
 #include "tools/cachectl/command.h"
 #include "tools/cachectl/interrupt.h"
 #include "tools/cachectl/progress_view.h"
@@ -46,6 +49,40 @@ Result<std::string> parse_output(const std::string& text) {
   if (type != "local") return fail(ErrorCode::invalid_argument, "--output {}: want type=local,dest=DIR", text);
   if (dest.empty()) return fail(ErrorCode::invalid_argument, "--output {}: dest is missing", text);
   return TRY(base::HostPath::from_user(dest)).str();
+}
+
+// Of "id=ID,src=FILE" or "id=ID,env=NAME"; without either the file or variable is called as the secret.
+Result<std::pair<std::string, std::string>> parse_secret(const std::string& text) {
+  constexpr std::size_t secret_max = 500 << 10;
+  std::map<std::string, std::string> fields;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t comma = std::min(text.find(',', at), text.size());
+    const std::string part = text.substr(at, comma - at);
+    at = comma + 1;
+    const std::size_t equals = part.find('=');
+    const std::string name = part.substr(0, equals);
+    if (equals == std::string::npos || (name != "id" && name != "src" && name != "env")) {
+      return fail(ErrorCode::invalid_argument, "--secret: do not know \"{}\"", name);  // it may be the secret itself
+    }
+    fields[name] = part.substr(equals + 1);
+  }
+  const std::string id = fields["id"];
+  if (id.empty()) return fail(ErrorCode::invalid_argument, "--secret: id is missing");
+  if (fields.contains("src") && fields.contains("env")) return fail(ErrorCode::invalid_argument, "--secret {}: src or env, not both", id);
+  const std::string variable_name = fields.contains("env") ? fields["env"] : fields.contains("src") ? "" : id;
+  if (const char* variable = variable_name.empty() ? nullptr : std::getenv(variable_name.c_str())) return std::pair(id, std::string(variable));
+  if (fields.contains("env")) return fail(ErrorCode::not_found, "--secret {}: the variable {} is not set", id, variable_name);
+  const base::HostPath file = TRY(base::HostPath::from_user(fields.contains("src") ? fields["src"] : id));
+  return std::pair(id, TRY(base::read_file(file, secret_max), "--secret {}", id));
+}
+
+Result<std::map<std::string, std::string>> parse_secrets(const std::vector<std::string>& texts) {
+  std::map<std::string, std::string> secrets;
+  for (const std::string& text : texts) {
+    auto secret = TRY(parse_secret(text));
+    if (!secrets.insert(std::move(secret)).second) return fail(ErrorCode::invalid_argument, "--secret: an id is given twice");
+  }
+  return secrets;
 }
 
 ProgressMode progress_mode(const std::string& name) {
@@ -117,6 +154,9 @@ ExitCode run_solve(const GlobalOptions& global, const SolveArguments& arguments)
     return !parsed;
   };
   if (wrong(locals) || wrong(layouts) || wrong(output) || wrong(options)) return ExitCode::usage;
+  auto secrets = parse_secrets(arguments.secrets);
+  if (!secrets) return secrets.error().code == ErrorCode::invalid_argument ? (report_error(secrets.error()), ExitCode::usage) : report_error(secrets.error());
+  order.secrets = std::move(*secrets);
   auto definition = read_input(arguments.file);
   if (!definition) return report_error(definition.error());
   order.definition = std::move(*definition);

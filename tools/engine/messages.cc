@@ -158,9 +158,12 @@ base::Error decode_error(const Message& message) {
 }
 
 Message encode(const SolveOrder& order) {
+  Message secrets = Message::array();
+  for (const auto& [id, bytes] : order.secrets) secrets.push_back({{"id", bytes_of(id)}, {"bytes", bytes_of(bytes)}});
   return {{"definition", bytes_of(order.definition)},
           {"locals", encode_paths(order.locals)},
           {"oci_layouts", encode_paths(order.oci_layouts)},
+          {"secrets", std::move(secrets)},
           {"output_dir", bytes_of(order.output_dir)},
           {"no_cache", order.use_cache == solver::UseCache::no},
           {"source_policy", bytes_of(order.source_policy)},
@@ -172,6 +175,9 @@ Result<SolveOrder> decode_order(const Message& message) {
   order.definition = TRY(take<std::string>(message, "definition"));
   order.locals = TRY(decode_paths(message, "locals"));
   order.oci_layouts = TRY(decode_paths(message, "oci_layouts"));
+  for (const Message& secret : *TRY(take_array(message, "secrets"))) {
+    order.secrets[TRY(take<std::string>(secret, "id"))] = TRY(take<std::string>(secret, "bytes"));
+  }
   order.output_dir = TRY(take<std::string>(message, "output_dir"));
   order.use_cache = TRY(take<bool>(message, "no_cache")) ? solver::UseCache::no : solver::UseCache::yes;
   order.source_policy = TRY(take<std::string>(message, "source_policy"));

@@ -30,6 +30,7 @@ Result<solver::SolveRequest> make_request(const SolveOrder& order) {
   return solver::SolveRequest{.definition = std::move(definition),
                               .locals = TRY(parse_paths(order.locals)),
                               .oci_layouts = TRY(parse_paths(order.oci_layouts)),
+                              .secrets = order.secrets,
                               .use_cache = order.use_cache,
                               .remote = {.ask = order.ask_remotes}};
 }

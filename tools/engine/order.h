@@ -22,6 +22,7 @@ struct SolveOrder {
   std::string definition;                          // pb.Definition, as it came
   std::map<std::string, std::string> locals;       // name → absolute directory
   std::map<std::string, std::string> oci_layouts;  // name → absolute directory
+  std::map<std::string, std::string> secrets;      // id → bytes
   std::string output_dir;                          // absolute; "": no export
   solver::UseCache use_cache = solver::UseCache::yes;
   std::string source_policy;   // JSON; "": none

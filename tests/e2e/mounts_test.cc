@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// What processes of steps are given besides trees: secrets, cache mounts, limits.
+#include <sys/stat.h>
+
+#include <filesystem>
+
+#include "tests/e2e/world.h"
+
+namespace cairn::test {
+namespace {
+
+namespace wire = solver::wire;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+// In no file of the store and in nothing that was said.
+constexpr const char* the_secret = "a-very-secret-word-0123456789";
+
+class Mounts : public World {
+ protected:
+  llb::State run(const std::string& name, const std::string& script, llb::RunOptions options) const {
+    options.name = name;
+    options.mounts.push_back({.dest = "/out"});
+    return image().run({"sh", "-c", script}, options).mount_output("/out");
+  }
+  static llb::RunOptions with_cache(const std::string& id, wire::CacheSharing sharing = wire::CacheSharing::shared) {
+    return {.mounts = {{.dest = "/cache", .cache_id = id, .cache_sharing = sharing}}};
+  }
+  // Files below the store that hold the text, by name or content.
+  Words files_with(const std::string& text) const {
+    Words found;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(root_.str())) {
+      if (entry.path().string().find(text) != std::string::npos) found.push_back(entry.path());
+      if (entry.is_regular_file() && read_text(entry.path()).find(text) != std::string::npos) found.push_back(entry.path());
+    }
+    return found;
+  }
+};
+
+TEST_F(Mounts, ASecretIsSeenByItsStepAndStoredNowhere) {
+  write_text(temp_ / "word", the_secret);
+  const auto step = run("uses it",
+                        "wc -c < /run/word > /out/size; stat -c '%a %u %g' /run/word > /out/stat; test \"$(cat /run/word)\" = \"$WORD\" && "
+                        "echo same > /out/env; (echo x > /run/word) 2>/dev/null || echo read-only > /out/ro; test -e /run/other || echo none > /out/other",
+                        {.secrets = {{.id = "word", .dest = "/run/word", .env = "WORD", .uid = 3, .gid = 4, .mode = 0440},
+                                     {.id = "other", .dest = "/run/other", .env = "OTHER", .optional = true}}});
+  const Words given = {"--secret", "id=word,src=" + (temp_ / "word").str()};
+  Words words = given;
+  words.insert(words.end(), {"--output", export_to("out")});
+  const Solved solved = solve(step, words);
+  ASSERT_EQ(solved.code, 0) << solved.err;
+  EXPECT_EQ(exported("out", "size"), fmt::format("{}\n", std::string(the_secret).size()));
+  EXPECT_EQ(exported("out", "stat"), "440 3 4\n");
+  EXPECT_EQ(exported("out", "env"), "same\n");
+  EXPECT_EQ(exported("out", "ro"), "read-only\n");
+  EXPECT_EQ(exported("out", "other"), "none\n");
+  EXPECT_THAT(solved.out + solved.err, Not(HasSubstr(the_secret)));
+  EXPECT_THAT(files_with(the_secret), IsEmpty());
+  // Another secret under the same id is the same step.
+  write_text(temp_ / "word", "another word");
+  EXPECT_EQ(solve(step, given).executed, 0u);
+}
+
+TEST_F(Mounts, TheSearchForASecretFindsWhatAStepHasWritten) {
+  write_text(temp_ / "word", the_secret);
+  const auto leaks = run("leaks", "cp /run/word /out/leaked", {.secrets = {{.id = "word", .dest = "/run/word"}}});
+  ASSERT_EQ(solve(leaks, {"--secret", "id=word,src=" + (temp_ / "word").str()}).code, 0);
+  EXPECT_THAT(files_with(the_secret), Not(IsEmpty()));
+}
+
+TEST_F(Mounts, ASecretThatIsNotGivenFailsTheStepBeforeItRuns) {
+  const Solved solved = solve(run("needs it", "true", {.secrets = {{.id = "word", .dest = "/run/word"}}}));
+  EXPECT_EQ(solved.code, 3);
+  EXPECT_EQ(solved.states.at("needs it"), "failed");
+  EXPECT_THAT(solved.err, HasSubstr("the secret \"word\" is not given"));
+  EXPECT_THAT(solved.err, HasSubstr("--secret id=word,src=FILE"));
+}
+
+TEST_F(Mounts, WrongSecretOptionsAreUsageErrorsAndDoNotRepeatThem) {
+  for (const std::string wrong : {"src=x", "id=", the_secret, "id=a,src=x,env=Y"}) {
+    const Ended ended = cachectl({"--root", root_.str(), "solve", "x.pb", "--secret", wrong});
+    EXPECT_EQ(ended.code, 2) << wrong;
+  }
+  EXPECT_EQ(cachectl({"--root", root_.str(), "solve", "x.pb", "--secret", "id=a,src=" + (temp_ / "missing").str()}).code, 3);
+}
+
+TEST_F(Mounts, ACacheMountLivesOnAndIsNoPartOfTheResult) {
+  const auto use = [&](const std::string& text) {
+    return run("use " + text, "cat /cache/* > /out/before 2>/dev/null; echo " + text + " > /cache/" + text + "; ls /cache > /out/now",
+               with_cache("id"));
+  };
+  ASSERT_EQ(solve(use("a"), {"--output", export_to("a")}).code, 0);
+  ASSERT_EQ(solve(use("b"), {"--output", export_to("b")}).code, 0);
+  EXPECT_EQ(exported("a", "before"), "");
+  EXPECT_EQ(exported("b", "before"), "a\n");
+  EXPECT_EQ(exported("b", "now"), "a\nb\n");
+  EXPECT_EQ(solve(use("a")).executed, 0u) << "what is in it is no part of the key";
+  EXPECT_EQ(solve(run("other", "ls /cache > /out/now", with_cache("other")), {"--output", export_to("other")}).code, 0);
+  EXPECT_EQ(exported("other", "now"), "");
+}
+
+TEST_F(Mounts, AStepThatFailsKeepsItsCacheAndOneThatIsKilledLeavesItAsItWas) {
+  EXPECT_EQ(solve(run("fails", "echo kept > /cache/kept; exit 3", with_cache("id"))).code, 1);
+  auto killed = start_solve(run("killed", "echo lost > /cache/lost; echo ready; sleep 1000", with_cache("id")));
+  ASSERT_TRUE(eventually([&] { return killed->err_so_far().find("ready") != std::string::npos; }));
+  killed->signal(SIGKILL);
+  killed->wait();
+  ASSERT_EQ(solve(run("looks", "ls /cache > /out/now", with_cache("id")), {"--output", export_to("out")}).code, 0);
+  EXPECT_EQ(exported("out", "now"), "kept\n");
+}
+
+// The marker would be seen by a second step in the cache at the same time.
+TEST_F(Mounts, ALockedCacheMountServesOneStepAfterTheOther) {
+  std::vector<llb::State> steps;
+  for (const char* name : {"a", "b", "c"}) {
+    steps.push_back(run(name, std::string("n=$(cat /cache/count 2>/dev/null || echo 0); sleep 0.2; echo $((n+1)) > /cache/count; cp /cache/count /out/") + name,
+                        with_cache("id", wire::CacheSharing::locked)));
+  }
+  ASSERT_EQ(solve(llb::merge(steps), {"--output", export_to("out")}).code, 0);
+  Words counts;
+  for (const char* name : {"a", "b", "c"}) counts.push_back(exported("out", name));
+  std::sort(counts.begin(), counts.end());
+  EXPECT_THAT(counts, ElementsAre("1\n", "2\n", "3\n")) << "each saw what the one before had left";
+}
+
+TEST_F(Mounts, ATmpfsHasItsSizeAndLeavesNothing) {
+  const auto step = run("fills", "(dd if=/dev/zero of=/tmp/big bs=1M count=8) 2>/dev/null || echo full > /out/said",
+                        {.mounts = {{.dest = "/tmp", .tmpfs = true, .tmpfs_size = 1 << 20}}});
+  ASSERT_EQ(solve(step, {"--output", export_to("out")}).code, 0);
+  EXPECT_EQ(exported("out", "said"), "full\n");
+}
+
+TEST_F(Mounts, LimitsHostsAndExitCodesAreAsTheStepSays) {
+  const auto step = run("looks", "ulimit -n > /out/files; hostname > /out/name; grep -c 'elsewhere' /etc/hosts > /out/hosts; exit 7",
+                        {.hostname = "named", .extra_hosts = {{"elsewhere", "192.0.2.1"}},
+                         .ulimits = {{.name = "nofile", .soft = 77, .hard = 99, .unknown = {}}}, .valid_exit_codes = {7}});
+  ASSERT_EQ(solve(step, {"--output", export_to("out")}).code, 0);
+  EXPECT_EQ(exported("out", "files"), "77\n");
+  EXPECT_EQ(exported("out", "name"), "named\n");
+  EXPECT_EQ(exported("out", "hosts"), "1\n");
+  const Solved wrong = solve(run("wrong", "true", {.ulimits = {{.name = "nothing", .soft = 1, .hard = 1, .unknown = {}}}}));
+  EXPECT_EQ(wrong.states.at("wrong"), "failed");
+  EXPECT_THAT(wrong.err, HasSubstr("ulimit \"nothing\""));
+}
+
+TEST_F(Mounts, WithoutANetworkThereIsOnlyTheLoopback) {
+  ASSERT_EQ(solve(run("looks", "grep -c : /proc/net/dev > /out/count; grep -o lo: /proc/net/dev > /out/lo", {.network = wire::NetMode::none}),
+                  {"--output", export_to("out")}).code, 0);
+  EXPECT_EQ(exported("out", "count"), "1\n");
+  EXPECT_EQ(exported("out", "lo"), "lo:\n");
+}
+
+}  // namespace
+}  // namespace cairn::test
