@@ -16,23 +16,16 @@
 #include "bench/micro/bench_store.h"
 #include "libbase/hash/sha256.h"
 #include "libcache/blobs/blob_files.h"
+#include "tests/support/random_bytes.h"
+#include "tests/support/string_source.h"
 
 namespace {
 
 using namespace cairn;
 using bench::BenchStore;
+using test::BytesSource;
 using test::must;
-
-std::string random_bytes(std::uint64_t seed, std::size_t size) {
-  std::mt19937_64 random(seed);
-  std::string bytes;
-  while (bytes.size() < size) {
-    const std::uint64_t word = random();
-    bytes.append(reinterpret_cast<const char*>(&word), sizeof word);
-  }
-  bytes.resize(size);
-  return bytes;
-}
+using test::random_bytes;
 
 // What the disk takes for an append of 1 KiB and its sync: the floor of a durable put by one caller.
 void plain_append_and_sync(benchmark::State& state) {
@@ -163,27 +156,13 @@ void plain_write_of_large(benchmark::State& state) {
 }
 BENCHMARK(plain_write_of_large)->UseRealTime()->Unit(benchmark::kMillisecond)->Iterations(2);
 
-class Bytes final : public base::ByteSource {
- public:
-  explicit Bytes(std::string_view bytes) : rest_(bytes) {}
-  base::Result<std::size_t> read(std::span<std::byte> out) override {
-    const std::size_t count = std::min(out.size(), rest_.size());
-    std::memcpy(out.data(), rest_.data(), count);
-    rest_.remove_prefix(count);
-    return count;
-  }
-
- private:
-  std::string_view rest_;
-};
-
 void put_of_large(benchmark::State& state) {
   BenchStore store;
   std::uint64_t seed = 1;
   for (auto _ : state) {
     state.PauseTiming();
     const std::string bytes = random_bytes(++seed, large);
-    Bytes source(bytes);
+    BytesSource source(bytes);
     state.ResumeTiming();
     must(store.writer->wait_durable(must(store.cache->blobs().put(source, {})).sequence));
   }

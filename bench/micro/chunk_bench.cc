@@ -11,10 +11,12 @@
 #include "bench/micro/bench_store.h"
 #include "libbase/hash/sha256.h"
 #include "libcache/blobs/chunk_rule.h"
+#include "tests/support/string_source.h"
 
 namespace {
 
 using namespace cairn;
+using test::BytesSource;
 using test::must;
 
 constexpr std::size_t file_bytes_max = std::size_t{2} << 30;
@@ -48,20 +50,6 @@ void sha256_of_the_same(benchmark::State& state) {
 }
 BENCHMARK(sha256_of_the_same)->Unit(benchmark::kMillisecond);
 
-class Bytes final : public base::ByteSource {
- public:
-  explicit Bytes(std::string_view bytes) : rest_(bytes) {}
-  base::Result<std::size_t> read(std::span<std::byte> out) override {
-    const std::size_t count = std::min(out.size(), rest_.size());
-    std::memcpy(out.data(), rest_.data(), count);
-    rest_.remove_prefix(count);
-    return count;
-  }
-
- private:
-  std::string_view rest_;
-};
-
 // All versions into a new store, durable; argument: the average, 0 for whole blobs. Then all are read back.
 void put_versions(benchmark::State& state) {
   std::uint64_t bytes = 0;
@@ -73,7 +61,7 @@ void put_versions(benchmark::State& state) {
     state.ResumeTiming();
     bytes = 0;
     for (const std::string& version : versions()) {
-      Bytes source(version);
+      BytesSource source(version);
       must(store->writer->wait_durable(must(store->cache->blobs().put(source, {})).sequence));
       bytes += version.size();
     }
@@ -95,7 +83,7 @@ BENCHMARK(put_versions)->Arg(0)->Arg(16 << 10)->Arg(64 << 10)->Arg(512 << 10)
 void read_back(benchmark::State& state) {
   const cache::CacheOptions options{.chunk_bytes = static_cast<std::uint32_t>(state.range(0))};
   bench::BenchStore store(test::BigStoreOptions{.records = 0}, options);
-  Bytes source(versions()[0]);
+  BytesSource source(versions()[0]);
   const auto put = must(store.cache->blobs().put(source, {}));
   must(store.writer->wait_durable(put.sequence));
   std::vector<std::byte> buffer(256 * 1024);

@@ -18,7 +18,7 @@
 
 #include "libcache/fsck.h"
 #include "tests/libcache/store_fixture.h"
-#include "tests/libcache_chunks/random_bytes.h"
+#include "tests/support/random_bytes.h"
 
 namespace {
 
@@ -96,6 +96,7 @@ namespace cairn::cache {
 namespace {
 
 using base::ErrorCode;
+using test::random_bytes;
 namespace fs = std::filesystem;
 
 BlobDigest name_of(std::string_view bytes) { return base::digest_of<BlobDigest>(bytes); }

@@ -14,24 +14,12 @@
 
 #include "libbase/fs/beneath.h"
 #include "libsnapshot/layer.h"
+#include "tests/support/string_source.h"
 
 namespace {
 
 using namespace cairn;
-
-class BytesSource final : public base::ByteSource {
- public:
-  explicit BytesSource(std::string_view bytes) : rest_(bytes) {}
-  base::Result<std::size_t> read(std::span<std::byte> out) override {
-    const std::size_t count = std::min(out.size(), rest_.size());
-    std::memcpy(out.data(), rest_.data(), count);
-    rest_.remove_prefix(count);
-    return count;
-  }
-
- private:
-  std::string_view rest_;
-};
+using test::BytesSource;
 
 struct Place {
   std::string path = "/tmp/cairn-layer-fuzz-XXXXXX";

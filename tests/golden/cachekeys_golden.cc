@@ -19,10 +19,7 @@ namespace {
 using golden::fs::path;
 using golden::json;
 
-path vectors() {
-  const char* given = std::getenv("CAIRN_VECTORS");
-  return (given != nullptr ? path(given) : path(CAIRN_SOURCE_DIR) / "tests/golden") / "cachekeys";
-}
+path vectors() { return cairn::test::vector_folder("cachekeys"); }
 
 std::string name_of(const ::testing::TestParamInfo<path>& info) {
   std::string name = info.param.stem().string();

@@ -2,7 +2,6 @@
 // The llb family: definitions marshalled by BuildKit's client, and what BuildKit's loader and ops made of them. What is
 // not checked is printed as "pending:", with the case and the reason; it is never skipped in silence.
 #include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -13,14 +12,15 @@
 
 #include "libbase/hash/sha256.h"
 #include "libsolver/cache_map.h"
-#include "libsolver/ops/git_spec.h"
-#include "libsolver/ops/http_spec.h"
-#include "libsolver/sources/http_names.h"
 #include "libsolver/definition.h"
 #include "libsolver/identifier.h"
+#include "libsolver/ops/git_spec.h"
+#include "libsolver/ops/http_spec.h"
 #include "libsolver/source_policy.h"
+#include "libsolver/sources/http_names.h"
 #include "libsolver/wire/codec.h"
 #include "libsolver/wire/go_json.h"
+#include "tests/support/vectors.h"
 
 namespace cairn::solver {
 namespace {
@@ -327,8 +327,7 @@ class Case {
 };
 
 fs::path vectors() {
-  const char* given = std::getenv("CAIRN_VECTORS");
-  return given != nullptr ? fs::path(given) / "llb" : fs::path(CAIRN_SOURCE_DIR) / "tests/golden/llb";
+  return cairn::test::vector_folder("llb");
 }
 
 TEST(GoldenLlb, EveryCase) {

@@ -23,6 +23,7 @@
 #include <nlohmann/json.hpp>
 
 #include "libbase/result.h"
+#include "tests/support/vectors.h"
 
 namespace cairn::golden {
 
@@ -163,9 +164,7 @@ class Scratch {
 
 // The cases of a family, in bytewise order: those of the tree, or of the folder that CAIRN_VECTORS names.
 inline std::set<fs::path> cases_of(const std::string& family) {
-  const char* given = std::getenv("CAIRN_VECTORS");
-  const fs::path folder =
-      given != nullptr ? fs::path(given) / family : fs::path(CAIRN_SOURCE_DIR) / "tests/golden" / family;
+  const fs::path folder = test::vector_folder(family);
   std::set<fs::path> cases;
   std::error_code absent;
   for (const auto& entry : fs::directory_iterator(folder, absent)) {

@@ -14,10 +14,12 @@
 #include "libbase/fs/beneath.h"
 #include "libbase/hash/sha256.h"
 #include "libcache/blobs/gear_table.h"
-#include "tests/libcache_chunks/random_bytes.h"
+#include "tests/support/random_bytes.h"
 
 namespace cairn::cache {
 namespace {
+
+using test::random_bytes;
 
 std::vector<std::string> chunks_of(std::string_view bytes, const ChunkRule& rule) {
   std::vector<std::string> chunks;

@@ -8,13 +8,14 @@
 #include "libcache/blobs/chunk_rule.h"
 #include "libcache/fsck.h"
 #include "tests/libcache/store_fixture.h"
-#include "tests/libcache_chunks/random_bytes.h"
+#include "tests/support/random_bytes.h"
 #include "tests/support/string_source.h"
 
 namespace cairn::cache {
 namespace {
 
 using base::ErrorCode;
+using test::random_bytes;
 using base::lmdb::ReadTxn;
 
 constexpr std::uint32_t average = 16 * 1024;

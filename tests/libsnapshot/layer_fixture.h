@@ -7,27 +7,18 @@
 #include "libsnapshot/mounts/detached.h"
 #include "tests/conformance/snapshotter_fixture.h"
 #include "tests/libsnapshot/tar_builder.h"
+#include "tests/support/string_source.h"
 
 namespace cairn::snapshot {
 
-class StringSource final : public base::ByteSource {
- public:
-  explicit StringSource(std::string bytes) : bytes_(std::move(bytes)) {}
-  base::Result<std::size_t> read(std::span<std::byte> out) override {
-    const std::size_t count = std::min({out.size(), bytes_.size() - used_, std::size_t{7001}});
-    std::memcpy(out.data(), bytes_.data() + used_, count);
-    used_ += count;
-    return count;
-  }
-
- private:
-  std::string bytes_;
-  std::size_t used_ = 0;
-};
+// A layer that comes in pieces which end anywhere.
+inline std::unique_ptr<base::ByteSource> layer_source(const std::string& bytes) {
+  return std::make_unique<test::StringSource>(bytes, 7001);
+}
 
 inline base::Result<Applied> apply_bytes(const Tree& tree, const std::string& bytes, const ApplyOptions& options = {}) {
   return apply_layer(MountedTree(base::Fd(::fcntl(tree.fd(), F_DUPFD_CLOEXEC, 0))),
-                     std::make_unique<StringSource>(bytes), options);
+                     layer_source(bytes), options);
 }
 
 class LayerTest : public testing::Test {

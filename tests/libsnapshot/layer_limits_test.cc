@@ -12,7 +12,7 @@ using base::ErrorCode;
 using testing::HasSubstr;
 
 base::Result<Applied> apply_to(const base::HostPath& directory, const std::string& bytes) {
-  return apply_layer(MountedTree(must(base::open_host_dir(directory))), std::make_unique<StringSource>(bytes), {});
+  return apply_layer(MountedTree(must(base::open_host_dir(directory))), layer_source(bytes), {});
 }
 
 std::string many_links(int count) {
@@ -61,7 +61,7 @@ TEST(LayerLimits, NoDescriptorsLeftIsAnErrorThatNamesTheMember) {
   }
   taken.pop_back();  // for the tree itself
   const auto refused =
-      apply_layer(MountedTree(base::Fd(::fcntl(root.get(), F_DUPFD_CLOEXEC, 0))), std::make_unique<StringSource>(tar), {});
+      apply_layer(MountedTree(base::Fd(::fcntl(root.get(), F_DUPFD_CLOEXEC, 0))), layer_source(tar), {});
   taken.clear();
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::busy);

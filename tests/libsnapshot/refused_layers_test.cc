@@ -223,7 +223,7 @@ TEST_P(RefusedLayers, SayWhyAndLeaveNothing) {
   const SnapshotId tree = must(snapshots().prepare(below_));
   {
     const auto applied = apply_layer(must(snapshots().mount(tree, Access::read_write)),
-                                     std::make_unique<StringSource>(layer), hostile.options);
+                                     layer_source(layer), hostile.options);
     ASSERT_FALSE(applied);
     EXPECT_EQ(applied.error().code, hostile.code) << applied.error().message;
     for (const auto& text : hostile.says) EXPECT_THAT(applied.error().message, HasSubstr(text));

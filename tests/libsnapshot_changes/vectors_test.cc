@@ -14,6 +14,7 @@
 
 #include "tests/libsnapshot_changes/trees.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/vectors.h"
 
 namespace cairn::snapshot {
 namespace {
@@ -158,10 +159,7 @@ std::vector<std::string> expected_entries(const json& result) {
   return lines;
 }
 
-std::filesystem::path vectors() {
-  const char* given = std::getenv("CAIRN_VECTORS");
-  return given != nullptr ? std::filesystem::path(given) / "layers" : std::filesystem::path(CAIRN_SOURCE_DIR) / "tests/golden/layers";
-}
+std::filesystem::path vectors() { return test::vector_folder("layers"); }
 
 TEST(ChangesVectors, TheDoubleWalkSeesWhatTheWalkingDifferWrites) {
   std::set<std::filesystem::path> files;
