@@ -93,8 +93,9 @@ TEST_F(BadDefinition, UnknownSourcesAreNamed) {
   refuse_graph(definition_with(source_op("")), {});
 }
 
-TEST_F(BadDefinition, OpsWithoutSupportAreNamed) {
-  refuse_graph(bytes_of(llb::merge({output("a", "true"), image()}, "joined")), {"merge"});
+TEST_F(BadDefinition, WhatIsNotSupportedIsNamed) {
+  const std::string git = wire::encode(source_op("git://example.com/repository.git"));
+  refuse_graph(definition_of({git, wire::encode(head_op(digest_text(git)))}), {"not supported", "git"});
 }
 
 TEST_F(BadDefinition, MillionOpsAreAnsweredQuickly) {

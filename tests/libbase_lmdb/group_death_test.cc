@@ -19,7 +19,8 @@ TEST_F(GroupWriterDeathTest, WaitOnTheWritersThread) {
   EXPECT_DEATH(
       {
         Entry entry = word_entry("a", "A");
-        entry.done = [this](const Status&) { (void)writer_->wait_durable(1); };
+        // Not by writer_, which is empty as soon as its end has begun.
+        entry.done = [writer = writer_.get()](const Status&) { (void)writer->wait_durable(1); };
         (void)writer_->wait_durable(enqueue(std::move(entry)));
         writer_.reset();
       },
