@@ -91,7 +91,7 @@ Status Graph::pump(Host& host) {
   while (pump_to_lookup(host)) {
     Delivery& now = *delivery_;
     const Request lookup = std::move(now.lookups.front());
-    now.lookups.erase(now.lookups.begin());
+    now.lookups.pop_front();
     if (const auto* ask = std::get_if<request::Follow>(&lookup)) {
       now.events.push_back(TRY(follow(now.edge, *ask, host)));
     } else {
@@ -188,7 +188,7 @@ void Graph::go_to_lookup(Host& host) {
   while (delivery_->lookups.empty() && !delivery_->events.empty()) {
     const EdgeIndex index = delivery_->edge;
     Event next = std::move(delivery_->events.front());
-    delivery_->events.erase(delivery_->events.begin());
+    delivery_->events.pop_front();
     Edge& edge = edges_[index];
     const std::size_t keys = edge.state.keys.size();
     const std::vector<Request> requests = step(edge.state, std::move(next));

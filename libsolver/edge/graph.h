@@ -143,8 +143,8 @@ class Graph {
     std::size_t keys;
     std::uint32_t keys_begin;
     bool mirrors;
-    std::vector<Event> events;     // one, or a few; the next first
-    std::vector<Request> lookups;  // answered before the next event
+    std::deque<Event> events;      // one, a few, or one for each input; the next first
+    std::deque<Request> lookups;   // answered before the next event
   };
   void begin_delivery();
   void go_to_lookup(Host& host);
