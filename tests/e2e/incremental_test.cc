@@ -225,12 +225,20 @@ class Counted : public World {
   }
   engine::SolveReport run(const llb::State& state) {
     solver::NoProgress silent;
-    engine_->snapshots().settle();  // what earlier solves left to be done in the background is not this one's
     before_ = engine_->counts();
     auto report = engine::run_order(*engine_, order(state), silent, {});
     EXPECT_FALSE(report.error) << report.error->message;
     after_ = engine_->counts();
     return report;
+  }
+  // After all that earlier solves left to the background, and with the background at rest: what it reads, whenever it
+  // gets its turn, is not this solve's. It works again from the next open() on.
+  engine::SolveReport run_alone(const llb::State& state) {
+    engine_->snapshots().settle();
+    engine_->cache().settle_collector();
+    engine_->cache().stop_collector();
+    engine_->snapshots().stop();
+    return run(state);
   }
   void expect_free() {
     EXPECT_EQ(after_.processes, before_.processes);
@@ -263,7 +271,7 @@ TEST_F(Counted, StepsOfOneSolveRunOnceEach) {
   const auto report = run(output("all", "cat /in*/id | sort -u | wc -l > /out/n", mounts));
   EXPECT_EQ(report.steps.size(), report.count(StepState::executed));
   EXPECT_EQ(after_.processes, report.steps.size() - 1) << "all but the image";
-  run(output("all", "cat /in*/id | sort -u | wc -l > /out/n", mounts));
+  run_alone(output("all", "cat /in*/id | sort -u | wc -l > /out/n", mounts));
   expect_free();
 }
 
@@ -277,10 +285,10 @@ TEST_F(Counted, ThousandStackedStepsAreFreeWhenNothingHasChanged) {
   EXPECT_EQ(after_.processes - before_.processes, 1000u);
   EXPECT_LT(after_.groups - before_.groups, 1000u) << "a group for every step";
 
-  EXPECT_EQ(run(state).count(StepState::cached), 1001u);
+  EXPECT_EQ(run_alone(state).count(StepState::cached), 1001u);
   expect_free();
   open();  // as another process would
-  EXPECT_EQ(run(state).count(StepState::cached), 1001u);
+  EXPECT_EQ(run_alone(state).count(StepState::cached), 1001u);
   expect_free();
   EXPECT_EQ(engine_->counts().syncs, 0u) << "opening, looking for deep chains, and solving";
   std::uint64_t flat = 0;
