@@ -175,23 +175,30 @@ struct Graph::Carry {
   }
 };
 
+void Graph::post(EdgeIndex index, Event event) {
+  std::vector<Event>& inbox = edges_[index].inbox;
+  if (inbox.empty()) queue_.push_back(index);
+  inbox.push_back(std::move(event));
+}
+
 void Graph::begin_delivery() {
-  auto [index, event] = std::move(queue_.front());
+  const EdgeIndex index = queue_.front();
   queue_.pop_front();
   const EdgeState& state = edges_[index].state;
-  delivery_ = Delivery{index, state.phase, state.keys.size(), state.keys_begin,
-                       std::holds_alternative<event::Mirrored>(event), {}, {}};
-  delivery_->events.push_back(std::move(event));
+  std::vector<Event> events = std::exchange(edges_[index].inbox, {});
+  const bool mirrors = std::any_of(events.begin(), events.end(), [](const Event& event) {
+    return std::holds_alternative<event::Mirrored>(event);
+  });
+  delivery_ = Delivery{index, state.phase, state.keys.size(), state.keys_begin, mirrors, std::move(events), {}};
 }
 
 void Graph::go_to_lookup(Host& host) {
   while (delivery_->lookups.empty() && !delivery_->events.empty()) {
     const EdgeIndex index = delivery_->edge;
-    Event next = std::move(delivery_->events.front());
-    delivery_->events.pop_front();
+    std::vector<Event> events = std::exchange(delivery_->events, {});
     Edge& edge = edges_[index];
     const std::size_t keys = edge.state.keys.size();
-    const std::vector<Request> requests = step(edge.state, std::move(next));
+    const std::vector<Request> requests = step(edge.state, events);
     // Before the requests: a load that is answered at once is stored under these keys.
     for (std::size_t k = std::max<std::size_t>(keys, edge.state.keys_begin); k < edge.state.keys.size(); ++k) {
       if (std::find(edge.stored_keys.begin(), edge.stored_keys.end(), edge.state.keys[k]) == edge.stored_keys.end()) {

@@ -98,6 +98,7 @@ class Graph {
     NodeIndex node = 0;
     std::uint32_t output = 0;
     EdgeState state;
+    std::vector<Event> inbox;               // what has happened to it, and was not delivered yet
     std::array<std::uint32_t, 4> wishes{};  // how many want each phase
     std::vector<User> users;
     std::optional<EdgeIndex> into;          // the edge that it was merged into
@@ -136,22 +137,23 @@ class Graph {
 
  private:
   struct Carry;
-  // An event on its way into an edge, with the state from before, and what it led to so far.
+  // All that has happened to an edge since the last one, on its way into it, with the state from before, and what it led to
+  // so far.
   struct Delivery {
     EdgeIndex edge;
     Phase phase;
     std::size_t keys;
     std::uint32_t keys_begin;
     bool mirrors;
-    std::deque<Event> events;      // one, a few, or one for each input; the next first
-    std::deque<Request> lookups;   // answered before the next event
+    std::vector<Event> events;     // not delivered yet; answers to lookups, after the first time
+    std::deque<Request> lookups;   // all of them answered before the next events
   };
   void begin_delivery();
   void go_to_lookup(Host& host);
   void end_delivery(Host& host);
   base::Result<Event> follow(EdgeIndex edge, const request::Follow& request, Host& host) const;
   base::Result<Event> read_results(EdgeIndex edge, const request::ReadResults& request, Host& host);
-  void post(EdgeIndex edge, Event event) { queue_.emplace_back(edge, std::move(event)); }
+  void post(EdgeIndex edge, Event event);
   void change_wish(EdgeIndex edge, Phase before, Phase after);
   void post_map(EdgeIndex edge);
   void tell_view(EdgeIndex input, const User& user);
@@ -174,7 +176,7 @@ class Graph {
 
   std::vector<Node> nodes_;
   std::vector<Edge> edges_;
-  std::deque<std::pair<EdgeIndex, Event>> queue_;
+  std::deque<EdgeIndex> queue_;  // those to which something has happened, each of them once
   std::optional<Delivery> delivery_;
   std::unordered_map<std::uint64_t, std::vector<EdgeIndex>> index_;  // by token
   std::unordered_map<EdgeIndex, Phase> outside_;                      // what the outside wants

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The life of one edge (one output of a step) as a pure function: what it knows, and what has just happened → what it
+// The life of one edge (one output of a step) as a pure function: what it knows, and what has happened since → what it
 // knows now, and what it asks for. No I/O, no clock, no threads, no pointer to anything else: whoever drives it carries
 // requests out and brings answers back as events, in any order.
 //
@@ -10,6 +10,8 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -117,6 +119,9 @@ using Request = std::variant<request::AskMap, request::AskInput, request::Follow
 // Follow and ReadResults are answered before any other event of the edge. Compare is answered by Alone before any other
 // event, or by Parked. Each other request is answered once, sooner or
 // later; work that was asked to stop still answers (Stopped, or what it had come to).
-std::vector<Request> step(EdgeState& state, Event event);
+// Several events at once lead to what they lead to one after the other, without the requests that the later ones of them
+// made unnecessary. Cost: O(inputs) for a call, not for an event. The events are used up.
+std::vector<Request> step(EdgeState& state, std::span<Event> events);
+inline std::vector<Request> step(EdgeState& state, Event event) { return step(state, std::span(&event, 1)); }
 
 }  // namespace cairn::solver

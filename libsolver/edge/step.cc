@@ -173,6 +173,7 @@ void collect_matches(EdgeState& edge) {
 
 struct Apply {
   EdgeState& edge;
+  bool matches = false;  // an input leads further than before
 
   void operator()(event::Wanted& e) { edge.wanted = e.phase; }
   void operator()(event::Mapped& e) {
@@ -205,7 +206,7 @@ struct Apply {
     input.followed = std::max(input.followed, e.keys_end);
     input.content_followed = input.content_followed || e.content;
     for (const KeyDigest& target : e.targets) add_new(input.targets, target);
-    if (!e.targets.empty()) collect_matches(edge);
+    matches |= !e.targets.empty();
   }
   void operator()(event::ResultsRead& e) {
     edge.keys_read = e.keys;
@@ -244,9 +245,11 @@ struct Apply {
 
 }  // namespace
 
-std::vector<Request> step(EdgeState& state, Event event) {
+std::vector<Request> step(EdgeState& state, std::span<Event> events) {
   Requests out;
-  std::visit(Apply{state}, event);
+  Apply apply{state};
+  for (Event& event : events) std::visit(apply, event);
+  if (apply.matches) collect_matches(state);
   if (!state.parked) climb(state, out);
   if (state.parked || state.phase >= state.wanted) withdraw(state, out);
   return out;

@@ -23,12 +23,16 @@ struct NotingHost final : Graph::Host {
   void load(EdgeIndex, const Candidate&) override { ADD_FAILURE() << "there is nothing to load"; }
   void stop_execution(NodeIndex node) override { stopped.insert(node); }
   void stop_load(EdgeIndex) override {}
-  base::Result<std::vector<KeyDigest>> follow(const cache::KeyLink&) override { return std::vector<KeyDigest>(); }
+  base::Result<std::vector<KeyDigest>> follow(const cache::KeyLink&) override {
+    ++follows;
+    return std::vector<KeyDigest>();
+  }
   base::Result<std::vector<Candidate>> results(const KeyDigest&) override { return std::vector<Candidate>(); }
   void share(EdgeIndex edge, EdgeIndex leader) override { shared.insert({edge, leader}); }
   std::set<NodeIndex> asked, running, stopped;
   std::set<std::pair<NodeIndex, std::uint32_t>> digests;
   std::set<std::pair<EdgeIndex, EdgeIndex>> shared;
+  std::size_t follows = 0;
 };
 
 class EdgesTest : public ::testing::Test {
@@ -66,6 +70,21 @@ class EdgesTest : public ::testing::Test {
   std::vector<std::pair<EdgeIndex, Phase>> wishes_;
 };
 using solver = EdgesTest;
+
+TEST_F(solver, each_key_of_a_thousand_inputs_is_followed_once) {
+  std::vector<Graph::Input> inputs;
+  for (std::uint32_t i = 0; i < 1000; ++i) inputs.push_back({node(), 0});
+  const NodeIndex top = node(inputs);
+  wanted(top);
+  begin();
+  is(top, "top");
+  EXPECT_EQ(host_.asked.size(), 1001u);
+  for (std::uint32_t i = 0; i < 1000; ++i) is(inputs[i].node, std::to_string(i));
+  EXPECT_EQ(host_.running.size(), 1000u);
+  for (std::uint32_t i = 0; i < 1000; ++i) ran(inputs[i].node);
+  EXPECT_THAT(host_.running, ElementsAre(top));
+  EXPECT_EQ(host_.follows, 1000u);
+}
 
 TEST_F(solver, pipe) {
   const NodeIndex base = node(), top = node({{base, 0}});
