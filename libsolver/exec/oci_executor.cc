@@ -40,6 +40,7 @@ struct OciExecutor::Run {
   std::optional<MountPoints> points;
   std::vector<Fd> clones;
   SpawnPlan plan;
+  std::optional<Network> network;
   std::string said;  // the beginning of its output
 };
 
@@ -127,10 +128,7 @@ base::Result<ExecExit> OciExecutor::run(const ExecRequest& request,
                                         std::stop_token stop) {
   TRY(check_request(request));
   if (stop.stop_requested()) return base::fail(ErrorCode::cancelled, "the step was stopped before it began");
-  if (request.network == NetworkMode::sandbox) {
-    std::call_once(network_told_, [] { base::log_info("network sandbox: a step uses the host's network"); });
-  }
-  Run run{request, {}, {}, {}, {}, {}, {}, {}, {}};
+  Run run{request, {}, {}, {}, {}, {}, {}, {}, {}, {}};
   auto result = run_in(run, output, std::move(stop));
   // Whatever became of the step, its tree is left as the step itself made it.
   if (run.points) {
@@ -138,6 +136,7 @@ base::Result<ExecExit> OciExecutor::run(const ExecRequest& request,
                                                                                    : RemoveStubs::last_component);
     if (!restored && result) result = tl::make_unexpected(base::add_context(restored.error(), "tidy up after a step"));
   }
+  if (run.network) networks_->give_back(*std::exchange(run.network, std::nullopt));
   if (run.bundle) {
     const auto removed = std::move(*run.bundle).remove();
     if (!removed) base::log_warning("{}", removed.error().message);
@@ -148,6 +147,7 @@ base::Result<ExecExit> OciExecutor::run(const ExecRequest& request,
 base::Result<ExecExit> OciExecutor::run_in(Run& run, const std::function<void(Stream, std::string_view)>& output,
                                            std::stop_token stop) {
   run.bundle = TRY(Bundle::create(state_dir_, run.request.id));
+  TRY(enter_network(run, stop));
   TRY(prepare(run));
   TRY(transfer_trees(run));
   Pipe out = TRY(make_pipe());
@@ -172,6 +172,23 @@ base::Result<ExecExit> OciExecutor::run_in(Run& run, const std::function<void(St
   const auto code = pump_output(*child, std::move(out.read), std::move(err.read), hand_over, std::move(stop));
   if (!runtime_.is_crun()) remove_cgroups(run.request.id);
   return finish(run, TRY(code));
+}
+
+base::Status OciExecutor::enter_network(Run& run, std::stop_token stop) {
+  if (run.request.network != NetworkMode::sandbox) return {};
+  std::call_once(networks_opened_, [&] {
+    const auto program = find_program("slirp4netns");
+    if (!program) return base::log_info("network sandbox: a step uses the host's network: slirp4netns: {}", program.error().message);
+    networks_ = std::make_unique<Networks>(*program, *spawner_);
+    auto first = networks_->take({});
+    if (first) return networks_->give_back(std::move(*first));
+    base::log_info("network sandbox: a step uses the host's network: {}", first.error().message);
+    networks_.reset();
+  });
+  if (!networks_) return {};
+  run.network.emplace(TRY(networks_->take(std::move(stop))));
+  run.plan.network = run.network->fd();
+  return {};
 }
 
 base::Status OciExecutor::prepare(Run& run) {
@@ -226,7 +243,8 @@ base::Status OciExecutor::place_mounts(Run& run) {
     mount.oci = std::move(oci);
     put(std::move(mount));
   }
-  const std::string name_servers = TRY(resolv_conf());
+  std::string name_servers = TRY(resolv_conf());
+  if (run.network) name_servers = network_resolv_conf(name_servers);
   TRY(run.bundle->write("resolv.conf", name_servers));
   TRY(run.bundle->write("hosts", hosts_file(run.request)));
   for (const std::string name : {"resolv.conf", "hosts"}) {

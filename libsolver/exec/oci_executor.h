@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "libsolver/exec/bundle.h"
+#include "libsolver/exec/network.h"
 #include "libsolver/exec/oci_config.h"
 #include "libsolver/exec/spawner.h"
 #include "libsolver/executor.h"
@@ -36,16 +37,18 @@ class OciExecutor : public Executor {
   base::Status prepare(Run& run);
   base::Status place_mounts(Run& run);
   base::Status transfer_trees(Run& run);
+  base::Status enter_network(Run& run, std::stop_token stop);
   base::Result<ExecExit> finish(const Run& run, int code) const;
   void remove_cgroups(const std::string& id) const;
 
   const Runtime runtime_;
   const base::HostPath state_dir_;
-  const std::unique_ptr<Spawner> spawner_;
+  const std::unique_ptr<Spawner> spawner_;  // outlives what it spawned
   const TreeTransfer transfer_;
   const std::vector<std::string> capabilities_;
   std::atomic<std::uint64_t> processes_run_{0};
-  std::once_flag network_told_;
+  std::once_flag networks_opened_;
+  std::unique_ptr<Networks> networks_;  // null: there is no slirp4netns that works; uses the spawner
 };
 
 }  // namespace cairn::solver

@@ -45,19 +45,23 @@ base::Result<Pipe> make_pipe() {
   return pipe;
 }
 
+StopEvent::StopEvent(std::stop_token stop)
+    : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), on_stop_(std::move(stop), Signal{fd_.get()}) {}
+
+void StopEvent::Signal::operator()() const { (void)::eventfd_write(fd, 1); }
+
 base::Result<int> pump_output(const Child& child, Fd out, Fd err,
                               const std::function<void(Stream, std::string_view)>& output, std::stop_token stop) {
-  const Fd stop_event(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!stop_event) {
+  const StopEvent stop_event(std::move(stop));
+  if (!stop_event.fd()) {
     const int error = errno;
     kill_child(child);
     (void)wait_child(child);
     return base::fail_errno(error, "make an event for cancellation");
   }
-  const std::stop_callback on_stop(stop, [&stop_event] { (void)::eventfd_write(stop_event.get(), 1); });
   std::vector<char> buffer(64 * 1024);
   std::array<struct ::pollfd, 4> polled{
-      {{out.get(), POLLIN, 0}, {err.get(), POLLIN, 0}, {child.pidfd.get(), POLLIN, 0}, {stop_event.get(), POLLIN, 0}}};
+      {{out.get(), POLLIN, 0}, {err.get(), POLLIN, 0}, {child.pidfd.get(), POLLIN, 0}, {stop_event.fd().get(), POLLIN, 0}}};
   bool stopped = false;
   while (polled[2].revents == 0) {
     if (::poll(polled.data(), polled.size(), -1) < 0) {

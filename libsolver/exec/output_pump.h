@@ -19,6 +19,21 @@ struct Pipe {
 };
 base::Result<Pipe> make_pipe();
 
+// A descriptor that can be read once a stop is requested; for poll.
+class StopEvent {
+ public:
+  explicit StopEvent(std::stop_token stop);
+  const base::Fd& fd() const { return fd_; }  // none if there are no descriptors left
+
+ private:
+  struct Signal {
+    int fd;
+    void operator()() const;
+  };
+  base::Fd fd_;
+  std::stop_callback<Signal> on_stop_;
+};
+
 // Reads both to the end of the child (all writers are dead then, so what is in the pipes is all there is) and returns
 // its exit code. The child is reaped in every case, also if this fails. Errors: cancelled, io.
 base::Result<int> pump_output(const Child& child, base::Fd out, base::Fd err,

@@ -68,11 +68,11 @@ std::string_view program_failure(std::string_view message) {
 
 }  // namespace
 
-base::Result<Runtime> find_runtime(std::string_view name) {
+base::Result<base::HostPath> find_program(std::string_view name) {
   if (name.find('/') != std::string_view::npos) {
     base::HostPath path = TRY(base::HostPath::from_user(name));
-    if (::access(path.c_str(), X_OK) == 0) return Runtime{std::string(base_name(name)), path, CgroupView::host};
-    return base::fail(ErrorCode::unavailable, "find the OCI runtime {}: no such program", name);
+    if (::access(path.c_str(), X_OK) == 0) return path;
+    return base::fail(ErrorCode::unavailable, "no such program");
   }
   const char* path_variable = ::getenv("PATH");
   std::string folders = path_variable != nullptr ? path_variable : "";
@@ -81,10 +81,14 @@ base::Result<Runtime> find_runtime(std::string_view name) {
     const std::size_t end = std::min(folders.find(':', at), folders.size());
     const std::string candidate = folders.substr(at, end - at) + "/" + std::string(name);
     at = end + 1;
-    if (!candidate.starts_with('/') || ::access(candidate.c_str(), X_OK) != 0) continue;
-    return Runtime{std::string(name), TRY(base::HostPath::parse(candidate)), CgroupView::host};
+    if (candidate.starts_with('/') && ::access(candidate.c_str(), X_OK) == 0) return base::HostPath::parse(candidate);
   }
-  return base::fail(ErrorCode::unavailable, "find the OCI runtime {}: not in PATH", name);
+  return base::fail(ErrorCode::unavailable, "not in PATH");
+}
+
+base::Result<Runtime> find_runtime(std::string_view name) {
+  base::HostPath path = TRY(find_program(name), "find the OCI runtime {}", name);
+  return Runtime{std::string(base_name(name)), std::move(path), CgroupView::host};
 }
 
 std::vector<std::string> runtime_command(const Runtime& runtime, const std::string& bundle, const std::string& id) {

@@ -24,6 +24,7 @@ struct Runtime {
 };
 
 // Searches PATH and the sbin folders; a text with a slash is taken as a path. Errors: unavailable.
+base::Result<base::HostPath> find_program(std::string_view name);
 base::Result<Runtime> find_runtime(std::string_view name);
 
 // The command line that runs the bundle to its end.

@@ -32,6 +32,7 @@ using base::Fd;
 
 constexpr std::size_t stack_size = 256 * 1024;
 constexpr int kernel_signals = 64;
+constexpr std::size_t kept_max = 4;
 
 struct ChildAttach {
   int mount;
@@ -52,6 +53,9 @@ struct ChildPlan {
   const ChildBind* bind;
   std::size_t bind_count;
   bool private_cgroup2;
+  int network;
+  const int* keep;
+  std::size_t keep_count;
   int in, out, err;
   int engine_pidfd;
 
@@ -129,23 +133,31 @@ CAIRN_CHILD_SIDE bool attach_trees(ChildPlan* plan) {
   return true;
 }
 
-// The three may be any numbers, even 0 to 2, so they are moved out of the way first.
-CAIRN_CHILD_SIDE bool set_standard_streams(ChildPlan* plan) {
-  const int wanted[3] = {plan->in, plan->out, plan->err};
-  long moved[3];
-  for (int i = 0; i < 3; ++i) {
-    moved[i] = ::syscall(SYS_fcntl, wanted[i], F_DUPFD_CLOEXEC, 3);
-    if (moved[i] < 0) return give_up(plan, "duplicate its streams");
+CAIRN_CHILD_SIDE bool enter_network(ChildPlan* plan) {
+  if (plan->network >= 0 && ::syscall(SYS_setns, plan->network, CLONE_NEWNET) != 0) return give_up(plan, "enter its network");
+  return true;
+}
+
+// They may have any numbers, even those that they shall have, so they are moved out of the way first.
+CAIRN_CHILD_SIDE bool set_descriptors(ChildPlan* plan) {
+  const int streams[3] = {plan->in, plan->out, plan->err};
+  const int count = SpawnPlan::first_kept + static_cast<int>(plan->keep_count);
+  long moved[SpawnPlan::first_kept + kept_max];
+  for (int i = 0; i < count; ++i) {
+    const int wanted = i < SpawnPlan::first_kept ? streams[i] : plan->keep[i - SpawnPlan::first_kept];
+    moved[i] = ::syscall(SYS_fcntl, wanted, F_DUPFD_CLOEXEC, count);
+    if (moved[i] < 0) return give_up(plan, "duplicate its descriptors");
   }
-  for (int i = 0; i < 3; ++i) {
-    if (::syscall(SYS_dup3, moved[i], i, 0) < 0) return give_up(plan, "set its streams");
+  for (int i = 0; i < count; ++i) {
+    if (::syscall(SYS_dup3, moved[i], i, 0) < 0) return give_up(plan, "set its descriptors");
   }
   return true;
 }
 
 CAIRN_CHILD_SIDE int child_main(void* argument) {
   auto* plan = static_cast<ChildPlan*>(argument);
-  if (!tie_to_engine(plan) || !mount_own_view(plan) || !attach_trees(plan) || !set_standard_streams(plan)) {
+  if (!tie_to_engine(plan) || !mount_own_view(plan) || !attach_trees(plan) || !enter_network(plan) ||
+      !set_descriptors(plan)) {
     ::syscall(SYS_exit_group, 127);
   }
   ::syscall(SYS_setsid);
@@ -168,6 +180,7 @@ std::vector<const char*> c_strings(const std::vector<std::string>& strings) {
 base::Result<Child> start(const SpawnPlan& plan, std::byte* stack, int null, int engine_pidfd) {
   static const char* const environment[] = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                                             nullptr};
+  CHECK(plan.keep.size() <= kept_max);
   const auto command = c_strings(plan.command);
   std::vector<ChildAttach> attach;
   for (const AttachMount& mount : plan.attach) attach.push_back({mount.mount, mount.path.c_str()});
@@ -182,6 +195,9 @@ base::Result<Child> start(const SpawnPlan& plan, std::byte* stack, int null, int
                        bind.data(),
                        bind.size(),
                        plan.cgroups == CgroupView::private_v2,
+                       plan.network,
+                       plan.keep.data(),
+                       plan.keep.size(),
                        null,
                        plan.out,
                        plan.err,

@@ -41,6 +41,10 @@ struct SpawnPlan {
   std::vector<AttachMount> attach;
   std::vector<BindMount> bind;
   CgroupView cgroups = CgroupView::host;
+  int network = -1;       // the namespace that it is in; -1: the engine's
+  // Descriptors that it has as first_kept, first_kept + 1, ...
+  static constexpr int first_kept = 3;
+  std::vector<int> keep;
   int out = -1;  // becomes standard output; standard input is /dev/null
   int err = -1;
 };

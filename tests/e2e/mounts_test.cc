@@ -5,6 +5,7 @@
 #include <filesystem>
 
 #include "tests/e2e/world.h"
+#include "tests/support/own_network.h"
 
 namespace cairn::test {
 namespace {
@@ -150,6 +151,22 @@ TEST_F(Mounts, WithoutANetworkThereIsOnlyTheLoopback) {
                   {"--output", export_to("out")}).code, 0);
   EXPECT_EQ(exported("out", "count"), "1\n");
   EXPECT_EQ(exported("out", "lo"), "lo:\n");
+}
+
+TEST_F(Mounts, AStepHasANetworkOfItsOwnUnlessItAsksForTheHosts) {
+  const auto in_network = in_own_network([&] {
+    const Greeter greeter("greeted\n");
+    const auto ask = [&](const std::string& name, const std::string& address, wire::NetMode mode) {
+      return run(name, fmt::format("(nc -w 2 {} {} || echo nobody) < /dev/null > /out/said", address, greeter.port()), {.network = mode});
+    };
+    ASSERT_EQ(solve(ask("own, outside", outside_address, wire::NetMode::unset), {"--output", export_to("outside")}).code, 0);
+    ASSERT_EQ(solve(ask("own, loopback", "127.0.0.1", wire::NetMode::unset), {"--output", export_to("loopback")}).code, 0);
+    ASSERT_EQ(solve(ask("host's, loopback", "127.0.0.1", wire::NetMode::host), {"--output", export_to("host")}).code, 0);
+  });
+  ASSERT_TRUE(in_network) << in_network.error().message;
+  EXPECT_EQ(exported("outside", "said"), "greeted\n");
+  EXPECT_EQ(exported("loopback", "said"), "nobody\n");
+  EXPECT_EQ(exported("host", "said"), "greeted\n");
 }
 
 }  // namespace
