@@ -30,6 +30,7 @@ namespace cairn::solver {
 struct RemoteUse {
   enum class Ask : std::uint8_t { always, never } ask = Ask::always;  // never: what is not known from before fails (unavailable)
   std::chrono::seconds believed_for{0};  // what a remote side has said is not asked again for so long
+  std::chrono::milliseconds stalled_after{120'000};  // a git server that lets nothing be heard for so long is given up
 };
 
 struct SolveRequest {

@@ -17,6 +17,8 @@ base::Result<std::unique_ptr<Op>> make_oci_layout_source(std::shared_ptr<const V
                                                          const SolveRequest& request);
 base::Result<std::unique_ptr<Op>> make_http_source(std::shared_ptr<const Vertex> vertex, const wire::SourceOp& source,
                                                    const SolveRequest& request);
+// Errors: unavailable ("not supported: …"), invalid_argument, naming the attribute.
+base::Result<std::unique_ptr<Op>> make_git_source(const wire::SourceOp& source, const SolveRequest& request);
 base::Result<std::unique_ptr<Op>> make_exec(std::shared_ptr<const Vertex> vertex, const wire::ExecOp& exec,
                                             const SolveRequest& request);
 // Errors: invalid_argument: input, output or action numbers that cannot be right.
