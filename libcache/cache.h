@@ -43,6 +43,8 @@ class Publication {
   void add_blob(const ImmutableRef& ref, const BlobDigest& blob);
   // What it took to make the records of this publication: what losing them costs. Facts that say it themselves stay.
   void took(std::chrono::nanoseconds build_time) { build_time_ = build_time; }
+  // Whose its records are. Facts that say it themselves stay.
+  void owned_by(Owner owner) { owner_ = std::move(owner); }
   bool empty() const;
 
  private:
@@ -57,7 +59,9 @@ class Publication {
   std::vector<std::pair<KeyLink, KeyDigest>> links_;
   std::vector<std::pair<ImmutableRef, BlobDigest>> blobs_;
   std::vector<std::pair<ImmutableRef, LayerBlob>> layers_;
+  std::vector<std::shared_ptr<const Reopened>> reopened_;
   std::chrono::nanoseconds build_time_{0};
+  Owner owner_;
 };
 
 // What is given is set, the rest stays.
@@ -124,6 +128,14 @@ class Cache {
 
   // A new writable tree on parent (nullopt: empty).
   base::Result<MutableRef> create(std::optional<ImmutableRef> parent);
+  // The tree of a retained record, open for writing again: a fork of it, so nothing is copied where a fork copies nothing,
+  // and a crash, or dropping the ref, leaves the record as it was. While it is open, nobody else finds the record. What is
+  // committed and published takes its place: it gets the facts it is given (retained again, if it shall be reopened), the
+  // keys of the old record lead nowhere any more, and the old one is its parent. When 32 that were replaced lie below it, the
+  // tree is copied, so that they can go. Waits until the record is durable.
+  // Errors: not_found; invalid_argument (not retained, a merge or diff, or lazy); busy (somebody holds it, has it open, or has
+  // built upon it); no_space, cancelled, io.
+  base::Result<MutableRef> get_mutable(RecordId id, std::stop_token stop = {});
 
   // A record of the trees of all inputs, one over the other, later ones on top. Merges among them are replaced by what
   // they merge. No input gives nothing, one gives itself. Usable at once, as after MutableRef::commit. The inputs are
@@ -240,10 +252,16 @@ class Cache {
   // As check(), from the process that owns the store: its active trees are no findings. Nothing is created, published or
   // pruned meanwhile, and what was queued is durable.
   base::Result<std::vector<Finding>> check();
+  // Makes rows that follow from others anew where they differ, and takes away those that name what does not exist: of
+  // leases, of layers, of operations, of statistics, and the sums by type and owner. Returns how many rows it changed; they
+  // are durable. Nothing else uses the store. O(rows). Errors: io, no_space, corrupt (a row cannot be read).
+  base::Result<std::uint64_t> repair_rows();
 
-  // What whoever looks up tells when he knows the outcome. Writes nothing.
-  void count_hit(const ImmutableRef& ref, const Owner& asked_by);
-  void count_miss(MissCause cause, const Owner& asked_by);
+  // What whoever looks up tells when he knows the outcome. Writes nothing, reads nothing.
+  void count(const Counters& counted, const Owner& asked_by);
+  Counters one_hit(const ImmutableRef& ref) const;  // one hit, and what it saved
+  // Whether a step of this operation has been stored for this output, with whatever inputs (KeyLink). O(1).
+  base::Result<bool> knows_operation(const base::Sha256Bytes& operation, std::uint32_t output);
   // As the function above, with what waits to be written.
   base::Result<std::vector<ProjectCounters>> statistics();
 

@@ -41,7 +41,8 @@ struct Owner {
 inline constexpr std::size_t owner_label_bytes_max = 256;
 base::Status check_owner(const Owner& owner);  // invalid_argument, naming the label that is too long
 
-enum class Retain : std::uint8_t { no = 0, yes = 1 };
+// replaced: it was retained, and what was made of it has taken its place.
+enum class Retain : std::uint8_t { no = 0, yes = 1, replaced = 2 };
 
 // What the maker of a record says about it.
 struct RecordFacts {

@@ -18,6 +18,7 @@ class DescribedTree;
 class Hold;   // private: one record in use
 class Holds;  // private: all records in use
 class ObservedLayer;
+class Reopened;  // private: a record whose tree is open for writing
 
 // Copying clones the hold; cheap. Thread-safe to copy and destroy anywhere. Must not outlive its Cache.
 class ImmutableRef {
@@ -73,6 +74,7 @@ class MutableRef {
   Cache* cache_;
   snapshot::SnapshotId active_;
   std::optional<ImmutableRef> parent_;
+  std::shared_ptr<const Reopened> reopened_;  // what it takes the place of, if it came from get_mutable()
 };
 
 }  // namespace cairn::cache

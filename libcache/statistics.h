@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the cache was good for: hits, misses by cause, and what hits have saved, by project. Counts wait in memory for a
-// group that is written anyway, so a hit writes nothing; a crash may lose those of the last seconds, never half of one.
+// group that is written anyway, or for root/late, so a hit writes nothing; a crash may lose those of the last seconds,
+// never half of one.
 #pragma once
 
 #include <array>
@@ -11,13 +12,14 @@
 #include <vector>
 
 #include "libbase/lmdb/env.h"
+#include "libbase/path.h"
 #include "libbase/result.h"
 
 namespace cairn::cache {
 
 // Why nothing was found.
 enum class MissCause : std::uint8_t {
-  never_seen = 0,     // no work like this was ever done here
+  never_seen = 0,     // no work like this was ever done here, as far as the store remembers
   evicted = 1,        // it was done, and collected since
   key_differs = 2,    // the same step was done with other inputs
   error = 3,          // the lookup failed, or what it found was damaged
@@ -36,13 +38,15 @@ struct Counters {
   Counters& operator+=(const Counters& other);
   bool operator==(const Counters&) const = default;
 };
+Counters one_miss(MissCause cause);
 
 struct ProjectCounters {
   std::string project;  // Owner::project of whoever asked
   Counters counters;
 };
 
-// By project, ascending; what is durable. Reads beside the owner of the store. O(projects).
-base::Result<std::vector<ProjectCounters>> statistics(base::lmdb::Env& env);
+// By project, ascending: what is in rows, and what the last owner left in root/late. Reads beside the owner of the store;
+// what he has counted and not written yet is not in it. O(projects + uses in root/late).
+base::Result<std::vector<ProjectCounters>> statistics(base::lmdb::Env& env, const base::HostPath& root);
 
 }  // namespace cairn::cache

@@ -30,6 +30,8 @@ struct OpOutputs {
   base::lmdb::SequenceNumber sequence = 0;  // filled when published
   std::string not_cached;                   // filled if publishing failed
   std::optional<cache::Tombstone> evicted;  // filled if what its keys led to had been taken by a collection
+  bool done_otherwise = false;              // of a source: it was made here before, with other content
+  cache::MissCause cause = cache::MissCause::never_seen;  // filled: why it was not found
   bool found = false;                       // filled when somebody had stored it just before it was to run
 };
 

@@ -32,6 +32,8 @@ class ResultStore {
   // The result as a held record of the cache. nullopt: it is gone. An error is as good as gone: the next result is tried,
   // and if there is none, the step runs (I8).
   virtual base::Result<std::optional<OptionalRef>> load(const cache::KeyResult& result, std::stop_token stop) = 0;
+  // What a miss because of an error of this store counts as: error, or timeout if it knows that nobody answered in time.
+  virtual cache::MissCause cause_of(const base::Error&) const { return cache::MissCause::error; }
 };
 
 // What is to lead to what.

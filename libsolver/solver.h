@@ -40,6 +40,7 @@ struct SolveRequest {
   // By id: what steps may see, as files or variables, and what sources authenticate with. In no key, no log and no tree.
   std::map<std::string, std::string> secrets = {};
   UseCache use_cache = UseCache::yes;  // no: every step runs; results are stored all the same
+  cache::Owner owner = {};             // who asks: whose lookups are counted, and whose the new records are (step: its name)
   std::string id = {};                 // not empty: by which stop() finds it while it runs
   // Where else to look, after the solver's own store. What is found there is stored in the own one. They outlive the solve.
   std::vector<ResultStore*> more_results = {};

@@ -35,6 +35,18 @@ base::Status check_chunks(CheckState& state);   // lists of chunks, and who know
 base::Status check_pages(CheckState& state);    // of the Merkle tree: names, pointers, counts
 base::Status check_totals(CheckState& state);   // sums, and the space of records
 base::Status check_candidates(CheckState& state);  // for the collector: who may go
+base::Status check_leases(CheckState& state);      // what they name, and when they end
+base::Status check_layers(CheckState& state);      // diffs, what holds them, and trees that came later
+base::Status check_statistics(CheckState& state);
 base::Status check_tmp(CheckState& state);
+
+struct Counters;
+bool is_possible(const Counters& counters);  // what lookups can have counted
+
+template <class Key, class Value>
+base::Result<bool> has_row(const base::lmdb::ReadTxn& txn, const base::lmdb::TableSpec<Key, Value>& table, const Key& key) {
+  const auto row = TRY(txn.get_raw(table, base::Codec<Key>::encode(key)));
+  return row.has_value();
+}
 
 }  // namespace cairn::cache

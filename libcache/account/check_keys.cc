@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libcache/account/check.h"
 #include "libcache/keys/key_rows.h"
+#include "libcache/keys/operations.h"
 #include "libcache/records/scan.h"
 
 namespace cairn::cache {
@@ -10,12 +11,6 @@ using base::Status;
 using base::lmdb::ReadTxn;
 
 namespace {
-
-template <class Key, class Value>
-Result<bool> has_row(const ReadTxn& txn, const base::lmdb::TableSpec<Key, Value>& table, const Key& key) {
-  const auto row = TRY(txn.get_raw(table, base::Codec<Key>::encode(key)));
-  return row.has_value();
-}
 
 Status check_results(CheckState& state) {
   const auto visit = [&](ReadTxn& txn, const std::tuple<KeyDigest, RecordId>& row, const KeyResultRow&) -> Status {
@@ -62,13 +57,30 @@ Status check_backlinks(CheckState& state) {
   return each_row(state.env, table::key_backlinks, visit);
 }
 
+Status check_operations(CheckState& state) {
+  const bool lacking = TRY(state.env.view([](ReadTxn& txn) { return lacks_operations(txn); }));
+  if (lacking) return {};  // the next owner makes them
+  OperationMap links = TRY(count_operations(state.env));
+  TRY(each_row(state.env, table::operations, [&](ReadTxn&, const auto& key, const OperationRow& row) -> Status {
+    const auto found = links.find(key);
+    const std::uint64_t counted = found == links.end() ? 0 : found->second;
+    if (counted != row.links)
+      state.found(5, "operation {}: its row counts {} links, there are {}", std::get<0>(key), row.links, counted);
+    if (found != links.end()) links.erase(found);
+    return {};
+  }));
+  for (const auto& [key, count] : links) state.found(5, "operation {}: no row counts its {} links", std::get<0>(key), count);
+  return {};
+}
+
 }  // namespace
 
 Status check_keys(CheckState& state) {
   TRY(check_results(state));
   TRY(check_record_keys(state));
   TRY(check_links(state));
-  return check_backlinks(state);
+  TRY(check_backlinks(state));
+  return check_operations(state);
 }
 
 }  // namespace cairn::cache

@@ -80,32 +80,53 @@ void enqueue_counters(Store& store) {
   if (!number) base::log_warning("statistics are not written yet: {}", number.error().message);
 }
 
-Result<std::vector<ProjectCounters>> statistics(base::lmdb::Env& env) {
-  std::vector<ProjectCounters> all;
+namespace {
+
+Result<CounterMap> rows_of_statistics(base::lmdb::Env& env) {
+  CounterMap all;
   TRY(each_row(env, table::statistics, [&](ReadTxn&, const ProjectKey& key, const Counters& counters) -> Status {
-    all.push_back({key.project, counters});
+    all.emplace_hint(all.end(), key.project, counters);
     return {};
   }));
   return all;
 }
 
-void Cache::count_hit(const ImmutableRef& ref, const Owner& asked_by) {
-  const RecordInfo& info = ref.info();
-  state_->tally.add(asked_by.project, {.hits = 1, .bytes_saved = info.usage.bytes, .time_saved = info.facts.build_time});
+std::vector<ProjectCounters> sum_of(CounterMap rows, const CounterMap& more) {
+  for (const auto& [project, counters] : more) rows[project] += counters;
+  std::vector<ProjectCounters> list;
+  for (auto& [project, counters] : rows) list.push_back({project, counters});
+  return list;
 }
 
-void Cache::count_miss(MissCause cause, const Owner& asked_by) {
+}  // namespace
+
+Result<std::vector<ProjectCounters>> statistics(base::lmdb::Env& env, const base::HostPath& root) {
+  // The rows first: an owner who opens the store meanwhile takes root/late away before it becomes rows, so that nothing is
+  // counted twice.
+  CounterMap rows = TRY(rows_of_statistics(env));
+  const auto late = read_late_facts(root);
+  return sum_of(std::move(rows), late ? late->counters : CounterMap{});
+}
+
+Counters one_miss(MissCause cause) {
   Counters one;
   one.misses[static_cast<std::size_t>(cause)] = 1;
-  state_->tally.add(asked_by.project, one);
+  return one;
+}
+
+Counters Cache::one_hit(const ImmutableRef& ref) const {
+  return {.hits = 1,
+          .misses = {},
+          .bytes_saved = ref.info().usage.bytes,
+          .time_saved = std::chrono::nanoseconds(ref.hold_->build_time.load())};
+}
+
+void Cache::count(const Counters& counted, const Owner& asked_by) {
+  if (counted != Counters{}) state_->tally.add(asked_by.project, counted);
 }
 
 Result<std::vector<ProjectCounters>> Cache::statistics() {
-  CounterMap all = state_->tally.unwritten();
-  for (const ProjectCounters& row : TRY(cache::statistics(state_->env))) all[row.project] += row.counters;
-  std::vector<ProjectCounters> list;
-  for (auto& [project, counters] : all) list.push_back({project, counters});
-  return list;
+  return sum_of(TRY(rows_of_statistics(state_->env)), state_->tally.unwritten());
 }
 
 }  // namespace cairn::cache

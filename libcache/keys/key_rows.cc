@@ -2,6 +2,7 @@
 #include "libcache/keys/key_rows.h"
 
 #include "libbase/hash/sha256.h"
+#include "libcache/keys/operations.h"
 #include "libcache/records/scan.h"
 
 namespace cairn::cache {
@@ -29,6 +30,8 @@ Status erase_links_to(WriteTxn& txn, const KeyDigest& target, std::vector<KeyDig
   }));
   for (const auto& [to, from, way] : doomed) {
     TRY(txn.erase(table::key_backlinks, {to, from, way}));
+    const auto link = TRY(txn.get(table::key_links, {from, way, to}));
+    if (link) TRY(discount_link(txn, link->operation, link->output));
     TRY(txn.erase(table::key_links, {from, way, to}));
     sources.push_back(from);
   }
@@ -51,6 +54,8 @@ Status put_result(WriteTxn& txn, const KeyDigest& key, RecordId record, base::Wa
 
 Status put_link(WriteTxn& txn, const KeyLink& link, const KeyDigest& target) {
   const LinkWay way = way_of(link);
+  const auto old = TRY(txn.get_raw(table::key_links, key_prefix(link.from, way, target)));
+  if (!old) TRY(count_link(txn, link.operation, link.output));
   TRY(txn.put(table::key_links, {link.from, way, target},
               KeyLinkRow{link.input, link.operation, link.output, link.selector}));
   return txn.put(table::key_backlinks, {target, link.from, way}, Present{});

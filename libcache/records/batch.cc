@@ -12,6 +12,7 @@
 #include "libcache/gc/tombstones.h"
 #include "libcache/keys/key_rows.h"
 #include "libcache/records/layer_rows.h"
+#include "libcache/records/reopened.h"
 #include "libcache/records/store.h"
 
 namespace cairn::cache {
@@ -68,6 +69,7 @@ void finish_batch(Store& store, const std::shared_ptr<Batch>& batch, const Statu
     ++store.dropped_writes;
     store.collector.disk_is_full();
   }
+  batch->reopened.clear();  // before their children let go of them: they are found as ancestors from here on
   for (const RecordInfo& record : batch->records) {
     if (outcome && record.snapshot) store.snapshots.published(record.snapshot);
     if (outcome) store.collector.grown(record.usage.bytes);
@@ -115,6 +117,7 @@ Status write_rows(WriteTxn& txn, const snapshot::Snapshotter& snapshots, const B
   }
   for (const RecordInfo& info : batch.records) TRY(admit_candidate(txn, info.id));
   for (const auto& [link, target] : batch.links) TRY(put_link(txn, link, target));
+  for (const auto& reopened : batch.reopened) TRY(replace_record(txn, reopened->record().id()));
   for (const Batch::Digest& digest : batch.digests) {
     const bool exists = TRY(record_exists(txn, digest.record));
     if (exists) TRY(txn.put(table::tree_digests, {digest.record, digest.selections}, TreeDigestRow{digest.digest}));

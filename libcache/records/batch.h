@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -37,6 +38,7 @@ struct Batch {
   std::vector<Digest> digests;
   std::vector<std::pair<RecordId, LayerBlob>> layers;
   std::vector<PendingPages::SetPtr> pages;
+  std::vector<std::shared_ptr<const Reopened>> reopened;  // records whose place is taken
   std::vector<ImmutableRef> holds;  // on every record named above, until the outcome is known
 };
 

@@ -23,6 +23,7 @@
 #include "libcache/gc/candidates.h"
 #include "libcache/gc/prune.h"
 #include "libcache/gc/tombstones.h"
+#include "libcache/keys/operations.h"
 #include "libcache/records/batch.h"
 #include "libcache/records/layer_rows.h"
 #include "libcache/records/lease_rows.h"
@@ -40,7 +41,7 @@ using base::Status;
 
 namespace {
 
-constexpr std::array<const base::lmdb::RawTableSpec*, 42> all_tables = {
+constexpr std::array<const base::lmdb::RawTableSpec*, 43> all_tables = {
     &table::records,   &table::children,      &table::chains, &table::tree_digests, &table::key_results, &table::record_keys,
     &table::key_links, &table::key_backlinks, &table::blobs,  &table::record_blobs, &table::blob_records,
     &table::stats,     &table::resolved,  &table::pages,         &table::page_counts, &table::page_roots, &table::page_trash,
@@ -50,9 +51,8 @@ constexpr std::array<const base::lmdb::RawTableSpec*, 42> all_tables = {
     &table::layers,    &table::diff_records, &table::diff_blobs,    &table::tree_owners, &table::statistics,
     &table::candidates_by_age, &table::candidates_by_cost, &table::candidate_places, &table::collector,
     &table::tombstones, &table::tombstones_by_age, &table::regret, &table::blob_chunks, &table::chunk_blobs,
+    &table::operations,
 };
-
-constexpr std::size_t late_bytes_max = 256u << 20;
 
 Status make_dir(const HostPath& path) {
   if (::mkdir(path.c_str(), 0755) == 0 || errno == EEXIST) return {};
@@ -71,11 +71,9 @@ Status empty_tmp(const HostPath& tmp) {
 }
 
 void absorb_late_facts(Store& store) {
-  const HostPath path = store.root / "late";
-  const auto bytes = base::read_file(path, late_bytes_max);
-  if (!bytes) return;      // none, most often
-  ::unlink(path.c_str());  // uses must not be counted twice; losing them is allowed
-  const auto facts = decode_late_facts(*bytes);
+  const auto facts = read_late_facts(store.root);
+  if (!facts && facts.error().code == base::ErrorCode::not_found) return;  // most often
+  ::unlink((store.root / "late").c_str());  // uses must not be counted twice; losing them is allowed
   if (!facts) {
     base::log_warning("use times of the last process are lost: {}", facts.error().message);
     return;
@@ -108,6 +106,7 @@ Result<std::unique_ptr<Cache>> Cache::open(const HostPath& root, base::lmdb::Env
   absorb_late_facts(*cache->state_);
   cache->state_->reserve.fill();
   TRY(make_totals(env));
+  TRY(make_operations(env));
   snapshots.on_exclusive_change(note_exclusive_change);
   return cache;
 }
@@ -139,12 +138,15 @@ Result<std::optional<ImmutableRef>> Cache::find_chain(const ChainId& chain) {
 
 Result<base::lmdb::SequenceNumber> Cache::publish(Publication publication) {
   Batch batch;
+  TRY(check_owner(publication.owner_), "publish");
   const base::WallTime now = state_->clock.now();
   for (ImmutableRef& ref : publication.records_) {
     CHECK(state_->holds.standing_of(ref.id()) == Standing::unpublished, "record {} published twice", ref.id());
     batch.records.push_back(ref.info());
     std::chrono::nanoseconds& build_time = batch.records.back().facts.build_time;
     if (build_time.count() == 0) build_time = publication.build_time_;
+    ref.hold_->build_time = build_time.count();
+    if (Owner& owner = batch.records.back().facts.owner; owner == Owner{}) owner = publication.owner_;
     for (Batch::Digest& digest : state_->pending.take_digests(ref.id())) batch.digests.push_back(digest);
     for (PendingPages::SetPtr& set : state_->pages.sets_of(ref.id())) batch.pages.push_back(std::move(set));
     batch.holds.push_back(std::move(ref));
@@ -162,6 +164,7 @@ Result<base::lmdb::SequenceNumber> Cache::publish(Publication publication) {
     batch.layers.emplace_back(ref.id(), layer);
     batch.holds.push_back(std::move(ref));
   }
+  batch.reopened = std::move(publication.reopened_);
   const bool empty = batch.records.empty() && batch.results.empty() && batch.links.empty() && batch.blobs.empty();
   if (empty) return base::lmdb::SequenceNumber{0};
   enqueue_use_times(*state_);

@@ -101,6 +101,13 @@ bool Holds::try_take_over(RecordId id) {
   return true;
 }
 
+void Holds::end_take_over(RecordId id) {
+  auto state = state_.lock();
+  Entry* entry = state->find(id);
+  CHECK(entry && entry->dying && entry->holds > 0, "record {} was not taken over", id);
+  entry->dying = false;
+}
+
 bool Holds::try_mark_dying(RecordId id) {
   auto state = state_.lock();
   Entry& entry = state->entries[id];

@@ -33,7 +33,7 @@ enum class Standing : std::uint8_t {
 class Hold {
  public:
   Hold(Store& store_in, RecordInfo info_in)
-      : store(store_in), info(std::move(info_in)), snapshot(info.snapshot.value()) {}
+      : store(store_in), info(std::move(info_in)), snapshot(info.snapshot.value()), build_time(info.facts.build_time.count()) {}
   ~Hold();
   Hold(const Hold&) = delete;
   Hold& operator=(const Hold&) = delete;
@@ -41,6 +41,7 @@ class Hold {
   Store& store;
   const RecordInfo info;
   mutable std::atomic<std::uint64_t> snapshot;  // 0 while the record is lazy
+  mutable std::atomic<std::int64_t> build_time;  // in ns; its publication may say it later than info
 };
 
 // Thread-safe. Of a durable record nothing is here unless it is held or dying.
@@ -52,9 +53,10 @@ class Holds {
   ImmutableRef add_unpublished(RecordInfo info, std::vector<ImmutableRef> parents);
   // Of a record that is not durable yet; else empty.
   std::vector<ImmutableRef> parents_kept_for(RecordId id);
-  // For whoever holds it: the end of its last other claim. False: somebody else holds it, or it is not durable. Then
-  // nobody gets a hold any more, as if it were dying.
+  // For whoever holds it with one ref: false if there is another one, or it is not durable. If not, nobody else gets a
+  // hold, as if it were dying, until end_take_over(); and until then he keeps his.
   bool try_take_over(RecordId id);
+  void end_take_over(RecordId id);
 
   // The first half of a lookup: a ref that is there already, or a claim that finish() or give_up() ends.
   enum class Begin { refused, claimed, held };

@@ -40,6 +40,7 @@ void Pending::State::add(const Batch& batch) {
   for (const auto& [link, target] : batch.links) {
     links[link.from].push_back({number, {link, target}});
     backlinks[target].push_back({number, link});
+    ++operations[{link.operation, link.output}];
   }
   for (const Batch::Digest& digest : batch.digests) digests[digest.record].push_back({number, digest});
 }
@@ -55,6 +56,8 @@ void Pending::State::remove(const Batch& batch) {
   for (const auto& [link, target] : batch.links) {
     drop(links, link.from, number);
     drop(backlinks, target, number);
+    const auto operation = operations.find({link.operation, link.output});
+    if (--operation->second == 0) operations.erase(operation);
   }
   for (const Batch::Digest& digest : batch.digests) drop(digests, digest.record, number);
 }
@@ -89,6 +92,10 @@ std::vector<KeyDigest> Pending::follow(const KeyLink& link) {
   for (const auto& queued : found->second)
     if (queued.value.first == link) targets.push_back(queued.value.second);
   return targets;
+}
+
+bool Pending::has_operation(const base::Sha256Bytes& operation, std::uint32_t output) {
+  return state_.lock()->operations.contains({operation, output});
 }
 
 std::vector<KeyResult> Pending::results(const KeyDigest& key) {

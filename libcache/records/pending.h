@@ -27,6 +27,7 @@ class Pending {
 
   bool key_exists(const KeyDigest& key);
   std::vector<KeyDigest> follow(const KeyLink& link);
+  bool has_operation(const base::Sha256Bytes& operation, std::uint32_t output);  // some link is of it
   std::vector<KeyResult> results(const KeyDigest& key);
   std::vector<KeyLink> links_to(const KeyDigest& key);
   std::vector<KeyDigest> keys_of(RecordId record);
@@ -54,6 +55,7 @@ class Pending {
     Index<RecordId, KeyDigest> keys;
     Index<KeyDigest, std::pair<KeyLink, KeyDigest>> links;      // by from
     Index<KeyDigest, KeyLink> backlinks;                        // by target
+    std::map<std::pair<base::Sha256Bytes, std::uint32_t>, std::uint64_t> operations;  // how many links each has
     Index<ChainId, RecordId> chains;
     Index<RecordId, Batch::Digest> digests;
 

@@ -120,7 +120,7 @@ Result<cache::RecordRow> decode_version_2(ByteReader& reader) {
   row.facts.rules = TRY(read_rules(reader));
   row.kind = TRY(read_kind(reader));
   const std::uint8_t retain = TRY(reader.u8());
-  if (retain > 1) return fail(ErrorCode::corrupt, "retain flag {}", retain);
+  if (retain > static_cast<std::uint8_t>(cache::Retain::replaced)) return fail(ErrorCode::corrupt, "retain flag {}", retain);
   row.facts.retain = static_cast<cache::Retain>(retain);
   row.snapshot = snapshot::SnapshotId(TRY(reader.u64()));
   for (std::int64_t* field : {&row.usage.bytes, &row.usage.inodes, &row.usage.logical_bytes, &row.space.exclusive_bytes,

@@ -116,7 +116,7 @@ MutableRef::MutableRef(Cache& cache, snapshot::SnapshotId active, std::optional<
     : cache_(&cache), active_(active), parent_(std::move(parent)) {}
 
 MutableRef::MutableRef(MutableRef&& other) noexcept
-    : cache_(other.cache_), active_(other.active_), parent_(std::move(other.parent_)) {
+    : cache_(other.cache_), active_(other.active_), parent_(std::move(other.parent_)), reopened_(std::move(other.reopened_)) {
   other.active_ = {};
   other.parent_.reset();
 }
@@ -128,6 +128,7 @@ MutableRef& MutableRef::operator=(MutableRef&& other) noexcept {
   cache_ = other.cache_;
   active_ = other.active_;
   parent_ = std::move(other.parent_);
+  reopened_ = std::move(other.reopened_);
   other.active_ = {};
   other.parent_.reset();
   return *this;
@@ -164,6 +165,7 @@ Result<ImmutableRef> MutableRef::commit(Publication& into, RecordFacts facts) &&
   ImmutableRef ref = store.holds.add_unpublished(std::move(info), std::move(parents));
   active_ = {};
   into.records_.push_back(ref);
+  if (reopened_) into.reopened_.push_back(std::move(reopened_));
   return ref;
 }
 

@@ -4,10 +4,12 @@
 #include <algorithm>
 
 #include "libbase/codec.h"
+#include "libbase/fs/beneath.h"
 #include "libbase/hash/sha256.h"
 
 namespace cairn::cache {
 namespace {
+constexpr std::size_t late_bytes_max = 256u << 20;
 constexpr std::string_view late_magic_1 = "cairn late 1\n";
 constexpr std::string_view late_magic_2 = "cairn late 2\n";
 static_assert(late_magic_1.size() == late_magic_2.size());
@@ -135,6 +137,11 @@ base::Result<LateFacts> decode_late_facts(std::string_view bytes) {
   if (magic == late_magic_2) facts.counters = TRY(read_counters(reader));
   TRY(reader.expect_end());
   return facts;
+}
+
+base::Result<LateFacts> read_late_facts(const base::HostPath& root) {
+  const std::string bytes = TRY(base::read_file(root / "late", late_bytes_max));
+  return decode_late_facts(bytes);
 }
 
 }  // namespace cairn::cache

@@ -56,5 +56,7 @@ struct LateFacts {
 };
 std::string encode_late_facts(const LateFacts& facts);
 base::Result<LateFacts> decode_late_facts(std::string_view bytes);
+// Errors: not_found (there are none), corrupt, io.
+base::Result<LateFacts> read_late_facts(const base::HostPath& root);
 
 }  // namespace cairn::cache

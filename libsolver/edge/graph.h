@@ -128,6 +128,7 @@ class Graph {
     Doing execution = Doing::idle;
   };
   const Edge& edge(EdgeIndex index) const { return edges_[index]; }
+  EdgeIndex looking() const { return delivery_->edge; }  // for whom follow() and results() of the host are called
   const Node& node(NodeIndex index) const { return nodes_[index]; }
   std::size_t nodes() const { return nodes_.size(); }
   std::size_t edges() const { return edges_.size(); }

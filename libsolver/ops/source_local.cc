@@ -64,6 +64,7 @@ class LocalSource final : public Op {
     for (const std::string& warning : scan.warnings) context.output(Stream::err, warning + "\n");
     sync_.reset();
     OpOutputs outputs;
+    outputs.done_otherwise = made_before_;
     outputs.refs.emplace_back(made_);
     publication.add_result(earlier_key(dir_, filter_), std::move(made_));
     made_.reset();
@@ -78,6 +79,7 @@ class LocalSource final : public Op {
   // A fork of what was synced before, if only little has changed, else a new tree.
   Result<LocalScan> make(const OpContext& context, cache::Publication& publication) {
     OptionalRef base = TRY(find_earlier(context.cache));
+    made_before_ = base.has_value();
     std::optional<cache::DescribedTree::Changes> changes;
     if (base) changes = TRY(sync_->changes_from(*base));
     if (!changes) base.reset();
@@ -116,6 +118,7 @@ class LocalSource final : public Op {
   base::Fd opened_;
   std::optional<LocalSync> sync_;
   OptionalRef made_;
+  bool made_before_ = false;
   TreeDigest digest_;
 };
 

@@ -12,7 +12,10 @@ Result<std::vector<KeyDigest>> Run::follow(const cache::KeyLink& link) {
   std::vector<KeyDigest> targets = TRY(readers_.front()->follow(link));
   for (std::size_t store = 1; store < readers_.size(); ++store) {
     auto more = readers_[store]->follow(link);
-    if (!more) continue;  // I8: another store can only make things slower
+    if (!more) {  // I8: another store can only make things slower
+      note_error(graph_.looking(), store, more.error());
+      continue;
+    }
     for (const KeyDigest& target : *more) {
       if (std::find(targets.begin(), targets.end(), target) == targets.end()) targets.push_back(target);
     }
@@ -24,7 +27,10 @@ Result<std::vector<Candidate>> Run::results(const KeyDigest& key) {
   std::vector<Candidate> found;
   for (std::size_t store = 0; store < readers_.size(); ++store) {
     auto results = readers_[store]->results(key);
-    if (!results && store > 0) continue;  // I8
+    if (!results && store > 0) {  // I8
+      note_error(graph_.looking(), store, results.error());
+      continue;
+    }
     for (const cache::KeyResult& result : TRY(std::move(results))) found.push_back({store, result});
   }
   return found;
@@ -58,9 +64,12 @@ void Run::stop_load(EdgeIndex edge) {
 void Run::take_loaded(EdgeIndex edge, const Candidate& candidate, Result<std::optional<OptionalRef>> loaded) {
   if (graph_.edge(edge).state.phase == Phase::complete) return;  // its step ran meanwhile, for another output
   if (!loaded && loaded.error().code == base::ErrorCode::cancelled) return graph_.load_stopped(edge, candidate);
+  if (!loaded) note_error(edge, candidate.store, loaded.error());
+  if (loaded && !*loaded) note_gone(edge);
   if (!loaded || !*loaded) return graph_.load_failed(edge);
   refs_[edge] = std::move(**loaded);
   use(refs_[edge]);
+  count_hit(edge, refs_[edge]);
   graph_.loaded(edge);
   report_finished(graph_.edge(edge).node, StepState::cached);
   if (candidate.store != 0) store_found(edge);

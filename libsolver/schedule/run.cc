@@ -29,6 +29,7 @@ SolveOutcome Run::run() {
     loop();
   }
   SolveOutcome result = outcome();
+  count_lookups();
   mailbox_->close();
   result.duration = shared_.clock.steady_now() - begun;
   return result;
@@ -46,6 +47,7 @@ base::Status Run::build() {
   if (!definition.result) return {};
   target_ = graph_.edge_of(definition.result->vertex, definition.result->output);
   refs_.resize(graph_.edges());
+  lookups_.resize(graph_.edges());
   TRY(make_ops());
   graph_.want(*target_, Phase::complete);
   return {};

@@ -99,6 +99,13 @@ class Run final : private Graph::Host {
   void store_found(EdgeIndex edge);
   void publish(const KeyFacts& facts);
 
+  // count.cc
+  void note_error(EdgeIndex edge, std::size_t store, const base::Error& error);
+  void note_gone(EdgeIndex edge);
+  void count_hit(EdgeIndex edge, const OptionalRef& ref);
+  void count_executed(NodeIndex node, const OpOutputs& outputs);
+  void count_lookups();
+
   OpContext context(NodeIndex node, std::stop_token stop);
   void report_started(NodeIndex node);
   void report_finished(NodeIndex node, StepState state);
@@ -116,6 +123,11 @@ class Run final : private Graph::Host {
   Graph graph_;
   std::vector<Step> steps_;
   std::vector<OptionalRef> refs_;         // by edge, once it is complete
+  struct Lookup {
+    std::optional<cache::Counters> counted;     // once it is known how it ended
+    std::optional<cache::MissCause> trouble{};  // met on the way; counts if nothing is found
+  };
+  std::vector<Lookup> lookups_;           // by edge
   std::vector<ResultStore*> stores_;      // the first is the solver's own
   std::vector<Reader*> readers_;          // of the stores, while lookups are made
   std::unordered_map<EdgeIndex, std::stop_source> loads_;  // under way on the pool

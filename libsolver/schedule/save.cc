@@ -2,6 +2,7 @@
 // Running a step, and storing its results under its keys.
 #include <algorithm>
 
+#include "libsolver/schedule/count.h"
 #include "libsolver/schedule/run.h"
 
 namespace cairn::solver {
@@ -47,14 +48,6 @@ std::optional<OpOutputs> find_again(MainStore& store, const KeyPlan& plan, const
   return outputs;
 }
 
-// What a collection left of the keys of a step: it has been done before. A store that cannot say is no reason to fail.
-std::optional<cache::Tombstone> find_tombstone(cache::Cache& cache, const KeyPlan& plan) {
-  for (const std::vector<KeyDigest>& keys : plan.results)
-    for (const KeyDigest& key : keys)
-      if (auto found = cache.find_tombstone(key); found && *found) return std::move(*found);
-  return std::nullopt;
-}
-
 // If the work finds no space there is one emergency collection, and one more try if that freed anything, or another one
 // that has gone on meanwhile may have.
 template <class Work>
@@ -74,6 +67,7 @@ SolveRequest sub_request(const SolveRequest& request) {
   sub.locals = request.locals;
   sub.oci_layouts = request.oci_layouts;
   sub.use_cache = request.use_cache;
+  sub.owner = request.owner;
   sub.more_results = request.more_results;
   sub.secrets = request.secrets;
   sub.remote = request.remote;
@@ -102,9 +96,11 @@ Flights::Work Run::make_work(NodeIndex index, KeyPlan plan, std::vector<Optional
     }
   }
   const Step& step = steps_[index];
+  cache::Owner owner = request_.owner;
+  if (owner != cache::Owner{}) owner.step = owner_label(step.vertex->name);
   auto sub = step.op->place() == Op::Place::beside ? std::make_shared<const SolveRequest>(sub_request(request_)) : nullptr;
   return [shared = &shared_, op = step.op, plan = std::move(plan), inputs = std::move(inputs), look_again,
-          tried = std::move(tried), sub](
+          tried = std::move(tried), owner = std::move(owner), sub](
              const Flights::Listener& to_all, std::stop_token stop) -> base::Result<OpOutputs> {
     if (look_again) {
       if (auto found = find_again(shared->results, plan, tried, stop)) return std::move(*found);
@@ -122,7 +118,11 @@ Flights::Work Run::make_work(NodeIndex index, KeyPlan plan, std::vector<Optional
       return op->execute(inputs, context, publication);
     }));
     publication.took(shared->clock.steady_now() - begun);
-    outputs.evicted = find_tombstone(shared->cache, plan);
+    publication.owned_by(owner);
+    Missed missed = why_missed(shared->cache, plan);
+    if (missed.cause == cache::MissCause::never_seen && outputs.done_otherwise) missed.cause = cache::MissCause::key_differs;
+    outputs.evicted = std::move(missed.evicted);
+    outputs.cause = missed.cause;
     // The step has been done; that its result cannot be stored is no reason to fail the build.
     if (auto sequence = shared->results.publish(std::move(publication), facts_of(plan, outputs)); sequence) {
       outputs.sequence = *sequence;
@@ -152,6 +152,7 @@ void Run::finish_execute(NodeIndex index, std::uint32_t attempt, const Flights::
   if (!outputs.not_cached.empty()) not_cached_ = outputs.not_cached;
   const KeyPlan plan = graph_.plan_keys(index, step.op->outputs());
   if (role == Role::joiner) store_joined(index, outputs);
+  count_executed(index, outputs);
   for (const auto& [output, edge] : graph_.node(index).edges) {
     if (graph_.edge(edge).state.phase != Phase::complete) refs_[edge] = outputs.refs[output];
   }

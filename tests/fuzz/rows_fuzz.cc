@@ -10,6 +10,7 @@
 #include "libcache/blobs/quarantine.h"
 #include "libcache/gc/tombstones.h"
 #include "libcache/keys/key_rows.h"
+#include "libcache/keys/operations.h"
 #include "libcache/pages/page_rows.h"
 #include "libcache/records/layer_rows.h"
 #include "libcache/records/lease_rows.h"
@@ -33,7 +34,7 @@ void decode(std::string_view bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
-  switch (data[0] % 33) {
+  switch (data[0] % 34) {
     case 0: decode<cache::RecordRow>(bytes); break;
     case 1: decode<cache::TreeDigestRow>(bytes); break;
     case 2: decode<cache::KeyResultRow>(bytes); break;
@@ -71,6 +72,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       if (const auto list = base::Codec<cache::ChunkList>::decode(bytes)) CHECK(base::Codec<cache::ChunkList>::encode(*list) == bytes);
       break;
     case 32: decode<std::tuple<BlobDigest, BlobDigest>>(bytes); break;
+    case 33: decode<cache::OperationRow>(bytes); break;
   }
   return 0;
 }

@@ -23,9 +23,9 @@ TEST(Statistics, CountsAreKnownAtOnceAndCostNoWriteUntilSomethingIsWrittenAnyway
   const ImmutableRef ref = store.make({}, "a", {}, {.build_time = std::chrono::seconds(3)});
   must(store.cache->prune({.dry_run = true}));  // nothing is queued any more
   const auto changes = store.writer->counts().changes;
-  store.cache->count_hit(ref, {.project = "p"});
-  store.cache->count_miss(MissCause::evicted, {.project = "p"});
-  store.cache->count_miss(MissCause::never_seen, {});
+  store.cache->count(store.cache->one_hit(ref), {.project = "p"});
+  store.cache->count(one_miss(MissCause::evicted), {.project = "p"});
+  store.cache->count(one_miss(MissCause::never_seen), {});
   EXPECT_EQ(store.writer->counts().changes, changes);
   const Counters counters = of(store, "p");
   EXPECT_EQ(counters.hits, 1u);
@@ -34,19 +34,19 @@ TEST(Statistics, CountsAreKnownAtOnceAndCostNoWriteUntilSomethingIsWrittenAnyway
   EXPECT_EQ(counters.bytes_saved, ref.info().usage.bytes);
   EXPECT_EQ(counters.time_saved, std::chrono::seconds(3));
   EXPECT_EQ(of(store, "").all_misses(), 1u);
-  EXPECT_TRUE(must(statistics(*store.env)).empty()) << "not durable yet";
+  EXPECT_TRUE(must(statistics(*store.env, store.root())).empty()) << "not durable yet";
   store.make({}, "b");
-  EXPECT_EQ(must(statistics(*store.env)).size(), 2u) << "they rode with the next publication";
+  EXPECT_EQ(must(statistics(*store.env, store.root())).size(), 2u) << "they rode with the next publication";
 }
 
 TEST(Statistics, LateCountsReachTheNextProcessOnce) {
   OpenStore store;
-  for (int i = 0; i < 3; ++i) store.cache->count_miss(MissCause::timeout, {.project = "p"});
+  for (int i = 0; i < 3; ++i) store.cache->count(one_miss(MissCause::timeout), {.project = "p"});
   store.cache->save_late_facts();
   store.reopen();
   store.reopen();
   EXPECT_EQ(of(store, "p").all_misses(), 0u) << "the file is read once; a crash behind that loses it";
-  store.cache->count_miss(MissCause::timeout, {.project = "p"});
+  store.cache->count(one_miss(MissCause::timeout), {.project = "p"});
   store.cache->save_late_facts();
   store.reopen();
   store.make({}, "a");
@@ -138,9 +138,9 @@ class Replay {
     const std::vector<RecordId> results = store_.results(trace_key(event));
     const auto ref = results.empty() ? std::nullopt : must(store_.cache->find(results.front()));
     if (ref) bytes_saved += ref->info().usage.bytes;
-    if (ref) return store_.cache->count_hit(*ref, {.project = event.project});
+    if (ref) return store_.cache->count(store_.cache->one_hit(*ref), {.project = event.project});
     const MissCause cause = gone_.contains(event.key) ? MissCause::evicted : MissCause::never_seen;
-    store_.cache->count_miss(cause, {.project = event.project});
+    store_.cache->count(one_miss(cause), {.project = event.project});
   }
   void commit(const Event& event) {
     Publication publication;
@@ -177,7 +177,7 @@ TEST(Statistics, ARecordedTraceReplaysToExactlyItsNumbers) {
   replay.run(events);
   std::map<std::string, Expected> counted;
   std::int64_t bytes_saved = 0;
-  for (const ProjectCounters& row : must(statistics(*replay.store().env))) {
+  for (const ProjectCounters& row : must(statistics(*replay.store().env, replay.store().root()))) {
     const Counters& counters = row.counters;
     counted[row.project] = {counters.hits, counters.misses[static_cast<std::size_t>(MissCause::never_seen)],
                             counters.misses[static_cast<std::size_t>(MissCause::evicted)],

@@ -12,6 +12,7 @@
 #include "libcache/account/totals.h"
 #include "libcache/gc/candidates.h"
 #include "libcache/keys/key_rows.h"
+#include "libcache/keys/operations.h"
 #include "libcache/records/record_rows.h"
 #include "libsnapshot/meta/id_pool.h"
 #include "libsnapshot/meta/totals.h"
@@ -148,6 +149,7 @@ class Filler {
     each(options_.records, [&](WriteTxn& txn, std::uint64_t i) -> Status {
       const auto& [key, n] = keys_[i];
       if (n + 1 >= options_.records || !has_parent(n + 1)) return {};
+      ++links_;
       return txn.put(cache::table::key_links, {key, cache::way_of(link_from(key)), big_store_key(n + 1)},
                      cache::KeyLinkRow{.operation = operation});
     });
@@ -162,6 +164,10 @@ class Filler {
   Status finish(WriteTxn& txn) {
     for (const auto& [key, row] : totals_) TRY(txn.put(cache::table::totals, key, row));
     TRY(txn.put(snapshot::total_table, snapshot::committed_total, snapshot::TotalRow{trees_}));
+    if (links_ > 0) {
+      const cache::OperationDigest operation(big_store_operation());
+      TRY(txn.put(cache::table::operations, {operation, cache::OutputNumber(0)}, cache::OperationRow{links_}));
+    }
     // The next id is that of the block behind this one.
     const std::uint64_t last = big_store_record(options_.records).value();
     const std::uint64_t block = (last - 1) / snapshot::ids_per_block * snapshot::ids_per_block + 1;
@@ -176,6 +182,7 @@ class Filler {
   const snapshot::Usage usage_;
   cache::TotalMap totals_;
   snapshot::Usage trees_;
+  std::uint64_t links_ = 0;
 };
 
 }  // namespace

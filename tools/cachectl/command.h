@@ -60,6 +60,7 @@ struct SolveArguments {
   std::string output;
   std::string source_policy;  // a file; "": none
   bool no_cache = false, offline = false;
+  std::string project, build;
   std::string progress = "auto";
   Output format = Output::text;
 };
@@ -102,7 +103,11 @@ struct ScrubArguments {
 ExitCode run_scrub(const GlobalOptions& global, const ScrubArguments& arguments);
 ExitCode run_migrate(const GlobalOptions& global);
 ExitCode run_doctor(const GlobalOptions& global, Output format);
-ExitCode run_du(const GlobalOptions& global, Output format);
+struct DuArguments {
+  std::string by;  // "": the lines of the store; else a word of cache::Dimension
+  Output format = Output::text;
+};
+ExitCode run_du(const GlobalOptions& global, const DuArguments& arguments);
 ExitCode run_stats(const GlobalOptions& global, Output format);
 ExitCode run_ls(const GlobalOptions& global, Output format);
 struct PruneArguments {

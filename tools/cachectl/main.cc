@@ -33,7 +33,8 @@ struct Arguments {
   FsckArguments fsck;
   ScrubArguments scrub;
   GcCheckArguments gc_check;
-  Output du = Output::text, ls = Output::text, stats = Output::text, doctor = Output::text;
+  DuArguments du;
+  Output ls = Output::text, stats = Output::text, doctor = Output::text;
   ExitCode exit_code = ExitCode::done;
 };
 
@@ -52,6 +53,8 @@ Examples:
   verb->add_option("--output", solve.output, "Where the result goes")->type_name("type=local,dest=DIR");
   verb->add_option("--source-policy", solve.source_policy, "Which sources it may have, and which it gets instead: BuildKit's JSON")
       ->type_name("FILE");
+  verb->add_option("--project", solve.project, "Whose build it is: a label for du and stats")->type_name("NAME");
+  verb->add_option("--build", solve.build, "Which build it is: a label for du")->type_name("NAME");
   verb->add_flag("--no-cache", solve.no_cache, "Run every step; results are stored all the same");
   verb->add_flag("--offline", solve.offline, "Ask no remote side: sources are what they were when they were last asked");
   verb->add_option("--progress", solve.progress, "How progress is shown on standard error")
@@ -103,8 +106,15 @@ Examples:
 }
 
 void add_store_verbs(CLI::App& app, Arguments& arguments) {
-  CLI::App* du = app.add_subcommand("du", "What the store takes on disk\n\nExamples:\n  cachectl --root DIR du\n  cachectl --root DIR du --json");
-  add_json(du, arguments.du);
+  CLI::App* du = app.add_subcommand("du", R"(What the store takes on disk, and whose it is.
+
+Examples:
+  cachectl --root DIR du
+  cachectl --root DIR du --by project
+  cachectl --root DIR du --by type --json)");
+  du->add_option("--by", arguments.du.by, "Trees and blobs by what is said of their records")
+      ->check(CLI::IsMember({"type", "project", "build", "step"}));
+  add_json(du, arguments.du.format);
   du->callback([&arguments] { arguments.exit_code = run_du(arguments.global, arguments.du); });
 
   CLI::App* ls = app.add_subcommand("ls", "The records of the store\n\nExamples:\n  cachectl --root DIR ls\n  cachectl --root DIR ls --json");

@@ -30,6 +30,7 @@ struct FsckReport {
   std::optional<cache::Rebuild> rebuilt;
   std::optional<cache::BlobRepair> repaired;
   std::optional<cache::ScrubReport> scrubbed;
+  std::uint64_t repaired_rows = 0;
 
   bool clean() const {
     return walk.broken.empty() && walk.damaged_count == 0 && findings.empty() && (!scrubbed || scrubbed->damaged == 0);
@@ -83,9 +84,10 @@ Status rebuild(const HostPath& root, FsckReport& report) {
   return {};
 }
 
-// As the owner: blobs that are not what their names say become misses, and files that nothing names go.
+// As the owner: rows that follow from others are made anew, blobs that are not what their names say become misses, and files that nothing names go.
 Status read_back(const HostPath& root, FsckReport& report, std::stop_token stop) {
   auto engine = TRY(engine::Engine::open(engine::EngineOptions(root)));
+  report.repaired_rows = TRY(engine->cache().repair_rows());
   report.repaired = TRY(engine->cache().repair_blobs(stop));
   report.scrubbed = TRY(engine->cache().scrub({.from = cache::ScrubOptions::From::beginning}, stop));
   return {};
@@ -118,6 +120,7 @@ std::string report_json(const FsckReport& report) {
   for (const cache::Finding& finding : report.findings)
     json["findings"].push_back({{"invariant", finding.invariant}, {"text", finding.text}});
   json["unknown"] = report.unknown;
+  json["repaired_rows"] = report.repaired_rows;
   if (report.rebuilt)
     json["rebuilt"] = {{"rows", report.rebuilt->rows},
                        {"transactions", report.rebuilt->transactions},
@@ -146,6 +149,7 @@ void print_text(const FsckReport& report) {
   if (report.repaired && report.repaired->missed + report.repaired->stray_files > 0)
     std::cout << report.repaired->missed << " blobs were not there and are misses now, " << report.repaired->stray_files
               << " files that nothing names are deleted\n";
+  if (report.repaired_rows > 0) std::cout << report.repaired_rows << " rows made anew\n";
   if (report.scrubbed)
     std::cout << report.scrubbed->blobs << " blobs read back, " << report.scrubbed->damaged << " damaged\n";
   std::cout << report.walk.rows << " rows, " << (report.clean() ? "clean" : "not clean") << "\n";

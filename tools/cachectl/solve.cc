@@ -153,7 +153,8 @@ ExitCode run_solve(const GlobalOptions& global, const SolveArguments& arguments)
     if (!parsed) report_error(parsed.error());
     return !parsed;
   };
-  if (wrong(locals) || wrong(layouts) || wrong(output) || wrong(options)) return ExitCode::usage;
+  const base::Status labels = cache::check_owner({.project = arguments.project, .build = arguments.build, .step = {}});
+  if (wrong(labels) || wrong(locals) || wrong(layouts) || wrong(output) || wrong(options)) return ExitCode::usage;
   auto secrets = parse_secrets(arguments.secrets);
   if (!secrets) return secrets.error().code == ErrorCode::invalid_argument ? (report_error(secrets.error()), ExitCode::usage) : report_error(secrets.error());
   order.secrets = std::move(*secrets);
@@ -163,6 +164,8 @@ ExitCode run_solve(const GlobalOptions& global, const SolveArguments& arguments)
   order.locals = std::move(*locals);
   order.oci_layouts = std::move(*layouts);
   order.output_dir = std::move(*output);
+  order.project = arguments.project;
+  order.build = arguments.build;
   order.use_cache = arguments.no_cache ? solver::UseCache::no : solver::UseCache::yes;
 
   if (!arguments.source_policy.empty()) {

@@ -18,7 +18,7 @@ constexpr cache::MissCause causes[] = {cache::MissCause::never_seen, cache::Miss
 base::Result<std::vector<cache::ProjectCounters>> read_statistics(const GlobalOptions& global) {
   const engine::StoreOptions options = TRY(store_options(global));
   const auto env = TRY(engine::open_read_only(options.engine.root));
-  return cache::statistics(*env);
+  return cache::statistics(*env, options.engine.root);
 }
 
 std::string underscored(std::string_view words) {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // du and ls. They read beside whoever owns the store.
+#include <algorithm>
+#include <cctype>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -30,7 +32,14 @@ std::string records_table(const std::vector<cache::RecordInfo>& records) {
 
 std::string records_json(const std::vector<cache::RecordInfo>& records) {
   ordered_json list = ordered_json::array();
-  for (const cache::RecordInfo& record : records) list.push_back(record_json(record));
+  for (const cache::RecordInfo& record : records) {
+    ordered_json json = record_json(record);
+    const cache::Owner& owner = record.facts.owner;
+    json["exclusive_bytes"] = record.space.exclusive_bytes + record.space.blob_exclusive_bytes;
+    json["shared_bytes"] = record.space.shared_bytes + record.space.blob_shared_bytes;
+    json["owner"] = {{"project", owner.project}, {"build", owner.build}, {"step", owner.step}};
+    list.push_back(std::move(json));
+  }
   return dump({{"format", 1}, {"records", std::move(list)}, {"freed_bytes", 0}});
 }
 
@@ -51,9 +60,63 @@ base::Result<std::vector<cache::RecordInfo>> read_records(const GlobalOptions& g
   return records;
 }
 
+base::Result<cache::Breakdown> read_breakdown(const GlobalOptions& global, cache::Dimension dimension) {
+  const engine::StoreOptions options = TRY(store_options(global));
+  const auto env = TRY(engine::open_read_only(options.engine.root));
+  return cache::usage_by(*env, dimension);
+}
+
+std::string breakdown_json(const cache::Breakdown& breakdown, const std::string& by) {
+  ordered_json shares = ordered_json::array();
+  for (const cache::Share& share : breakdown.shares) {
+    shares.push_back({{"name", share.name},
+                      {"records", share.records},
+                      {"inodes", share.inodes},
+                      {"exclusive_bytes", share.exclusive_bytes},
+                      {"shared_bytes", share.shared_bytes}});
+  }
+  return dump({{"format", 1},
+               {"by", by},
+               {"shares", std::move(shares)},
+               {"unowned_bytes", breakdown.unowned_bytes},
+               {"total_bytes", breakdown.total_bytes}});
+}
+
+std::string breakdown_table(cache::Breakdown breakdown, std::string by) {
+  const auto bytes_of = [](const cache::Share& share) { return share.exclusive_bytes + share.shared_bytes; };
+  std::stable_sort(breakdown.shares.begin(), breakdown.shares.end(),
+                   [&](const cache::Share& a, const cache::Share& b) { return bytes_of(a) > bytes_of(b); });
+  std::transform(by.begin(), by.end(), by.begin(), [](unsigned char c) { return std::toupper(c); });
+  using Align = TextTable::Align;
+  TextTable table({{by, Align::left}, {"RECORDS", Align::right}, {"INODES", Align::right}, {"EXCLUSIVE", Align::right},
+                   {"SHARED", Align::right}, {"SIZE", Align::right}});
+  for (const cache::Share& share : breakdown.shares) {
+    table.add({share.name.empty() ? "(not said)" : printable(share.name), std::to_string(share.records),
+               std::to_string(share.inodes), human_bytes(share.exclusive_bytes), human_bytes(share.shared_bytes),
+               human_bytes(bytes_of(share))});
+  }
+  table.add({"of no record", "", "", "", "", human_bytes(breakdown.unowned_bytes)});
+  table.add({"total", "", "", "", "", human_bytes(breakdown.total_bytes)});
+  return table.str();
+}
+
+ExitCode run_du_by(const GlobalOptions& global, const DuArguments& arguments) {
+  auto dimension = cache::Dimension::type;
+  for (const auto each : {cache::Dimension::project, cache::Dimension::build, cache::Dimension::step}) {
+    if (arguments.by == cache::to_string(each)) dimension = each;
+  }
+  auto breakdown = read_breakdown(global, dimension);
+  if (!breakdown) return report_error(breakdown.error());
+  std::cout << (arguments.format == Output::json ? breakdown_json(*breakdown, arguments.by)
+                                                 : breakdown_table(std::move(*breakdown), arguments.by));
+  return ExitCode::done;
+}
+
 }  // namespace
 
-ExitCode run_du(const GlobalOptions& global, Output format) {
+ExitCode run_du(const GlobalOptions& global, const DuArguments& arguments) {
+  if (!arguments.by.empty()) return run_du_by(global, arguments);
+  const Output format = arguments.format;
   const auto usage = read_usage(global);
   if (!usage) return report_error(usage.error());
   const std::pair<const char*, std::int64_t> lines[] = {

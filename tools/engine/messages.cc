@@ -167,7 +167,9 @@ Message encode(const SolveOrder& order) {
           {"output_dir", bytes_of(order.output_dir)},
           {"no_cache", order.use_cache == solver::UseCache::no},
           {"source_policy", bytes_of(order.source_policy)},
-          {"offline", order.ask_remotes == solver::RemoteUse::Ask::never}};
+          {"offline", order.ask_remotes == solver::RemoteUse::Ask::never},
+          {"project", bytes_of(order.project)},
+          {"build", bytes_of(order.build)}};
 }
 
 Result<SolveOrder> decode_order(const Message& message) {
@@ -183,6 +185,8 @@ Result<SolveOrder> decode_order(const Message& message) {
   order.source_policy = TRY(take<std::string>(message, "source_policy"));
   using Ask = solver::RemoteUse::Ask;
   order.ask_remotes = TRY(take<bool>(message, "offline")) ? Ask::never : Ask::always;
+  if (message.contains("project")) order.project = TRY(take<std::string>(message, "project"));
+  if (message.contains("build")) order.build = TRY(take<std::string>(message, "build"));
   return order;
 }
 

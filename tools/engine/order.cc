@@ -27,11 +27,14 @@ Result<solver::SolveRequest> make_request(const SolveOrder& order) {
   solver::Definition definition = TRY(solver::load_definition_under(order.definition, policies));
   // What is no definition at all (an empty file, a text) may well read as one without steps, and nobody wants that.
   if (!definition.result) return base::fail(base::ErrorCode::invalid_argument, "load definition: it holds no steps");
+  cache::Owner owner{.project = order.project, .build = order.build, .step = {}};
+  TRY(cache::check_owner(owner));
   return solver::SolveRequest{.definition = std::move(definition),
                               .locals = TRY(parse_paths(order.locals)),
                               .oci_layouts = TRY(parse_paths(order.oci_layouts)),
                               .secrets = order.secrets,
                               .use_cache = order.use_cache,
+                              .owner = std::move(owner),
                               .remote = {.ask = order.ask_remotes}};
 }
 

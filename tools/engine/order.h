@@ -27,6 +27,7 @@ struct SolveOrder {
   solver::UseCache use_cache = solver::UseCache::yes;
   std::string source_policy;   // JSON; "": none
   solver::RemoteUse::Ask ask_remotes = solver::RemoteUse::Ask::always;
+  std::string project{}, build{};                  // who asks: labels of the records that are made, and of statistics
 };
 
 struct SolveReport {

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+// What follows from other rows, made anew where it differs. Of two rows that should say the same, one is enough if what it
+// names exists: a claim too many costs space, one too few costs data. All of it is one change of the writer.
+#include <map>
+#include <set>
+
+#include "libcache/account/check.h"
+#include "libcache/account/tally.h"
+#include "libcache/account/totals.h"
+#include "libcache/blobs/blob_rows.h"
+#include "libcache/keys/operations.h"
+#include "libcache/records/layer_rows.h"
+#include "libcache/records/lease_rows.h"
+#include "libcache/records/scan.h"
+#include "libcache/records/store.h"
+
+namespace cairn::cache {
+
+using base::Result;
+using base::Status;
+using base::lmdb::ReadTxn;
+using base::lmdb::Scan;
+using base::lmdb::TableSpec;
+using base::lmdb::WriteTxn;
+using snapshot::SnapshotId;
+
+namespace {
+
+// Counts the rows that it writes or erases.
+class Repair {
+ public:
+  explicit Repair(WriteTxn& txn) : txn_(txn) {}
+
+  template <class Key, class Value>
+  Status put(const TableSpec<Key, Value>& table, const Key& key, const Value& value) {
+    ++changed;
+    return txn_.put(table, key, value);
+  }
+  template <class Key, class Value>
+  Status erase(const TableSpec<Key, Value>& table, const Key& key) {
+    ++changed;
+    return txn_.erase(table, key);
+  }
+  // The table holds exactly these rows afterwards.
+  template <class Key, class Value>
+  Status set_all(const TableSpec<Key, Value>& table, const std::map<Key, Value>& rows) {
+    std::set<Key> there, doomed;
+    TRY(scan_rows(txn_, table, {}, [&](const Key& key, const Value& value) -> Result<Scan> {
+      const auto wanted = rows.find(key);
+      const bool same = wanted != rows.end() && base::Codec<Value>::encode(wanted->second) == base::Codec<Value>::encode(value);
+      if (same) there.insert(key);
+      else if (wanted == rows.end()) doomed.insert(key);
+      return Scan::next;
+    }));
+    for (const Key& key : doomed) TRY(erase(table, key));
+    for (const auto& [key, value] : rows)
+      if (!there.contains(key)) TRY(put(table, key, value));
+    return {};
+  }
+  template <class Key, class Value>
+  Result<std::map<Key, Value>> all(const TableSpec<Key, Value>& table) const {
+    std::map<Key, Value> rows;
+    TRY(scan_rows(txn_, table, {}, [&](const Key& key, const Value& value) -> Result<Scan> {
+      rows.emplace_hint(rows.end(), key, value);
+      return Scan::next;
+    }));
+    return rows;
+  }
+  WriteTxn& txn() { return txn_; }
+
+  std::uint64_t changed = 0;
+
+ private:
+  WriteTxn& txn_;
+};
+
+using RecordMap = std::map<RecordId, RecordRow>;
+using LeaseRows = std::map<LeaseId, LeaseRow>;
+
+template <class Thing, class Exists>
+Status repair_named(Repair& repair, const LeaseRows& leases, const TableSpec<std::tuple<LeaseId, Thing>, Present>& by_lease,
+                    const TableSpec<std::tuple<Thing, LeaseId>, Present>& by_thing, Exists exists) {
+  std::set<std::tuple<LeaseId, Thing>> named;
+  for (const auto& [key, row] : TRY(repair.all(by_lease))) named.insert(key);
+  for (const auto& [key, row] : TRY(repair.all(by_thing))) named.emplace(std::get<1>(key), std::get<0>(key));
+  std::map<std::tuple<LeaseId, Thing>, Present> of_leases;
+  std::map<std::tuple<Thing, LeaseId>, Present> of_things;
+  for (const auto& [lease, thing] : named) {
+    const bool there = leases.contains(lease) && TRY(exists(thing));
+    if (!there) continue;
+    of_leases[{lease, thing}];
+    of_things[{thing, lease}];
+  }
+  TRY(repair.set_all(by_lease, of_leases));
+  return repair.set_all(by_thing, of_things);
+}
+
+Status repair_leases(Repair& repair, const RecordMap& records) {
+  const LeaseRows leases = TRY(repair.all(table::leases));
+  std::map<std::tuple<LeaseEnd, LeaseId>, Present> ends;
+  for (const auto& [id, row] : leases)
+    if (row.expires) ends[{LeaseEnd{base::to_unix_ns(*row.expires)}, id}];
+  TRY(repair.set_all(table::lease_ends, ends));
+  TRY(repair_named(repair, leases, table::lease_records, table::record_leases,
+                   [&](RecordId id) -> Result<bool> { return records.contains(id); }));
+  return repair_named(repair, leases, table::lease_blobs, table::blob_leases,
+                      [&](const BlobDigest& blob) { return has_row(repair.txn(), table::blobs, blob); });
+}
+
+Status repair_layers(Repair& repair, const RecordMap& records) {
+  std::map<RecordId, LayerRow> layers = TRY(repair.all(table::layers));
+  for (const auto& [key, row] : TRY(repair.all(table::diff_records))) layers.try_emplace(std::get<1>(key), LayerRow{std::get<0>(key)});
+  std::erase_if(layers, [&](const auto& row) { return !records.contains(row.first); });
+  std::map<std::tuple<DiffId, RecordId>, Present> diffs;
+  std::set<DiffId> used;
+  for (const auto& [id, row] : layers) {
+    diffs[{row.diff, id}];
+    used.insert(row.diff);
+  }
+  TRY(repair.set_all(table::layers, layers));
+  TRY(repair.set_all(table::diff_records, diffs));
+  auto blobs = TRY(repair.all(table::diff_blobs));
+  std::erase_if(blobs, [&](const auto& row) { return !used.contains(std::get<0>(row.first)); });
+  TRY(repair.set_all(table::diff_blobs, blobs));
+  std::map<SnapshotId, TreeOwnerRow> owners;
+  for (const auto& [id, row] : records)
+    if (row.snapshot && row.snapshot.value() != id.value()) owners[row.snapshot] = {id};
+  return repair.set_all(table::tree_owners, owners);
+}
+
+Status repair_statistics(Repair& repair) {
+  std::map<std::string, Counters> wrong;
+  TRY(scan_rows(repair.txn(), table::statistics, {}, [&](const ProjectKey& key, const Counters& row) -> Result<Scan> {
+    if (!is_possible(row)) wrong[key.project] = row;
+    return Scan::next;
+  }));
+  for (auto& [project, row] : wrong) {  // the lookups are what is known best
+    row.bytes_saved = row.hits > 0 ? std::max<std::int64_t>(row.bytes_saved, 0) : 0;
+    row.time_saved = row.hits > 0 ? std::max(row.time_saved, std::chrono::nanoseconds(0)) : std::chrono::nanoseconds(0);
+    TRY(repair.put(table::statistics, ProjectKey{project}, row));
+  }
+  return {};
+}
+
+Status repair_sums(Repair& repair, const TotalMap& rows, const TotalMap& stored) {
+  for (const auto& [key, row] : stored)
+    if (!rows.contains(key) && row != Totals{}) TRY(repair.erase(table::totals, key));
+  for (const auto& [key, row] : rows) {
+    const auto old = stored.find(key);
+    if (row != (old == stored.end() ? Totals{} : old->second)) TRY(repair.put(table::totals, key, row));
+  }
+  return {};
+}
+
+Status repair_operations(Repair& repair, const OperationMap& counts) {
+  std::map<std::tuple<OperationDigest, OutputNumber>, OperationRow> rows;
+  for (const auto& [key, links] : counts) rows[key] = {links};
+  return repair.set_all(table::operations, rows);
+}
+
+}  // namespace
+
+Result<std::uint64_t> Cache::repair_rows() {
+  Store& store = *state_;
+  TRY(await_outcomes(store), "repair rows");
+  const TotalMap rows = TRY(add_up(store.env), "repair rows"), stored = TRY(stored_totals(store.env), "repair rows");
+  const OperationMap operations = TRY(count_operations(store.env), "repair rows");
+  const auto changed = std::make_shared<std::uint64_t>(0);
+  base::lmdb::GroupWriter::Entry entry;
+  entry.change = [changed, rows, stored, operations](WriteTxn& txn) -> Status {
+    Repair repair(txn);
+    const RecordMap records = TRY(repair.all(table::records));
+    TRY(repair_leases(repair, records));
+    TRY(repair_layers(repair, records));
+    TRY(repair_statistics(repair));
+    TRY(repair_sums(repair, rows, stored));
+    TRY(repair_operations(repair, operations));
+    *changed = repair.changed;
+    return {};
+  };
+  TRY(store.writer.wait_durable(TRY(enqueue(store, std::move(entry)))), "repair rows");
+  return *changed;
+}
+
+}  // namespace cairn::cache
