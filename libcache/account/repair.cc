@@ -4,6 +4,7 @@
 #include <map>
 #include <set>
 
+#include "libbase/crash_point.h"
 #include "libcache/account/check.h"
 #include "libcache/account/tally.h"
 #include "libcache/account/totals.h"
@@ -175,6 +176,7 @@ Result<std::uint64_t> Cache::repair_rows() {
     TRY(repair_statistics(repair));
     TRY(repair_sums(repair, rows, stored));
     TRY(repair_operations(repair, operations));
+    CRASH_POINT("cache.repair.rows_written");
     *changed = repair.changed;
     return {};
   };

@@ -3,6 +3,7 @@
 
 #include <numeric>
 
+#include "libbase/crash_point.h"
 #include "libbase/log/log.h"
 #include "libcache/cache.h"
 #include "libcache/records/scan.h"
@@ -67,6 +68,7 @@ Status add_counters(WriteTxn& txn, const CounterMap& counters) {
     all += some;
     TRY(txn.put(table::statistics, ProjectKey{project}, all));
   }
+  CRASH_POINT("cache.statistics.added");
   return {};
 }
 

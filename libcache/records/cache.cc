@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <memory>
 
+#include "libbase/crash_point.h"
 #include "libbase/fs/beneath.h"
 #include "libbase/log/log.h"
 #include "libcache/account/account.h"
@@ -74,6 +75,7 @@ void absorb_late_facts(Store& store) {
   const auto facts = read_late_facts(store.root);
   if (!facts && facts.error().code == base::ErrorCode::not_found) return;  // most often
   ::unlink((store.root / "late").c_str());  // uses must not be counted twice; losing them is allowed
+  CRASH_POINT("cache.late.taken");
   if (!facts) {
     base::log_warning("use times of the last process are lost: {}", facts.error().message);
     return;
@@ -259,6 +261,7 @@ void Cache::save_late_facts() {
     return;
   }
   const Status written = base::write_file_atomic(path, encode_late_facts(facts), base::Durable::no);
+  CRASH_POINT("cache.late.saved");
   if (!written) base::log_warning("use times are not saved: {}", written.error().message);
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What may be said of a record after it has been made.
+#include "libbase/crash_point.h"
 #include "libcache/account/totals.h"
 #include "libcache/cache.h"
 #include "libcache/records/store.h"
@@ -31,7 +32,9 @@ Result<base::lmdb::SequenceNumber> Cache::change_record(const ImmutableRef& ref,
     auto row = TRY(txn.get(table::records, id));
     if (!row) return base::fail(ErrorCode::not_found, "change record {}: it is not published", id);
     apply(changes, *row);
-    return put_record(txn, id, *row);
+    TRY(put_record(txn, id, *row));
+    CRASH_POINT("cache.change_record.written");
+    return {};
   };
   entry.done = [held](const Status&) { held->reset(); };
   return enqueue(*state_, std::move(entry));

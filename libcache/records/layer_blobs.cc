@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "libbase/crash_point.h"
 #include "libbase/fs/fd.h"
 #include "libbase/hash/sha256.h"
 #include "libcache/cache.h"
@@ -88,7 +89,9 @@ Result<LayerBlob> write_from_tree(Store& store, const ImmutableRef& ref, Compres
   const auto sink = [&](std::string_view bytes) { return base::write_full(file.get(), bytes); };
   const snapshot::Written written = TRY(snapshot::write_layer(tree, changes, sink, options));
   ++store.layers_written;
-  return put_file(store, file, compression, written.diff);
+  const LayerBlob layer = TRY(put_file(store, file, compression, written.diff));
+  CRASH_POINT("cache.layer.written");
+  return layer;
 }
 
 Result<LayerBlob> convert(Store& store, const LayerBlob& from, Compression compression, const std::stop_token& stop) {
@@ -111,7 +114,9 @@ Result<LayerBlob> convert(Store& store, const LayerBlob& from, Compression compr
   if (const DiffId diff(hash.finish()); diff != from.diff)
     return base::fail(ErrorCode::corrupt, "blob {} holds diff {} instead of {}", from.blob, diff, from.diff);
   ++store.layers_converted;
-  return put_file(store, file, compression, from.diff);
+  const LayerBlob layer = TRY(put_file(store, file, compression, from.diff));
+  CRASH_POINT("cache.layer.converted");
+  return layer;
 }
 
 Result<std::vector<LayerBlob>> known_blobs(Store& store, RecordId record) {

@@ -3,7 +3,7 @@
 // then: records by refs, blobs by the claim of their put or by a record.
 #include <memory>
 
-#include "libbase/log/log.h"
+#include "libbase/crash_point.h"
 #include "libcache/cache.h"
 #include "libcache/records/lease_rows.h"
 #include "libcache/records/store.h"
@@ -29,6 +29,7 @@ struct Named {
 Status write_named(WriteTxn& txn, LeaseId id, const Named& named) {
   for (const ImmutableRef& ref : named.records) TRY(put_lease_record(txn, id, ref.id()));
   for (const BlobDigest& blob : named.blobs) TRY(put_lease_blob(txn, id, blob));
+  CRASH_POINT("cache.lease.names_written");
   return {};
 }
 
@@ -76,7 +77,9 @@ Result<SequenceNumber> Cache::extend_lease(LeaseId id, std::optional<base::WallT
   entry.change = [id, expires, now = state_->clock.now()](WriteTxn& txn) -> Status {
     LeaseRow row = TRY(living_lease(txn, id, now), "extend a lease");
     row.expires = expires;
-    return put_lease(txn, id, row);
+    TRY(put_lease(txn, id, row));
+    CRASH_POINT("cache.lease.extended");
+    return {};
   };
   return enqueue(*state_, std::move(entry));
 }
@@ -90,6 +93,7 @@ Result<SequenceNumber> Cache::release_lease(LeaseId id) {
     row.expires = base::from_unix_ns(0);
     TRY(put_lease(txn, id, row));
     TRY(erase_lease(txn, id, rows_per_change));
+    CRASH_POINT("cache.lease.released");
     return {};
   };
   return enqueue(store, std::move(entry));
@@ -107,6 +111,7 @@ Status sweep_leases(Store& store, std::stop_token stop) {
       const auto row = TRY(txn.get(table::leases, id));
       if (row && !row->is_over(now)) return {};  // extended meanwhile
       TRY(erase_lease(txn, id, rows_per_change));
+      CRASH_POINT("cache.lease.swept");
       return {};
     };
     TRY(store.writer.wait_durable(TRY(enqueue(store, std::move(entry)))), "sweep lease {}", *expired);

@@ -4,6 +4,7 @@
 // parents, a diff's the one between its parents; so what a diff removes is not lost when it is merged.
 #include <algorithm>
 
+#include "libbase/crash_point.h"
 #include "libcache/cache.h"
 #include "libcache/records/ancestors.h"
 #include "libcache/records/store.h"
@@ -122,6 +123,7 @@ Result<ImmutableRef> make_record(Store& store, std::span<const Delta> deltas, Ma
   snapshot::MergeOptions options;
   options.stop = std::move(stop);
   const SnapshotId tree = TRY(snapshot::merge(store.snapshots, deltas, options));
+  CRASH_POINT("cache.merge.made");
   RecordInfo info;
   info.id = RecordId(tree.value());
   info.snapshot = tree;

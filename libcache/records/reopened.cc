@@ -3,6 +3,7 @@
 // published, so neither a crash nor a failing step costs it.
 #include "libcache/records/reopened.h"
 
+#include "libbase/crash_point.h"
 #include "libcache/account/totals.h"
 #include "libcache/cache.h"
 #include "libcache/gc/candidates.h"
@@ -71,6 +72,7 @@ Status replace_record(WriteTxn& txn, RecordId id) {
   // Nothing leads to it: if nothing is built on it either, it is the first to go.
   TRY(drop_candidate(txn, id));
   TRY(admit_candidate(txn, id));
+  CRASH_POINT("cache.reopen.replaced");
   return {};
 }
 
@@ -96,6 +98,7 @@ Result<MutableRef> Cache::get_mutable(RecordId id, std::stop_token stop) {
   if (below.replaced < replaced_max) {
     MutableRef tree = TRY(create(record), "get mutable {}", id);
     tree.reopened_ = reopened;
+    CRASH_POINT("cache.reopen.forked");
     return tree;
   }
   std::optional<SnapshotId> lower;
@@ -106,6 +109,7 @@ Result<MutableRef> Cache::get_mutable(RecordId id, std::stop_token stop) {
     TRY(copy_changes(store, lower, record.snapshot(), mount, std::move(stop)), "get mutable {}: copy its tree", id);
   }
   tree.reopened_ = reopened;
+  CRASH_POINT("cache.reopen.copied");
   return tree;
 }
 

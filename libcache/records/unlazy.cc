@@ -3,6 +3,7 @@
 // unpacked when they are needed, once, and the tree gets its row together with its record's.
 #include <algorithm>
 
+#include "libbase/crash_point.h"
 #include "libbase/log/log.h"
 #include "libcache/account/totals.h"
 #include "libcache/cache.h"
@@ -79,6 +80,7 @@ Result<LayerBlob> fetch(Store& store, RecordId record, const BlobProvider& provi
       continue;
     }
     TRY(store.blobs.put(**bytes, source.layer.blob), "fetch blob {}", source.layer.blob);
+    CRASH_POINT("cache.unlazy.fetched");
     return source.layer;
   }
   return tl::unexpected(base::add_context(std::move(*last), without(sources, record).message));
@@ -122,6 +124,7 @@ Status name_tree(WriteTxn& txn, const snapshot::Snapshotter& snapshots, RecordId
   row->usage = about->usage;
   set_tree_space(row->space, *about);
   TRY(put_record(txn, record, *row));
+  CRASH_POINT("cache.unlazy.tree_named");
   return {};
 }
 
@@ -154,6 +157,7 @@ Status unlazy_one(Store& store, const ImmutableRef& ref, const BlobProvider& pro
     parent = TRY(find_ancestor(store, ref, ref.info().parents.front())).snapshot();
   const LayerBlob layer = TRY(fetch(store, ref.id(), provider));
   const SnapshotId tree = TRY(unpack(store, layer, parent, stop), "record {}", ref.id());
+  CRASH_POINT("cache.unlazy.unpacked");
   store.holds.set_tree(ref.id(), tree);  // usable now, durable later
   ++store.layers_unpacked;
   const auto number = enqueue_tree(store, ref, tree, layer);

@@ -14,7 +14,6 @@
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
-#include <map>
 #include <set>
 
 #include "tests/e2e/power/snapshot_check.h"
@@ -56,17 +55,6 @@ Ended spawn(const std::string& driver, const std::string& root, const std::strin
   ended.events = read_events(from.get());
   CHECK(::waitpid(pid, &ended.status, 0) == pid);
   return ended;
-}
-
-// Of each point the first passes and the last: a loop's middle is like its beginning.
-std::vector<Pass> ends_of(const std::vector<Pass>& passes) {
-  std::map<std::string, unsigned> last;
-  for (const Pass& pass : passes) last[pass.name] = std::max(last[pass.name], pass.ordinal);
-  std::vector<Pass> chosen;
-  for (const Pass& pass : passes) {
-    if (pass.ordinal <= 2 || pass.ordinal == last[pass.name]) chosen.push_back(pass);
-  }
-  return chosen;
 }
 
 class Crashes {

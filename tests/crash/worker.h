@@ -15,6 +15,7 @@ struct WorkerArguments {
   std::string root, layout, source, sync_log;
   std::string base_digest;
   base::lmdb::GroupWriter::Options::Order order = base::lmdb::GroupWriter::Options::Order::data_first;
+  enum class Scenario { solves, records } scenario = Scenario::solves;
 };
 
 // An engine whose chains are flattened above three layers and whose syncs are logged.
@@ -28,6 +29,9 @@ std::string make_failing_graph(const WorkerArguments& arguments);
 
 engine::SolveReport solve(engine::Engine& engine, const WorkerArguments& arguments, const std::string& graph,
                           const std::string& output_dir);
+
+// What no solve does with records, on the cache of an engine. It may be run again on what a killed one left.
+int run_records_worker(const WorkerArguments& arguments);
 
 // The whole scenario: solve, a step that fails, prune all, solve again. Returns the exit code of the process.
 int run_worker(const WorkerArguments& arguments);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/support/crash_points.h"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <sstream>
 
 namespace cairn::test {
@@ -12,6 +14,16 @@ std::vector<Pass> passes_in(const std::string& trace) {
   std::ifstream in(trace);
   for (Pass pass; in >> pass.name >> pass.ordinal;) passes.push_back(pass);
   return passes;
+}
+
+std::vector<Pass> ends_of(const std::vector<Pass>& passes) {
+  std::map<std::string, unsigned> last;
+  for (const Pass& pass : passes) last[pass.name] = std::max(last[pass.name], pass.ordinal);
+  std::vector<Pass> chosen;
+  for (const Pass& pass : passes) {
+    if (pass.ordinal <= 2 || pass.ordinal == last[pass.name]) chosen.push_back(pass);
+  }
+  return chosen;
 }
 
 std::set<std::string> crash_points_in(const std::vector<std::string>& directories) {

@@ -17,6 +17,8 @@ struct Pass {
 
 // Of a file that CAIRN_CRASH_TRACE named, in their order.
 std::vector<Pass> passes_in(const std::string& trace);
+// Of each point the first two passes and the last: a loop's middle is like its beginning.
+std::vector<Pass> ends_of(const std::vector<Pass>& passes);
 
 // The names that the sources below these directories give to CRASH_POINT.
 std::set<std::string> crash_points_in(const std::vector<std::string>& directories);

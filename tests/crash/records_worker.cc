@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+// What no solve of the crash suite does with records: leases, merges and diffs, lazy layers that are pulled, layers as
+// blobs, retained records that are reopened until their tree is copied, statistics, repairs.
+#include <fcntl.h>
+
+#include "libbase/fs/beneath.h"
+#include "libbase/hash/sha256.h"
+#include "libcache/cache.h"
+#include "tests/crash/worker.h"
+#include "tests/support/string_source.h"
+
+namespace cairn::test {
+
+using base::Result;
+using base::Status;
+using cache::ImmutableRef;
+using cache::MutableRef;
+using cache::Publication;
+
+namespace {
+
+constexpr int reopened_times = 34;  // more than a retained record is forked before its tree is copied
+
+Status put_file(const MutableRef& tree, const std::string& name, const std::string& bytes) {
+  const auto mount = TRY(tree.mount(snapshot::Access::read_write));
+  const auto path = TRY(base::TreePath::parse(name));
+  const base::Fd file = TRY(base::open_beneath(mount.fd(), path, O_CREAT | O_TRUNC | O_WRONLY, 0644));
+  return base::write_full(file.get(), std::string_view(bytes));
+}
+
+Status publish(cache::Cache& cache, Publication publication) {
+  return cache.writer().wait_durable(TRY(cache.publish(std::move(publication))));
+}
+
+Result<ImmutableRef> make(cache::Cache& cache, std::optional<ImmutableRef> parent, const std::string& file) {
+  Publication publication;
+  publication.owned_by({.project = "crash", .build = "records", .step = file});
+  MutableRef tree = TRY(cache.create(std::move(parent)));
+  TRY(put_file(tree, file, "bytes of " + file));
+  const ImmutableRef ref = TRY(std::move(tree).commit(publication, {.description = file}));
+  TRY(publish(cache, std::move(publication)));
+  return ref;
+}
+
+Status use_leases(cache::Cache& cache, const ImmutableRef& ref, const BlobDigest& blob) {
+  const base::WallTime now = base::SystemClock().now();
+  const auto kept = TRY(cache.create_lease({.owner = "kept", .records = {ref}, .blobs = {blob}}));
+  const auto over = TRY(cache.create_lease({.owner = "over", .expires = now + std::chrono::hours(1), .records = {ref}}));
+  TRY(cache.writer().wait_durable(TRY(cache.extend_lease(over.id, now))));  // the next prune sweeps it
+  const auto released = TRY(cache.create_lease({.owner = "released", .records = {ref}}));
+  TRY(cache.writer().wait_durable(TRY(cache.release_lease(released.id))));
+  return cache.writer().wait_durable(TRY(cache.add_to_lease(kept.id, {ref}, {})));
+}
+
+Status use_merges(cache::Cache& cache, const ImmutableRef& a, const ImmutableRef& b) {
+  Publication publication;
+  const ImmutableRef on_a = TRY(make(cache, a, "on_a"));
+  TRY(cache.diff(a, on_a, publication, {.description = "diff"}));
+  TRY(cache.merge({on_a, b}, publication, {.description = "merge"}));
+  return publish(cache, std::move(publication));
+}
+
+// A lazy record whose blob only a provider has.
+Status pull(cache::Cache& cache, const cache::LayerBlob& layer, const std::string& bytes) {
+  Publication publication;
+  const ImmutableRef lazy =
+      TRY(cache.add_lazy({layer.diff, layer.blob, layer.size, layer.compression}, {}, publication, {}));
+  TRY(publish(cache, std::move(publication)));
+  TRY(cache.unlazy(lazy, [&](const BlobDigest&) -> Result<std::unique_ptr<base::ByteSource>> {
+    return std::make_unique<StringSource>(bytes);
+  }));
+  return cache.writer().wait_durable(TRY(cache.change_record(lazy, {.description = "was lazy"})));
+}
+
+// The layer of `ref` in two compressions; then one that has gone with its record, and comes back.
+Status use_layers(cache::Cache& cache, const ImmutableRef& ref) {
+  TRY(cache.layer_blob(ref, base::Compression::gzip));
+  TRY(cache.layer_blob(ref, base::Compression::zstd));
+  cache::LayerBlob gone;
+  std::string bytes;
+  {
+    const ImmutableRef record = TRY(make(cache, {}, "goes"));
+    gone = TRY(cache.layer_blob(record, base::Compression::gzip));
+    bytes = TRY(cache.blobs().read(gone.blob, 1 << 20));
+  }
+  TRY(cache.prune({}));
+  return pull(cache, gone, bytes);
+}
+
+KeyDigest mount_key() { return base::digest_of<KeyDigest>("the cache mount of the crash suite"); }
+
+Result<std::optional<cache::RecordId>> find_mount(cache::Cache& cache) {
+  std::optional<cache::RecordId> found;
+  TRY(cache.keys().read([&](cache::KeyStore::Reader& reader) -> Status {
+    for (const cache::KeyResult& result : TRY(reader.results(mount_key())))
+      if (!found) found = result.record;
+    return {};
+  }));
+  return found;
+}
+
+Status use_retained(cache::Cache& cache) {
+  for (int i = 0; i < reopened_times; ++i) {
+    const auto earlier = TRY(find_mount(cache));
+    MutableRef tree = earlier ? TRY(cache.get_mutable(*earlier)) : TRY(cache.create({}));
+    TRY(put_file(tree, "state", "round " + std::to_string(i)));
+    Publication publication;
+    const ImmutableRef ref = TRY(std::move(tree).commit(
+        publication, {.type = cache::RecordType::exec_cache_mount, .description = "mount", .retain = cache::Retain::yes}));
+    publication.add_result(mount_key(), ref);
+    TRY(publish(cache, std::move(publication)));
+  }
+  return {};
+}
+
+Status use_records(cache::Cache& cache) {
+  const ImmutableRef a = TRY(make(cache, {}, "a")), b = TRY(make(cache, {}, "b"));
+  const BlobDigest blob = TRY(cache.blobs().put("leased")).info.digest;
+  TRY(use_leases(cache, a, blob));
+  TRY(use_merges(cache, a, b));
+  TRY(use_layers(cache, b));
+  TRY(use_retained(cache));
+  cache.count(cache.one_hit(a), {.project = "crash", .build = {}, .step = {}});
+  TRY(make(cache, {}, "carries the counts"));
+  TRY(cache.repair_rows());
+  cache.count(cache::one_miss(cache::MissCause::timeout), {.project = "crash", .build = {}, .step = {}});
+  return {};
+}
+
+}  // namespace
+
+int run_records_worker(const WorkerArguments& arguments) {
+  const auto complain = [](const std::string& what) {
+    std::fprintf(stderr, "records worker: %s\n", what.c_str());
+    return 1;
+  };
+  {
+    auto engine = open_store(arguments);
+    if (!engine) return complain(engine.error().message);
+    if (auto used = use_records((*engine)->cache()); !used) return complain(used.error().message);
+    if (auto pruned = (*engine)->cache().prune({}); !pruned) return complain(pruned.error().message);
+  }
+  auto engine = open_store(arguments);  // it finds what the first one left to be written late
+  if (!engine) return complain(engine.error().message);
+  if (auto made = make((*engine)->cache(), {}, "after"); !made) return complain(made.error().message);
+  return 0;
+}
+
+}  // namespace cairn::test
