@@ -31,6 +31,14 @@ struct ExecMount {
 };
 
 enum class NetworkMode { sandbox, host, none };
+// insecure: with all that the engine may do itself: every capability, every device, nothing of /proc and /sys hidden.
+enum class SecurityMode { sandbox, insecure };
+
+// What one step may have at a time.
+struct StepLimits {
+  std::uint64_t processes = 0;     // and threads; 0: no limit
+  std::uint64_t memory_bytes = 0;  // 0: no limit
+};
 
 struct ExecUlimit {
   std::string name;  // "nofile", "core", ...
@@ -49,6 +57,8 @@ struct ExecRequest {
   bool remove_mount_stubs_recursive = false;
   std::vector<std::pair<std::string, std::string>> extra_hosts;  // name, address
   NetworkMode network = NetworkMode::sandbox;
+  SecurityMode security = SecurityMode::sandbox;
+  std::string cgroup_parent;  // below the engine's own cgroup; "": one of the store's
   std::vector<std::int32_t> valid_exit_codes;  // empty: {0}
   std::vector<ExecUlimit> ulimits;
 };
@@ -59,6 +69,7 @@ enum class Stream { out = 1, err = 2 };
 struct ExecExit {
   int code = 0;       // 128+n after signal n
   bool valid = true;  // code is one of valid_exit_codes
+  std::string note;   // what a limit did to it, for people: "the limit of 100 processes was reached"; ""
 };
 
 class Executor {
@@ -82,6 +93,9 @@ class Executor {
 struct ExecutorOptions {
   std::string runtime;       // "": crun if it really runs here, else runc. CAIRN_RUNTIME overrides "".
   base::HostPath state_dir;  // for bundles and the runtime's state; whatever is in it belongs to the executor
+  // Of every step. Nothing: CAIRN_STEP_PROCESSES and CAIRN_STEP_MEMORY, and without them half of what the kernel has of
+  // processes, at most 16,384, and no limit of memory. Where no cgroup holds them there are no limits, which is said once.
+  std::optional<StepLimits> limits = {};
 };
 // Probes by really running a container from a tree of its own. Says once what it took and, falling back, why.
 // Errors: unavailable (none works; the message says what to install).

@@ -92,14 +92,26 @@ struct Secret {
   bool optional = false;
 };
 
+// A socket of the client's ssh agent. Where SSH_AUTH_SOCK is not set, it becomes the place of the first.
+struct Ssh {
+  std::string id = {};    // "": "default"
+  std::string dest = {};  // "": /run/buildkit/ssh_agent.N
+  std::uint32_t uid = 0, gid = 0, mode = 0600;
+  bool optional = false;
+};
+
 struct RunOptions {
   std::vector<std::pair<std::string, std::string>> env = {};  // after the state's; the same key replaces
   std::string cwd = {};                                       // "": the state's
   std::string user = {};                                      // "": the state's
   std::vector<Mount> mounts = {};
   std::vector<Secret> secrets = {};
+  std::vector<Ssh> ssh = {};
   bool read_only_root = false;
   wire::NetMode network = wire::NetMode::unset;
+  wire::SecurityMode security = wire::SecurityMode::sandbox;
+  std::vector<wire::CdiDevice> devices = {};
+  std::optional<wire::ProxyEnv> proxy_env = {};
   std::string hostname = {};
   std::vector<std::pair<std::string, std::string>> extra_hosts = {};  // name, address
   std::vector<wire::Ulimit> ulimits = {};
@@ -208,6 +220,10 @@ State local(std::string_view name, const LocalOptions& options = {});
 inline State scratch() { return {}; }
 
 // Later trees over earlier ones. Scratch adds nothing and is left out.
+// What a definition in a file of `source` leads to; filename "": the usual one.
+State build(const State& source, std::string_view filename = {}, std::string_view name = {});
+// The inputs with the numbers `outputs`, as they are, but there only when all inputs are: a join. No input is scratch.
+std::vector<State> passthrough(const std::vector<State>& inputs, const std::vector<std::size_t>& outputs, std::string_view id);
 State merge(const std::vector<State>& states, std::string_view name = {});
 // What upper has that lower has not.
 State diff(const State& lower, const State& upper, std::string_view name = {});

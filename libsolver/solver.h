@@ -33,12 +33,21 @@ struct RemoteUse {
   std::chrono::milliseconds stalled_after{120'000};  // a git server that lets nothing be heard for so long is given up
 };
 
+// What steps may have beyond what every step may. A graph that asks for more is refused before anything runs.
+struct Entitlements {
+  bool insecure = false;      // "security.insecure": all that the engine may do itself
+  bool host_network = false;  // "network.host": whatever listens on this machine's loopback
+};
+
 struct SolveRequest {
   Definition definition;
   std::map<std::string, base::HostPath> locals;       // name in local://name → directory
   std::map<std::string, base::HostPath> oci_layouts;  // name in oci-layout://name@digest → directory
   // By id: what steps may see, as files or variables, and what sources authenticate with. In no key, no log and no tree.
   std::map<std::string, std::string> secrets = {};
+  // By id: the sockets of agents that steps may talk to (ssh mounts); "default" is that of a mount that names none.
+  std::map<std::string, base::HostPath> ssh_agents = {};
+  Entitlements allowed = {};
   UseCache use_cache = UseCache::yes;  // no: every step runs; results are stored all the same
   cache::Owner owner = {};             // who asks: whose lookups are counted, and whose the new records are (step: its name)
   std::string id = {};                 // not empty: by which stop() finds it while it runs

@@ -3,6 +3,8 @@
 #include "libsolver/exec/oci_config.h"
 
 #include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include <algorithm>
 
@@ -16,27 +18,61 @@ using nlohmann::json;
 
 constexpr std::string_view default_path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-struct Capability {
+// Numbers as in linux/capability.h, whose macros have the same names. Those of a step are the ones that container engines
+// have agreed on.
+enum class Of : std::uint8_t { steps, insecure_steps };
+constexpr struct {
   const char* name;
   int number;
+  Of of;
+} capability_list[] = {
+    {"CAP_CHOWN", 0, Of::steps},
+    {"CAP_DAC_OVERRIDE", 1, Of::steps},
+    {"CAP_DAC_READ_SEARCH", 2, Of::insecure_steps},
+    {"CAP_FOWNER", 3, Of::steps},
+    {"CAP_FSETID", 4, Of::steps},
+    {"CAP_KILL", 5, Of::steps},
+    {"CAP_SETGID", 6, Of::steps},
+    {"CAP_SETUID", 7, Of::steps},
+    {"CAP_SETPCAP", 8, Of::steps},
+    {"CAP_LINUX_IMMUTABLE", 9, Of::insecure_steps},
+    {"CAP_NET_BIND_SERVICE", 10, Of::steps},
+    {"CAP_NET_BROADCAST", 11, Of::insecure_steps},
+    {"CAP_NET_ADMIN", 12, Of::insecure_steps},
+    {"CAP_NET_RAW", 13, Of::steps},
+    {"CAP_IPC_LOCK", 14, Of::insecure_steps},
+    {"CAP_IPC_OWNER", 15, Of::insecure_steps},
+    {"CAP_SYS_MODULE", 16, Of::insecure_steps},
+    {"CAP_SYS_RAWIO", 17, Of::insecure_steps},
+    {"CAP_SYS_CHROOT", 18, Of::steps},
+    {"CAP_SYS_PTRACE", 19, Of::insecure_steps},
+    {"CAP_SYS_PACCT", 20, Of::insecure_steps},
+    {"CAP_SYS_ADMIN", 21, Of::insecure_steps},
+    {"CAP_SYS_BOOT", 22, Of::insecure_steps},
+    {"CAP_SYS_NICE", 23, Of::insecure_steps},
+    {"CAP_SYS_RESOURCE", 24, Of::insecure_steps},
+    {"CAP_SYS_TIME", 25, Of::insecure_steps},
+    {"CAP_SYS_TTY_CONFIG", 26, Of::insecure_steps},
+    {"CAP_MKNOD", 27, Of::steps},
+    {"CAP_LEASE", 28, Of::insecure_steps},
+    {"CAP_AUDIT_WRITE", 29, Of::steps},
+    {"CAP_AUDIT_CONTROL", 30, Of::insecure_steps},
+    {"CAP_SETFCAP", 31, Of::steps},
+    {"CAP_MAC_OVERRIDE", 32, Of::insecure_steps},
+    {"CAP_MAC_ADMIN", 33, Of::insecure_steps},
+    {"CAP_SYSLOG", 34, Of::insecure_steps},
+    {"CAP_WAKE_ALARM", 35, Of::insecure_steps},
+    {"CAP_BLOCK_SUSPEND", 36, Of::insecure_steps},
+    {"CAP_AUDIT_READ", 37, Of::insecure_steps},
+    {"CAP_PERFMON", 38, Of::insecure_steps},
+    {"CAP_BPF", 39, Of::insecure_steps},
+    {"CAP_CHECKPOINT_RESTORE", 40, Of::insecure_steps},
 };
-// Numbers as in linux/capability.h, whose macros have the same names.
-constexpr Capability usual_capabilities[] = {
-    {"CAP_CHOWN", 0},
-    {"CAP_DAC_OVERRIDE", 1},
-    {"CAP_FSETID", 4},
-    {"CAP_FOWNER", 3},
-    {"CAP_MKNOD", 27},
-    {"CAP_NET_RAW", 13},
-    {"CAP_SETGID", 6},
-    {"CAP_SETUID", 7},
-    {"CAP_SETFCAP", 31},
-    {"CAP_SETPCAP", 8},
-    {"CAP_NET_BIND_SERVICE", 10},
-    {"CAP_SYS_CHROOT", 18},
-    {"CAP_KILL", 5},
-    {"CAP_AUDIT_WRITE", 29},
-};
+
+// Devices that programs with all power look for, beside those that every container has (spec/solver 6.2).
+constexpr const char* insecure_devices[] = {"/dev/kmsg",  "/dev/cuse",  "/dev/fuse",  "/dev/kvm",   "/dev/net/tun",
+                                            "/dev/loop-control", "/dev/loop0", "/dev/loop1", "/dev/loop2", "/dev/loop3",
+                                            "/dev/loop4", "/dev/loop5", "/dev/loop6", "/dev/loop7"};
 
 bool is_path_variable(const std::string& variable) { return variable.starts_with("PATH="); }
 
@@ -97,36 +133,62 @@ json mounts_section(const std::vector<OciMount>& mounts) {
   return section;
 }
 
-json linux_section(const ExecRequest& request, const Runtime& runtime) {
+json devices_section() {
+  json section = json::array();
+  for (const char* path : insecure_devices) {
+    struct ::stat about {};
+    if (::stat(path, &about) != 0 || (!S_ISCHR(about.st_mode) && !S_ISBLK(about.st_mode))) continue;
+    section.push_back({{"path", path},
+                       {"type", S_ISCHR(about.st_mode) ? "c" : "b"},
+                       {"major", major(about.st_rdev)},
+                       {"minor", minor(about.st_rdev)},
+                       {"fileMode", about.st_mode & 0777},
+                       {"uid", about.st_uid},
+                       {"gid", about.st_gid}});
+  }
+  return section;
+}
+
+json linux_section(const ExecRequest& request, const Runtime& runtime, const StepLimits& told) {
   json namespaces = json::array();
   for (const char* type : {"pid", "ipc", "uts", "mount"}) namespaces.push_back({{"type", type}});
   if (request.network == NetworkMode::none) namespaces.push_back({{"type", "network"}});
-  json section = {
-      {"namespaces", std::move(namespaces)},
-      {"maskedPaths",
-       {"/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list",
-        "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi", "/sys/firmware", "/sys/devices/virtual/powercap"}},
-      {"readonlyPaths", {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}}};
-  if (!runtime.is_crun()) section["cgroupsPath"] = "/cairn/" + request.id;
+  json section = {{"namespaces", std::move(namespaces)}};
+  if (request.security == SecurityMode::insecure) {
+    section["devices"] = devices_section();
+  } else {
+    section["maskedPaths"] = {"/proc/acpi",       "/proc/asound",      "/proc/kcore", "/proc/keys",    "/proc/latency_stats", "/proc/timer_list",
+                              "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi",  "/sys/firmware", "/sys/devices/virtual/powercap"};
+    section["readonlyPaths"] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
+  }
+  if (runtime.is_crun()) return section;
+  section["cgroupsPath"] = "/cairn/" + request.id;
+  json resources = json::object();
+  if (request.security == SecurityMode::insecure) resources["devices"] = {{{"allow", true}, {"access", "rwm"}}};
+  if (told.processes > 0) resources["pids"] = {{"limit", told.processes}};
+  if (told.memory_bytes > 0) resources["memory"] = {{"limit", told.memory_bytes}};
+  if (!resources.empty()) section["resources"] = std::move(resources);
   return section;
 }
 
 }  // namespace
 
-std::vector<OciMount> default_mounts() {
+std::vector<OciMount> default_mounts(SecurityMode security) {
+  const char* sys_access = security == SecurityMode::insecure ? "rw" : "ro";
   return {
       {"/proc", "proc", "proc", {"nosuid", "noexec", "nodev"}},
       {"/dev", "tmpfs", "tmpfs", {"nosuid", "strictatime", "mode=755", "size=65536k"}},
       {"/dev/pts", "devpts", "devpts", {"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
       {"/dev/shm", "tmpfs", "shm", {"nosuid", "noexec", "nodev", "mode=1777", "size=65536k"}},
       {"/dev/mqueue", "mqueue", "mqueue", {"nosuid", "noexec", "nodev"}},
-      {"/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", "ro"}},
+      {"/sys", "sysfs", "sysfs", {"nosuid", "noexec", "nodev", sys_access}},
   };
 }
 
-std::vector<std::string> step_capabilities() {
+std::vector<std::string> step_capabilities(SecurityMode security) {
   std::vector<std::string> names;
-  for (const Capability& capability : usual_capabilities) {
+  for (const auto& capability : capability_list) {
+    if (security == SecurityMode::sandbox && capability.of != Of::steps) continue;
     if (::prctl(PR_CAPBSET_READ, capability.number, 0, 0, 0) == 1) names.emplace_back(capability.name);
   }
   return names;
@@ -134,7 +196,7 @@ std::vector<std::string> step_capabilities() {
 
 base::Result<std::string> oci_config(const ExecRequest& request, const StepUser& user,
                                      const std::vector<OciMount>& mounts, const std::vector<std::string>& capabilities,
-                                     const Runtime& runtime) {
+                                     const Runtime& runtime, const StepLimits& told) {
   TRY(check_texts("argument", request.args));
   TRY(check_texts("environment", request.env));
   TRY(check_texts("working directory", {request.cwd}));
@@ -145,7 +207,7 @@ base::Result<std::string> oci_config(const ExecRequest& request, const StepUser&
                        {"root", {{"path", "rootfs"}, {"readonly", request.read_only_root}}},
                        {"hostname", std::string(step_hostname(request))},
                        {"mounts", mounts_section(mounts)},
-                       {"linux", linux_section(request, runtime)}};
+                       {"linux", linux_section(request, runtime, told)}};
   // The only exception that writing JSON throws is about UTF-8; it stops here.
   try {
     return config.dump();

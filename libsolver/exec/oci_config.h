@@ -21,15 +21,16 @@ struct OciMount {
 };
 
 // What every step sees before its own mounts: /proc, /dev, /sys and what is in them.
-std::vector<OciMount> default_mounts();
+std::vector<OciMount> default_mounts(SecurityMode security);
 
-// The usual capabilities, as far as this process could give them away.
-std::vector<std::string> step_capabilities();
+// The usual capabilities, or (insecure) all there are, as far as this process could give them away.
+std::vector<std::string> step_capabilities(SecurityMode security);
 
-// mounts: in mount order, the root excluded. Errors: invalid_argument (a text that is not UTF-8 or holds a NUL).
+// mounts: in mount order, the root excluded. told: for a runtime that makes a cgroup itself. Errors: invalid_argument (a
+// text that is not UTF-8 or holds a NUL).
 base::Result<std::string> oci_config(const ExecRequest& request, const StepUser& user,
                                      const std::vector<OciMount>& mounts, const std::vector<std::string>& capabilities,
-                                     const Runtime& runtime);
+                                     const Runtime& runtime, const StepLimits& told = {});
 
 // The generated files of a step.
 std::string hosts_file(const ExecRequest& request);

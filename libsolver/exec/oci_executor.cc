@@ -41,6 +41,7 @@ struct OciExecutor::Run {
   std::vector<Fd> clones;
   SpawnPlan plan;
   std::optional<Network> network;
+  std::optional<StepCgroup> cgroup;
   std::string said;  // the beginning of its output
 };
 
@@ -116,19 +117,20 @@ OciMount tmpfs_of(const ExecMount& request) {
 }  // namespace
 
 OciExecutor::OciExecutor(Runtime runtime, base::HostPath state_dir, std::unique_ptr<Spawner> spawner,
-                         TreeTransfer transfer)
+                         TreeTransfer transfer, Cgroups cgroups, StepLimits limits)
     : runtime_(std::move(runtime)),
       state_dir_(std::move(state_dir)),
       spawner_(std::move(spawner)),
       transfer_(transfer),
-      capabilities_(step_capabilities()) {}
+      cgroups_(std::move(cgroups)),
+      limits_(limits) {}
 
 base::Result<ExecExit> OciExecutor::run(const ExecRequest& request,
                                         const std::function<void(Stream, std::string_view)>& output,
                                         std::stop_token stop) {
   TRY(check_request(request));
   if (stop.stop_requested()) return base::fail(ErrorCode::cancelled, "the step was stopped before it began");
-  Run run{request, {}, {}, {}, {}, {}, {}, {}, {}, {}};
+  Run run{request, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}};
   auto result = run_in(run, output, std::move(stop));
   // Whatever became of the step, its tree is left as the step itself made it.
   if (run.points) {
@@ -136,7 +138,10 @@ base::Result<ExecExit> OciExecutor::run(const ExecRequest& request,
                                                                                    : RemoveStubs::last_component);
     if (!restored && result) result = tl::make_unexpected(base::add_context(restored.error(), "tidy up after a step"));
   }
-  if (run.network) networks_->give_back(*std::exchange(run.network, std::nullopt));
+  // A step with all power may have changed it.
+  if (run.network && request.security == SecurityMode::sandbox) {
+    networks_->give_back(*std::exchange(run.network, std::nullopt));
+  }
   if (run.bundle) {
     const auto removed = std::move(*run.bundle).remove();
     if (!removed) base::log_warning("{}", removed.error().message);
@@ -154,6 +159,8 @@ base::Result<ExecExit> OciExecutor::run_in(Run& run, const std::function<void(St
   Pipe err = TRY(make_pipe());
   run.plan.command = runtime_command(runtime_, run.bundle->dir(), run.request.id);
   run.plan.cgroups = runtime_.cgroups;
+  run.cgroup.emplace(TRY(cgroups_.make(run.request.id, run.request.cgroup_parent, limits_)));
+  run.plan.join = run.cgroup->joins();
   run.plan.out = out.write.get();
   run.plan.err = err.write.get();
   auto child = spawner_->spawn(run.plan);
@@ -237,7 +244,7 @@ base::Status OciExecutor::place_mounts(Run& run) {
       *same = std::move(mount);
     }
   };
-  for (OciMount& oci : default_mounts()) {
+  for (OciMount& oci : default_mounts(run.request.security)) {
     Mount mount;
     mount.dest = TRY(TreePath::parse(oci.dest));
     mount.oci = std::move(oci);
@@ -266,7 +273,8 @@ base::Status OciExecutor::place_mounts(Run& run) {
   }
   const TreePath cwd = TRY(TreePath::clean(run.request.cwd), "working directory");
   TRY(run.points->make_cwd(cwd, run.user));
-  const std::string config = TRY(oci_config(run.request, run.user, configured, capabilities_, runtime_));
+  const std::string config = TRY(oci_config(run.request, run.user, configured, step_capabilities(run.request.security),
+                                            runtime_, cgroups_.is_v2() ? limits_ : StepLimits()));
   return run.bundle->write("config.json", config);
 }
 
@@ -303,7 +311,7 @@ base::Result<ExecExit> OciExecutor::finish(const Run& run, int code) const {
   }
   const auto& valid = run.request.valid_exit_codes;
   const bool is_valid = valid.empty() ? code == 0 : std::find(valid.begin(), valid.end(), code) != valid.end();
-  return ExecExit{code, is_valid};
+  return ExecExit{code, is_valid, is_valid ? std::string() : run.cgroup->what_limits_did()};
 }
 
 // runc insists on cgroups, and a killed runc leaves them; they are empty, so removing them is all there is to do.

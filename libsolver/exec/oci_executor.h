@@ -7,6 +7,7 @@
 #include <mutex>
 
 #include "libsolver/exec/bundle.h"
+#include "libsolver/exec/cgroups.h"
 #include "libsolver/exec/network.h"
 #include "libsolver/exec/oci_config.h"
 #include "libsolver/exec/spawner.h"
@@ -21,7 +22,8 @@ enum class TreeTransfer { clone, attach };
 class OciExecutor : public Executor {
  public:
   // state_dir exists and is empty.
-  OciExecutor(Runtime runtime, base::HostPath state_dir, std::unique_ptr<Spawner> spawner, TreeTransfer transfer);
+  OciExecutor(Runtime runtime, base::HostPath state_dir, std::unique_ptr<Spawner> spawner, TreeTransfer transfer,
+              Cgroups cgroups = {}, StepLimits limits = {});
 
   std::string_view name() const override { return runtime_.name; }
   base::Result<ExecExit> run(const ExecRequest& request, const std::function<void(Stream, std::string_view)>& output,
@@ -45,7 +47,8 @@ class OciExecutor : public Executor {
   const base::HostPath state_dir_;
   const std::unique_ptr<Spawner> spawner_;  // outlives what it spawned
   const TreeTransfer transfer_;
-  const std::vector<std::string> capabilities_;
+  const Cgroups cgroups_;
+  const StepLimits limits_;
   std::atomic<std::uint64_t> processes_run_{0};
   std::once_flag networks_opened_;
   std::unique_ptr<Networks> networks_;  // null: there is no slirp4netns that works; uses the spawner

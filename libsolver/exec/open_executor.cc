@@ -2,11 +2,15 @@
 // Chooses the runtime.
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstdlib>
 #include <vector>
 
+#include "libbase/digest.h"
 #include "libbase/fs/beneath.h"
+#include "libbase/hash/sha256.h"
 #include "libbase/log/log.h"
 #include "libsolver/exec/oci_executor.h"
 #include "libsolver/exec/probe.h"
@@ -72,6 +76,38 @@ base::Result<Runtime> choose_runtime(const ExecutorOptions& options, TreeTransfe
                                          "apt-get install crun; steps also need root and mount namespaces"});
 }
 
+// A number in the environment; what is none is said and does not count.
+std::optional<std::uint64_t> number_of(const char* variable) {
+  const char* text = ::getenv(variable);
+  if (text == nullptr || *text == '\0') return std::nullopt;
+  const std::string_view digits(text);
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  if (error == std::errc() && end == digits.data() + digits.size()) return number;
+  base::log_warning("executor: {}={}: not a number; it does not count", variable, digits);
+  return std::nullopt;
+}
+
+// A step that makes processes without end must leave some to the others.
+StepLimits default_limits() {
+  constexpr std::uint64_t processes_max = 16'384;
+  const auto text = base::read_file(*base::HostPath::parse("/proc/sys/kernel/pid_max"), 64);
+  std::uint64_t of_kernel = 0;
+  if (text) std::from_chars(text->data(), text->data() + text->size(), of_kernel);
+  const std::uint64_t half = of_kernel > 1 ? of_kernel / 2 : processes_max;
+  return {.processes = number_of("CAIRN_STEP_PROCESSES").value_or(std::min(processes_max, half)),
+          .memory_bytes = number_of("CAIRN_STEP_MEMORY").value_or(0)};
+}
+
+Cgroups open_cgroups(const base::HostPath& state_dir) {
+  constexpr std::size_t text_max = 1 << 20;
+  const auto read = [](const char* path) { return base::read_file(*base::HostPath::parse(path), text_max).value_or(""); };
+  const std::string name = base::to_hex(base::sha256(state_dir.str())).substr(0, 12);
+  Cgroups cgroups = Cgroups::open(Cgroups::find(read("/proc/self/mountinfo"), read("/proc/self/cgroup")), name);
+  if (!cgroups.why_not().empty()) base::log_info("executor: steps have no limits of their own: {}", cgroups.why_not());
+  return cgroups;
+}
+
 }  // namespace
 
 base::Result<std::unique_ptr<Executor>> open_executor(ExecutorOptions options) {
@@ -81,8 +117,9 @@ base::Result<std::unique_ptr<Executor>> open_executor(ExecutorOptions options) {
   base::log_info("executor: {}{}{}", runtime.path.str(),
                  runtime.cgroups == CgroupView::private_v2 ? ", with cgroup2 mounted for itself" : "",
                  transfer == TreeTransfer::attach ? ", one run a mounted tree (before Linux 6.15)" : "");
-  return std::make_unique<OciExecutor>(std::move(runtime), std::move(options.state_dir), TRY(Spawner::open()),
-                                       transfer);
+  return std::make_unique<OciExecutor>(std::move(runtime), options.state_dir, TRY(Spawner::open()),
+                                       transfer, open_cgroups(options.state_dir),
+                                       options.limits ? *options.limits : default_limits());
 }
 
 }  // namespace cairn::solver

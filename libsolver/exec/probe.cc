@@ -11,6 +11,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include "libsolver/exec/memory_tree.h"
+
 namespace cairn::solver {
 namespace {
 
@@ -62,18 +64,12 @@ std::string probe_program() {
 }  // namespace
 
 base::Result<snapshot::MountedTree> make_probe_tree() {
-  const Fd context(::fsopen("tmpfs", FSOPEN_CLOEXEC));
-  if (!context) return base::fail_errno(errno, "make a tree to try: open tmpfs");
-  if (::fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) {
-    return base::fail_errno(errno, "make a tree to try: make a tmpfs");
-  }
-  Fd mount(::fsmount(context.get(), FSMOUNT_CLOEXEC, 0));
-  if (!mount) return base::fail_errno(errno, "make a tree to try: mount a tmpfs");
-  const Fd program(::openat(mount.get(), "probe", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755));
+  snapshot::MountedTree tree = TRY(make_memory_tree("make a tree to try", 0));
+  const Fd program(::openat(tree.fd(), "probe", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0755));
   if (!program) return base::fail_errno(errno, "make a tree to try: make its program");
   TRY(base::write_full(program.get(), probe_program()), "make a tree to try");
   if (::fchmod(program.get(), 0755) != 0) return base::fail_errno(errno, "make a tree to try: set a mode");
-  return snapshot::MountedTree(std::move(mount));
+  return tree;
 }
 
 base::Result<TreeTransfer> probe_transfer() {

@@ -19,7 +19,7 @@ struct SecretFile {
   gid_t group = 0;
   mode_t mode = 0400;
 };
-// The mount has neither devices nor set-id programs, and no programs at all unless the mode lets somebody execute it.
+// Its only entry is secret_file. The mount has neither devices nor set-id programs, and no programs at all unless the mode lets somebody execute it.
 base::Result<snapshot::MountedTree> make_secret_tree(std::string_view secret, const SecretFile& file);
 
 }  // namespace cairn::solver

@@ -53,6 +53,8 @@ struct ChildPlan {
   const ChildBind* bind;
   std::size_t bind_count;
   bool private_cgroup2;
+  const int* join;
+  std::size_t join_count;
   int network;
   const int* keep;
   std::size_t keep_count;
@@ -133,6 +135,13 @@ CAIRN_CHILD_SIDE bool attach_trees(ChildPlan* plan) {
   return true;
 }
 
+CAIRN_CHILD_SIDE bool join_cgroups(ChildPlan* plan) {
+  for (std::size_t i = 0; i < plan->join_count; ++i) {
+    if (::syscall(SYS_write, plan->join[i], "0", 1) != 1) return give_up(plan, "join its cgroup");
+  }
+  return true;
+}
+
 CAIRN_CHILD_SIDE bool enter_network(ChildPlan* plan) {
   if (plan->network >= 0 && ::syscall(SYS_setns, plan->network, CLONE_NEWNET) != 0) return give_up(plan, "enter its network");
   return true;
@@ -156,7 +165,7 @@ CAIRN_CHILD_SIDE bool set_descriptors(ChildPlan* plan) {
 
 CAIRN_CHILD_SIDE int child_main(void* argument) {
   auto* plan = static_cast<ChildPlan*>(argument);
-  if (!tie_to_engine(plan) || !mount_own_view(plan) || !attach_trees(plan) || !enter_network(plan) ||
+  if (!tie_to_engine(plan) || !join_cgroups(plan) || !mount_own_view(plan) || !attach_trees(plan) || !enter_network(plan) ||
       !set_descriptors(plan)) {
     ::syscall(SYS_exit_group, 127);
   }
@@ -195,6 +204,8 @@ base::Result<Child> start(const SpawnPlan& plan, std::byte* stack, int null, int
                        bind.data(),
                        bind.size(),
                        plan.cgroups == CgroupView::private_v2,
+                       plan.join.data(),
+                       plan.join.size(),
                        plan.network,
                        plan.keep.data(),
                        plan.keep.size(),

@@ -41,6 +41,7 @@ struct SpawnPlan {
   std::vector<AttachMount> attach;
   std::vector<BindMount> bind;
   CgroupView cgroups = CgroupView::host;
+  std::vector<int> join;  // cgroup.procs of the groups that it joins
   int network = -1;       // the namespace that it is in; -1: the engine's
   // Descriptors that it has as first_kept, first_kept + 1, ...
   static constexpr int first_kept = 3;

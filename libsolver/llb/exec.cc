@@ -86,6 +86,25 @@ void add_secrets(Node& node, wire::ExecOp& exec, const std::vector<Secret>& secr
   }
 }
 
+void add_ssh(Node& node, wire::ExecOp& exec, std::vector<Ssh> sockets) {
+  if (sockets.empty()) return;
+  for (std::size_t i = 0; i < sockets.size(); ++i) {
+    if (sockets[i].dest.empty()) sockets[i].dest = fmt::format("/run/buildkit/ssh_agent.{}", i);
+  }
+  std::vector<std::string>& env = exec.meta->env;
+  const auto is_set = [](const std::string& variable) { return variable.starts_with("SSH_AUTH_SOCK="); };
+  if (std::none_of(env.begin(), env.end(), is_set)) env.push_back("SSH_AUTH_SOCK=" + sockets.front().dest);
+  for (const Ssh& socket : sockets) {
+    wire::Mount mount;
+    mount.input = wire::no_input;
+    mount.dest = socket.dest;
+    mount.type = wire::MountType::ssh;
+    mount.ssh = wire::SshOpt{socket.id, socket.uid, socket.gid, socket.mode, socket.optional, {}};
+    exec.mounts.push_back(std::move(mount));
+  }
+  node.need_capability("exec.mount.ssh");
+}
+
 }  // namespace
 
 ExecState State::run(std::vector<std::string> args, const RunOptions& options) const {
@@ -107,16 +126,23 @@ ExecState State::run(std::vector<std::string> args, const RunOptions& options) c
   meta.ulimits = options.ulimits;
   meta.cgroup_parent = options.cgroup_parent;
   meta.valid_exit_codes = options.valid_exit_codes;
+  meta.proxy_env = options.proxy_env;
   exec.network = options.network;
+  exec.security = options.security;
+  exec.cdi_devices = options.devices;
   node->need_capability("exec.meta.base");
   if (!meta.ulimits.empty()) node->need_capability("exec.meta.ulimit");
   if (!meta.valid_exit_codes.empty()) node->need_capability("exec.validexitcode");
   if (options.network != wire::NetMode::unset) node->need_capability("exec.meta.network");
+  if (options.security != wire::SecurityMode::sandbox) node->need_capability("exec.meta.security");
+  if (!options.devices.empty()) node->need_capability("exec.meta.cdi");
+  if (options.proxy_env) node->need_capability("exec.meta.proxyenv");
 
   std::vector<Mount> mounts{Mount{.dest = "/", .source = *this, .read_only = options.read_only_root}};
   mounts.insert(mounts.end(), options.mounts.begin(), options.mounts.end());
   add_mounts(*node, exec, std::move(mounts));
   add_secrets(*node, exec, options.secrets);
+  add_ssh(*node, exec, options.ssh);
   if (meta.args.empty()) node->error = base::Error{base::ErrorCode::invalid_argument, "a process without arguments", {}};
 
   node->folds_inputs = true;

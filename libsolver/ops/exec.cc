@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 
+#include "libsolver/exec/agent_socket.h"
 #include "libsolver/exec/secret_tree.h"
 #include "libsolver/ops/cache_mounts.h"
 #include "libsolver/ops/ops.h"
@@ -43,24 +44,33 @@ struct Prepared {
   std::optional<cache::MutableRef> fork{};  // what it writes to
   snapshot::MountedTree tree{};
   std::optional<KeyDigest> lineage{};       // of a cache mount
+  std::optional<AgentSocket> agent{};       // outlives its use in tree
 };
 
-using Secrets = std::map<std::string, std::string>;
+// What the client has given of what the step names.
+struct Given {
+  std::map<std::string, std::string> secrets;
+  std::map<std::string, base::HostPath> agents;
+};
+
+const std::string& agent_of(const wire::Mount& mount) {
+  static const std::string usual = "default";
+  return mount.ssh->id.empty() ? usual : mount.ssh->id;
+}
 
 class ExecStep final : public PureOp {
  public:
-  // secrets: those that the step names and the request has.
-  ExecStep(std::shared_ptr<const Vertex> vertex, const wire::ExecOp& exec, std::uint32_t outputs, Secrets secrets)
-      : PureOp(std::move(vertex)), exec_(exec), outputs_(outputs), secrets_(std::move(secrets)) {}
+  ExecStep(std::shared_ptr<const Vertex> vertex, const wire::ExecOp& exec, std::uint32_t outputs, Given given)
+      : PureOp(std::move(vertex)), exec_(exec), outputs_(outputs), given_(std::move(given)) {}
 
   Result<OpOutputs> execute(std::span<const OptionalRef> inputs, const OpContext& context,
                             cache::Publication& publication) override {
-    TRY(check_secrets());
+    TRY(check_given());
     Executor& executor = *TRY(context.executor());
     const auto turns = TRY(take_turns(inputs, context));
     std::vector<Prepared> mounts;
     for (const wire::Mount& mount : exec_.mounts) {
-      if (mount.type == wire::MountType::secret && !secrets_.contains(mount.secret->id)) continue;  // it is optional
+      if (is_left_out(mount)) continue;
       mounts.push_back(TRY(prepare(mount, inputs, context), "prepare mount {}", mount.dest));
     }
     const ExecRequest request = make_request(mounts);
@@ -72,8 +82,8 @@ class ExecStep final : public PureOp {
       if (full)
         return base::fail(ErrorCode::no_space, "process \"{}\" did not complete successfully: exit code: {}: {}",
                           fmt::join(exec_.meta->args, " "), exit.code, *full);
-      return base::fail(ErrorCode::io, "process \"{}\" did not complete successfully: exit code: {}",
-                        fmt::join(exec_.meta->args, " "), exit.code);
+      return base::fail(ErrorCode::io, "process \"{}\" did not complete successfully: exit code: {}{}{}",
+                        fmt::join(exec_.meta->args, " "), exit.code, exit.note.empty() ? "" : ": ", exit.note);
     }
     return commit(std::move(mounts), publication);
   }
@@ -87,7 +97,13 @@ class ExecStep final : public PureOp {
     if (mount.type == wire::MountType::tmpfs) return prepared;
     if (mount.type == wire::MountType::secret) {
       const wire::SecretOpt& secret = *mount.secret;
-      prepared.tree = TRY(make_secret_tree(secrets_.at(secret.id), {.owner = secret.uid, .group = secret.gid, .mode = secret.mode}));
+      prepared.tree = TRY(make_secret_tree(given_.secrets.at(secret.id), {.owner = secret.uid, .group = secret.gid, .mode = secret.mode}));
+      return prepared;
+    }
+    if (mount.type == wire::MountType::ssh) {
+      const wire::SshOpt& ssh = *mount.ssh;
+      prepared.agent = TRY(AgentSocket::open(given_.agents.at(agent_of(mount)), {.owner = ssh.uid, .group = ssh.gid, .mode = ssh.mode}));
+      prepared.tree = prepared.agent->take_tree();
       return prepared;
     }
     if (mount.input >= 0) prepared.input = inputs[static_cast<std::size_t>(mount.input)];
@@ -109,15 +125,25 @@ class ExecStep final : public PureOp {
     return prepared;
   }
 
-  Status check_secrets() const {
+  // What it names and need not have.
+  bool is_left_out(const wire::Mount& mount) const {
+    if (mount.type == wire::MountType::secret) return !given_.secrets.contains(mount.secret->id);
+    return mount.type == wire::MountType::ssh && !given_.agents.contains(agent_of(mount));
+  }
+
+  Status check_given() const {
     const auto check = [this](const std::string& id, bool optional) -> Status {
-      if (optional || secrets_.contains(id)) return {};
+      if (optional || given_.secrets.contains(id)) return {};
       auto error = base::fail(ErrorCode::not_found, "the secret \"{}\" is not given", id);
       error.value().hint = fmt::format("add --secret id={},src=FILE", id);
       return error;
     };
     for (const wire::Mount& mount : exec_.mounts) {
       if (mount.type == wire::MountType::secret) TRY(check(mount.secret->id, mount.secret->optional));
+      if (mount.type != wire::MountType::ssh || mount.ssh->optional || given_.agents.contains(agent_of(mount))) continue;
+      auto error = base::fail(ErrorCode::not_found, "the ssh agent \"{}\" is not given", agent_of(mount));
+      error.value().hint = fmt::format("add --ssh {}, or --ssh {}=SOCKET", agent_of(mount), agent_of(mount));
+      return error;
     }
     for (const wire::SecretEnv& secret : exec_.secret_env) TRY(check(secret.id, secret.optional));
     return {};
@@ -170,13 +196,15 @@ class ExecStep final : public PureOp {
     request.user = meta.user;
     request.hostname = meta.hostname;
     request.network = network_of(exec_.network);
+    if (exec_.security == wire::SecurityMode::insecure) request.security = SecurityMode::insecure;
+    request.cgroup_parent = meta.cgroup_parent;
     request.valid_exit_codes = meta.valid_exit_codes;
     request.remove_mount_stubs_recursive = meta.remove_mount_stubs_recursive;
     for (const wire::HostIp& host : meta.extra_hosts) request.extra_hosts.emplace_back(host.host, host.ip);
     for (const wire::Ulimit& ulimit : meta.ulimits) request.ulimits.push_back({ulimit.name, ulimit.soft, ulimit.hard});
     for (const wire::SecretEnv& secret : exec_.secret_env) {
-      const auto found = secrets_.find(secret.id);
-      if (found != secrets_.end()) request.env.push_back(secret.name + "=" + found->second);
+      const auto found = given_.secrets.find(secret.id);
+      if (found != given_.secrets.end()) request.env.push_back(secret.name + "=" + found->second);
     }
     for (const Prepared& prepared : mounts) {
       const wire::Mount& mount = *prepared.mount;
@@ -190,6 +218,7 @@ class ExecStep final : public PureOp {
         place.selector = secret_file;
         place.read_only = true;
       }
+      if (mount.type == wire::MountType::ssh) place.selector = AgentSocket::file;
       if (mount.dest == "/") request.read_only_root = mount.readonly;
     }
     return request;
@@ -217,7 +246,7 @@ class ExecStep final : public PureOp {
     for (Prepared& prepared : mounts) {
       const wire::Mount& mount = *prepared.mount;
       prepared.tree = {};
-      if (mount.output < 0 || mount.type == wire::MountType::secret) continue;
+      if (mount.output < 0 || mount.type == wire::MountType::secret || mount.type == wire::MountType::ssh) continue;
       OptionalRef& output = outputs.refs[static_cast<std::size_t>(mount.output)];
       if (mount.readonly && mount.dest != "/") {
         output = std::move(prepared.input);
@@ -232,12 +261,12 @@ class ExecStep final : public PureOp {
 
   const wire::ExecOp& exec_;  // in *vertex_
   std::uint32_t outputs_;
-  Secrets secrets_;
+  Given given_;
 };
 
 Status check_mount(const wire::Mount& mount, std::size_t inputs, std::vector<bool>& outputs) {
-  if (mount.type == wire::MountType::ssh) {
-    return base::fail(ErrorCode::unavailable, "not supported: ssh mount {} of exec op", mount.dest);
+  if (mount.type == wire::MountType::ssh && !mount.ssh) {
+    return base::fail(ErrorCode::invalid_argument, "ssh mount {} says nothing of its agent", mount.dest);
   }
   if (mount.type == wire::MountType::secret && !mount.secret) {
     return base::fail(ErrorCode::invalid_argument, "secret mount {} names no secret", mount.dest);
@@ -248,8 +277,8 @@ Status check_mount(const wire::Mount& mount, std::size_t inputs, std::vector<boo
   if (mount.input >= static_cast<std::int64_t>(inputs)) {
     return base::fail(ErrorCode::invalid_argument, "mount {} takes input {} of {}", mount.dest, mount.input, inputs);
   }
-  // A client says nothing of a secret's output, which reads as the number 0.
-  if (mount.output < 0 || mount.type == wire::MountType::secret) return {};
+  // A client says nothing of their outputs, which reads as the number 0.
+  if (mount.output < 0 || mount.type == wire::MountType::secret || mount.type == wire::MountType::ssh) return {};
   if (mount.type != wire::MountType::bind) {
     return base::fail(ErrorCode::invalid_argument, "mount {} cannot have an output", mount.dest);
   }
@@ -262,30 +291,42 @@ Status check_mount(const wire::Mount& mount, std::size_t inputs, std::vector<boo
   return {};
 }
 
+tl::unexpected<base::Error> not_allowed(const char* entitlement) {
+  auto error = base::fail(ErrorCode::invalid_argument, "{} is not allowed", entitlement);
+  error.value().hint = fmt::format("add --allow {}", entitlement);
+  return error;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Op>> make_exec(std::shared_ptr<const Vertex> vertex, const wire::ExecOp& exec,
                                       const SolveRequest& request) {
   CHECK(exec.meta.has_value(), "loading checks that");
-  if (exec.security != wire::SecurityMode::sandbox) return base::fail(ErrorCode::unavailable, "not supported: security mode insecure of exec op");
-  if (!exec.cdi_devices.empty()) return base::fail(ErrorCode::unavailable, "not supported: CDI devices of exec op");
-  if (!exec.meta->cgroup_parent.empty()) return base::fail(ErrorCode::unavailable, "not supported: cgroup parent of exec op");
+  if (exec.security == wire::SecurityMode::insecure && !request.allowed.insecure) return not_allowed("security.insecure");
+  if (exec.network == wire::NetMode::host && !request.allowed.host_network) return not_allowed("network.host");
+  const auto needed = [](const wire::CdiDevice& device) { return !device.optional; };
+  if (std::any_of(exec.cdi_devices.begin(), exec.cdi_devices.end(), needed)) {
+    return base::fail(ErrorCode::unavailable, "not supported: CDI devices of exec op");
+  }
   std::vector<bool> outputs(exec.mounts.size(), false);
   for (const wire::Mount& mount : exec.mounts) TRY(check_mount(mount, vertex->inputs.size(), outputs));
   const auto count = static_cast<std::uint32_t>(std::count(outputs.begin(), outputs.end(), true));
   if (std::find(outputs.begin(), outputs.begin() + count, false) != outputs.begin() + count) {
     return base::fail(ErrorCode::invalid_argument, "the outputs of an exec op are not numbered without gaps");
   }
-  Secrets secrets;
+  Given given;
   const auto want = [&](const std::string& id) {
     const auto found = request.secrets.find(id);
-    if (found != request.secrets.end()) secrets.insert(*found);
+    if (found != request.secrets.end()) given.secrets.insert(*found);
   };
   for (const wire::SecretEnv& secret : exec.secret_env) want(secret.id);
   for (const wire::Mount& mount : exec.mounts) {
     if (mount.type == wire::MountType::secret) want(mount.secret->id);
+    if (mount.type != wire::MountType::ssh) continue;
+    const auto found = request.ssh_agents.find(agent_of(mount));
+    if (found != request.ssh_agents.end()) given.agents.insert(*found);
   }
-  return std::make_unique<ExecStep>(std::move(vertex), exec, count, std::move(secrets));
+  return std::make_unique<ExecStep>(std::move(vertex), exec, count, std::move(given));
 }
 
 }  // namespace cairn::solver

@@ -70,6 +70,8 @@ SolveRequest sub_request(const SolveRequest& request) {
   sub.owner = request.owner;
   sub.more_results = request.more_results;
   sub.secrets = request.secrets;
+  sub.ssh_agents = request.ssh_agents;
+  sub.allowed = request.allowed;
   sub.remote = request.remote;
   return sub;
 }

@@ -15,7 +15,7 @@ using ::testing::HasSubstr;
 
 json config_of(const ExecRequest& request, const char* runtime_name = "crun") {
   const Runtime runtime{runtime_name, *base::HostPath::parse("/usr/bin/x"), CgroupView::host};
-  const auto text = oci_config(request, {7, 8, {8, 9}}, default_mounts(), {"CAP_CHOWN"}, runtime);
+  const auto text = oci_config(request, {7, 8, {8, 9}}, default_mounts(request.security), {"CAP_CHOWN"}, runtime);
   EXPECT_TRUE(text);
   return json::parse(text ? *text : "{}");
 }
@@ -62,8 +62,29 @@ TEST(OciConfig, secrets_of_the_machine_are_masked) {
   EXPECT_EQ(config_of(two_arguments(), "runc")["linux"]["cgroupsPath"], "/cairn/id");
 }
 
+TEST(OciConfig, an_insecure_step_is_not_held_back) {
+  ExecRequest request = two_arguments();
+  request.security = SecurityMode::insecure;
+  const json config = config_of(request);
+  EXPECT_FALSE(config["linux"].contains("maskedPaths"));
+  EXPECT_FALSE(config["linux"].contains("readonlyPaths"));
+  EXPECT_THAT(config["mounts"].dump(), HasSubstr("\"nodev\",\"rw\""));
+  EXPECT_THAT(config_of(two_arguments())["mounts"].dump(), HasSubstr("\"nodev\",\"ro\""));
+  EXPECT_EQ(config_of(request, "runc")["linux"]["resources"]["devices"][0]["access"], "rwm");
+  EXPECT_THAT(step_capabilities(SecurityMode::insecure), ::testing::Contains("CAP_SYS_ADMIN"));
+}
+
+TEST(OciConfig, a_runtime_that_makes_cgroups_is_told_the_limits) {
+  const Runtime runc{"runc", *base::HostPath::parse("/usr/bin/x"), CgroupView::host};
+  const auto text = oci_config(two_arguments(), {}, {}, {}, runc, {.processes = 5, .memory_bytes = 1 << 20});
+  ASSERT_TRUE(text);
+  const json resources = json::parse(*text)["linux"]["resources"];
+  EXPECT_EQ(resources["pids"]["limit"], 5);
+  EXPECT_EQ(resources["memory"]["limit"], 1 << 20);
+}
+
 TEST(OciConfig, capabilities_are_the_usual_ones) {
-  const auto names = step_capabilities();
+  const auto names = step_capabilities(SecurityMode::sandbox);
   EXPECT_THAT(names, ::testing::Contains("CAP_CHOWN"));
   EXPECT_THAT(names, ::testing::Not(::testing::Contains("CAP_SYS_ADMIN")));
   EXPECT_LE(names.size(), 14u);

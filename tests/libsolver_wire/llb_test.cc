@@ -92,7 +92,10 @@ std::vector<Recorded> execs() {
       {"094-exec-cache-mounts", busybox().run({"x"}, caches).root()},
       {"098-exec-cache-mount-based",
        with_mount({.dest = "/c", .source = alpine(), .selector = "/var", .cache_id = "id"})},
+      {"092-exec-cdi", busybox().run({"x"}, {.devices = {{.name = "vendor1.com/device=foo", .optional = false, .unknown = {}},
+                                                         {.name = "v2/d=*", .optional = true, .unknown = {}}}}).root()},
       {"100-exec-secrets", busybox().run({"x"}, secrets).root()},
+      {"102-exec-ssh-existing-env", busybox().run({"x"}, {.env = {{"SSH_AUTH_SOCK", "/mine"}}, .ssh = {{.dest = "/t"}}}).root()},
       {"104-exec-mount-ro-selector",
        with_mount({.dest = "/m", .source = alpine(), .selector = "etc/apk/", .read_only = true})},
       {"106-exec-mount-rw-root", with_mount({.dest = "/m", .source = alpine()})},
@@ -104,6 +107,12 @@ std::vector<Recorded> execs() {
       {"118-exec-platform-arm", arm.run({"x"}).root()},
       {"186-dag-deep", deep},
   };
+}
+
+State passed() {
+  const auto file = [](const char* path, const char* text) { return scratch().file(FileActions().mkfile(path, 0644, text)); };
+  const auto states = passthrough({file("/a", "a"), file("/b", "b"), busybox()}, {1, 2}, "pp");
+  return merge({states[1], states[0]});
 }
 
 std::vector<Recorded> others() {
@@ -124,6 +133,8 @@ std::vector<Recorded> others() {
   const auto step = [](const char* name) { return diff(busybox(), busybox().run({name}).root()); };
   return {
       {"134-file-mkdir-user-name", busybox().file(FileActions().mkdir("/h", 0700).owner({.user = "app", .group = "staff"}))},
+      {"180-passthrough-outputs", passed()},
+      {"182-build-llb-filename", build(scratch().file(FileActions().mkfile("/x", 0644, "x")), "other.llb")},
       {"136-file-mkfile-binary",
        scratch().file(FileActions().mkfile("/f", 0600, std::string_view("\0\1\2\xff\xfe<&", 7)).owner({.user = "0"}).created(nanoseconds))},
       {"144-file-copy-dot", busybox().file(FileActions().copy(ctx, "/", "/w/"))},

@@ -56,7 +56,7 @@ class TextTable {
 // The verbs. Each prints its result or its error and returns the exit code.
 struct SolveArguments {
   std::string file;
-  std::vector<std::string> locals, oci_layouts, secrets;
+  std::vector<std::string> locals, oci_layouts, secrets, ssh_agents, allowed;
   std::string output;
   std::string source_policy;  // a file; "": none
   bool no_cache = false, offline = false;

@@ -50,6 +50,10 @@ Examples:
   verb->add_option("--oci-layout", solve.oci_layouts, "The image layout behind oci-layout://NAME@DIGEST")->type_name("NAME=DIR");
   verb->add_option("--secret", solve.secrets, "A secret that steps may see, from a file or a variable; it is stored nowhere")
       ->type_name("id=ID,src=FILE|env=NAME");
+  verb->add_option("--ssh", solve.ssh_agents, "The agent behind a step's ssh mount, by its socket; alone, that of SSH_AUTH_SOCK")
+      ->type_name("ID[=SOCKET]");
+  verb->add_option("--allow", solve.allowed, "What steps may have beyond the usual: network.host, security.insecure")
+      ->check(CLI::IsMember({"network.host", "security.insecure"}));
   verb->add_option("--output", solve.output, "Where the result goes")->type_name("type=local,dest=DIR");
   verb->add_option("--source-policy", solve.source_policy, "Which sources it may have, and which it gets instead: BuildKit's JSON")
       ->type_name("FILE");

@@ -85,6 +85,25 @@ Result<std::map<std::string, std::string>> parse_secrets(const std::vector<std::
   return secrets;
 }
 
+// Of "ID=SOCKET", or "ID": the agent of whoever calls.
+Result<std::map<std::string, std::string>> parse_agents(const std::vector<std::string>& texts) {
+  std::map<std::string, std::string> agents;
+  for (const std::string& text : texts) {
+    const std::size_t equals = std::min(text.find('='), text.size());
+    const std::string id = text.substr(0, equals);
+    std::string socket = equals < text.size() ? text.substr(equals + 1) : "";
+    if (id.empty()) return fail(ErrorCode::invalid_argument, "--ssh {}: want ID or ID=SOCKET", text);
+    if (socket.empty()) {
+      const char* variable = std::getenv("SSH_AUTH_SOCK");
+      if (variable == nullptr || *variable == '\0') return fail(ErrorCode::invalid_argument, "--ssh {}: SSH_AUTH_SOCK is not set, so say ID=SOCKET", text);
+      socket = variable;
+    }
+    const base::HostPath path = TRY(base::HostPath::from_user(socket), "--ssh {}", text);
+    if (!agents.emplace(id, path.str()).second) return fail(ErrorCode::invalid_argument, "--ssh {}: the id is given twice", text);
+  }
+  return agents;
+}
+
 ProgressMode progress_mode(const std::string& name) {
   if (name == "plain") return ProgressMode::plain;
   if (name == "json") return ProgressMode::json;
@@ -147,6 +166,7 @@ ExitCode run_solve(const GlobalOptions& global, const SolveArguments& arguments)
   engine::SolveOrder order;
   auto locals = parse_bindings(arguments.locals, "--local");
   auto layouts = parse_bindings(arguments.oci_layouts, "--oci-layout");
+  auto agents = parse_agents(arguments.ssh_agents);
   auto output = parse_output(arguments.output);
   const auto options = store_options(global);
   const auto wrong = [](const auto& parsed) {
@@ -154,7 +174,7 @@ ExitCode run_solve(const GlobalOptions& global, const SolveArguments& arguments)
     return !parsed;
   };
   const base::Status labels = cache::check_owner({.project = arguments.project, .build = arguments.build, .step = {}});
-  if (wrong(labels) || wrong(locals) || wrong(layouts) || wrong(output) || wrong(options)) return ExitCode::usage;
+  if (wrong(labels) || wrong(locals) || wrong(layouts) || wrong(agents) || wrong(output) || wrong(options)) return ExitCode::usage;
   auto secrets = parse_secrets(arguments.secrets);
   if (!secrets) return secrets.error().code == ErrorCode::invalid_argument ? (report_error(secrets.error()), ExitCode::usage) : report_error(secrets.error());
   order.secrets = std::move(*secrets);
@@ -166,6 +186,10 @@ ExitCode run_solve(const GlobalOptions& global, const SolveArguments& arguments)
   order.output_dir = std::move(*output);
   order.project = arguments.project;
   order.build = arguments.build;
+  order.ssh_agents = std::move(*agents);
+  for (const std::string& entitlement : arguments.allowed) {
+    (entitlement == "network.host" ? order.allowed.host_network : order.allowed.insecure) = true;
+  }
   order.use_cache = arguments.no_cache ? solver::UseCache::no : solver::UseCache::yes;
 
   if (!arguments.source_policy.empty()) {

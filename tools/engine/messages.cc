@@ -164,6 +164,9 @@ Message encode(const SolveOrder& order) {
           {"locals", encode_paths(order.locals)},
           {"oci_layouts", encode_paths(order.oci_layouts)},
           {"secrets", std::move(secrets)},
+          {"ssh_agents", encode_paths(order.ssh_agents)},
+          {"allow_insecure", order.allowed.insecure},
+          {"allow_host_network", order.allowed.host_network},
           {"output_dir", bytes_of(order.output_dir)},
           {"no_cache", order.use_cache == solver::UseCache::no},
           {"source_policy", bytes_of(order.source_policy)},
@@ -180,6 +183,9 @@ Result<SolveOrder> decode_order(const Message& message) {
   for (const Message& secret : *TRY(take_array(message, "secrets"))) {
     order.secrets[TRY(take<std::string>(secret, "id"))] = TRY(take<std::string>(secret, "bytes"));
   }
+  order.ssh_agents = TRY(decode_paths(message, "ssh_agents"));
+  order.allowed.insecure = TRY(take<bool>(message, "allow_insecure"));
+  order.allowed.host_network = TRY(take<bool>(message, "allow_host_network"));
   order.output_dir = TRY(take<std::string>(message, "output_dir"));
   order.use_cache = TRY(take<bool>(message, "no_cache")) ? solver::UseCache::no : solver::UseCache::yes;
   order.source_policy = TRY(take<std::string>(message, "source_policy"));

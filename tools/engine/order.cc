@@ -33,6 +33,8 @@ Result<solver::SolveRequest> make_request(const SolveOrder& order) {
                               .locals = TRY(parse_paths(order.locals)),
                               .oci_layouts = TRY(parse_paths(order.oci_layouts)),
                               .secrets = order.secrets,
+                              .ssh_agents = TRY(parse_paths(order.ssh_agents)),
+                              .allowed = order.allowed,
                               .use_cache = order.use_cache,
                               .owner = std::move(owner),
                               .remote = {.ask = order.ask_remotes}};

@@ -23,6 +23,8 @@ struct SolveOrder {
   std::map<std::string, std::string> locals;       // name → absolute directory
   std::map<std::string, std::string> oci_layouts;  // name → absolute directory
   std::map<std::string, std::string> secrets;      // id → bytes
+  std::map<std::string, std::string> ssh_agents;   // id → absolute path of a socket
+  solver::Entitlements allowed;
   std::string output_dir;                          // absolute; "": no export
   solver::UseCache use_cache = solver::UseCache::yes;
   std::string source_policy;   // JSON; "": none

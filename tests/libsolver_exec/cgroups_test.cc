@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+// The cgroups of steps: where they are found, on texts of other machines; and what they do, with real steps.
+#include "libsolver/exec/cgroups.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/support/busybox_root.h"
+#include "tests/support/host_state.h"
+#include "tests/support/temp_dir.h"
+
+namespace cairn::solver {
+namespace {
+
+using base::ErrorCode;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using Kind = Cgroups::Hierarchy::Kind;
+
+std::vector<std::string> found(std::string_view mountinfo, std::string_view own) {
+  std::vector<std::string> texts;
+  for (const auto& each : Cgroups::find(mountinfo, own)) {
+    texts.push_back(fmt::format("{} {}", each.kind == Kind::v2 ? "v2" : each.kind == Kind::v1_pids ? "pids" : "memory", each.own.str()));
+  }
+  return texts;
+}
+
+TEST(CgroupsFind, both_versions_and_several_controllers_in_one_place) {
+  EXPECT_THAT(found("24 23 0:21 / /sys/fs/cgroup rw shared:9 - cgroup2 cgroup2 rw,nsdelegate\n", "0::/\n"),
+              ElementsAre("v2 /sys/fs/cgroup"));
+  EXPECT_THAT(found("31 23 0:28 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n"
+                    "35 31 0:32 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
+                    "39 31 0:36 / /sys/fs/cgroup/cpu,pids rw - cgroup cgroup rw,cpu,pids\n"
+                    "40 31 0:37 / /sys/fs/cgroup/systemd rw - cgroup cgroup rw,name=systemd\n"
+                    "41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n",
+                    "8:cpu,pids:/\n4:memory:/no/such/group\n0::/\n"),
+              ElementsAre("memory /sys/fs/cgroup/memory", "pids /sys/fs/cgroup/cpu,pids", "v2 /sys/fs/cgroup/unified"))
+      << "a group that is told as seen from outside is not there: the top of the mount is ours";
+  EXPECT_THAT(found("", ""), IsEmpty());
+  EXPECT_THAT(found("garbage\n1 2 3\n- - -\n", ":::\n::"), IsEmpty());
+}
+
+TEST(CgroupsFind, the_group_of_this_process_is_below_the_mount) {
+  const test::TempDir temp;
+  ASSERT_EQ(::mkdir((temp / "mine").c_str(), 0755), 0);
+  const std::string at = temp.path().str();
+  EXPECT_THAT(found("24 23 0:21 / " + at + " rw - cgroup2 cgroup2 rw\n", "0::/mine\n"), ElementsAre("v2 " + at + "/mine"));
+  EXPECT_THAT(found("24 23 0:21 /outer " + at + " rw - cgroup2 cgroup2 rw\n", "0::/outer/mine\n"), ElementsAre("v2 " + at + "/mine"));
+  EXPECT_THAT(found("24 23 0:21 / " + at + " rw - cgroup2 cgroup2 rw\n", "0::/../mine\n"), ElementsAre("v2 " + at));
+}
+
+// The files of a cgroup v2 that hands its controllers down, as plain files.
+class PlainFiles : public ::testing::Test {
+ protected:
+  void put(const std::string& path, const std::string& text) { ASSERT_TRUE(test::put_file(temp_.path(), path, text)); }
+  std::string text(const std::string& path) { return test::read_text((temp_ / path).str()); }
+  const Cgroups open() { return Cgroups::open({{Kind::v2, temp_.path()}}, "x"); }
+  test::TempDir temp_;
+};
+
+TEST_F(PlainFiles, v2_hands_controllers_down_and_gets_its_limits) {
+  put("cgroup.controllers", "cpu memory pids\n");
+  put("cgroup.subtree_control", "");
+  put("cairn-x/cgroup.subtree_control", "");
+  for (const char* file : {"pids.max", "memory.max", "cgroup.procs"}) put(std::string("cairn-x/step/") + file, "");
+  const Cgroups cgroups = open();
+  EXPECT_EQ(cgroups.why_not(), "");
+  EXPECT_TRUE(cgroups.is_v2());
+  EXPECT_EQ(text("cgroup.subtree_control"), "+pids +memory");
+  EXPECT_EQ(text("cairn-x/cgroup.subtree_control"), "+pids +memory");
+  put("cairn-x/step/memory.events", "low 0\noom 1\noom_kill 2\n");
+  const auto step = cgroups.make("step", "", {.processes = 7, .memory_bytes = 4096});
+  ASSERT_TRUE(step) << step.error().message;
+  EXPECT_EQ(text("cairn-x/step/pids.max"), "7");
+  EXPECT_EQ(text("cairn-x/step/memory.max"), "4096");
+  EXPECT_EQ(step->joins().size(), 1u);
+  EXPECT_EQ(step->what_limits_did(), "a process was killed, for the memory limit of 4096 bytes was reached");
+}
+
+TEST_F(PlainFiles, without_controllers_it_says_so) {
+  put("cgroup.controllers", "cpu io\n");
+  const Cgroups cgroups = open();
+  EXPECT_THAT(cgroups.why_not(), ::testing::AllOf(HasSubstr("no cgroup holds processes and memory"), HasSubstr("no controllers")));
+  EXPECT_THAT(Cgroups::open({}, "x").why_not(), "no cgroup holds processes and memory");
+  const auto step = Cgroups::open({}, "x").make("step", "", {.processes = 7});
+  ASSERT_TRUE(step);
+  EXPECT_THAT(step->joins(), IsEmpty());
+}
+
+// With the hierarchies of this machine.
+class Limited : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_TRUE(test::make_busybox_root(root_));
+    hierarchies_ = Cgroups::find(test::read_text("/proc/self/mountinfo"), test::read_text("/proc/self/cgroup"));
+    // Where there are none, the tests on plain files are all that can be shown.
+    has_limits_ = Cgroups::open(hierarchies_, "test").why_not().empty();
+    if (!has_limits_) std::printf("no limits on this machine: %s\n", Cgroups::open(hierarchies_, "test").why_not().c_str());
+  }
+  ExecExit run(const std::string& script, const StepLimits& limits, const std::string& parent = "", const std::string& runtime = "") {
+    const auto executor = open_executor({.runtime = runtime, .state_dir = temp_ / "state", .limits = limits});
+    EXPECT_TRUE(executor) << executor.error().message;
+    if (!executor) return {};
+    auto tree = test::mount_tree(root_);
+    EXPECT_TRUE(tree);
+    ExecRequest request;
+    request.id = "step";
+    request.args = {"sh", "-c", script};
+    request.network = NetworkMode::host;
+    request.cgroup_parent = parent;
+    request.mounts.emplace_back();
+    request.mounts.back().dest = "/";
+    request.mounts.back().tree = &*tree;
+    said_.clear();
+    const auto exit = (*executor)->run(request, [&](Stream, std::string_view text) { said_.append(text); }, {});
+    EXPECT_TRUE(exit) << exit.error().message;
+    return exit ? *exit : ExecExit{};
+  }
+  // Directories of steps and stores that are there now.
+  std::vector<std::string> left() const {
+    std::vector<std::string> names;
+    for (const auto& hierarchy : hierarchies_) {
+      for (const std::string& name : test::names_in(hierarchy.own)) {
+        if (name.find("-step") != std::string::npos || name == "cairn-test") names.push_back(name);
+      }
+    }
+    return names;
+  }
+
+  test::TempDir temp_;
+  const base::HostPath root_ = temp_ / "root";
+  std::vector<Cgroups::Hierarchy> hierarchies_;
+  bool has_limits_ = false;
+  std::string said_;
+};
+
+TEST_F(Limited, a_fork_bomb_stops_at_the_limit) {
+  for (const char* runtime : {"crun", "runc"}) {
+    const ExecExit exit = run("i=0; while [ $i -lt 200 ]; do sleep 100 & i=$((i+1)); done; echo all", {.processes = 40}, "", runtime);
+    EXPECT_EQ(exit.code == 0, !has_limits_) << runtime << ": " << said_;
+    if (has_limits_) {
+      EXPECT_EQ(exit.note, "the limit of 40 processes was reached") << runtime;
+    }
+  }
+  EXPECT_EQ(run("echo others go on", {.processes = 40}).code, 0);
+  EXPECT_THAT(left(), IsEmpty());
+}
+
+TEST_F(Limited, a_step_that_takes_too_much_memory_is_killed_and_told_so) {
+  // 64 MiB in a variable.
+  const ExecExit exit = run("x=$(head -c 67108864 /dev/zero | tr '\\0' x); echo ${#x}", {.memory_bytes = 32 << 20});
+  EXPECT_EQ(exit.code == 0, !has_limits_) << said_;
+  if (has_limits_) {
+    EXPECT_THAT(exit.note, HasSubstr("the memory limit of 33554432 bytes was reached"));
+  }
+}
+
+TEST_F(Limited, a_parent_is_made_below_the_own_group_and_nowhere_else) {
+  EXPECT_EQ(run("cat /proc/self/cgroup", {.processes = 100}, "cairn-test/deep").code, 0);
+  if (has_limits_) {
+    EXPECT_THAT(said_, HasSubstr("/cairn-test/deep/cairn-"));
+  }
+  for (const auto& hierarchy : hierarchies_) {
+    EXPECT_THAT(test::names_in(hierarchy.own / "cairn-test/deep"), Not(::testing::Contains(HasSubstr("step"))));
+    (void)::rmdir((hierarchy.own / "cairn-test/deep").c_str());
+    (void)::rmdir((hierarchy.own / "cairn-test").c_str());
+  }
+  EXPECT_THAT(left(), IsEmpty());
+  const Cgroups cgroups = Cgroups::open(hierarchies_, "test");
+  for (const char* parent : {"../up", "a/../../b", "system.slice:x:y"}) {
+    const auto made = cgroups.make("step", parent, {});
+    ASSERT_FALSE(made) << parent;
+    EXPECT_EQ(made.error().code, ErrorCode::invalid_argument);
+  }
+}
+
+TEST_F(Limited, what_a_killed_owner_left_is_removed) {
+  if (has_limits_) {
+    for (const auto& hierarchy : hierarchies_) {
+      if (hierarchy.kind == Kind::v2) continue;
+      ASSERT_EQ(::mkdir((hierarchy.own / "cairn-test").c_str(), 0755), 0);
+      ASSERT_EQ(::mkdir((hierarchy.own / "cairn-test/lost-step").c_str(), 0755), 0);
+    }
+  }
+  { const Cgroups cgroups = Cgroups::open(hierarchies_, "test"); }
+  EXPECT_THAT(left(), IsEmpty());
+}
+
+}  // namespace
+}  // namespace cairn::solver
