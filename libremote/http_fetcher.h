@@ -21,6 +21,9 @@ struct HttpOptions {
   std::string ca_file = {};                  // certificates to trust instead of the machine's; PEM
 };
 
+// What users expect to be heeded: SSL_CERT_FILE, the certificates to trust.
+HttpOptions http_options_of_environment();
+
 std::unique_ptr<cache::Fetcher> make_http_fetcher(HttpOptions options = {});
 
 }  // namespace cairn::remote

@@ -21,6 +21,7 @@
 
 namespace cairn::solver {
 
+class BlobOrigins;
 class CacheMountTurns;
 
 struct OpOutputs {
@@ -46,6 +47,7 @@ struct OpContext {
   // Solves another definition, as part of this solve, and waits. Only of ops whose place is `beside`.
   std::function<base::Result<OptionalRef>(Definition)> solve;
   CacheMountTurns& cache_mounts;  // of all solves
+  BlobOrigins* origins = nullptr;  // of all solves
 };
 
 // Thread-safe: identify() is called once for each index, in order, and execute() at most once at a time, a second time only

@@ -65,6 +65,11 @@ SolveOutcome Solver::solve(const SolveRequest& request, ProgressSink& progress, 
   return outcome;
 }
 
+base::Status Solver::fetch(const cache::ImmutableRef& result, std::stop_token stop) {
+  SolverShared& shared = state_->shared;
+  return shared.cache.unlazy(result, shared.origins.provider(stop), stop);
+}
+
 base::Status Solver::stop(std::string_view id) {
   std::stop_source source(std::nostopstate);
   {

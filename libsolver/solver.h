@@ -18,6 +18,7 @@
 #include "libbase/thread_pool.h"
 #include "libcache/cache.h"
 #include "libcache/fetcher.h"
+#include "libcache/registry.h"
 #include "libsolver/definition.h"
 #include "libsolver/executor.h"
 #include "libsolver/progress.h"
@@ -94,6 +95,7 @@ struct SolverOptions {
   std::size_t parallelism = 0;  // steps at a time; 0: one per core
   MakeOp make_op = {};          // empty: the ops of this library
   cache::Fetcher* fetcher = nullptr;  // for sources of the network; outlives the solver
+  cache::Registries* registries = nullptr;  // for images; outlives the solver
   MainStore* results = nullptr;  // where results are found and stored; null: the cache's own keys. Outlives the solver
 };
 
@@ -109,6 +111,9 @@ class Solver {
   // take it back). On an error or a stop request all work that nobody else waits for has ended, and nothing half-made is
   // in the store. Errors name the step. The outcome's ref holds the result.
   SolveOutcome solve(const SolveRequest& request, ProgressSink& progress, std::stop_token stop);
+
+  // Gives a result its tree if it is lazy: an image of which no step has needed the files yet. Errors: as Cache::unlazy.
+  base::Status fetch(const cache::ImmutableRef& result, std::stop_token stop = {});
 
   // Asks the running solve with this id to stop. Errors: not_found ("no such job: ...").
   base::Status stop(std::string_view id);

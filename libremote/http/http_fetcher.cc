@@ -3,6 +3,8 @@
 // another origin than it was given for.
 #include "libremote/http_fetcher.h"
 
+#include <stdlib.h>
+
 #include <algorithm>
 #include <set>
 
@@ -137,6 +139,12 @@ class HttpFetcher final : public cache::Fetcher {
 };
 
 }  // namespace
+
+HttpOptions http_options_of_environment() {
+  HttpOptions options;
+  if (const char* file = ::getenv("SSL_CERT_FILE"); file != nullptr) options.ca_file = file;
+  return options;
+}
 
 std::unique_ptr<cache::Fetcher> make_http_fetcher(HttpOptions options) {
   return std::make_unique<HttpFetcher>(std::move(options));

@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 
+#include "libbase/base64.h"
 #include "libsolver/ops/cache_maps.h"
 #include "libsolver/wire/go_json.h"
 
@@ -151,7 +152,7 @@ Result<CacheMap> file_cache_map(const Vertex& vertex, const wire::FileOp& file) 
     const std::string json = std::visit(ActionEncoder{action, reads}, action.action);
     const char* comma = &action == &file.actions.front() ? "" : ",";
     // An action of a kind we do not know is a nil slice in Go.
-    actions += fmt::format("{}{}", comma, json.empty() ? "null" : '"' + wire::base64(json) + '"');
+    actions += fmt::format("{}{}", comma, json.empty() ? "null" : '"' + base::base64(json) + '"');
     indexes += fmt::format("{}[{},{},{}]", comma, action.input, action.secondary_input, action.output);
   }
   wire::GoJsonObject json;

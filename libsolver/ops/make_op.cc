@@ -21,6 +21,8 @@ Result<std::unique_ptr<Op>> make_source(std::shared_ptr<const Vertex> vertex, co
     return make_oci_layout_source(std::move(vertex), source, identifier.rest, request);
   }
   if (identifier.scheme == "http" || identifier.scheme == "https") return make_http_source(std::move(vertex), source, request);
+  if (identifier.scheme == "docker-image") return make_image_source(std::move(vertex), source, identifier.rest, request);
+  if (identifier.scheme.ends_with("+blob")) return make_blob_source(std::move(vertex), source, request);
   if (identifier.scheme == "git") return make_git_source(source, request);
   return not_supported(fmt::format("source {}://", identifier.scheme));
 }

@@ -76,4 +76,11 @@ Result<std::int64_t> int_attr(const wire::SourceOp& source, const std::string& n
   return negative ? -value : value;
 }
 
+Result<std::int64_t> layer_limit_attr(const wire::SourceOp& source, const std::string& name) {
+  if (find_attr(source, name) == nullptr) return 0;
+  const std::int64_t limit = TRY(int_attr(source, name));
+  if (limit > 0) return limit;
+  return fail(ErrorCode::invalid_argument, "{} \"{}\" is not a positive number", name, attr_text(source, name));
+}
+
 }  // namespace cairn::solver

@@ -19,6 +19,8 @@ std::string attr_text(const wire::SourceOp& source, const std::string& name);
 base::Result<bool> bool_attr(const wire::SourceOp& source, const std::string& name);
 // Go's strconv.ParseInt with base 0: 0x, 0o, 0b and a leading 0 choose the base. Absent: 0.
 base::Result<std::int64_t> int_attr(const wire::SourceOp& source, const std::string& name);
+// How many layers of an image are wanted; absent: 0, all of them.
+base::Result<std::int64_t> layer_limit_attr(const wire::SourceOp& source, const std::string& name);
 // A list attribute as Go prints it back: null if the attribute is not there.
 base::Result<std::string> list_json_attr(const wire::SourceOp& source, const std::string& name);
 

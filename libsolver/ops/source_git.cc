@@ -4,6 +4,7 @@
 // of one remote side share: a record of its own, forked by each fetch, so that no solve waits for another's.
 #include <charconv>
 
+#include "libbase/base64.h"
 #include "libbase/codec.h"
 #include "libbase/hash/sha256.h"
 #include "libcache/resolved_source.h"
@@ -15,7 +16,6 @@
 #include "libsolver/sources/git_program.h"
 #include "libsolver/sources/git_refs.h"
 #include "libsolver/sources/git_repository.h"
-#include "libsolver/wire/go_json.h"
 
 namespace cairn::solver {
 namespace {
@@ -207,7 +207,7 @@ std::string take_credentials(std::string& url) {
   url.erase(begin, at + 1 - begin);
   if (user.find(':') == std::string::npos) user += ':';
   const std::size_t colon = user.find(':');
-  return "Basic " + wire::base64(url_decoded(user.substr(0, colon)) + ":" + url_decoded(user.substr(colon + 1)));
+  return "Basic " + base::base64(url_decoded(user.substr(0, colon)) + ":" + url_decoded(user.substr(colon + 1)));
 }
 
 // The secrets that a source may use, in BuildKit's order: for its host before for all, headers before tokens.
@@ -220,7 +220,7 @@ std::string authorization_for(const wire::SourceOp& source, const std::string& u
       const auto secret = name.empty() ? request.secrets.end() : request.secrets.find(name + suffix);
       if (secret == request.secrets.end()) continue;
       if (std::string_view(attr) == "git.authheadersecret") return secret->second;
-      return "basic " + wire::base64("x-access-token:" + secret->second);
+      return "basic " + base::base64("x-access-token:" + secret->second);
     }
   }
   return {};

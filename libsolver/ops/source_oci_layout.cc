@@ -6,9 +6,8 @@
 #include "libsnapshot/layer.h"
 #include "libsolver/identifier.h"
 #include "libsolver/ops/ops.h"
+#include "libsolver/ops/source_attrs.h"
 #include "libsolver/sources/oci_layout.h"
-
-#include <charconv>
 
 namespace cairn::solver {
 namespace {
@@ -29,10 +28,7 @@ class OciLayoutSource final : public Op {
     const OciLayout layout = TRY(OciLayout::open(dir_));
     image_ = TRY(layout.resolve(root_, vertex_->op.platform.value_or(wire::Platform{})), "resolve {} in {}", root_.str(),
                  dir_.str());
-    if (layer_limit_ > 0 && image_.layers.size() > static_cast<std::size_t>(layer_limit_)) {
-      image_.layers.resize(static_cast<std::size_t>(layer_limit_));
-      image_.chain_ids.resize(static_cast<std::size_t>(layer_limit_));
-    }
+    limit_layers(image_, layer_limit_);
     OpIdentity identity;
     identity.map = image_root_cache_map(root_.str(), vertex_->op.platform.value_or(wire::Platform{}), layer_limit_);
     identity.last = image_.chain_ids.empty();
@@ -58,6 +54,8 @@ class OciLayoutSource final : public Op {
         known = TRY(unpack(layout, i, top, context, is_top ? publication : own, done, total));
         if (!is_top) TRY(context.cache.publish(std::move(own)));
       }
+      // Some image of a registry that begins as this one does, and was not needed yet.
+      if (known->is_lazy()) TRY(context.cache.unlazy(*known, provider(layout), context.stop));
       done += image_.layers[i].size;
       context.bytes(done, total);
       top = std::move(known);
@@ -71,6 +69,10 @@ class OciLayoutSource final : public Op {
   std::uint32_t outputs() const override { return 1; }
 
  private:
+  static cache::BlobProvider provider(const OciLayout& layout) {
+    return [&layout](const BlobDigest& blob) { return layout.open_blob_of(blob); };
+  }
+
   Result<cache::ImmutableRef> unpack(const OciLayout& layout, std::size_t index, const OptionalRef& parent,
                                      const OpContext& context, cache::Publication& publication, std::uint64_t done,
                                      std::uint64_t total) {
@@ -116,27 +118,10 @@ class OciLayoutSource final : public Op {
   OciImage image_;  // set by identify()
 };
 
-Result<std::int64_t> layer_limit_of(const wire::SourceOp& source) {
-  const auto found = source.attrs.find("oci.layerlimit");
-  if (found == source.attrs.end()) return 0;
-  std::int64_t limit = 0;
-  const std::string& text = found->second;
-  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), limit);
-  if (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size() || limit <= 0) {
-    return base::fail(ErrorCode::invalid_argument, "oci.layerlimit \"{}\" is not a positive number", text);
-  }
-  return limit;
-}
-
 }  // namespace
 
-Result<std::unique_ptr<Op>> make_oci_layout_source(std::shared_ptr<const Vertex> vertex, const wire::SourceOp& source,
-                                                   const std::string& reference, const SolveRequest& request) {
-  const std::string_view digest = reference_digest(reference);
+Result<base::HostPath> find_oci_layout(const wire::SourceOp& source, const std::string& reference, const SolveRequest& request) {
   const std::string full_name = reference.substr(0, reference.find('@'));
-  if (digest.empty()) {
-    return base::fail(ErrorCode::invalid_argument, "oci-layout source \"{}\" names no digest (want NAME@sha256:…)", reference);
-  }
   // Names come as the user wrote them, or as loading has normalised them: "base" may be docker.io/library/base.
   auto store = source.attrs.find("oci.store");
   auto dir = request.oci_layouts.end();
@@ -144,13 +129,21 @@ Result<std::unique_ptr<Op>> make_oci_layout_source(std::shared_ptr<const Vertex>
                                   full_name.substr(full_name.rfind('/') + 1)}) {
     if (dir == request.oci_layouts.end() && !name.empty()) dir = request.oci_layouts.find(name);
   }
-  if (dir == request.oci_layouts.end()) {
-    auto error = base::fail(ErrorCode::not_found, "no directory is given for OCI layout \"{}\"", full_name);
-    error.value().hint = fmt::format("add --oci-layout {}=DIR", full_name);
-    return error;
+  if (dir != request.oci_layouts.end()) return dir->second;
+  auto error = base::fail(ErrorCode::not_found, "no directory is given for OCI layout \"{}\"", full_name);
+  error.value().hint = fmt::format("add --oci-layout {}=DIR", full_name);
+  return error;
+}
+
+Result<std::unique_ptr<Op>> make_oci_layout_source(std::shared_ptr<const Vertex> vertex, const wire::SourceOp& source,
+                                                   const std::string& reference, const SolveRequest& request) {
+  const std::string_view digest = reference_digest(reference);
+  if (digest.empty()) {
+    return base::fail(ErrorCode::invalid_argument, "oci-layout source \"{}\" names no digest (want NAME@sha256:…)", reference);
   }
-  return std::make_unique<OciLayoutSource>(std::move(vertex), dir->second, TRY(BlobDigest::parse(digest)),
-                                           TRY(layer_limit_of(source)));
+  base::HostPath dir = TRY(find_oci_layout(source, reference, request));
+  return std::make_unique<OciLayoutSource>(std::move(vertex), std::move(dir), TRY(BlobDigest::parse(digest)),
+                                           TRY(layer_limit_attr(source, "oci.layerlimit")));
 }
 
 }  // namespace cairn::solver

@@ -21,7 +21,16 @@ OpContext Run::context(NodeIndex node, std::stop_token stop) {
       .fetcher = shared_.fetcher,
       .solve = {},
       .cache_mounts = shared_.cache_mounts,
+      .origins = &shared_.origins,
   };
+}
+
+base::Status Run::unlazy(const OpContext& context, std::span<const OptionalRef> inputs) {
+  for (const OptionalRef& input : inputs) {
+    if (!input || !input->is_lazy()) continue;
+    TRY(context.cache.unlazy(*input, context.origins->provider(context.stop, context.bytes), context.stop));
+  }
+  return {};
 }
 
 void Run::identify(NodeIndex index, std::uint32_t at) {
@@ -68,7 +77,7 @@ void Run::identify_together(NodeIndex index, std::uint32_t at, const base::Sha25
                                                            std::stop_token stop) -> base::Result<OpIdentity> {
     const OpContext context{.cache = shared->cache, .executor = shared->executor, .output = to_all.output,
                             .bytes = to_all.bytes, .stop = std::move(stop), .fetcher = shared->fetcher, .solve = {},
-                            .cache_mounts = shared->cache_mounts};
+                            .cache_mounts = shared->cache_mounts, .origins = &shared->origins};
     return op->identify(at, context);
   };
   ++outstanding_;
@@ -87,9 +96,11 @@ void Run::take_identity(NodeIndex index, base::Result<OpIdentity> identity) {
 
 void Run::digest(NodeIndex index, std::uint32_t input) {
   auto job = [mailbox = mailbox_, op = steps_[index].op, ref = refs_[graph_.node(index).inputs[input]],
-              dep = graph_.node(index).maps.back().deps[input], stop = jobs_stop_.get_token(), this, index,
+              dep = graph_.node(index).maps.back().deps[input], talk = context(index, jobs_stop_.get_token()), this, index,
               input](std::stop_token) mutable {
-    auto digest = std::make_shared<base::Result<TreeDigest>>(op->content_digest(input, dep, ref, stop));
+    const base::Status here = unlazy(talk, {&ref, 1});
+    auto digest = std::make_shared<base::Result<TreeDigest>>(
+        here ? op->content_digest(input, dep, ref, talk.stop) : base::Result<TreeDigest>(tl::unexpected(here.error())));
     op.reset();
     ref.reset();
     mailbox->post([this, index, input, digest] {

@@ -107,6 +107,8 @@ class Run final : private Graph::Host {
   void count_lookups();
 
   OpContext context(NodeIndex node, std::stop_token stop);
+  // Fetches what is not here of the inputs' trees.
+  static base::Status unlazy(const OpContext& context, std::span<const OptionalRef> inputs);
   void report_started(NodeIndex node);
   void report_finished(NodeIndex node, StepState state);
   SolveOutcome outcome();

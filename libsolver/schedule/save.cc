@@ -100,8 +100,9 @@ Flights::Work Run::make_work(NodeIndex index, KeyPlan plan, std::vector<Optional
   const Step& step = steps_[index];
   cache::Owner owner = request_.owner;
   if (owner != cache::Owner{}) owner.step = owner_label(step.vertex->name);
+  const bool looks_into_inputs = !std::holds_alternative<wire::PassthroughOp>(step.vertex->op.op);
   auto sub = step.op->place() == Op::Place::beside ? std::make_shared<const SolveRequest>(sub_request(request_)) : nullptr;
-  return [shared = &shared_, op = step.op, plan = std::move(plan), inputs = std::move(inputs), look_again,
+  return [shared = &shared_, op = step.op, plan = std::move(plan), inputs = std::move(inputs), look_again, looks_into_inputs,
           tried = std::move(tried), owner = std::move(owner), sub](
              const Flights::Listener& to_all, std::stop_token stop) -> base::Result<OpOutputs> {
     if (look_again) {
@@ -109,7 +110,7 @@ Flights::Work Run::make_work(NodeIndex index, KeyPlan plan, std::vector<Optional
     }
     OpContext context{.cache = shared->cache, .executor = shared->executor, .output = to_all.output,
                       .bytes = to_all.bytes, .stop = stop, .fetcher = shared->fetcher, .solve = {},
-                      .cache_mounts = shared->cache_mounts};
+                      .cache_mounts = shared->cache_mounts, .origins = &shared->origins};
     if (sub) {
       context.solve = [&](Definition definition) { return solve_within(*shared, *sub, std::move(definition), stop); };
     }
@@ -117,6 +118,9 @@ Flights::Work Run::make_work(NodeIndex index, KeyPlan plan, std::vector<Optional
     const auto begun = shared->clock.steady_now();
     OpOutputs outputs = TRY(with_room(shared->cache, stop, [&] {
       publication = cache::Publication();  // what a first try has put in
+      if (looks_into_inputs) {
+        if (auto here = unlazy(context, inputs); !here) return base::Result<OpOutputs>(tl::unexpected(std::move(here).error()));
+      }
       return op->execute(inputs, context, publication);
     }));
     publication.took(shared->clock.steady_now() - begun);

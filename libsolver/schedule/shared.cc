@@ -36,6 +36,7 @@ SolverShared::SolverShared(cache::Cache& cache_in, const base::Clock& clock_in, 
       results(options.results != nullptr ? *options.results : *own_results),
       make_op(options.make_op ? options.make_op : MakeOp(solver::make_op)),
       fetcher(options.fetcher),
+      origins(cache_in, options.registries),
       pool({.threads = threads}),
       flights(submit()),
       identities(pool) {}

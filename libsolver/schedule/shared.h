@@ -14,6 +14,7 @@
 #include "libbase/sync.h"
 #include "libsolver/ops/cache_mounts.h"
 #include "libsolver/schedule/flights.h"
+#include "libsolver/sources/blob_origins.h"
 #include "libsolver/solver.h"
 
 namespace cairn::solver {
@@ -41,6 +42,7 @@ struct SolverShared {
   MainStore& results;
   MakeOp make_op;
   cache::Fetcher* const fetcher;
+  BlobOrigins origins;  // outlives the pool
   base::ThreadPool pool;
   BesideThreads beside;
   Flights flights;

@@ -183,7 +183,10 @@ Result<OciConfig> parse_oci_config(std::string_view bytes) {
   const std::string type = TRY(string_member(*rootfs, "type"));
   const Json* diffs = TRY(array_member(*rootfs, "diff_ids"));
   if (!diffs || diffs->empty()) return config;
-  if (type != "layers") return fail(ErrorCode::unavailable, "not supported: rootfs.type \"{}\"", type.substr(0, 100));
+  if (type != "layers") {
+    config.other_rootfs = type.empty() ? "none" : type.substr(0, 100);
+    return config;
+  }
   for (const Json& diff : *diffs) {
     const auto* text = diff.get_ptr<const std::string*>();
     if (!text) return fail(ErrorCode::corrupt, "rootfs.diff_ids holds something that is not a string");

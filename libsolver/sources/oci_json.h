@@ -40,6 +40,7 @@ struct OciManifest {
 struct OciConfig {
   wire::Platform platform;
   std::vector<DiffId> diff_ids;
+  std::string other_rootfs;  // what rootfs.type says, if that is not "layers": then nothing is known of diff_ids
 };
 
 // Whether the media type is an index or a manifest, OCI's or Docker's.

@@ -10,7 +10,6 @@
 
 #include "libbase/fs/beneath.h"
 #include "libbase/hash/sha256.h"
-#include "libsolver/sources/platform_match.h"
 
 namespace cairn::solver {
 namespace {
@@ -19,9 +18,6 @@ using base::ErrorCode;
 using base::fail;
 using base::Result;
 using base::Status;
-
-constexpr int index_depth_max = 8;
-constexpr std::size_t documents_max = 512;
 
 // A file that must hold exactly so many bytes.
 class LayerFile final : public base::ByteSource {
@@ -53,26 +49,6 @@ class LayerFile final : public base::ByteSource {
   std::string name_;
 };
 
-bool is_layer_type(std::string_view media_type) {
-  static constexpr std::array<std::string_view, 6> types = {"application/vnd.oci.image.layer.v1.tar",
-                                                            "application/vnd.oci.image.layer.v1.tar+gzip",
-                                                            "application/vnd.oci.image.layer.v1.tar+zstd",
-                                                            "application/vnd.docker.image.rootfs.diff.tar",
-                                                            "application/vnd.docker.image.rootfs.diff.tar.gzip",
-                                                            "application/vnd.docker.image.rootfs.diff.tar.zstd"};
-  return std::find(types.begin(), types.end(), media_type) != types.end();
-}
-
-bool is_not_distributed(std::string_view media_type) {
-  return media_type.find(".nondistributable.") != std::string_view::npos ||
-         media_type.find(".foreign.") != std::string_view::npos;
-}
-
-bool is_attestation(const OciDescriptor& descriptor) {
-  if (descriptor.annotations.contains("vnd.docker.reference.type")) return true;
-  return descriptor.platform && descriptor.platform->os == "unknown" && descriptor.platform->architecture == "unknown";
-}
-
 // The name that index.json gives an entry; "" if it has none.
 std::string tag_of(const OciDescriptor& descriptor) {
   const auto found = descriptor.annotations.find("org.opencontainers.image.ref.name");
@@ -89,21 +65,6 @@ Result<std::string> read_text(int dir, std::string_view name) {
 }
 
 }  // namespace
-
-// What a walk through nested indexes has found so far.
-struct OciLayout::Search {
-  const wire::Platform& wanted;
-  std::size_t documents = 0;
-  std::set<BlobDigest> seen;  // indexes already searched: listing one again changes nothing
-  std::size_t best_rank = 0;
-  std::optional<OciDescriptor> best;
-  std::set<std::string> offered;
-
-  Status count_document() {
-    if (++documents <= documents_max) return {};
-    return fail(ErrorCode::invalid_argument, "more than {} documents in one image index", documents_max);
-  }
-};
 
 Result<OciLayout> OciLayout::open(const base::HostPath& dir) {
   OciLayout layout(dir, TRY(base::open_host_dir(dir), "open OCI layout {}", dir.str()));
@@ -146,109 +107,25 @@ Result<std::string> OciLayout::read_blob(const BlobDigest& digest) const {
   return bytes;
 }
 
-Result<std::string> OciLayout::read_document(const OciDescriptor& descriptor) const {
-  std::string bytes = TRY(read_blob(descriptor.digest));
-  if (bytes.size() != descriptor.size) {
-    return fail(ErrorCode::corrupt, "blob {} of OCI layout {} has {} bytes where {} are announced", descriptor.digest,
-                dir_.str(), bytes.size(), descriptor.size);
-  }
-  return bytes;
-}
+Result<OciImage> OciLayout::resolve(const BlobDigest& root, const wire::Platform& platform) const {
+  class Here final : public OciDocuments {
+   public:
+    explicit Here(const OciLayout& layout) : layout_(layout) {}
+    Result<std::string> read(Kind, const BlobDigest& digest) const override { return layout_.read_blob(digest); }
+    std::string place() const override { return "OCI layout " + layout_.dir().str(); }
 
-Status OciLayout::consider(const OciDescriptor& manifest, const wire::Platform& offered, Search& search) const {
-  search.offered.insert(platform_text(offered));
-  const auto rank = platform_rank(search.wanted, offered);
-  if (!rank || (search.best && search.best_rank <= *rank)) return {};
-  search.best_rank = *rank;
-  search.best = manifest;
-  return {};
-}
-
-Status OciLayout::search_index(const OciIndex& index, int depth, Search& search) const {
-  if (depth > index_depth_max) {
-    return fail(ErrorCode::invalid_argument, "image indexes nested more than {} deep", index_depth_max);
-  }
-  for (const OciDescriptor& entry : index.manifests) {
-    if (is_attestation(entry)) continue;
-    if (is_index_type(entry.media_type)) {
-      if (entry.platform && !platform_rank(search.wanted, *entry.platform)) {
-        search.offered.insert(platform_text(*entry.platform));
-        continue;
-      }
-      if (!search.seen.insert(entry.digest).second) continue;
-      TRY(search.count_document());
-      const std::string bytes = TRY(read_document(entry));
-      const auto nested = TRY(parse_oci_index(bytes), "blob {} of OCI layout {}", entry.digest, dir_.str());
-      TRY(search_index(nested, depth + 1, search));
-    } else if (is_manifest_type(entry.media_type)) {
-      if (entry.platform) {
-        TRY(consider(entry, *entry.platform, search));
-        continue;
-      }
-      // Nothing is said of the platform here: only the config knows.
-      TRY(search.count_document());
-      std::string bytes = TRY(read_document(entry));
-      const auto image = TRY(load_image(entry.digest, entry.digest, std::move(bytes)));
-      TRY(consider(entry, image.platform, search));
-    }
-  }
-  return {};
-}
-
-Result<OciImage> OciLayout::load_image(const BlobDigest& root, const BlobDigest& manifest, std::string bytes) const {
-  const std::string name = fmt::format("manifest {} of OCI layout {}", manifest, dir_.str());
-  const auto document = TRY(parse_oci_root(bytes), "{}", name);
-  const auto* parsed = std::get_if<OciManifest>(&document);
-  if (!parsed) return fail(ErrorCode::corrupt, "{}: an image index where a manifest is announced", name);
-
-  OciImage image;
-  image.root = root;
-  image.manifest = manifest;
-  image.manifest_bytes = std::move(bytes);
-  image.config = parsed->config.digest;
-  image.config_bytes = TRY(read_document(parsed->config), "config of {}", name);
-  const auto config = TRY(parse_oci_config(image.config_bytes), "config {} of OCI layout {}", image.config, dir_.str());
-  image.platform = config.platform;
-  if (config.diff_ids.size() != parsed->layers.size()) {
-    return fail(ErrorCode::corrupt, "{}: {} layers, but its config has {} diff_ids", name, parsed->layers.size(),
-                config.diff_ids.size());
-  }
-  ChainId chain;
-  for (std::size_t i = 0; i < parsed->layers.size(); ++i) {
-    const OciDescriptor& layer = parsed->layers[i];
-    if (is_not_distributed(layer.media_type)) {
-      return fail(ErrorCode::unavailable, "not supported: layer {} of {} is not distributed with the image (\"{}\")",
-                  layer.digest, name, layer.media_type);
-    }
-    if (!is_layer_type(layer.media_type)) {
-      return fail(ErrorCode::unavailable, "not supported: layer {} of {} has the media type \"{}\"", layer.digest, name,
-                  layer.media_type.substr(0, 100));
-    }
-    image.layers.push_back({layer.digest, layer.size, layer.media_type, config.diff_ids[i]});
-    chain = chain_id(chain, config.diff_ids[i]);
-    image.chain_ids.push_back(chain);
-  }
+   private:
+    const OciLayout& layout_;
+  };
+  OciImage image = TRY(resolve_oci_image(Here(*this), root, platform));
+  TRY(check_rootfs(image), "OCI layout {}", dir_.str());
   return image;
 }
 
-Result<OciImage> OciLayout::resolve(const BlobDigest& root, const wire::Platform& platform) const {
-  std::string bytes = TRY(read_blob(root));
-  const auto document = TRY(parse_oci_root(bytes), "blob {} of OCI layout {}", root, dir_.str());
-  const auto* index = std::get_if<OciIndex>(&document);
-  if (!index) return load_image(root, root, std::move(bytes));
-
-  Search search{.wanted = platform, .documents = 1, .seen = {root}, .best_rank = 0, .best = {}, .offered = {}};
-  TRY(search_index(*index, 1, search), "image index {} of OCI layout {}", root, dir_.str());
-  if (!search.best) {
-    auto error = fail(ErrorCode::not_found, "image index {} of OCI layout {} has nothing for {}", root, dir_.str(),
-                      platform_text(platform));
-    std::string list;
-    for (const auto& text : search.offered) list += (list.empty() ? "" : ", ") + text;
-    error.value().hint = list.empty() ? "it holds no image" : "it has " + list;
-    return error;
-  }
-  bytes = TRY(read_document(*search.best));
-  return load_image(root, search.best->digest, std::move(bytes));
+Result<std::unique_ptr<base::ByteSource>> OciLayout::open_blob_of(const BlobDigest& digest) const {
+  base::Fd fd = TRY(open_blob(digest));
+  const auto size = static_cast<std::uint64_t>(TRY(base::stat_fd(fd.get())).st_size);
+  return std::make_unique<LayerFile>(std::move(fd), size, fmt::format("blob {} of OCI layout {}", digest, dir_.str()));
 }
 
 Result<std::unique_ptr<base::ByteSource>> OciLayout::open_layer(const OciLayer& layer) const {

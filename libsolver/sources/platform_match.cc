@@ -2,6 +2,7 @@
 #include "libsolver/sources/platform_match.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -37,6 +38,30 @@ std::vector<Machine> serving_machines(const Machine& wanted) {
   return machines;
 }
 
+// The first three numbers of "10.0.20348.2582": what decides whether Windows runs a container's programs.
+struct WindowsBuild {
+  int major = 0, minor = 0, build = 0;
+};
+std::optional<WindowsBuild> windows_build(const std::string& version) {
+  WindowsBuild parsed;
+  if (std::sscanf(version.c_str(), "%d.%d.%d", &parsed.major, &parsed.minor, &parsed.build) != 3) return std::nullopt;
+  return parsed;
+}
+
+// From this build on (Server 2022), older containers run on newer hosts.
+constexpr int windows_stable_since = 20'348;
+
+// 0: the same, 1: one that runs there, nullopt: one that does not. What is not said fits.
+std::optional<std::size_t> windows_rank(const wire::Platform& want, const wire::Platform& have) {
+  const auto wanted = windows_build(want.os_version);
+  const auto offered = windows_build(have.os_version);
+  if (want.os != "windows" || !wanted || !offered) return 0;
+  if (wanted->major != offered->major || wanted->minor != offered->minor) return std::nullopt;
+  if (wanted->build == offered->build) return 0;
+  if (offered->build >= windows_stable_since && offered->build < wanted->build) return 1;
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::string platform_text(const wire::Platform& platform) {
@@ -57,7 +82,9 @@ std::optional<std::size_t> platform_rank(const wire::Platform& wanted, const wir
   const auto machines = serving_machines({want.architecture, want.variant});
   const auto found = std::find(machines.begin(), machines.end(), Machine(have.architecture, have.variant));
   if (found == machines.end()) return std::nullopt;
-  return static_cast<std::size_t>(found - machines.begin());
+  const auto version = windows_rank(want, have);
+  if (!version) return std::nullopt;
+  return static_cast<std::size_t>(found - machines.begin()) + *version * machines.size();
 }
 
 }  // namespace cairn::solver

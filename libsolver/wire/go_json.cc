@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libsolver/wire/go_json.h"
 
+#include "libbase/base64.h"
 #include "libsolver/wire/fields.h"
 #include "libsolver/wire/scan.h"
 
@@ -86,7 +87,7 @@ class JsonVisitor {
 
  private:
   static std::string json(const std::string& value) { return go_json(value); }
-  static std::string json(const Bytes& value) { return '"' + base64(value.value) + '"'; }
+  static std::string json(const Bytes& value) { return '"' + base::base64(value.value) + '"'; }
   template <class T>
     requires(std::is_integral_v<T> || std::is_enum_v<T>)
   static std::string json(const T& value) {
@@ -142,19 +143,6 @@ std::string go_json(const std::vector<std::string>& texts) {
     out += go_json(text);
   }
   return out + ']';
-}
-
-std::string base64(std::string_view bytes) {
-  static constexpr char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  out.reserve((bytes.size() + 2) / 3 * 4);
-  for (std::size_t at = 0; at < bytes.size(); at += 3) {
-    const auto chunk = bytes.substr(at, 3);
-    std::uint32_t word = 0;
-    for (std::size_t i = 0; i < 3; ++i) word = word << 8 | (i < chunk.size() ? static_cast<std::uint8_t>(chunk[i]) : 0u);
-    for (std::size_t i = 0; i < 4; ++i) out += i <= chunk.size() ? digits[word >> (18 - 6 * i) & 63] : '=';
-  }
-  return out;
 }
 
 std::string go_json(const ExecOp& op) { return object(op); }

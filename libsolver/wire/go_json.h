@@ -14,7 +14,6 @@ namespace cairn::solver::wire {
 
 std::string go_json(std::string_view text);                      // a quoted string
 std::string go_json(const std::vector<std::string>& texts);      // an array of them
-std::string base64(std::string_view bytes);                      // standard, padded
 
 // A message as its Go struct: proto field names, default values left out, a present empty message as {}.
 std::string go_json(const ExecOp& op);

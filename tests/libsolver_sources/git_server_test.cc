@@ -6,7 +6,7 @@
 #include <fstream>
 #include <thread>
 
-#include "libsolver/wire/go_json.h"
+#include "libbase/base64.h"
 #include "tests/libsolver_sources/git_server.h"
 #include "tests/libsolver_sources/remote_fixture.h"
 
@@ -81,11 +81,11 @@ TEST_F(GitServerTest, ASecretIsSentToItsHostOnlyAndNeverStored) {
   SolveRequest known = git(url, "main", attrs);
   known.secrets["TOKEN"] = "hunter2";
   EXPECT_TRUE(executes(known));
-  const std::string sent = "basic " + wire::base64("x-access-token:hunter2");
+  const std::string sent = "basic " + base::base64("x-access-token:hunter2");
   EXPECT_EQ(server.requests().back().header("authorization"), sent);
   known.secrets["TOKEN." + server.host()] = "of the host";
   EXPECT_FALSE(executes(known));
-  EXPECT_EQ(server.requests().back().header("authorization"), "basic " + wire::base64("x-access-token:of the host"));
+  EXPECT_EQ(server.requests().back().header("authorization"), "basic " + base::base64("x-access-token:of the host"));
   known.secrets["HEADER." + server.host()] = "Bearer abc";
   EXPECT_FALSE(executes(known));
   EXPECT_EQ(server.requests().back().header("authorization"), "Bearer abc");
@@ -105,7 +105,7 @@ TEST_F(GitServerTest, UserAndPasswordOfAUrlAreNoArgumentsAndInNoMessage) {
   });
   const std::string url = "http://me:p%40ss@" + server.host() + "/repo/.git";
   EXPECT_TRUE(executes(git(url, "main", {{"git.keepgitdir", "true"}})));
-  EXPECT_EQ(server.requests()[0].header("authorization"), "Basic " + wire::base64("me:p@ss"));
+  EXPECT_EQ(server.requests()[0].header("authorization"), "Basic " + base::base64("me:p@ss"));
   EXPECT_THAT(content(".git/config"), HasSubstr("url = " + server.url("/repo/.git")));
   fails = true;
   const SolveOutcome outcome = solve(git(url, "other"));

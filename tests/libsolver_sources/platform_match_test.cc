@@ -56,6 +56,21 @@ TEST(PlatformMatch, FeaturesThatAreOfferedMustBeWanted) {
   EXPECT_EQ(platform_rank(special, special), 0u);
 }
 
+TEST(PlatformMatch, WindowsRunsItsOwnBuildAndSinceServer2022OlderOnes) {
+  const auto windows_rank = [](const std::string& wanted, const std::string& offered) {
+    wire::Platform want = parse("windows/amd64"), have = want;
+    want.os_version = wanted;
+    have.os_version = offered;
+    return platform_rank(want, have);
+  };
+  EXPECT_EQ(windows_rank("10.0.17763.6054", "10.0.17763.1"), 0u);
+  EXPECT_EQ(windows_rank("10.0.17763.6054", "10.0.20348.2582"), std::nullopt);
+  EXPECT_EQ(windows_rank("10.0.20348.2582", "10.0.17763.6054"), std::nullopt);
+  EXPECT_GT(windows_rank("10.0.26100.1", "10.0.20348.2582"), 0u);
+  EXPECT_EQ(windows_rank("", "10.0.17763.6054"), 0u);
+  EXPECT_EQ(windows_rank("10.0.17763.6054", ""), 0u);
+}
+
 TEST(PlatformMatch, TextNamesTheVariantOnlyIfThereIsOne) {
   EXPECT_EQ(platform_text(parse("linux/arm/v7")), "linux/arm/v7");
   EXPECT_EQ(platform_text(parse("linux/amd64")), "linux/amd64");

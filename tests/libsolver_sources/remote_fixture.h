@@ -7,12 +7,15 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <chrono>
 #include <map>
 #include <memory>
 #include <string>
 
+#include "libbase/sync.h"
 #include "libremote/http_fetcher.h"
+#include "libremote/registries.h"
 #include "libsolver/solver.h"
 #include "libsolver/wire/codec.h"
 #include "tests/libcache/store_fixture.h"
@@ -35,6 +38,28 @@ struct BytesSink final : ProgressSink {
   std::string output;
 };
 
+// A fetcher that keeps what was asked for: "GET http://…".
+class RecordingFetcher final : public cache::Fetcher {
+ public:
+  explicit RecordingFetcher(const std::unique_ptr<cache::Fetcher>& inner) : inner_(inner) {}
+  base::Result<cache::FetchAnswer> fetch(const cache::FetchRequest& request, std::stop_token stop) override {
+    const bool is_head = request.method == cache::FetchRequest::Method::head;
+    asked_.lock()->push_back((is_head ? "HEAD " : "GET ") + request.url);
+    return inner_->fetch(request, std::move(stop));
+  }
+  // How many of them begin so and have this part.
+  std::size_t count(std::string_view method, std::string_view part) {
+    const std::vector<std::string> asked = *asked_.lock();
+    return static_cast<std::size_t>(std::count_if(asked.begin(), asked.end(), [&](const std::string& each) {
+      return each.starts_with(method) && each.find(part) != std::string::npos;
+    }));
+  }
+
+ private:
+  const std::unique_ptr<cache::Fetcher>& inner_;  // as it is at each request
+  base::Guarded<std::vector<std::string>> asked_;
+};
+
 class RemoteSourceTest : public testing::Test {
  protected:
   static void SetUpTestSuite() { ::setenv("no_proxy", "*", 1); }
@@ -47,7 +72,7 @@ class RemoteSourceTest : public testing::Test {
         *store.cache, []() -> base::Result<std::unique_ptr<Executor>> {
           return base::fail(base::ErrorCode::unavailable, "no process runs in this test");
         },
-        clock, SolverOptions{.parallelism = 2, .fetcher = fetcher.get()});
+        clock, SolverOptions{.parallelism = 2, .fetcher = &recorder, .registries = registries.get()});
   }
   void reopen() {  // as a new process would
     solver.reset();
@@ -90,10 +115,12 @@ class RemoteSourceTest : public testing::Test {
   }
   // Of the last result.
   std::string content(const std::string& path) {
+    must(solver->fetch(*result));
     const snapshot::MountedTree tree = must(result->mount());
     return must(base::read_beneath(tree.fd(), must(base::TreePath::parse(path)), 64 << 20));
   }
   std::optional<struct ::stat> stat(const std::string& path) {
+    must(solver->fetch(*result));
     const snapshot::MountedTree tree = must(result->mount());
     return must(base::find_stat_beneath(tree.fd(), must(base::TreePath::parse(path))));
   }
@@ -102,6 +129,9 @@ class RemoteSourceTest : public testing::Test {
   remote::HttpOptions quick{.connect_timeout = std::chrono::milliseconds(5'000),
                             .stall_timeout = std::chrono::milliseconds(300)};
   std::unique_ptr<cache::Fetcher> fetcher = remote::make_http_fetcher(quick);
+  RecordingFetcher recorder{fetcher};
+  std::unique_ptr<cache::Registries> registries =
+      remote::make_registries(recorder, {.tries = 2, .pause = std::chrono::milliseconds(1), .pause_max = {}, .asked_pause_max = {}});
   cache::OpenStore store;
   std::optional<cache::ImmutableRef> result;  // gone before the store is
   BytesSink sink;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The codec against bytes written by hand: canonical form, what is kept, and everything hostile.
+#include "libbase/base64.h"
 #include "libsolver/wire/codec.h"
 
 #include <gmock/gmock.h>
@@ -163,10 +164,10 @@ TEST(GoJson, EscapesAsGoDoes) {
 }
 
 TEST(GoJson, Base64IsPadded) {
-  EXPECT_EQ(base64(""), "");
-  EXPECT_EQ(base64("f"), "Zg==");
-  EXPECT_EQ(base64("fo"), "Zm8=");
-  EXPECT_EQ(base64("foo\xff"), "Zm9v/w==");
+  EXPECT_EQ(base::base64(""), "");
+  EXPECT_EQ(base::base64("f"), "Zg==");
+  EXPECT_EQ(base::base64("fo"), "Zm8=");
+  EXPECT_EQ(base::base64("foo\xff"), "Zm9v/w==");
 }
 
 }  // namespace

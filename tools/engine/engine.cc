@@ -15,6 +15,7 @@
 #include "libbase/fs/host_tree.h"
 #include "libbase/log/log.h"
 #include "libremote/http_fetcher.h"
+#include "libremote/registries.h"
 #include "libsnapshot/open.h"
 #include "tools/engine/backing.h"
 
@@ -206,6 +207,7 @@ struct Engine::State {
   std::unique_ptr<base::lmdb::GroupWriter> writer;
   std::unique_ptr<cache::Cache> cache;
   std::unique_ptr<cache::Fetcher> fetcher;
+  std::unique_ptr<cache::Registries> registries;
   std::unique_ptr<solver::Solver> solver;
 };
 
@@ -243,11 +245,12 @@ Result<std::unique_ptr<Engine>> Engine::open(EngineOptions options) {
   const cache::CacheOptions cache_options = state.options.cache ? *state.options.cache : load_options(root);
   state.cache =
       TRY(cache::Cache::open(root, *state.env, *state.writer, *state.snapshots, state.clock, cache_options));
-  state.fetcher = remote::make_http_fetcher();
+  state.fetcher = remote::make_http_fetcher(remote::http_options_of_environment());
+  state.registries = remote::make_registries(*state.fetcher);
   state.solver = std::make_unique<solver::Solver>(
       *state.cache,
       [&state] { return solver::open_executor({state.options.runtime, state.options.root / "tmp/exec"}); }, state.clock,
-      solver::SolverOptions{.parallelism = state.options.parallelism, .fetcher = state.fetcher.get()});
+      solver::SolverOptions{.parallelism = state.options.parallelism, .fetcher = state.fetcher.get(), .registries = state.registries.get()});
 
   state.snapshots->start(*state.writer);
   state.policy = state.options.policy ? *state.options.policy : load_policy(root);
@@ -271,6 +274,10 @@ Engine::~Engine() {
 solver::SolveOutcome Engine::solve(const solver::SolveRequest& request, solver::ProgressSink& progress,
                                    std::stop_token stop) {
   return state_->solver->solve(request, progress, std::move(stop));
+}
+
+Status Engine::fetch(const cache::ImmutableRef& result, std::stop_token stop) {
+  return state_->solver->fetch(result, std::move(stop));
 }
 
 cache::Cache& Engine::cache() { return *state_->cache; }

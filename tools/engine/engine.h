@@ -68,6 +68,8 @@ class Engine {
   // See solver.h. The outcome must be gone before the engine is.
   solver::SolveOutcome solve(const solver::SolveRequest& request, solver::ProgressSink& progress, std::stop_token stop);
 
+  // The tree of a result that is lazy: see Solver::fetch.
+  base::Status fetch(const cache::ImmutableRef& result, std::stop_token stop = {});
   cache::Cache& cache();
   snapshot::Snapshotter& snapshots();
   const base::HostPath& root() const;

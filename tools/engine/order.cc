@@ -40,10 +40,11 @@ Result<solver::SolveRequest> make_request(const SolveOrder& order) {
                               .remote = {.ask = order.ask_remotes}};
 }
 
-Status export_result(const solver::SolveOutcome& outcome, const SolveOrder& order, SolveReport& report,
+Status export_result(Engine& engine, const solver::SolveOutcome& outcome, const SolveOrder& order, SolveReport& report,
                      std::stop_token stop) {
   const base::HostPath dest = TRY(base::HostPath::parse(order.output_dir));
   if (!outcome.result) return base::make_host_dirs(dest);  // scratch: an empty directory
+  TRY(engine.fetch(*outcome.result, stop));
   const snapshot::MountedTree tree = TRY(outcome.result->mount());
   const solver::ExportReport exported = TRY(solver::export_local(tree, dest, std::move(stop), {}));
   report.exported_files = exported.files;
@@ -118,7 +119,7 @@ SolveReport run_order(Engine& engine, const SolveOrder& order, solver::ProgressS
                                        engine.root().str());
     }
   } else if (!order.output_dir.empty()) {
-    if (Status exported = export_result(outcome, order, report, std::move(stop)); !exported) {
+    if (Status exported = export_result(engine, outcome, order, report, std::move(stop)); !exported) {
       report.error = base::add_context(exported.error(), fmt::format("export to {}", order.output_dir));
     }
   }

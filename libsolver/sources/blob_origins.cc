@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libsolver/sources/blob_origins.h"
+
+#include "libbase/codec.h"
+#include "libcache/resolved_source.h"
+#include "libsolver/cache_key.h"
+#include "libsolver/identifier.h"
+
+namespace cairn::solver {
+
+using base::ErrorCode;
+using base::fail;
+using base::Result;
+
+namespace {
+
+constexpr std::uint8_t origin_version = 1;
+
+KeyDigest question_of(const BlobDigest& blob) { return private_key("cairn.blob.origin.v1:" + blob.str()); }
+
+// A repository keeps what it authenticated with, so it lives as long as whoever reads from it.
+class OfRepository final : public base::ByteSource {
+ public:
+  OfRepository(std::shared_ptr<cache::Repository> repository, std::unique_ptr<base::ByteSource> bytes, std::uint64_t size,
+               BlobOrigins::Progress progress)
+      : repository_(std::move(repository)), bytes_(std::move(bytes)), size_(size), progress_(std::move(progress)) {}
+  Result<std::size_t> read(std::span<std::byte> out) override {
+    const std::size_t count = TRY(bytes_->read(out));
+    done_ += count;
+    if (progress_) progress_(done_, size_);
+    return count;
+  }
+
+ private:
+  std::shared_ptr<cache::Repository> repository_;
+  std::unique_ptr<base::ByteSource> bytes_;
+  std::uint64_t done_ = 0;
+  const std::uint64_t size_;
+  BlobOrigins::Progress progress_;
+};
+
+}  // namespace
+
+Result<ImageReference> parse_image_reference(std::string_view reference) {
+  const std::string full = TRY(normalize_image_reference(reference));
+  ImageReference parsed;
+  std::string_view name = full;
+  if (const std::string_view digest = reference_digest(full); !digest.empty()) {
+    parsed.digest = TRY(BlobDigest::parse(digest));
+    name = name.substr(0, name.find('@'));
+  }
+  const std::size_t slash = name.find('/');
+  parsed.repository.host = name.substr(0, slash);
+  std::string_view path = name.substr(slash + 1);
+  if (const std::size_t colon = path.find(':'); colon != path.npos) {
+    parsed.tag = path.substr(colon + 1);
+    path = path.substr(0, colon);
+  }
+  parsed.repository.path = path;
+  return parsed;
+}
+
+Result<std::shared_ptr<cache::Repository>> BlobOrigins::open(const cache::RepositoryName& name, const std::string& credentials) {
+  if (registries_ == nullptr) return fail(ErrorCode::unavailable, "{}: this engine reaches no registry", name.text());
+  auto state = state_.lock();
+  std::string& known = state->credentials[name.host];
+  if (!credentials.empty() && known != credentials) {
+    known = credentials;
+    std::erase_if(state->repositories, [&](const auto& each) { return each.first.host == name.host; });
+  }
+  auto& repository = state->repositories[name];
+  if (!repository) repository = registries_->open(name, known);
+  return repository;
+}
+
+Result<std::shared_ptr<cache::Repository>> BlobOrigins::repository(const cache::RepositoryName& name) { return open(name, ""); }
+
+void BlobOrigins::add(const BlobDigest& blob, std::uint64_t size, const cache::RepositoryName& where) {
+  {
+    auto state = state_.lock();
+    if (state->origins.size() >= blob_origins_max) state->origins.clear();
+    const auto [origin, is_new] = state->origins.insert_or_assign(blob, Origin{where, size});
+    if (!is_new) return;
+  }
+  base::ByteWriter facts;
+  facts.u8(origin_version).string(where.host).string(where.path).u64(size);
+  cache_.remember_resolved(question_of(blob), "blob " + blob.str(), facts.take());
+}
+
+Result<BlobOrigins::Origin> BlobOrigins::find(const BlobDigest& blob) {
+  {
+    auto state = state_.lock();
+    if (const auto known = state->origins.find(blob); known != state->origins.end()) return known->second;
+  }
+  const auto row = TRY(cache_.find_resolved(question_of(blob)));
+  if (!row) return fail(ErrorCode::unavailable, "blob {}: it is not known which registry has it", blob);
+  base::ByteReader reader(row->facts);
+  if (TRY(reader.u8()) != origin_version) return fail(ErrorCode::corrupt, "origin of blob {}: unknown version", blob);
+  Origin origin;
+  origin.where.host = TRY(reader.string());
+  origin.where.path = TRY(reader.string());
+  origin.size = TRY(reader.u64());
+  TRY(reader.expect_end());
+  return origin;
+}
+
+cache::BlobProvider BlobOrigins::provider(std::stop_token stop, Progress progress) {
+  return [this, stop = std::move(stop), progress = std::move(progress)](
+             const BlobDigest& blob) -> Result<std::unique_ptr<base::ByteSource>> {
+    const Origin origin = TRY(find(blob));
+    auto from = TRY(repository(origin.where));
+    auto bytes = TRY(from->open_blob(blob, origin.size, stop));
+    return std::make_unique<OfRepository>(std::move(from), std::move(bytes), origin.size, progress);
+  };
+}
+
+}  // namespace cairn::solver

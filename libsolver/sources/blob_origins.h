@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where blobs of lazy records can be had: what the image sources of this engine have seen, and, across restarts, what the
+// cache remembers of it. Thread-safe.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <stop_token>
+#include <string>
+
+#include "libbase/sync.h"
+#include "libcache/cache.h"
+#include "libcache/layer_blob.h"
+#include "libcache/registry.h"
+
+namespace cairn::solver {
+
+inline constexpr std::size_t blob_origins_max = 100'000;  // beyond it the map begins anew; what the cache remembers stays
+
+// "registry.example.com/team/app:v1@sha256:…" in its parts. Errors: invalid_argument.
+struct ImageReference {
+  cache::RepositoryName repository;
+  std::string tag;                   // "": none
+  std::optional<BlobDigest> digest;  // what it is, whatever the tag says
+};
+base::Result<ImageReference> parse_image_reference(std::string_view reference);
+
+class BlobOrigins {
+ public:
+  // Both outlive it. registries: null: no registry is reached.
+  BlobOrigins(cache::Cache& cache, cache::Registries* registries) : cache_(cache), registries_(registries) {}
+
+  // The repository with these credentials, which are used from now on for all that is fetched from its registry. Errors:
+  // unavailable (no registry is reached).
+  base::Result<std::shared_ptr<cache::Repository>> open(const cache::RepositoryName& name, const std::string& credentials);
+  // Says that the blob is there, and has the cache remember it.
+  void add(const BlobDigest& blob, std::uint64_t size, const cache::RepositoryName& where);
+
+  // Gives blobs from where they are said to be. Errors of what it gives: unavailable (nothing is known of the blob), and those of
+  // Repository. progress: gets what has come and the size; may be empty.
+  using Progress = std::function<void(std::uint64_t done, std::uint64_t total)>;
+  cache::BlobProvider provider(std::stop_token stop, Progress progress = {});
+
+ private:
+  struct Origin {
+    cache::RepositoryName where;
+    std::uint64_t size = 0;
+  };
+  struct State {
+    std::map<BlobDigest, Origin> origins;
+    std::map<std::string, std::string> credentials;  // by host
+    std::map<cache::RepositoryName, std::shared_ptr<cache::Repository>> repositories;
+  };
+  base::Result<Origin> find(const BlobDigest& blob);
+  base::Result<std::shared_ptr<cache::Repository>> repository(const cache::RepositoryName& name);
+
+  cache::Cache& cache_;
+  cache::Registries* const registries_;
+  base::Guarded<State> state_;
+};
+
+}  // namespace cairn::solver

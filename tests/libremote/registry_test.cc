@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the registry client makes of registries that misbehave, each a server on the loopback; against a real one it is tested
+// where images are (tests/libsolver_sources).
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <atomic>
+#include <thread>
+
+#include "libbase/base64.h"
+#include "libbase/hash/sha256.h"
+#include "libremote/http_fetcher.h"
+#include "libremote/registries.h"
+#include "libremote/registry/challenge.h"
+#include "libremote/registry/http_repository.h"
+#include "tests/support/http_server.h"
+
+namespace cairn::remote {
+namespace {
+
+using base::ErrorCode;
+using base::Result;
+using test::HttpReply;
+using test::HttpRequest;
+using test::HttpServer;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Pair;
+
+class RegistryTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() { ::setenv("no_proxy", "*", 1); }
+  static std::string digest_of(std::string_view bytes) { return base::digest_of<BlobDigest>(bytes).str(); }
+
+  std::shared_ptr<cache::Repository> open(const HttpServer& server, const std::string& credentials = "") {
+    return registries->open({.host = server.host(), .path = "a/b"}, credentials);
+  }
+  Result<std::string> read(const HttpServer& server, std::string_view bytes, const std::string& credentials = "") {
+    return open(server, credentials)->read(cache::Repository::Document::blob, base::digest_of<BlobDigest>(bytes), 1 << 20, {});
+  }
+  Result<std::string> drain(const HttpServer& server, std::string_view bytes, std::optional<std::uint64_t> size) {
+    const auto repository = open(server);
+    const auto body = TRY(repository->open_blob(base::digest_of<BlobDigest>(bytes), size, {}));
+    return read_whole(*body, 64 << 20);
+  }
+  template <class T>
+  void expect_error(const Result<T>& result, ErrorCode code, const std::string& part) {
+    ASSERT_FALSE(result);
+    EXPECT_EQ(result.error().code, code) << result.error().message;
+    EXPECT_THAT(result.error().message, HasSubstr(part));
+  }
+
+  HttpOptions quick{.connect_timeout = std::chrono::milliseconds(5'000), .stall_timeout = std::chrono::milliseconds(200)};
+  std::unique_ptr<cache::Fetcher> fetcher = make_http_fetcher(quick);
+  std::unique_ptr<cache::Registries> registries =
+      make_registries(*fetcher, {.tries = 3, .pause = std::chrono::milliseconds(1), .pause_max = std::chrono::milliseconds(5),
+                                 .asked_pause_max = std::chrono::milliseconds(20)});
+};
+
+TEST_F(RegistryTest, OtherBytesThanTheDigestSaysAreCorrupt) {
+  HttpServer server([](const HttpRequest&, HttpReply& reply) { reply.send(200, {}, "other"); });
+  expect_error(read(server, "wanted"), ErrorCode::corrupt, "holds other bytes: " + digest_of("other"));
+  EXPECT_EQ(server.requests().size(), 1u);  // asking again would not help
+}
+
+TEST_F(RegistryTest, ADocumentHasALimit) {
+  HttpServer server([](const HttpRequest&, HttpReply& reply) { reply.send(200, {}, std::string(2 << 20, 'x')); });
+  expect_error(read(server, "wanted"), ErrorCode::invalid_argument, "more than 1048576 bytes");
+}
+
+TEST_F(RegistryTest, WhatPassesIsTriedAgain) {
+  std::atomic<int> asked{0};
+  HttpServer server([&](const HttpRequest&, HttpReply& reply) {
+    const int now = ++asked;
+    if (now == 1) return reply.send(429, {{"Retry-After", "3600"}}, "");
+    if (now == 2) return reply.send(503, {}, "");
+    reply.send(200, {}, "bytes");
+  });
+  const auto bytes = read(server, "bytes");
+  ASSERT_TRUE(bytes) << bytes.error().message;
+  EXPECT_EQ(asked, 3);
+}
+
+TEST_F(RegistryTest, WhatDoesNotPassIsAnErrorAfterAllTries) {
+  HttpServer busy([](const HttpRequest&, HttpReply& reply) { reply.send(500, {}, ""); });
+  expect_error(read(busy, "x"), ErrorCode::io, "with status 500");
+  EXPECT_EQ(busy.requests().size(), 3u);
+  HttpServer empty([](const HttpRequest&, HttpReply& reply) { reply.send(404, {}, ""); });
+  expect_error(read(empty, "x"), ErrorCode::not_found, "the registry has no blobs/" + digest_of("x"));
+  EXPECT_EQ(empty.requests().size(), 1u);
+  HttpServer odd([](const HttpRequest&, HttpReply& reply) { reply.send(418, {}, ""); });
+  expect_error(read(odd, "x"), ErrorCode::io, "with status 418");
+  EXPECT_EQ(odd.requests().size(), 1u);
+}
+
+TEST_F(RegistryTest, StallsAndCirclesAreErrors) {
+  HttpServer slow([](const HttpRequest&, HttpReply& reply) { reply.hang(); });
+  expect_error(read(slow, "x"), ErrorCode::io, "stalled");
+  HttpServer circle([](const HttpRequest& request, HttpReply& reply) { reply.redirect(307, request.target); });
+  expect_error(read(circle, "x"), ErrorCode::invalid_argument, "it redirects in a circle");
+}
+
+TEST_F(RegistryTest, ABrokenTransferGoesOnWhereItWas) {
+  std::string bytes(3'000'000, 'x');
+  for (std::size_t i = 0; i < bytes.size(); i += 1'000) bytes[i] = static_cast<char>('a' + i / 1'000 % 26);
+  std::vector<std::string> ranges;
+  HttpServer server([&](const HttpRequest& request, HttpReply& reply) {
+    const std::string range = request.header("range");
+    ranges.push_back(range);
+    const std::size_t from = range.empty() ? 0 : std::stoul(range.substr(6));
+    reply.raw(fmt::format("HTTP/1.1 {}\r\nContent-Length: {}\r\n{}\r\n", range.empty() ? "200 OK" : "206 Partial",
+                          bytes.size() - from, range.empty() ? "" : fmt::format("Content-Range: bytes {}-{}/{}\r\n", from, bytes.size() - 1, bytes.size())));
+    reply.raw(std::string_view(bytes).substr(from, 1'200'000));
+    if (from + 1'200'000 < bytes.size()) reply.close();
+  });
+  const auto got = drain(server, bytes, bytes.size());
+  ASSERT_TRUE(got) << got.error().message;
+  EXPECT_EQ(digest_of(*got), digest_of(bytes));
+  // Of what came before a break some may be lost.
+  ASSERT_GE(ranges.size(), 3u);
+  EXPECT_EQ(ranges[0], "");
+  std::size_t before = 0;
+  for (std::size_t i = 1; i < ranges.size(); ++i) {
+    const std::size_t from = std::stoul(ranges[i].substr(6));
+    EXPECT_GT(from, before);
+    before = from;
+  }
+}
+
+TEST_F(RegistryTest, ARegistryWithoutRangesGivesEverythingAgain) {
+  const std::string bytes = std::string(500'000, 'a') + std::string(500'000, 'b');
+  std::atomic<int> asked{0};
+  HttpServer server([&](const HttpRequest&, HttpReply& reply) {
+    if (++asked > 1) return reply.send(200, {}, bytes);
+    reply.raw(fmt::format("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", bytes.size()));
+    reply.raw(std::string_view(bytes).substr(0, 700'000));
+    reply.close();
+  });
+  const auto got = drain(server, bytes, bytes.size());
+  ASSERT_TRUE(got) << got.error().message;
+  EXPECT_EQ(*got, bytes);
+}
+
+TEST_F(RegistryTest, ATransferThatDoesNotGetOnEnds) {
+  HttpServer server([](const HttpRequest&, HttpReply& reply) {
+    reply.raw("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n");
+    reply.close();
+  });
+  expect_error(drain(server, "x", 100), ErrorCode::corrupt, "ended too early");
+  EXPECT_LE(server.requests().size(), 9u);  // three tries of three requests
+}
+
+TEST_F(RegistryTest, AnotherSizeOrRangeThanAnnouncedIsCorrupt) {
+  HttpServer server([](const HttpRequest&, HttpReply& reply) { reply.send(200, {}, "four"); });
+  expect_error(drain(server, "four", 5), ErrorCode::corrupt, "has 4 bytes where 5 are announced");
+  HttpServer endless([](const HttpRequest&, HttpReply& reply) {
+    reply.raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nfour\r\n4\r\nmore\r\n0\r\n\r\n");
+  });
+  expect_error(drain(endless, "four", 4), ErrorCode::corrupt, "has more bytes than the 4 announced");
+  HttpServer wrong([](const HttpRequest& request, HttpReply& reply) {
+    if (!request.header("range").empty()) return reply.send(206, {{"Content-Range", "bytes 0-99999/100000"}}, std::string(100'000, 'x'));
+    reply.raw("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + std::string(90'000, 'x'));
+    reply.hang();
+  });
+  expect_error(drain(wrong, "x", 100'000), ErrorCode::corrupt, "another range than was asked for");
+}
+
+TEST_F(RegistryTest, ATagWithoutADigestHeaderIsHashed) {
+  HttpServer server([](const HttpRequest&, HttpReply& reply) { reply.send(200, {}, "{}"); });
+  const auto digest = open(server)->resolve("v1", {});
+  ASSERT_TRUE(digest) << digest.error().message;
+  EXPECT_EQ(digest->str(), digest_of("{}"));
+  EXPECT_EQ(server.count("HEAD", "/v2/a/b/manifests/v1"), 1u);
+  EXPECT_EQ(server.count("GET", "/v2/a/b/manifests/v1"), 1u);
+  EXPECT_THAT(server.requests()[0].header("accept"), HasSubstr("application/vnd.oci.image.index.v1+json"));
+}
+
+// A registry behind a token service, as the large public ones are.
+struct TokenWorld {
+  std::atomic<int> tokens{0};
+  std::string token = "t1", realm_path = "/token";
+  HttpServer server{[this](const HttpRequest& request, HttpReply& reply) {
+    if (request.target.starts_with("/token")) {
+      ++tokens;
+      return reply.send(200, {}, "{\"token\": \"" + token + "\"}");
+    }
+    if (request.header("authorization") == "Bearer t1") return reply.send(200, {}, "bytes");
+    reply.send(401, {{"WWW-Authenticate", "Bearer realm=\"" + server.url(realm_path) + "\",service=\"the registry\",scope=\"x\""}}, "");
+  }};
+};
+
+TEST_F(RegistryTest, ATokenIsFetchedOnceAndSentFromThenOn) {
+  TokenWorld world;
+  const auto repository = open(world.server);
+  for (int i = 0; i < 2; ++i) {
+    const auto bytes = repository->read(cache::Repository::Document::blob, base::digest_of<BlobDigest>("bytes"), 100, {});
+    ASSERT_TRUE(bytes) << bytes.error().message;
+  }
+  EXPECT_EQ(world.tokens, 1);
+  const auto requests = world.server.requests();
+  ASSERT_EQ(requests.size(), 4u);
+  EXPECT_EQ(requests[1].target, "/token?service=the%20registry&scope=repository%3Aa%2Fb%3Apull");
+  EXPECT_EQ(requests[1].header("authorization"), "");
+  EXPECT_EQ(requests[3].header("authorization"), "Bearer t1");
+}
+
+TEST_F(RegistryTest, TheTokenServiceGetsTheCredentials) {
+  TokenWorld world;
+  ASSERT_TRUE(read(world.server, "bytes", "me:pass"));
+  EXPECT_EQ(world.server.requests()[1].header("authorization"), "Basic " + base::base64("me:pass"));
+}
+
+TEST_F(RegistryTest, ATokenThatIsRefusedIsNoLoop) {
+  TokenWorld world;
+  world.token = "t2";
+  expect_error(read(world.server, "bytes"), ErrorCode::unavailable, "refuses who gives no credentials (status 401)");
+  EXPECT_EQ(world.server.requests().size(), 3u);
+}
+
+TEST_F(RegistryTest, BadChallengesAreErrors) {
+  for (const auto& [challenge, part] : std::vector<std::pair<std::string, std::string>>{
+           {"", "refuses who gives no credentials"},
+           {"Basic realm=\"x\"", "refuses who gives no credentials"},
+           {"Bearer service=\"x\"", "names no token service"},
+           {"Bearer realm=\"file:///etc/passwd\"", "not at an HTTP address"}}) {
+    HttpServer server([&](const HttpRequest&, HttpReply& reply) { reply.send(401, {{"WWW-Authenticate", challenge}}, ""); });
+    const auto result = read(server, "x");
+    ASSERT_FALSE(result);
+    EXPECT_THAT(result.error().message, HasSubstr(part)) << challenge;
+    EXPECT_EQ(server.requests().size(), 1u);
+  }
+}
+
+TEST_F(RegistryTest, SecretsDoNotFollowABlobElsewhere) {
+  HttpServer storage([](const HttpRequest&, HttpReply& reply) { reply.send(200, {}, "bytes"); });
+  HttpServer server([&](const HttpRequest& request, HttpReply& reply) {
+    if (request.header("authorization").empty()) return reply.send(401, {{"WWW-Authenticate", "Basic realm=\"x\""}}, "");
+    reply.redirect(307, storage.url("/elsewhere"));
+  });
+  ASSERT_TRUE(read(server, "bytes", "me:pass"));
+  EXPECT_EQ(storage.requests()[0].header("authorization"), "");
+}
+
+TEST_F(RegistryTest, CancellingEndsAPause) {
+  HttpServer server([](const HttpRequest&, HttpReply& reply) { reply.send(429, {{"Retry-After", "50"}}, ""); });
+  const auto patient = make_registries(*fetcher, {});
+  std::stop_source stop;
+  std::jthread stopping([&] {
+    while (server.requests().empty()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    stop.request_stop();
+  });
+  expect_error(patient->open({.host = server.host(), .path = "a"}, "")->resolve("v1", stop.get_token()), ErrorCode::cancelled, "cancelled");
+}
+
+TEST(Challenges, AreReadAsFarAsTheyCanBe) {
+  const auto both = parse_challenges("Basic realm=\"a \\\"b\\\"\", Bearer Realm = \"https://x/y?z\" , service=reg");
+  ASSERT_EQ(both.size(), 2u);
+  EXPECT_EQ(both[0].scheme, "basic");
+  EXPECT_THAT(both[0].parameters, ElementsAre(Pair("realm", "a \"b\"")));
+  EXPECT_THAT(both[1].parameters, ElementsAre(Pair("realm", "https://x/y?z"), Pair("service", "reg")));
+  EXPECT_EQ(token_url(both[1], "s").value(), "https://x/y?z&service=reg&scope=s");
+  EXPECT_EQ(parse_challenges("=x").size(), 0u);
+  EXPECT_EQ(parse_challenges("a=b").size(), 0u);
+  EXPECT_EQ(parse_token("{\"access_token\":\"q\"}").value(), "q");
+  EXPECT_FALSE(parse_token("{\"token\":\"a\\nb\"}"));
+  EXPECT_FALSE(parse_token("[]"));
+}
+
+TEST(RegistryUrls, AreHttpOnThisMachineOnly) {
+  EXPECT_EQ(registry_url("localhost:5000"), "http://localhost:5000");
+  EXPECT_EQ(registry_url("127.0.0.1"), "http://127.0.0.1");
+  EXPECT_EQ(registry_url("[::1]:5000"), "http://[::1]:5000");
+  EXPECT_EQ(registry_url("example.com:5000"), "https://example.com:5000");
+  EXPECT_THAT(registry_url("docker.io"), testing::StartsWith("https://registry"));
+}
+
+}  // namespace
+}  // namespace cairn::remote
