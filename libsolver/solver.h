@@ -23,6 +23,7 @@
 #include "libsolver/executor.h"
 #include "libsolver/progress.h"
 #include "libsolver/result_store.h"
+#include "libsolver/source_policy.h"
 #include "libsolver/use_cache.h"
 
 namespace cairn::solver {
@@ -31,6 +32,7 @@ namespace cairn::solver {
 struct RemoteUse {
   enum class Ask : std::uint8_t { always, never } ask = Ask::always;  // never: what is not known from before fails (unavailable)
   std::chrono::seconds believed_for{0};  // what a remote side has said is not asked again for so long
+  std::uint64_t file_bytes_max = ~std::uint64_t{0};  // of one file that is fetched over HTTP, or one blob
   std::chrono::milliseconds stalled_after{120'000};  // a git server that lets nothing be heard for so long is given up
 };
 
@@ -57,6 +59,8 @@ struct SolveRequest {
   // keep: the outcome says how everything was found, for exporters. Costs memory by the step.
   enum class Keys { drop, keep } keys = Keys::drop;
   RemoteUse remote = {};
+  // What the definition was loaded under; graphs that build steps bring are loaded under them, too.
+  std::vector<SourcePolicy> source_policies = {};
 };
 
 struct KeyGraph;  // key_graph.h

@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "libbase/result.h"
@@ -22,6 +23,7 @@ class SourcePolicy {
 
   struct Rule;
   std::span<const Rule> rules() const;
+  const std::string& digest() const;  // of the JSON, as it stood
 
  private:
   struct Rules;
@@ -33,8 +35,9 @@ class SourcePolicy {
 // naming the source; more than 20 conversions).
 base::Result<bool> apply_source_policies(std::span<const SourcePolicy> policies, wire::SourceOp& source);
 
-// As load_definition, with the policies applied to every source of it before digests are taken. Errors: those of both;
-// unavailable: a build step, whose graph is not known yet, so that nothing could be said of its sources.
+// As load_definition, with the policies applied to every source of it before digests are taken. The graph
+// of a build step is not known yet: the policies of the request (SolveRequest::source_policies) are applied to it when it is,
+// and are part of that step's key. Errors: those of both.
 base::Result<Definition> load_definition_under(std::string_view bytes, std::span<const SourcePolicy> policies,
                                                const DefinitionLimits& limits = {},
                                                ProxyNetwork proxy_network = ProxyNetwork::off);

@@ -80,9 +80,6 @@ class Loader {
   }
 
   Status apply_policies(wire::Op& op) const {
-    if (std::holds_alternative<wire::BuildOp>(op.op)) {
-      return fail(ErrorCode::unavailable, "not supported: a build step under a source policy");
-    }
     if (auto* source = std::get_if<wire::SourceOp>(&op.op)) TRY(apply_source_policies(policies_, *source));
     return {};
   }

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "libbase/hash/sha256.h"
 #include "libsolver/load/policy_rules.h"
 
 namespace cairn::solver {
@@ -115,6 +116,7 @@ Result<SourcePolicy> SourcePolicy::parse(std::string_view bytes) {
   const auto version = document.find("version");
   if (version == document.end() || *version != 1) return bad("its version is not 1");
   auto rules = std::make_shared<Rules>();
+  rules->digest = base::to_hex(base::sha256(bytes));
   const auto list = document.find("rules");
   if (list == document.end() || list->is_null()) return SourcePolicy(std::move(rules));
   if (!list->is_array()) return bad("\"rules\" is not a list");

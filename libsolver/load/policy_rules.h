@@ -33,6 +33,7 @@ struct SourcePolicy::Rule {
 
 struct SourcePolicy::Rules {
   std::vector<Rule> all;
+  std::string digest;
 };
 
 }  // namespace cairn::solver

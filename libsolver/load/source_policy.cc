@@ -145,6 +145,7 @@ Result<bool> apply_once(std::span<const SourcePolicy> policies, wire::SourceOp& 
 }  // namespace
 
 std::span<const SourcePolicy::Rule> SourcePolicy::rules() const { return rules_->all; }
+const std::string& SourcePolicy::digest() const { return rules_->digest; }
 
 Result<bool> apply_source_policies(std::span<const SourcePolicy> policies, wire::SourceOp& source) {
   const std::string asked = source.identifier;

@@ -15,7 +15,7 @@ namespace cairn::solver {
 
 struct HttpSpec {
   std::string url;
-  std::optional<BlobDigest> checksum;  // pinned
+  std::optional<std::string> checksum;  // pinned: "sha256:…", "sha384:…" or "sha512:…"
   std::string filename;                // "": by the answer
   std::int64_t mode = 0, uid = 0, gid = 0;  // mode 0: 0600
   std::string auth_secret;                  // "": by the host
@@ -24,7 +24,7 @@ struct HttpSpec {
 
 struct HttpContent {
   std::string filename;
-  BlobDigest checksum;
+  std::string checksum;  // by SHA-256, or as it is pinned
   std::optional<std::int64_t> last_modified;  // seconds since 1970
 };
 

@@ -38,7 +38,7 @@ Result<std::unique_ptr<Op>> make_op(std::shared_ptr<const Vertex> vertex, const 
     Result<std::unique_ptr<Op>> operator()(const wire::FileOp& file) { return make_file(std::move(vertex), file); }
     Result<std::unique_ptr<Op>> operator()(const wire::MergeOp& merge) { return make_merge(std::move(vertex), merge); }
     Result<std::unique_ptr<Op>> operator()(const wire::DiffOp& diff) { return make_diff(std::move(vertex), diff); }
-    Result<std::unique_ptr<Op>> operator()(const wire::BuildOp& build) { return make_build(std::move(vertex), build); }
+    Result<std::unique_ptr<Op>> operator()(const wire::BuildOp& build) { return make_build(std::move(vertex), build, request); }
     Result<std::unique_ptr<Op>> operator()(const wire::PassthroughOp& through) {
       return make_passthrough(std::move(vertex), through);
     }

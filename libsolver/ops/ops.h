@@ -35,7 +35,8 @@ base::Result<std::unique_ptr<Op>> make_file(std::shared_ptr<const Vertex> vertex
 base::Result<std::unique_ptr<Op>> make_merge(std::shared_ptr<const Vertex> vertex, const wire::MergeOp& merge);
 base::Result<std::unique_ptr<Op>> make_diff(std::shared_ptr<const Vertex> vertex, const wire::DiffOp& diff);
 base::Result<std::unique_ptr<Op>> make_passthrough(std::shared_ptr<const Vertex> vertex, const wire::PassthroughOp& op);
-base::Result<std::unique_ptr<Op>> make_build(std::shared_ptr<const Vertex> vertex, const wire::BuildOp& build);
+base::Result<std::unique_ptr<Op>> make_build(std::shared_ptr<const Vertex> vertex, const wire::BuildOp& build,
+                                             const SolveRequest& request);
 
 // An op whose one cache map needs no I/O: what it is, and what equal work is (the map, its selectors, and the inputs).
 class PureOp : public Op {

@@ -46,8 +46,8 @@ class BlobFile final : public PureOp {
     cache::MutableRef tree = TRY(context.cache.create(std::nullopt));
     {
       const snapshot::MountedTree mounted = TRY(tree.mount(snapshot::Access::read_write));
-      const BlobDigest actual = TRY(write_download(mounted, file_, answer, context.bytes), "fetch {}", name);
-      if (actual != digest_) return fail(ErrorCode::corrupt, "fetch {}: its bytes have digest {}", name, actual);
+      const std::string actual = TRY(write_download(mounted, file_, answer, {.bytes_max = remote_.file_bytes_max}, context.bytes), "fetch {}", name);
+      if (actual != digest_.str()) return fail(ErrorCode::corrupt, "fetch {}: its bytes have digest {}", name, actual);
     }
     cache::RecordFacts facts;
     facts.description = "blob " + name;

@@ -22,7 +22,7 @@ using base::Result;
 using cache::FetchAnswer;
 using cache::FetchRequest;
 
-constexpr std::uint8_t facts_version = 1;
+constexpr std::uint8_t facts_version = 2;  // 1: the checksum in 32 bytes
 // A Last-Modified this much older than the answer tells versions apart (RFC 9110, 8.8.2.2).
 constexpr std::int64_t strong_after_seconds = 60;
 
@@ -36,7 +36,7 @@ struct HttpFacts {
 
 std::string encode(const HttpFacts& facts) {
   return base::ByteWriter().u8(facts_version).string(facts.etag).string(facts.last_modified).u8(facts.is_strong ? 1 : 0)
-      .raw(facts.content.checksum.raw()).string(facts.content.filename).take();
+      .string(facts.content.checksum).string(facts.content.filename).take();
 }
 
 Result<HttpFacts> decode_facts(std::string_view bytes) {
@@ -46,7 +46,7 @@ Result<HttpFacts> decode_facts(std::string_view bytes) {
   facts.etag = TRY(reader.string());
   facts.last_modified = TRY(reader.string());
   facts.is_strong = TRY(reader.u8()) != 0;
-  facts.content.checksum = TRY(BlobDigest::from_raw(TRY(reader.raw(32))));
+  facts.content.checksum = TRY(reader.string());
   facts.content.filename = TRY(reader.string());
   facts.content.last_modified = parse_http_time(facts.last_modified);
   TRY(reader.expect_end());
@@ -166,11 +166,13 @@ class HttpSource final : public Op {
     cache::MutableRef tree = TRY(context.cache.create(std::nullopt));
     {
       const snapshot::MountedTree mounted = TRY(tree.mount(snapshot::Access::read_write));
-      downloaded_.checksum = TRY(write_download(mounted, file, answer, context.bytes), "fetch {}", url_);
+      const DownloadRules rules{.algorithm = spec_.checksum ? base::parse_sha2(*spec_.checksum)->algorithm : base::Sha2::sha256,
+                                .bytes_max = remote_.file_bytes_max};
+      downloaded_.checksum = TRY(write_download(mounted, file, answer, rules, context.bytes), "fetch {}", url_);
     }
     if (spec_.checksum && downloaded_.checksum != *spec_.checksum) {
       return fail(ErrorCode::corrupt, "fetch {}: its content is {}, but the source is pinned to {}", url_,
-                  downloaded_.checksum.str(), spec_.checksum->str());
+                  downloaded_.checksum, *spec_.checksum);
     }
     downloaded_.filename = std::move(file.name);
     tree_ = std::move(tree);

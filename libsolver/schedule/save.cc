@@ -73,6 +73,7 @@ SolveRequest sub_request(const SolveRequest& request) {
   sub.ssh_agents = request.ssh_agents;
   sub.allowed = request.allowed;
   sub.remote = request.remote;
+  sub.source_policies = request.source_policies;
   return sub;
 }
 

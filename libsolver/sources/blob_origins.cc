@@ -62,15 +62,21 @@ Result<ImageReference> parse_image_reference(std::string_view reference) {
 
 Result<std::shared_ptr<cache::Repository>> BlobOrigins::open(const cache::RepositoryName& name, const std::string& credentials) {
   if (registries_ == nullptr) return fail(ErrorCode::unavailable, "{}: this engine reaches no registry", name.text());
-  auto state = state_.lock();
-  std::string& known = state->credentials[name.host];
-  if (!credentials.empty() && known != credentials) {
-    known = credentials;
-    std::erase_if(state->repositories, [&](const auto& each) { return each.first.host == name.host; });
+  std::string known;
+  {
+    auto state = state_.lock();
+    std::string& of_host = state->credentials[name.host];
+    if (!credentials.empty() && of_host != credentials) {
+      of_host = credentials;
+      std::erase_if(state->repositories, [&](const auto& each) { return each.first.host == name.host; });
+    }
+    if (const auto opened = state->repositories.find(name); opened != state->repositories.end()) return opened->second;
+    known = of_host;
   }
-  auto& repository = state->repositories[name];
-  if (!repository) repository = registries_->open(name, known);
-  return repository;
+  auto made = registries_->open(name, known);
+  auto state = state_.lock();
+  if (state->credentials[name.host] != known) return made;  // somebody has others by now
+  return state->repositories.try_emplace(name, std::move(made)).first->second;
 }
 
 Result<std::shared_ptr<cache::Repository>> BlobOrigins::repository(const cache::RepositoryName& name) { return open(name, ""); }

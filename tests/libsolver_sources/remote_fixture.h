@@ -17,8 +17,8 @@
 #include "libremote/http_fetcher.h"
 #include "libremote/registries.h"
 #include "libsolver/solver.h"
-#include "libsolver/wire/codec.h"
 #include "tests/libcache/store_fixture.h"
+#include "tests/libsolver_sources/source_graph.h"
 
 namespace cairn::solver {
 
@@ -81,20 +81,8 @@ class RemoteSourceTest : public testing::Test {
   }
 
   SolveRequest request(const std::string& identifier, std::map<std::string, std::string> attrs = {}) {
-    wire::SourceOp source;
-    source.identifier = identifier;
-    source.attrs = std::move(attrs);
-    wire::Op op;
-    op.op = std::move(source);
-    wire::DefinitionMessage definition;
-    definition.def.push_back({wire::encode(op)});
-    wire::Input result_of;
-    result_of.digest = digest_text(definition.def[0].value);
-    wire::Op last;
-    last.inputs.push_back(std::move(result_of));
-    definition.def.push_back({wire::encode(last)});
     SolveRequest made;
-    made.definition = must(load_definition(wire::encode(definition)));
+    made.definition = must(load_definition(test::source_graph(identifier, std::move(attrs))));
     return made;
   }
   SolveOutcome solve(const SolveRequest& request, std::stop_token stop = {}) {

@@ -157,11 +157,6 @@ TEST(SourcePolicy, LoadingUnderAPolicy) {
   ASSERT_FALSE(denied);
   EXPECT_THAT(denied.error().message, HasSubstr("source \"https://a/f\" is denied by the source policy"));
 
-  wire::Op build;
-  build.op = wire::BuildOp{};
-  const auto refused = load_definition_under(definition_of(build), to_b);
-  ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().code, ErrorCode::unavailable);
 }
 
 }  // namespace

@@ -60,6 +60,7 @@ struct SolveArguments {
   std::string output;
   std::string source_policy;  // a file; "": none
   bool no_cache = false, offline = false;
+  std::string resolve_age, max_download;  // "": not given
   std::string project, build;
   std::string progress = "auto";
   Output format = Output::text;

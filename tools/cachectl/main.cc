@@ -60,6 +60,8 @@ Examples:
   verb->add_option("--project", solve.project, "Whose build it is: a label for du and stats")->type_name("NAME");
   verb->add_option("--build", solve.build, "Which build it is: a label for du")->type_name("NAME");
   verb->add_flag("--no-cache", solve.no_cache, "Run every step; results are stored all the same");
+  verb->add_option("--resolve-age", solve.resolve_age, "What remote sides have said is not asked again for so long")->type_name("AGE");
+  verb->add_option("--max-download", solve.max_download, "The largest file that a source may fetch")->type_name("SPACE");
   verb->add_flag("--offline", solve.offline, "Ask no remote side: sources are what they were when they were last asked");
   verb->add_option("--progress", solve.progress, "How progress is shown on standard error")
       ->check(CLI::IsMember({"auto", "plain", "json", "none"}))->capture_default_str();

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "libbase/fs/fd.h"
+#include "libcache/policy.h"
 #include "tools/cachectl/command.h"
 #include "tools/cachectl/interrupt.h"
 #include "tools/cachectl/progress_view.h"
@@ -104,6 +105,21 @@ Result<std::map<std::string, std::string>> parse_agents(const std::vector<std::s
   return agents;
 }
 
+// The options that say how remote sides are asked.
+base::Status read_remote_options(const SolveArguments& arguments, engine::SolveOrder& order) {
+  if (arguments.offline) order.ask_remotes = solver::RemoteUse::Ask::never;
+  if (!arguments.resolve_age.empty()) {
+    order.resolve_age = std::chrono::floor<std::chrono::seconds>(TRY(cache::parse_age(arguments.resolve_age), "--resolve-age"));
+  }
+  if (arguments.max_download.empty()) return {};
+  const cache::Space space = TRY(cache::parse_space(arguments.max_download), "--max-download");
+  if (space.parts().size() != 1 || space.parts()[0].unit != cache::Space::Part::Unit::bytes) {
+    return fail(ErrorCode::invalid_argument, "--max-download {}: want bytes", arguments.max_download);
+  }
+  order.download_max = space.parts()[0].amount;
+  return {};
+}
+
 ProgressMode progress_mode(const std::string& name) {
   if (name == "plain") return ProgressMode::plain;
   if (name == "json") return ProgressMode::json;
@@ -175,6 +191,7 @@ ExitCode run_solve(const GlobalOptions& global, const SolveArguments& arguments)
   };
   const base::Status labels = cache::check_owner({.project = arguments.project, .build = arguments.build, .step = {}});
   if (wrong(labels) || wrong(locals) || wrong(layouts) || wrong(agents) || wrong(output) || wrong(options)) return ExitCode::usage;
+  if (wrong(read_remote_options(arguments, order))) return ExitCode::usage;
   auto secrets = parse_secrets(arguments.secrets);
   if (!secrets) return secrets.error().code == ErrorCode::invalid_argument ? (report_error(secrets.error()), ExitCode::usage) : report_error(secrets.error());
   order.secrets = std::move(*secrets);
@@ -199,8 +216,6 @@ ExitCode run_solve(const GlobalOptions& global, const SolveArguments& arguments)
     if (policy->empty()) *policy = " ";
     order.source_policy = std::move(*policy);
   }
-
-  if (arguments.offline) order.ask_remotes = solver::RemoteUse::Ask::never;
 
   const Interrupt interrupt;
   auto progress = make_progress_view(progress_mode(arguments.progress));

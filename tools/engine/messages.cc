@@ -171,6 +171,8 @@ Message encode(const SolveOrder& order) {
           {"no_cache", order.use_cache == solver::UseCache::no},
           {"source_policy", bytes_of(order.source_policy)},
           {"offline", order.ask_remotes == solver::RemoteUse::Ask::never},
+          {"resolve_age", order.resolve_age.count()},
+          {"download_max", order.download_max},
           {"project", bytes_of(order.project)},
           {"build", bytes_of(order.build)}};
 }
@@ -191,6 +193,8 @@ Result<SolveOrder> decode_order(const Message& message) {
   order.source_policy = TRY(take<std::string>(message, "source_policy"));
   using Ask = solver::RemoteUse::Ask;
   order.ask_remotes = TRY(take<bool>(message, "offline")) ? Ask::never : Ask::always;
+  order.resolve_age = std::chrono::seconds(TRY(take<std::int64_t>(message, "resolve_age")));
+  order.download_max = TRY(take<std::uint64_t>(message, "download_max"));
   if (message.contains("project")) order.project = TRY(take<std::string>(message, "project"));
   if (message.contains("build")) order.build = TRY(take<std::string>(message, "build"));
   return order;

@@ -37,7 +37,8 @@ Result<solver::SolveRequest> make_request(const SolveOrder& order) {
                               .allowed = order.allowed,
                               .use_cache = order.use_cache,
                               .owner = std::move(owner),
-                              .remote = {.ask = order.ask_remotes}};
+                              .remote = {.ask = order.ask_remotes, .believed_for = order.resolve_age, .file_bytes_max = order.download_max},
+                              .source_policies = std::move(policies)};
 }
 
 Status export_result(Engine& engine, const solver::SolveOutcome& outcome, const SolveOrder& order, SolveReport& report,

@@ -29,6 +29,8 @@ struct SolveOrder {
   solver::UseCache use_cache = solver::UseCache::yes;
   std::string source_policy;   // JSON; "": none
   solver::RemoteUse::Ask ask_remotes = solver::RemoteUse::Ask::always;
+  std::chrono::seconds resolve_age{0};  // what remote sides have said is believed for so long
+  std::uint64_t download_max = ~std::uint64_t{0};  // bytes of one file
   std::string project{}, build{};                  // who asks: labels of the records that are made, and of statistics
 };
 
