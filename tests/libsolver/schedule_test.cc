@@ -84,7 +84,7 @@ TEST_F(ScheduleTest, AFailureStopsTheOthersAndNamesTheStep) {
   add_held("hold");
   script_.programs["fail"] = [this](const ExecRequest&, std::stop_token) -> base::Result<ExecExit> {
     EXPECT_TRUE(eventually([this] { return running_ == 1; }));
-    return ExecExit{.code = 3, .valid = false};
+    return ExecExit{.code = 3, .valid = false, .note = {}};
   };
   const SolveOutcome outcome = solve(both(State().run({"hold"}).root(), State().run({"fail"}).root()));
   ASSERT_FALSE(outcome.status);
@@ -101,7 +101,7 @@ TEST_F(ScheduleTest, AFailureStopsTheOthersAndNamesTheStep) {
 TEST_F(ScheduleTest, AStepThatFailedRunsAgain) {
   std::atomic<int> times{0};
   script_.programs["flaky"] = [&](const ExecRequest&, std::stop_token) -> base::Result<ExecExit> {
-    return ExecExit{.code = times == 0 ? 1 : 0, .valid = times++ != 0};
+    return ExecExit{.code = times == 0 ? 1 : 0, .valid = times++ != 0, .note = {}};
   };
   const State state = State().run({"flaky"}).root();
   EXPECT_FALSE(solve(state).status);
@@ -111,7 +111,7 @@ TEST_F(ScheduleTest, AStepThatFailedRunsAgain) {
 
 TEST_F(ScheduleTest, NothingIsHeldAfterASolve) {
   script_.programs["fail"] = [](const ExecRequest&, std::stop_token) -> base::Result<ExecExit> {
-    return ExecExit{.code = 3, .valid = false};
+    return ExecExit{.code = 3, .valid = false, .note = {}};
   };
   for (int round = 0; round < 50; ++round) {
     const std::string name = std::to_string(round);
