@@ -108,6 +108,10 @@ struct ScrubOptions {
 struct ScrubReport {
   std::uint64_t blobs = 0, bytes = 0;  // read back and compared with their names
   std::uint64_t damaged = 0;           // of them: quarantined, and misses from now on
+  std::uint64_t trees = 0, tree_bytes = 0;   // read back; each is what a record has for itself
+  std::uint64_t sealed = 0;                  // of them: for the first time, so that there was no seal to compare with
+  std::uint64_t damaged_trees = 0;           // of them: not what they were, or not there
+  std::uint64_t quarantined_records = 0;     // that became misses for that: those of these trees, and what is built on them
   bool reached_end = false;
 };
 
@@ -115,6 +119,13 @@ struct BlobRepair {
   std::uint64_t missed = 0;       // blobs that became misses
   std::uint64_t stray_files = 0;  // deleted
   std::int64_t freed_bytes = 0;   // by that
+};
+
+struct TreeRepair {
+  std::uint64_t stray_trees = 0;          // directories that no row named; erased
+  std::int64_t freed_bytes = 0;           // by that
+  std::uint64_t missing_trees = 0;        // of records whose directory is not there
+  std::uint64_t quarantined_records = 0;  // that became misses for that, and what is built on them
 };
 
 // Thread-safe.
@@ -214,13 +225,21 @@ class Cache {
   // steps, one caller at a time (a second one waits). Returns the bytes that are free now and were not. Errors: io,
   // no_space.
   base::Result<std::int64_t> compact_packs(std::stop_token stop = {});
-  // Reads blobs back, in the idle class of the disk, from where the last scrub stopped up to the last one. A damaged one
-  // becomes a miss (docs/formats/store.md, quarantine), which the report counts. Stopping keeps the place. Errors: io.
+  // Reads blobs and then trees back, in the idle class of the disk, from where the last scrub stopped up to the last one. A
+  // damaged blob becomes a miss (docs/formats/store.md, quarantine), and so does a record whose tree is not what its seal
+  // says, with all that is built on it; the report counts them. A tree that has no seal yet gets one. Whoever holds such a
+  // record keeps it. Stopping keeps the place, but for the tree that was being read. Errors: io.
   base::Result<ScrubReport> scrub(const ScrubOptions& options, std::stop_token stop = {});
   // Makes what is on the disk for blobs agree with their rows, without reading contents: a blob whose file, entry or
   // chunks are missing or have another size becomes a miss, and a file that no row names goes, unless somebody is just
   // putting it. What is no blob by its name is left alone. O(blobs). Stopping leaves the rest for the next call. Errors: io.
   base::Result<BlobRepair> repair_blobs(std::stop_token stop = {});
+  // The same for trees: a record whose directory is missing becomes a miss, with all that is built on it, and a directory
+  // below trees/ that no row names and whose id is not reserved goes through the trash. What has no tree's name is left
+  // alone. Others may use the store meanwhile. O(records); waits for the files. Errors: io.
+  base::Result<TreeRepair> repair_trees(std::stop_token stop = {});
+  // Records that were quarantined for their trees, or for one that they are built on, and have not been collected yet.
+  base::Result<std::uint64_t> damaged_records();
   // Blobs that were found damaged and have not been forgotten since.
   base::Result<std::uint64_t> quarantined();
   // Writes all facts into the packs anew and gives the space of the journal before that back (docs/formats/journal.md).

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "libbase/result.h"
@@ -18,16 +19,19 @@
 
 namespace cairn::cache {
 
+struct PrunedRecord : RecordInfo {
+  std::uint32_t rule = 0;        // of the policy
+  std::int64_t freed_bytes = 0;  // of it alone
+};
+
 struct PruneOptions {
   bool all = false;      // also what a key leads to; without it only what no key leads to any more. Not with a policy
   bool dry_run = false;  // selects with the same code and changes nothing
   std::optional<Policy> policy{};  // its rules, in their order, instead of `all`
   std::optional<DiskSpace> disk{};  // what the rules are to take the disk for; nullopt: as it is
-};
-
-struct PrunedRecord : RecordInfo {
-  std::uint32_t rule = 0;        // of the policy
-  std::int64_t freed_bytes = 0;  // of it alone
+  // Gets each record once its removal is durable, in the order of removal, on the calling thread; PruneReport::records
+  // then stays empty, so that a prune of any size needs the memory of one round. Not with dry_run.
+  std::function<void(PrunedRecord)> removed{};
 };
 
 // Looks at candidates that stayed, by what kept them.
@@ -39,8 +43,10 @@ struct PruneReport {
   std::vector<PrunedRecord> records;  // removed (or would be), in the order of removal: children before parents
   std::uint64_t blobs = 0;          // removed with them: blobs that no record names any more
   std::int64_t freed_bytes = 0;     // of trees and blobs; what an earlier, stopped prune left in the trash included
-  Passed passed;
-  std::uint64_t rows_visited = 0;   // by the selection
+  Passed passed;                    // when it was done
+  std::uint64_t rows_visited = 0;   // by the selections
+  std::uint64_t rounds = 0;         // of choosing and removing; what a round took is no longer live when it ends
+  std::uint64_t chosen_max = 0;     // records, in one round
 };
 
 struct CollectorOptions {
@@ -61,10 +67,13 @@ struct CollectorCounts {
   std::uint64_t compactions = 0;   // of packs
 };
 
+// Tombstone::rule of a key whose record was found damaged.
+inline constexpr std::string_view damage_rule = "damage";
+
 // Why what was looked for is not there any more.
 struct Tombstone {
   base::WallTime when{};                     // it was taken
-  std::string rule;                          // by this one: "rule 2 \"space\"", "prune"
+  std::string rule;                          // by this one: "rule 2 \"space\"", "prune"; or damage_rule
   std::chrono::nanoseconds build_time{0};    // what it takes to make it again
 };
 

@@ -16,6 +16,7 @@ struct CheckState {
   const base::HostPath& root;
   std::unordered_set<snapshot::SnapshotId> unpublished;  // of a live owner: their trees need no row
   std::unordered_map<RecordId, RecordRow> records;
+  std::unordered_set<RecordId> damaged;  // known to be, and quarantined
   std::vector<Finding> findings;
 
   template <class... Args>
@@ -27,6 +28,7 @@ struct CheckState {
 base::Result<std::vector<Finding>> check_store(base::lmdb::Env& env, const base::HostPath& root,
                                                const std::vector<snapshot::SnapshotId>& unpublished);
 
+base::Status check_seals(CheckState& state);    // of trees, and what is quarantined for one; before check_trees()
 base::Status check_trees(CheckState& state);    // records, snapshot rows, directories
 base::Status check_records(CheckState& state);  // parents, children, chains, tree digests
 base::Status check_keys(CheckState& state);     // results and links, each in both directions

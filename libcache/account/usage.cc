@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <span>
 
 #include "libbase/fs/beneath.h"
@@ -16,6 +15,7 @@
 #include "libcache/records/record_rows.h"
 #include "libcache/records/scan.h"
 #include "libcache/records/store.h"
+#include "libsnapshot/stray.h"
 
 namespace cairn::cache {
 
@@ -144,10 +144,7 @@ Result<std::vector<snapshot::SnapshotId>> list_trees(const HostPath& root) {
   if (!dir) return tl::unexpected(dir.error());
   const auto entries = TRY(base::list_dir(dir->get()));
   for (const base::DirEntry& entry : entries) {
-    std::uint64_t value = 0;
-    const char* const end = entry.name.data() + entry.name.size();
-    const auto parsed = std::from_chars(entry.name.data(), end, value);
-    if (parsed.ec == std::errc() && parsed.ptr == end && value != 0) ids.emplace_back(value);
+    if (const auto id = snapshot::parse_tree_name(entry.name)) ids.push_back(*id);
   }
   std::sort(ids.begin(), ids.end());
   return ids;

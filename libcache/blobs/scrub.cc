@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads blobs back in the order of their names, no faster than it may, and goes on where the last scrub stopped.
+// Blobs in the order of their names, then trees in that of their records; no faster than it may, and from where the last
+// scrub stopped.
 #include "libcache/blobs/scrub.h"
 
 #include <sys/syscall.h>
@@ -12,6 +13,7 @@
 #include "libcache/blobs/quarantine.h"
 #include "libcache/records/scan.h"
 #include "libcache/records/store.h"
+#include "libcache/trees/scrub_trees.h"
 
 namespace cairn::cache {
 
@@ -76,28 +78,12 @@ Status save_position(Store& store, const BlobDigest& next) {
   return {};
 }
 
-// Waits until as much time has gone as so many bytes may take. False: it is to stop.
-bool keep_pace(std::chrono::steady_clock::time_point since, std::uint64_t bytes, std::uint64_t per_second,
-               std::stop_token stop) {
-  if (per_second == 0) return !stop.stop_requested();
-  std::mutex mutex;
-  std::condition_variable_any never;
-  std::unique_lock lock(mutex);
-  const auto until = since + std::chrono::microseconds(bytes * 1'000'000 / per_second);
-  never.wait_until(lock, stop, until, [] { return false; });
-  return !stop.stop_requested();
-}
-
-}  // namespace
-
-Result<ScrubReport> scrub_blobs(Store& store, const ScrubOptions& options, std::stop_token stop) {
-  const IdleDisk idle;
-  ScrubReport report;
+// True: it has come to the end.
+Result<bool> scrub_blobs(Store& store, ScrubOptions::From from, ScrubPace& pace, ScrubReport& report) {
   const auto row = store.env.view([](ReadTxn& txn) { return txn.get(table::scrub, scrub_key); });
-  BlobDigest next = row && *row && options.from == ScrubOptions::From::last_stop ? (*row)->next : BlobDigest();
-  const auto since = std::chrono::steady_clock::now();
+  BlobDigest next = row && *row && from == ScrubOptions::From::last_stop ? (*row)->next : BlobDigest();
   for (;;) {
-    const std::vector<BlobDigest> blobs = TRY(next_blobs(store, next), "scrub");
+    const std::vector<BlobDigest> blobs = TRY(next_blobs(store, next));
     for (const BlobDigest& digest : blobs) {
       const auto size = store.blobs.verify(digest);
       ++report.blobs;
@@ -106,16 +92,44 @@ Result<ScrubReport> scrub_blobs(Store& store, const ScrubOptions& options, std::
       if (!size && size.error().code != ErrorCode::corrupt && size.error().code != ErrorCode::not_found)
         return tl::unexpected(size.error());
       next = behind(digest);
-      if (!keep_pace(since, report.bytes, options.bytes_per_second, stop)) {
-        TRY(save_position(store, next), "scrub");
-        return report;
-      }
+      pace.read(size.value_or(0));
+      if (!pace.is_stopped()) continue;
+      TRY(save_position(store, next));
+      return false;
     }
     if (blobs.empty() || next == BlobDigest()) break;
-    TRY(save_position(store, next), "scrub");
+    TRY(save_position(store, next));
   }
-  TRY(save_position(store, BlobDigest()), "scrub");
-  report.reached_end = true;
+  TRY(save_position(store, BlobDigest()));
+  return true;
+}
+
+// The last scrub stopped in the trees: it had been through the blobs.
+bool stopped_in_trees(Store& store) {
+  const auto row = store.env.view([](ReadTxn& txn) { return txn.get(table::tree_scrub, tree_scrub_key); });
+  return row && *row && (*row)->next;
+}
+
+}  // namespace
+
+void ScrubPace::read(std::uint64_t bytes) {
+  bytes_ += bytes;
+  if (per_second_ == 0) return;
+  std::mutex mutex;
+  std::condition_variable_any never;
+  std::unique_lock lock(mutex);
+  never.wait_until(lock, stop_, since_ + std::chrono::microseconds(bytes_ * 1'000'000 / per_second_), [] { return false; });
+}
+
+Result<ScrubReport> scrub(Store& store, const ScrubOptions& options, std::stop_token stop) {
+  const IdleDisk idle;
+  ScrubReport report;
+  ScrubPace pace(options.bytes_per_second, std::move(stop));
+  const bool in_trees = stopped_in_trees(store);
+  if (in_trees && options.from == ScrubOptions::From::beginning) TRY(save_tree_position(store, RecordId()), "scrub");
+  const bool blobs_are_done = in_trees && options.from == ScrubOptions::From::last_stop;
+  if (!blobs_are_done && !TRY(scrub_blobs(store, options.from, pace, report), "scrub")) return report;
+  report.reached_end = TRY(scrub_trees(store, options.from, pace, report), "scrub");
   return report;
 }
 

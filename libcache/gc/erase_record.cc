@@ -9,6 +9,7 @@
 #include "libcache/records/lease_rows.h"
 #include "libcache/records/record_rows.h"
 #include "libcache/records/scan.h"
+#include "libcache/trees/seal_rows.h"
 
 namespace cairn::cache {
 
@@ -39,6 +40,7 @@ Status erase_record(WriteTxn& txn, const snapshot::Snapshotter& snapshots, const
   TRY(erase_blobs_of(txn, info.id));
   TRY(erase_leases_of(txn, info.id));
   TRY(erase_layer_of(txn, info.id));
+  TRY(erase_seals_of(txn, info.id, info.snapshot));
   for (const RecordId parent : info.parents) TRY(txn.erase(table::children, {parent, info.id}));
   if (!info.facts.chain.is_zero()) TRY(txn.erase(table::chains, {info.facts.chain, info.id}));
   if (info.snapshot && info.snapshot.value() != info.id.value()) TRY(txn.erase(table::tree_owners, info.snapshot));

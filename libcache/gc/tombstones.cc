@@ -71,6 +71,7 @@ Status exhume(WriteTxn& txn, const KeyDigest& key) {
   const auto tombstone = TRY(txn.get(table::tombstones, key));
   if (!tombstone) return {};
   TRY(erase_tombstone(txn, key, *tombstone));
+  if (tombstone->rule == damage_rule) return {};  // no policy was wrong about it
   RegretRow row = TRY(txn.get(table::regret, regret_key)).value_or(RegretRow{});
   ++row.regret.count;
   row.regret.build_time += tombstone->build_time;

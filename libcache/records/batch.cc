@@ -14,6 +14,7 @@
 #include "libcache/records/layer_rows.h"
 #include "libcache/records/reopened.h"
 #include "libcache/records/store.h"
+#include "libcache/trees/seal_rows.h"
 
 namespace cairn::cache {
 
@@ -23,6 +24,14 @@ using base::Status;
 using base::lmdb::WriteTxn;
 
 namespace {
+
+// What was built while its parent was found damaged is not cached: whoever made it has it, and no key leads to it.
+Status mark_if_on_damaged(WriteTxn& txn, const RecordInfo& info) {
+  for (const RecordId parent : info.parents)
+    if (TRY(is_damaged(txn, parent)))
+      return mark_damaged(txn, info.id, {info.created, fmt::format("it is built on record {}", parent)});
+  return {};
+}
 
 Status write_record(WriteTxn& txn, const snapshot::Snapshotter& snapshots, const RecordInfo& info) {
   for (const RecordId parent : info.parents) {
@@ -42,7 +51,7 @@ Status write_record(WriteTxn& txn, const snapshot::Snapshotter& snapshots, const
   }
   TRY(put_record(txn, info.id, row));
   if (!info.facts.chain.is_zero()) TRY(txn.put(table::chains, {info.facts.chain, info.id}, Present{}));
-  return {};
+  return mark_if_on_damaged(txn, info);
 }
 
 // I5: a key never leads to a record that is not there, be it that it was never published.
@@ -109,8 +118,8 @@ Status write_rows(WriteTxn& txn, const snapshot::Snapshotter& snapshots, const B
     if (exists) TRY(put_layer(txn, record, layer));
   }
   for (const Batch::Result& result : batch.results) {
-    const bool exists = !result.record || TRY(record_exists(txn, result.record));
-    if (!exists) continue;
+    const bool leads = !result.record || (TRY(record_exists(txn, result.record)) && !TRY(is_damaged(txn, result.record)));
+    if (!leads) continue;
     TRY(put_result(txn, result.key, result.record, result.created));
     TRY(note_key(txn, result.record));
     TRY(exhume(txn, result.key));

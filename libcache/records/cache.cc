@@ -31,6 +31,8 @@
 #include "libcache/records/store.h"
 #include "libcache/records/resolved_rows.h"
 #include "libcache/stat_cache.h"
+#include "libcache/trees/repair_trees.h"
+#include "libcache/trees/seal_rows.h"
 #include "libcache/trees/stat_rows.h"
 
 namespace cairn::cache {
@@ -42,11 +44,12 @@ using base::Status;
 
 namespace {
 
-constexpr std::array<const base::lmdb::RawTableSpec*, 43> all_tables = {
+constexpr std::array<const base::lmdb::RawTableSpec*, 46> all_tables = {
     &table::records,   &table::children,      &table::chains, &table::tree_digests, &table::key_results, &table::record_keys,
     &table::key_links, &table::key_backlinks, &table::blobs,  &table::record_blobs, &table::blob_records,
     &table::stats,     &table::resolved,  &table::pages,         &table::page_counts, &table::page_roots, &table::page_trash,
     &table::packs,     &table::journal,      &table::quarantine,  &table::scrub,
+    &table::tree_seals, &table::damaged_records, &table::tree_scrub,
     &table::totals,    &table::leases,       &table::lease_records, &table::record_leases,
     &table::lease_blobs, &table::blob_leases, &table::lease_ends,
     &table::layers,    &table::diff_records, &table::diff_blobs,    &table::tree_owners, &table::statistics,
@@ -191,10 +194,16 @@ Result<PruneReport> Cache::prune(const PruneOptions& options, std::stop_token st
 }
 
 Result<ScrubReport> Cache::scrub(const ScrubOptions& options, std::stop_token stop) {
-  return scrub_blobs(*state_, options, std::move(stop));
+  return cache::scrub(*state_, options, std::move(stop));
 }
 
 Result<BlobRepair> Cache::repair_blobs(std::stop_token stop) { return cache::repair_blobs(*state_, std::move(stop)); }
+
+Result<TreeRepair> Cache::repair_trees(std::stop_token stop) { return cache::repair_trees(*state_, std::move(stop)); }
+
+Result<std::uint64_t> Cache::damaged_records() {
+  return state_->env.view([](base::lmdb::ReadTxn& txn) { return txn.count(table::damaged_records); });
+}
 
 Result<std::uint64_t> Cache::quarantined() {
   return state_->env.view([](base::lmdb::ReadTxn& txn) { return txn.count(table::quarantine); });

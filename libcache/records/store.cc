@@ -6,6 +6,7 @@
 #include "libbase/log/log.h"
 #include "libcache/records/record_rows.h"
 #include "libcache/records/scan.h"
+#include "libcache/trees/seal_rows.h"
 
 namespace cairn::cache {
 
@@ -87,7 +88,7 @@ Result<std::optional<ImmutableRef>> find_record_of_chain(Store& store, const Cha
   std::vector<RecordId> candidates = store.pending.records_of(chain);
   TRY(store.keys.in_version([&](ReadTxn& txn) {
     return scan_rows(txn, table::chains, chain.raw(), [&](const auto& key, const Present&) -> Result<Scan> {
-      candidates.push_back(std::get<1>(key));
+      if (!TRY(is_damaged(txn, std::get<1>(key)))) candidates.push_back(std::get<1>(key));
       return Scan::next;
     });
   }));

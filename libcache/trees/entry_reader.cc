@@ -221,6 +221,7 @@ Status EntryReader::hash_bytes(int fd, std::uint64_t size, std::string_view path
     if (*got < buffer.size()) return changed_while_read(path);
     digester_.update(buffer);
     total += *got;
+    if (told_) told_(*got);
   }
   return {};
 }

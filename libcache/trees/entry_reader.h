@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -48,6 +49,8 @@ tl::unexpected<base::Error> unreadable(base::Error error, std::string_view path)
 class EntryReader {
  public:
   EntryReader(const Normalisation& normalisation, std::stop_token stop);
+  // Told of the bytes of a file after each piece that was read; it may wait.
+  void on_read(std::function<void(std::uint64_t bytes)> told) { told_ = std::move(told); }
 
   base::Status check_stop() const;
   // lstat, once per name. Errors: io (it vanished).
@@ -75,6 +78,7 @@ class EntryReader {
 
   const Normalisation normalisation_;
   std::stop_token stop_;
+  std::function<void(std::uint64_t)> told_;
   DigestCounts counts_;
   EntryDigester digester_;
   std::unique_ptr<std::byte[]> buffer_;  // made with the first file

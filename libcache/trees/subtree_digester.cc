@@ -94,7 +94,9 @@ struct SubtreeDigester::State {
 
 class SubtreeDigester::Worker {
  public:
-  explicit Worker(State& state) : state_(state), reader_(state.options.normalisation, state.options.stop) {}
+  explicit Worker(State& state) : state_(state), reader_(state.options.normalisation, state.options.stop) {
+    reader_.on_read(state.options.read);
+  }
   ~Worker() { *state_.counts.lock() += reader_.counts(); }
 
   Status run(const Task& task) { return task.to == 0 ? list(task.directory) : digest_piece(task); }
@@ -235,7 +237,8 @@ Status SubtreeDigester::Worker::digest_names(Directory& directory, int fd, std::
     }
     TreeEntry entry;
     name.digests = TRY(reader_.read(place, seen, entry));
-    const std::uint64_t group = link_group_of(seen, state_.options.link_salt);
+    const bool tells = state_.options.links == LinkGroups::told;
+    const std::uint64_t group = tells ? link_group_of(seen, state_.options.link_salt) : 0;
     name.entry = std::make_unique<PageEntry>(to_page_entry(name.name, entry, name.digests, group));
   }
   return {};

@@ -18,6 +18,9 @@
 
 namespace cairn::cache {
 
+// Whether pages say which names are one inode.
+enum class LinkGroups : std::uint8_t { told, left_out };
+
 class SubtreeDigester {
  public:
   struct Options {
@@ -29,6 +32,9 @@ class SubtreeDigester {
     // Takes the pages of the Merkle tree, one call at a time; without a normalisation and a stat cache only.
     std::function<void(const PageName&, std::string bytes)> pages = {};
     std::uint64_t link_salt = 0;  // tells the inodes of this tree from those of others
+    LinkGroups links = LinkGroups::told;
+    // Told of the bytes of files as they are read, on the thread that reads; it may wait.
+    std::function<void(std::uint64_t bytes)> read = {};
   };
   // tree stays open meanwhile.
   SubtreeDigester(int tree, Options options);

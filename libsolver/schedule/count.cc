@@ -22,7 +22,7 @@ Missed why_missed(cache::Cache& cache, const KeyPlan& plan) {
       for (const KeyDigest& key : keys) {
         missed.evicted = TRY(cache.find_tombstone(key));
         if (!missed.evicted) continue;
-        missed.cause = MissCause::evicted;
+        missed.cause = missed.evicted->rule == cache::damage_rule ? MissCause::error : MissCause::evicted;
         return {};
       }
     }

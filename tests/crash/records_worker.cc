@@ -4,6 +4,7 @@
 #include <fcntl.h>
 
 #include "libbase/fs/beneath.h"
+#include "libbase/fs/host_tree.h"
 #include "libbase/hash/sha256.h"
 #include "libcache/cache.h"
 #include "tests/crash/worker.h"
@@ -113,13 +114,27 @@ Status use_retained(cache::Cache& cache) {
   return {};
 }
 
-Status use_records(cache::Cache& cache) {
+// A tree that changes below a record, and another record on it: both become misses. Then a directory that nothing names.
+Status mend_trees(cache::Cache& cache, const base::HostPath& root) {
+  const ImmutableRef below = TRY(make(cache, {}, "below")), above = TRY(make(cache, below, "above"));
+  const cache::ScrubOptions whole = {.from = cache::ScrubOptions::From::beginning};
+  TRY(cache.scrub(whole));
+  const base::HostPath tree = root / fmt::format("trees/{}/fs", below.snapshot());
+  TRY(base::write_file_atomic(tree / "not of the record", "x", base::Durable::no));
+  if (TRY(cache.scrub(whole)).quarantined_records < 2) return base::fail(base::ErrorCode::io, "the damage was not found");
+  TRY(base::make_host_dirs(root / planted_stray / "fs"));
+  TRY(cache.repair_trees());
+  return {};
+}
+
+Status use_records(cache::Cache& cache, const base::HostPath& root) {
   const ImmutableRef a = TRY(make(cache, {}, "a")), b = TRY(make(cache, {}, "b"));
   const BlobDigest blob = TRY(cache.blobs().put("leased")).info.digest;
   TRY(use_leases(cache, a, blob));
   TRY(use_merges(cache, a, b));
   TRY(use_layers(cache, b));
   TRY(use_retained(cache));
+  TRY(mend_trees(cache, root));
   cache.count(cache.one_hit(a), {.project = "crash", .build = {}, .step = {}});
   TRY(make(cache, {}, "carries the counts"));
   TRY(cache.repair_rows());
@@ -137,7 +152,7 @@ int run_records_worker(const WorkerArguments& arguments) {
   {
     auto engine = open_store(arguments);
     if (!engine) return complain(engine.error().message);
-    if (auto used = use_records((*engine)->cache()); !used) return complain(used.error().message);
+    if (auto used = use_records((*engine)->cache(), (*engine)->root()); !used) return complain(used.error().message);
     if (auto pruned = (*engine)->cache().prune({}); !pruned) return complain(pruned.error().message);
   }
   auto engine = open_store(arguments);  // it finds what the first one left to be written late

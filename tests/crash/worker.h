@@ -11,6 +11,9 @@
 
 namespace cairn::test {
 
+// The worker puts it there for a repair to find, so who dies in between leaves it.
+inline constexpr const char* planted_stray = "trees/99999999";
+
 struct WorkerArguments {
   std::string root, layout, source, sync_log;
   std::string base_digest;

@@ -17,6 +17,7 @@
 #include "libcache/records/record_rows.h"
 #include "libcache/records/resolved_rows.h"
 #include "libcache/records/use_times.h"
+#include "libcache/trees/seal_rows.h"
 #include "libcache/trees/stat_rows.h"
 
 namespace {
@@ -34,7 +35,7 @@ void decode(std::string_view bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
-  switch (data[0] % 34) {
+  switch (data[0] % 36) {
     case 0: decode<cache::RecordRow>(bytes); break;
     case 1: decode<cache::TreeDigestRow>(bytes); break;
     case 2: decode<cache::KeyResultRow>(bytes); break;
@@ -73,6 +74,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       break;
     case 32: decode<std::tuple<BlobDigest, BlobDigest>>(bytes); break;
     case 33: decode<cache::OperationRow>(bytes); break;
+    case 34: decode<cache::SealRow>(bytes); break;
+    case 35: decode<cache::TreeScrubRow>(bytes); break;
   }
   return 0;
 }

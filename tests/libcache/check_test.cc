@@ -150,7 +150,7 @@ TEST(Check, FindsMissingAndUnknownFiles) {
   const auto findings = store.findings();
   const std::vector<std::string> expected = {
       fmt::format("I1 snapshot {}: trees/{} is missing", ids.child, ids.child),
-      "I6 trees/424242: no row names it",
+      "I9 trees/424242: no row names it",
       fmt::format("I1 blob {}: its file is missing", blob),
       "I6 tmp/left: left behind",
   };

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // In a store of 2,000 records, each with a tree, a key and a blob, a byte that the disk has changed costs two records at
 // most (0.1 %): whoever asks for them is told that they are not there. Each flip is seeded.
+#include <sys/stat.h>
+#include <sys/xattr.h>
+
 #include <random>
 
+#include "libbase/fs/host_tree.h"
 #include "libcache/blobs/blob_rows.h"
 #include "libcache/fsck.h"
 #include "libcache/records/record_rows.h"
@@ -67,9 +71,8 @@ class DamageAtScale : public ::testing::Test {
 
   // Every hundredth is a file.
   static std::string blob(std::uint64_t n) { return fmt::format("blob {:05} ", n) + std::string(n % 100 == 7 ? 70'000 : 300, 'b'); }
-  HostPath tree_file(std::uint64_t n) {
-    return store.root() / fmt::format("trees/{}/fs/file0", test::big_store_record(n).value());
-  }
+  HostPath tree(std::uint64_t n) { return store.root() / fmt::format("trees/{}", test::big_store_record(n).value()); }
+  HostPath tree_file(std::uint64_t n) { return tree(n) / "fs/file0"; }
 
   // A record is whole if its key leads to it, and its tree and blob are what they were. What is not must say so.
   bool is_whole(std::uint64_t n) {
@@ -131,11 +134,42 @@ TEST_F(DamageAtScale, AByteOfABlobsFileCostsThatBlob) {
   EXPECT_EQ(must(store.cache->quarantined()), quarantined + 4);
 }
 
-// Nobody has a second description of what is in a tree; the record that has it is the one that suffers.
-TEST_F(DamageAtScale, AByteOfATreeIsThatOfOneRecord) {
-  for (const std::uint64_t n : {3u, 600u, 1999u}) flip(tree_file(n), 50);
-  EXPECT_EQ(lost(), before + 3);
-  EXPECT_EQ(store.findings(), std::vector<std::string>());
+TEST_F(DamageAtScale, AScrubFindsEachTreeThatIsNotWhatItWas) {
+  const ScrubReport first = must(store.cache->scrub({.from = ScrubOptions::From::beginning}));
+  EXPECT_EQ(first.sealed, records);
+  EXPECT_EQ(first.damaged_trees, 0u);
+  const ScrubReport second = must(store.cache->scrub({.from = ScrubOptions::From::beginning}));
+  EXPECT_EQ(second.trees, records);
+  EXPECT_EQ(second.tree_bytes, first.tree_bytes);
+  EXPECT_EQ(second.sealed + second.damaged_trees, 0u);
+
+  // A byte; a mode; an attribute; a file that is gone; one too many; another time; a tree that is gone.
+  flip(tree_file(3), 50);
+  ASSERT_EQ(::chmod(tree_file(600).c_str(), 0600), 0);
+  ASSERT_EQ(::setxattr(tree_file(601).c_str(), "user.mark", "x", 1, 0), 0);
+  ASSERT_EQ(::unlink(tree_file(900).c_str()), 0);
+  must(base::write_file_atomic(tree(901) / "fs/another", "x", base::Durable::no));
+  const ::timespec times[2] = {{0, UTIME_OMIT}, {1, 1}};
+  ASSERT_EQ(::utimensat(AT_FDCWD, tree_file(1400).c_str(), times, 0), 0);
+  must(base::remove_host_tree(tree(1999)));
+  const std::vector<std::uint64_t> damaged = {3, 600, 601, 900, 901, 1400, 1999};
+
+  const ScrubReport found = must(store.cache->scrub({.from = ScrubOptions::From::beginning}));
+  EXPECT_EQ(found.damaged_trees, damaged.size());
+  EXPECT_EQ(found.quarantined_records, damaged.size());
+  EXPECT_LE(found.quarantined_records, damaged.size() * lost_max);
+  EXPECT_EQ(must(store.cache->damaged_records()), damaged.size());
+  for (const std::uint64_t n : damaged) {
+    EXPECT_TRUE(store.results(test::big_store_key(n)).empty()) << n;
+    const auto why = must(store.cache->find_tombstone(test::big_store_key(n)));
+    ASSERT_TRUE(why) << n;
+    EXPECT_EQ(why->rule, damage_rule);
+  }
+  expect_settled(before + damaged.size());
+  EXPECT_EQ(must(store.cache->scrub({.from = ScrubOptions::From::beginning})).damaged_trees, 0u) << "they are misses now";
+  must(store.cache->prune({}));  // what no key leads to
+  EXPECT_EQ(must(store.cache->damaged_records()), 0u);
+  expect_settled(before + damaged.size());
 }
 
 TEST_F(DamageAtScale, AByteOfAValueCostsOneRecordAndARebuildGivesItBack) {

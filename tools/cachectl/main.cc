@@ -195,7 +195,7 @@ Examples:
   add_json(fsck, arguments.fsck.format);
   fsck->callback([&arguments] { arguments.exit_code = run_fsck(arguments.global, arguments.fsck); });
 
-  CLI::App* scrub = app.add_subcommand("scrub", R"(Read blobs back and compare them with their names.
+  CLI::App* scrub = app.add_subcommand("scrub", R"(Read blobs and trees back and compare them with their names and seals.
 
 Examples:
   cachectl --root DIR scrub --rate 20000000

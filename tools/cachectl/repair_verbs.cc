@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // fsck, scrub and migrate: whether a store is what its metadata says, and what is done if it is not.
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include "libbase/fs/beneath.h"
 #include "libbase/fs/host_tree.h"
 #include "libcache/fsck.h"
+#include "libsnapshot/stray.h"
 #include "tools/cachectl/command.h"
 #include "tools/cachectl/interrupt.h"
 #include "tools/engine/engine.h"
@@ -23,17 +25,20 @@ using nlohmann::ordered_json;
 
 namespace {
 
+bool is_sound(const cache::ScrubReport& scrubbed) { return scrubbed.damaged == 0 && scrubbed.damaged_trees == 0; }
+
 struct FsckReport {
   cache::MetadataWalk walk;
   std::vector<cache::Finding> findings;
   std::vector<std::string> unknown;  // names under the root that are not ours: left alone
   std::optional<cache::Rebuild> rebuilt;
   std::optional<cache::BlobRepair> repaired;
+  std::optional<cache::TreeRepair> trees;
   std::optional<cache::ScrubReport> scrubbed;
   std::uint64_t repaired_rows = 0;
 
   bool clean() const {
-    return walk.broken.empty() && walk.damaged_count == 0 && findings.empty() && (!scrubbed || scrubbed->damaged == 0);
+    return walk.broken.empty() && walk.damaged_count == 0 && findings.empty() && (!scrubbed || is_sound(*scrubbed));
   }
 };
 
@@ -68,12 +73,27 @@ Result<std::vector<std::string>> unknown_names(const HostPath& root) {
   return names;
 }
 
+// What lies among the trees and has no tree's name, or is no directory.
+Result<std::vector<std::string>> unknown_trees(const HostPath& root) {
+  std::vector<std::string> unknown;
+  const auto names = base::list_host_dir(root / "trees");
+  if (!names && names.error().code == base::ErrorCode::not_found) return unknown;
+  if (!names) return tl::unexpected(names.error());
+  for (const std::string& name : *names) {
+    struct ::stat stat {};
+    const bool is_there = ::lstat((root / ("trees/" + name)).c_str(), &stat) == 0;
+    if (is_there && (!S_ISDIR(stat.st_mode) || !snapshot::parse_tree_name(name))) unknown.push_back("trees/" + name);
+  }
+  return unknown;
+}
+
 Status look(const HostPath& root, FsckReport& report) {
   const auto tables = engine::all_tables();
   report.walk = TRY(cache::walk_metadata(root, tables));
   report.findings.clear();
   if (report.walk.broken.empty()) report.findings = TRY(check_twice(root));
   report.unknown = TRY(unknown_names(root));
+  for (std::string& name : TRY(unknown_trees(root))) report.unknown.push_back(std::move(name));
   return {};
 }
 
@@ -84,11 +104,13 @@ Status rebuild(const HostPath& root, FsckReport& report) {
   return {};
 }
 
-// As the owner: rows that follow from others are made anew, blobs that are not what their names say become misses, and files that nothing names go.
+// As the owner: rows that follow from others are made anew, blobs and trees that are not what their names and seals say become
+// misses, and what nothing names goes.
 Status read_back(const HostPath& root, FsckReport& report, std::stop_token stop) {
   auto engine = TRY(engine::Engine::open(engine::EngineOptions(root)));
   report.repaired_rows = TRY(engine->cache().repair_rows());
   report.repaired = TRY(engine->cache().repair_blobs(stop));
+  report.trees = TRY(engine->cache().repair_trees(stop));
   report.scrubbed = TRY(engine->cache().scrub({.from = cache::ScrubOptions::From::beginning}, stop));
   return {};
 }
@@ -103,7 +125,7 @@ Result<FsckReport> check_and_repair(const HostPath& root, const FsckArguments& a
     TRY(look(root, report));
   }
   if (!arguments.repair) return report;
-  std::cerr << "fsck: reading all blobs back\n";
+  std::cerr << "fsck: reading all blobs and trees back\n";
   TRY(read_back(root, report, stop));
   TRY(look(root, report));
   return report;
@@ -130,11 +152,28 @@ std::string report_json(const FsckReport& report) {
     json["repaired"] = {{"blobs_missed", report.repaired->missed},
                         {"stray_files", report.repaired->stray_files},
                         {"freed_bytes", report.repaired->freed_bytes}};
+  if (report.trees)
+    json["repaired_trees"] = {{"stray_trees", report.trees->stray_trees},
+                              {"freed_bytes", report.trees->freed_bytes},
+                              {"missing_trees", report.trees->missing_trees},
+                              {"quarantined_records", report.trees->quarantined_records}};
   if (report.scrubbed)
     json["scrubbed"] = {{"blobs", report.scrubbed->blobs},
                         {"bytes", report.scrubbed->bytes},
-                        {"damaged", report.scrubbed->damaged}};
+                        {"damaged", report.scrubbed->damaged},
+                        {"trees", report.scrubbed->trees},
+                        {"tree_bytes", report.scrubbed->tree_bytes},
+                        {"sealed", report.scrubbed->sealed},
+                        {"damaged_trees", report.scrubbed->damaged_trees},
+                        {"quarantined_records", report.scrubbed->quarantined_records}};
   return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+}
+
+std::string scrub_text(const cache::ScrubReport& scrubbed) {
+  std::string text = fmt::format("{} blobs read back, {} damaged; {} trees read back, {} of them sealed for the first time, {} damaged",
+                                 scrubbed.blobs, scrubbed.damaged, scrubbed.trees, scrubbed.sealed, scrubbed.damaged_trees);
+  if (scrubbed.quarantined_records > 0) text += fmt::format(" ({} records are misses now)", scrubbed.quarantined_records);
+  return text;
 }
 
 void print_text(const FsckReport& report) {
@@ -150,8 +189,10 @@ void print_text(const FsckReport& report) {
     std::cout << report.repaired->missed << " blobs were not there and are misses now, " << report.repaired->stray_files
               << " files that nothing names are deleted\n";
   if (report.repaired_rows > 0) std::cout << report.repaired_rows << " rows made anew\n";
-  if (report.scrubbed)
-    std::cout << report.scrubbed->blobs << " blobs read back, " << report.scrubbed->damaged << " damaged\n";
+  if (report.trees && report.trees->missing_trees + report.trees->stray_trees > 0)
+    std::cout << report.trees->missing_trees << " trees were not there, and " << report.trees->quarantined_records
+              << " records are misses now; " << report.trees->stray_trees << " directories that nothing names are deleted\n";
+  if (report.scrubbed) std::cout << scrub_text(*report.scrubbed) << "\n";
   std::cout << report.walk.rows << " rows, " << (report.clean() ? "clean" : "not clean") << "\n";
 }
 
@@ -189,9 +230,9 @@ ExitCode run_scrub(const GlobalOptions& global, const ScrubArguments& arguments)
   if (arguments.from_beginning) scrub.from = cache::ScrubOptions::From::beginning;
   const auto report = (*engine)->cache().scrub(scrub, interrupt.token());
   if (!report) return report_error(report.error());
-  std::cout << report->blobs << " blobs, " << human_bytes(static_cast<std::int64_t>(report->bytes)) << " read back, "
-            << report->damaged << " damaged" << (report->reached_end ? "\n" : "; the next scrub goes on here\n");
-  return report->damaged == 0 ? ExitCode::done : ExitCode::corruption;
+  std::cout << scrub_text(*report) << ", " << human_bytes(static_cast<std::int64_t>(report->bytes + report->tree_bytes))
+            << (report->reached_end ? "\n" : "; the next scrub goes on here\n");
+  return is_sound(*report) ? ExitCode::done : ExitCode::corruption;
 }
 
 ExitCode run_migrate(const GlobalOptions& global) {
