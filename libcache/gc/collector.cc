@@ -21,7 +21,6 @@ using base::Status;
 
 namespace {
 
-constexpr std::size_t round_picks = 2048;  // selected at a time
 constexpr auto last_work_max = std::chrono::seconds(1);
 constexpr std::int64_t room_bytes = 16 << 20;  // made when a write has found none
 constexpr std::int64_t compaction_bytes_min = 16 << 20;  // reclaimable, and a quarter of the packs: worth moving the rest
@@ -156,26 +155,18 @@ Status Collector::look(std::stop_token stop) {
 }
 
 Status Collector::collect(const Policy& policy, const DiskSpace& space, std::stop_token stop, PruneReport& report) {
-  SelectionRules rules{.policy = &policy, .disk = space, .now = store_.clock.now(), .picks_max = round_picks};
-  const auto count = [&](std::uint64_t rows) {
+  const SelectionRules rules{.policy = &policy, .disk = space, .now = store_.clock.now(), .picks_max = round_picks};
+  std::uint64_t rows = 0;
+  TRY(remove_in_rounds(store_, rules, stop, report, [&](std::vector<PrunedRecord> removed) {
     auto counts = counts_.lock();
-    counts->rows_visited += rows;
-    counts->records += report.records.size();
-    for (const PrunedRecord& record : report.records) counts->bytes += record.freed_bytes;
-    counts->collections += report.records.empty() ? 0 : 1;
-  };
-  while (!stop.stop_requested()) {
-    PrunePlan selection = TRY(select_records(store_, rules, stop));
-    const std::uint64_t rows = selection.rows_visited;
-    const bool more = selection.picks.size() == round_picks;
-    const std::int64_t freed_before = report.freed_bytes;
-    report.records.clear();
-    TRY(remove_records(store_, policy, std::move(selection), Reach::everything, stop, report));
-    for (const PrunedRecord& record : report.records) report.freed_bytes += record.freed_bytes;
-    rules.disk.free_bytes += report.freed_bytes - freed_before;
-    count(rows);
-    if (!more || report.records.empty()) break;
-  }
+    counts->rows_visited += report.rows_visited - std::exchange(rows, report.rows_visited);
+    counts->records += removed.size();
+    for (const PrunedRecord& record : removed) {
+      counts->bytes += record.freed_bytes;
+      report.freed_bytes += record.freed_bytes;
+    }
+    counts->collections += removed.empty() ? 0 : 1;
+  }));
   TRY(remove_unnamed_blobs(store_, stop, report));
   if (report.blobs > 0) TRY(compact_packs(store_, stop));
   return remove_unused_pages(store_, stop);

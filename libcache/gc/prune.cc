@@ -35,6 +35,8 @@ using base::lmdb::WriteTxn;
 namespace {
 
 constexpr std::size_t records_per_change = 512;  // about 20 ms of the writer, and one sync
+constexpr std::uint64_t rows_per_pick_max = 4;
+constexpr std::size_t round_picks_max = 64 * 1024;
 constexpr std::size_t keys_per_change = 4096;
 constexpr std::size_t pages_per_change = 4096;
 constexpr std::size_t moves_per_change = 4096;
@@ -155,10 +157,10 @@ Policy plain_policy() {
   return policy;
 }
 
-}  // namespace
-
+// Takes what was selected out of the store, in small transactions. Their files are in the trash afterwards, and the
+// snapshotter is told. Stopping leaves the rest.
 Status remove_records(Store& store, const Policy& policy, PrunePlan selection, Reach reach, std::stop_token stop,
-                      PruneReport& report) {
+                      std::vector<PrunedRecord>& removed) {
   std::vector<std::string> rules;
   for (std::size_t i = 0; i < policy.rules.size(); ++i) rules.push_back(rule_title(policy, i));
   std::span<const Pick> left(selection.picks);
@@ -184,11 +186,41 @@ Status remove_records(Store& store, const Policy& policy, PrunePlan selection, R
     TRY(Status(outcome));
     dead_keys = step->keys_after;
     left = left.subspan(count);
-    std::move(step->removed.begin(), step->removed.end(), std::back_inserter(report.records));
+    std::move(step->removed.begin(), step->removed.end(), std::back_inserter(removed));
   }
   CRASH_POINT("cache.prune.rows_deleted");
   const Status moved = move_candidates(store, selection);
   return moved || moved.error().code != ErrorCode::no_space ? moved : Status();  // a place that is off costs a look
+}
+
+}  // namespace
+
+Status remove_in_rounds(Store& store, SelectionRules rules, std::stop_token stop, PruneReport& report,
+                        const RoundDone& round_done) {
+  Orphans orphans;
+  for (bool more = true; more && !stop.stop_requested();) {
+    rules.orphans = &orphans;
+    auto selected = select_records(store, rules, stop);
+    if (!selected && selected.error().code == ErrorCode::cancelled && report.rounds > 0) break;
+    PrunePlan selection = TRY(std::move(selected));
+    const std::size_t chosen = selection.picks.size();
+    more = chosen == rules.picks_max;
+    report.passed = selection.passed;
+    report.rows_visited += selection.rows_visited;
+    ++report.rounds;
+    report.chosen_max = std::max<std::uint64_t>(report.chosen_max, chosen);
+    // Each round begins at the head of the line. Where many stay who stand there, larger rounds look at them less often.
+    if (selection.rows_visited > rows_per_pick_max * chosen) rules.picks_max = std::min(rules.picks_max * 2, round_picks_max);
+    Orphans next = std::move(selection.orphans);
+    std::vector<PrunedRecord> removed;
+    TRY(remove_records(store, *rules.policy, std::move(selection), rules.reach, stop, removed));
+    for (const PrunedRecord& record : removed) rules.disk.free_bytes += record.freed_bytes;
+    orphans = std::move(next);
+    more = more && !removed.empty();
+    CRASH_POINT("cache.prune.round_done");
+    round_done(std::move(removed));
+  }
+  return {};
 }
 
 Status remove_unnamed_blobs(Store& store, std::stop_token stop, PruneReport& report) {
@@ -269,12 +301,19 @@ Result<PruneReport> prune_store(Store& store, const PruneOptions& options, std::
   SelectionRules rules{.policy = &policy, .now = store.clock.now()};
   rules.reach = options.policy || options.all ? Reach::everything : Reach::unkeyed_only;
   rules.disk = options.disk ? *options.disk : TRY(measure_disk(store), "prune");
-  PrunePlan selection = TRY(select_records(store, rules, stop), "prune");
-  if (options.dry_run) return rehearse(store, std::move(selection));
+  if (options.dry_run) return rehearse(store, TRY(select_records(store, rules, stop), "prune"));
+  rules.picks_max = round_picks;
   PruneReport report;
-  report.passed = selection.passed;
-  report.rows_visited = selection.rows_visited;
-  TRY(remove_records(store, policy, std::move(selection), rules.reach, stop, report), "prune");
+  const auto round_done = [&](std::vector<PrunedRecord> removed) {
+    for (PrunedRecord& record : removed) {
+      add_memory(store, record);
+      if (options.removed)
+        options.removed(std::move(record));
+      else
+        report.records.push_back(std::move(record));
+    }
+  };
+  TRY(remove_in_rounds(store, rules, stop, report, round_done), "prune");
   const auto freed = store.snapshots.erase_trash(store.writer, stop);
   if (freed) report.freed_bytes += *freed;
   if (!freed && freed.error().code != ErrorCode::cancelled) return tl::unexpected(freed.error());
@@ -283,7 +322,6 @@ Result<PruneReport> prune_store(Store& store, const PruneOptions& options, std::
   TRY(forget_stats(store.env, store.writer, store.clock.now() - stats_kept), "prune");
   TRY(remove_unnamed_blobs(store, stop, report), "prune");
   store.reserve.fill();
-  for (PrunedRecord& record : report.records) add_memory(store, record);
   return report;
 }
 

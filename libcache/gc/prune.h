@@ -4,6 +4,7 @@
 // key leads to it. Rows go first, in small transactions; files after (I1).
 #pragma once
 
+#include <functional>
 #include <set>
 #include <stop_token>
 #include <vector>
@@ -19,10 +20,13 @@ base::Result<PruneReport> prune_store(Store& store, const PruneOptions& options,
 // The file system under the store, with what is being freed counted as free.
 base::Result<DiskSpace> measure_disk(Store& store);
 
-// Takes what was selected out of the store, in small transactions. Their files are in the trash afterwards, and the
-// snapshotter is told. Stopping leaves the rest.
-base::Status remove_records(Store& store, const Policy& policy, PrunePlan selection, Reach reach, std::stop_token stop,
-                            PruneReport& report);
+// Selects and removes in rounds of a bounded number of records, until the rules find no more: what a round took is not live
+// any more when it ends. rules.picks_max says how many a round chooses at first. round_done is told what a round removed.
+using RoundDone = std::function<void(std::vector<PrunedRecord> removed)>;
+base::Status remove_in_rounds(Store& store, SelectionRules rules, std::stop_token stop, PruneReport& report,
+                              const RoundDone& round_done);
+inline constexpr std::size_t round_picks = 2048;
+
 // Blobs that no record names any more; their files too. Nothing is looked at if there are none.
 base::Status remove_unnamed_blobs(Store& store, std::stop_token stop, PruneReport& report);
 base::Status remove_unused_pages(Store& store, std::stop_token stop);

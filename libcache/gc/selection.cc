@@ -58,8 +58,10 @@ class Selector {
   };
 
   Status apply(std::uint32_t index);
+  Status go_along(std::uint32_t index, std::int64_t live, std::optional<std::int64_t> keep, std::optional<std::int64_t> floor);
   Result<std::int64_t> live_of(const PolicyRule& rule);
-  Status open_line(const PolicyRule& rule);
+  Status open_line(std::uint32_t index);
+  void leave_line(std::uint32_t index);
   Result<std::optional<RankInLine>> next_place();
   Result<CandidateStream*> first_stream();
   Result<std::optional<Candidate>> load(RecordId id);
@@ -103,7 +105,16 @@ Status Selector::apply(std::uint32_t index) {
   const auto keep = rule.keep_bytes(live, disk);
   const auto floor = rule.effective_floor().on(disk);
   if (keep && live <= *keep) return {};
-  TRY(open_line(rule));
+  TRY(open_line(index));
+  TRY(go_along(index, live, keep, floor));
+  leave_line(index);
+  return {};
+}
+
+// Takes from the line of the rule until no more than `keep` live, and never fewer than `floor`.
+Status Selector::go_along(std::uint32_t index, std::int64_t live, std::optional<std::int64_t> keep,
+                          std::optional<std::int64_t> floor) {
+  const PolicyRule& rule = rules_.policy->rules[index];
   unsigned misfits = 0;
   while (selection_.picks.size() < rules_.picks_max && (!keep || live > *keep)) {
     if (stop_.stop_requested()) return base::fail(ErrorCode::cancelled, "select records");
@@ -150,7 +161,8 @@ Result<std::int64_t> Selector::live_of(const PolicyRule& rule) {
   return live;
 }
 
-Status Selector::open_line(const PolicyRule& rule) {
+Status Selector::open_line(std::uint32_t index) {
+  const PolicyRule& rule = rules_.policy->rules[index];
   const bool by_age = rule.unused_for || rules_.policy->order == PolicyOrder::lru;
   line_ = Line();
   line_.order = by_age && rules_.reach == Reach::everything ? Order::by_age : Order::by_cost;
@@ -160,7 +172,19 @@ Status Selector::open_line(const PolicyRule& rule) {
       line_.streams.emplace_back(store_.env, line_.order, type);
   for (const auto& [id, places] : exposed_)
     if (!picked_.contains(id)) line_.waiting.insert({in_line(places), id});
+  if (rules_.orphans == nullptr) return {};
+  for (const auto& [id, taken_by] : *rules_.orphans) {
+    if (taken_by != index || picked_.contains(id)) continue;
+    line_.orphans.insert(id);
+    line_.waiting.insert({Rank(), id});
+  }
   return {};
+}
+
+// Those that it has not come to.
+void Selector::leave_line(std::uint32_t index) {
+  for (const RecordId id : line_.orphans)
+    if (!picked_.contains(id)) selection_.orphans.emplace_back(id, index);
 }
 
 Result<CandidateStream*> Selector::first_stream() {

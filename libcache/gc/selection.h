@@ -20,12 +20,16 @@ struct Store;
 
 enum class Reach : std::uint8_t { unkeyed_only, everything };
 
+// Records that only what was taken has kept, with the rule that took it: it takes them, too, whatever their age.
+using Orphans = std::vector<std::pair<RecordId, std::uint32_t>>;
+
 struct SelectionRules {
   const Policy* policy = nullptr;
   Reach reach = Reach::everything;  // unkeyed_only: what a key leads to stays, whatever the rules say
   DiskSpace disk{};
   base::WallTime now{};
-  std::size_t picks_max = SIZE_MAX;  // stop here; selecting again afterwards goes on
+  std::size_t picks_max = SIZE_MAX;  // stop here; selecting again afterwards, with the orphans of before, goes on
+  const Orphans* orphans = nullptr;  // PrunePlan::orphans of the last time
 };
 
 struct Pick {
@@ -39,6 +43,7 @@ struct PrunePlan {
   // Candidates that stay and are worth something else than their place says.
   std::vector<std::pair<RecordId, PlacesRow>> moves;
   Rank level;  // where the order by cost has come to
+  Orphans orphans;  // that would be next
   std::uint64_t rows_visited = 0;
   Passed passed;
 };
