@@ -51,8 +51,14 @@ class RegistryTest : public testing::Test {
     EXPECT_THAT(result.error().message, HasSubstr(part));
   }
 
-  HttpOptions quick{.connect_timeout = std::chrono::milliseconds(5'000), .stall_timeout = std::chrono::milliseconds(200)};
-  std::unique_ptr<cache::Fetcher> fetcher = make_http_fetcher(quick);
+  // For servers that hang.
+  void be_impatient() {
+    fetcher = make_http_fetcher({.stall_timeout = std::chrono::milliseconds(300)});
+    registries = make_registries(*fetcher, {.tries = 3, .pause = std::chrono::milliseconds(1), .pause_max = std::chrono::milliseconds(5),
+                                            .asked_pause_max = std::chrono::milliseconds(20)});
+  }
+
+  std::unique_ptr<cache::Fetcher> fetcher = make_http_fetcher({});
   std::unique_ptr<cache::Registries> registries =
       make_registries(*fetcher, {.tries = 3, .pause = std::chrono::milliseconds(1), .pause_max = std::chrono::milliseconds(5),
                                  .asked_pause_max = std::chrono::milliseconds(20)});
@@ -95,6 +101,7 @@ TEST_F(RegistryTest, WhatDoesNotPassIsAnErrorAfterAllTries) {
 }
 
 TEST_F(RegistryTest, StallsAndCirclesAreErrors) {
+  be_impatient();
   HttpServer slow([](const HttpRequest&, HttpReply& reply) { reply.hang(); });
   expect_error(read(slow, "x"), ErrorCode::io, "stalled");
   HttpServer circle([](const HttpRequest& request, HttpReply& reply) { reply.redirect(307, request.target); });
@@ -158,6 +165,7 @@ TEST_F(RegistryTest, AnotherSizeOrRangeThanAnnouncedIsCorrupt) {
     reply.raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nfour\r\n4\r\nmore\r\n0\r\n\r\n");
   });
   expect_error(drain(endless, "four", 4), ErrorCode::corrupt, "has more bytes than the 4 announced");
+  be_impatient();
   HttpServer wrong([](const HttpRequest& request, HttpReply& reply) {
     if (!request.header("range").empty()) return reply.send(206, {{"Content-Range", "bytes 0-99999/100000"}}, std::string(100'000, 'x'));
     reply.raw("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + std::string(90'000, 'x'));

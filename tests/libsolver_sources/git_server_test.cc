@@ -36,7 +36,10 @@ class GitServerTest : public RemoteSourceTest {
  protected:
   SolveRequest git(const std::string& url, const std::string& ref, std::map<std::string, std::string> attrs = {}) {
     attrs["git.fullurl"] = url;
-    SolveRequest made = request("git://example.org/x.git" + (ref.empty() ? "" : "#" + ref), attrs);
+    return request("git://example.org/x.git" + (ref.empty() ? "" : "#" + ref), attrs);
+  }
+  SolveRequest impatient(const std::string& url) {
+    SolveRequest made = git(url, "main");
     made.remote.stalled_after = std::chrono::milliseconds(1'500);
     return made;
   }
@@ -116,14 +119,14 @@ TEST_F(GitServerTest, UserAndPasswordOfAUrlAreNoArgumentsAndInNoMessage) {
 
 TEST_F(GitServerTest, ServersThatStallAreGivenUp) {
   HttpServer slow([](const HttpRequest&, HttpReply& reply) { reply.hang(); });
-  expect_error(git(slow.url("/repo/.git"), "main"), ErrorCode::io, "stalled: nothing came for 1500 ms");
-  expect_error(git("git" + slow.url("/repo").substr(4), "main"), ErrorCode::io, "stalled: nothing came for 1500 ms");
+  expect_error(impatient(slow.url("/repo/.git")), ErrorCode::io, "stalled: nothing came for 1500 ms");
+  expect_error(impatient("git" + slow.url("/repo").substr(4)), ErrorCode::io, "stalled: nothing came for 1500 ms");
   HttpServer midway([&](const HttpRequest& request, HttpReply& reply) {
     if (request.method == "GET") return test::answer_git_request(served.path(), request, reply);
     reply.raw("HTTP/1.1 200 OK\r\nContent-Type: application/x-git-upload-pack-result\r\nContent-Length: 100000\r\n\r\n");
     reply.hang();
   });
-  expect_error(git(midway.url("/repo/.git"), "main"), ErrorCode::io, "stalled: nothing came for 1500 ms");
+  expect_error(impatient(midway.url("/repo/.git")), ErrorCode::io, "stalled: nothing came for 1500 ms");
 }
 
 TEST_F(GitServerTest, CirclesAndWrongAnswersAreErrors) {

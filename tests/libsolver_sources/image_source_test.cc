@@ -54,7 +54,10 @@ class ImageSourceTest : public RemoteSourceTest {
   std::string low = layer("low", "lower bytes"), high = layer("high", "upper bytes");
   BlobDigest manifest = test::write_layout(images / "one", spec({low, high}), "v1");
   std::size_t documents_fetched = 1;  // a config is a blob, too
-  void SetUp() override { registry.push(images / "one", "team/app"); }
+  void SetUp() override {
+    fetcher = remote::make_http_fetcher({});  // a real registry may take its time
+    registry.push(images / "one", "team/app");
+  }
 };
 
 TEST_F(ImageSourceTest, ATagIsAskedForAndItsLayersWaitUntilSomebodyNeedsThem) {
