@@ -25,7 +25,7 @@ using snapshot::Access;
 using Kind = Violation::Kind;
 using Order = base::lmdb::GroupWriter::Options::Order;
 
-constexpr std::uint64_t fresh_key = 1'000'000;
+constexpr std::uint64_t fresh_key = 1'000'000, damaged_key = 2'000'000;
 constexpr std::size_t blob_max = 1u << 20;
 
 KeyDigest key(std::uint64_t n) { return base::digest_of<KeyDigest>(fmt::format("key {}", n)); }
@@ -73,6 +73,7 @@ class Workload {
       publish_one();
       if (pick(3) > 0) settle();
       if (pick(5) == 0) prune();
+      if (round % 8 == 3) damage_and_scrub();
     }
     settle();
     held_.clear();
@@ -137,11 +138,32 @@ class Workload {
     }
     for (const auto& record : must(cache().prune({.all = true})).records) {
       const std::uint64_t n = records_.at(record.id.value());
+      if (n == 0) continue;  // nobody was told of it
       reporter_.say(Event::Kind::retired, n);
       alive_.erase(n);
     }
     // What is below a record that is held has been spared, and is as safe as before.
     for (const std::uint64_t n : alive_) reporter_.say(Event::Kind::committed, n);
+  }
+
+  // Trees get seals; of two records that nobody was told of, the lower one is damaged, and both are quarantined. Wherever the
+  // power goes, no key leads to one of them while the other is marked (I5), and what was told is what it was.
+  void damage_and_scrub() {
+    settle();
+    cache::Publication publication;
+    const ImmutableRef below = must(must(cache().create({})).commit(publication, facts_about("damaged")));
+    const ImmutableRef above = must(must(cache().create(below)).commit(publication, facts_about("on a damaged one")));
+    for (const ImmutableRef& ref : {below, above}) {
+      records_[ref.id().value()] = 0;
+      publication.add_result(key(damaged_key + ref.id().value()), ref);
+    }
+    must(cache().writer().wait_durable(must(cache().publish(std::move(publication)))));
+    const cache::ScrubOptions whole = {.from = cache::ScrubOptions::From::beginning};
+    must(cache().scrub(whole));
+    const base::HostPath tree = engine_->root() / fmt::format("trees/{}/fs", below.snapshot());
+    must(base::write_file_atomic(tree / "not of the record", "x", base::Durable::no));
+    const cache::ScrubReport report = must(cache().scrub(whole));
+    CHECK(report.quarantined_records == 2, "{} records were quarantined", report.quarantined_records);
   }
 
   Reporter& reporter_;
