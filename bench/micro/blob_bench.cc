@@ -6,9 +6,13 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstdlib>
+#include <functional>
 #include <memory>
 #include <random>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -169,6 +173,50 @@ void put_of_large(benchmark::State& state) {
   state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * large));
 }
 BENCHMARK(put_of_large)->UseRealTime()->MeasureProcessCPUTime()->Unit(benchmark::kMillisecond)->Iterations(2);
+
+double seconds(const std::function<void()>& f) {
+  const auto begin = std::chrono::steady_clock::now();
+  f();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+// A put beside the slower of SHA-256 of the same bytes and a plain write of them with its sync, and a read of all of it beside
+// SHA-256 (the bytes are in memory), in turns: parts of 1, of which the budgets want 0.8.
+void large_beside_sha_and_disk(benchmark::State& state) {
+  BenchStore store;
+  const base::HostPath dir = bench::make_dir();
+  double hashed = 0, written = 0, put = 0, got = 0;
+  std::uint64_t seed = 10;
+  std::vector<char> buffer(256 * 1024);
+  for (auto _ : state) {
+    const std::string bytes = random_bytes(++seed, large);
+    hashed += seconds([&] { benchmark::DoNotOptimize(base::sha256(bytes)); });
+    written += seconds([&] {
+      const base::Fd file(::open((dir / "file").c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0644));
+      for (std::size_t at = 0; at < large; at += buffer.size())
+        must(base::write_full(file.get(), std::string_view(bytes).substr(at, buffer.size())));
+      must(base::sync_data(file.get()));
+    });
+    BytesSource source(bytes);
+    BlobDigest digest;
+    put += seconds([&] {
+      const auto outcome = must(store.cache->blobs().put(source, {}));
+      digest = outcome.info.digest;
+      must(store.writer->wait_durable(outcome.sequence));
+    });
+    got += seconds([&] {
+      const auto blob = must(store.cache->blobs().open(digest));
+      std::size_t all = 0;
+      while (const std::size_t count = must(blob->read(std::as_writable_bytes(std::span(buffer))))) all += count;
+      CHECK(all == large, "{} bytes came back", all);
+    });
+  }
+  state.counters["put_of_slower"] = std::max(hashed, written) / put;
+  state.counters["get_of_sha256"] = hashed / got;
+  state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * large));
+  bench::remove_dir(dir);
+}
+BENCHMARK(large_beside_sha_and_disk)->UseRealTime()->Unit(benchmark::kMillisecond)->Iterations(4);
 
 }  // namespace
 
