@@ -88,7 +88,8 @@ std::string text_of(const base::HostPath& file) {
 
 RegistryServer::RegistryServer(Access access) {
   write_text(dir_ / "config.yml", "version: 0.1\nlog:\n  level: info\n  accesslog:\n    disabled: true\n");
-  std::vector<std::string> words{"env", "OTEL_TRACES_EXPORTER=none", "REGISTRY_HTTP_ADDR=127.0.0.1:0",
+  // It ends with this program, also if that is killed.
+  std::vector<std::string> words{"setpriv", "--pdeathsig", "KILL", "env", "OTEL_TRACES_EXPORTER=none", "REGISTRY_HTTP_ADDR=127.0.0.1:0",
                                  "REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY=" + (dir_ / "data").str()};
   if (access == Access::basic) {
     write_text(dir_ / "passwords", password_file);
