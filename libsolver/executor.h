@@ -88,6 +88,7 @@ class Executor {
                                      const std::function<void(Stream, std::string_view)>& output,
                                      std::stop_token stop) = 0;
   virtual std::uint64_t processes_run() const = 0;
+  virtual bool shares_trees() const { return true; }  // several runs may have one MountedTree at a time
 };
 
 struct ExecutorOptions {

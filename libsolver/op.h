@@ -22,7 +22,8 @@
 namespace cairn::solver {
 
 class BlobOrigins;
-class CacheMountTurns;
+class LiveCacheMounts;
+struct CacheMountQueues;
 
 struct OpOutputs {
   std::vector<OptionalRef> refs;      // by output index
@@ -46,7 +47,8 @@ struct OpContext {
   cache::Fetcher* fetcher = nullptr;  // null: this engine reaches no network
   // Solves another definition, as part of this solve, and waits. Only of ops whose place is `beside`.
   std::function<base::Result<OptionalRef>(Definition)> solve;
-  CacheMountTurns& cache_mounts;  // of all solves
+  CacheMountQueues& cache_mounts;  // of all solves
+  std::shared_ptr<LiveCacheMounts> live_cache_mounts = {};  // of this solve
   BlobOrigins* origins = nullptr;  // of all solves
 };
 

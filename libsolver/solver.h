@@ -42,6 +42,9 @@ struct Entitlements {
   bool host_network = false;  // "network.host": whatever listens on this machine's loopback
 };
 
+// What becomes of what a step has written to its cache mounts, if it ended by itself and failed.
+enum class CacheMountOnFail : std::uint8_t { keep, drop };
+
 struct SolveRequest {
   Definition definition;
   std::map<std::string, base::HostPath> locals;       // name in local://name → directory
@@ -51,6 +54,7 @@ struct SolveRequest {
   // By id: the sockets of agents that steps may talk to (ssh mounts); "default" is that of a mount that names none.
   std::map<std::string, base::HostPath> ssh_agents = {};
   Entitlements allowed = {};
+  CacheMountOnFail cache_mount_on_fail = CacheMountOnFail::keep;
   UseCache use_cache = UseCache::yes;  // no: every step runs; results are stored all the same
   cache::Owner owner = {};             // who asks: whose lookups are counted, and whose the new records are (step: its name)
   std::string id = {};                 // not empty: by which stop() finds it while it runs

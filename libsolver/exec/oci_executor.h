@@ -29,6 +29,7 @@ class OciExecutor : public Executor {
   base::Result<ExecExit> run(const ExecRequest& request, const std::function<void(Stream, std::string_view)>& output,
                              std::stop_token stop) override;
   std::uint64_t processes_run() const override { return processes_run_; }
+  bool shares_trees() const override { return transfer_ == TreeTransfer::clone; }
 
  private:
   struct Mount;

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libsolver/ops/cache_mounts.h"
 
+#include <sys/stat.h>
+
 #include "libbase/codec.h"
+#include "libbase/fs/beneath.h"
+#include "libsnapshot/changes.h"
+#include "libsnapshot/diff.h"
 #include "libsolver/cache_key.h"
 
 namespace cairn::solver {
@@ -61,16 +66,172 @@ Result<OptionalRef> find_cache_mount(cache::Cache& cache, const KeyDigest& key) 
   return OptionalRef();
 }
 
-Status keep_cache_mount(cache::Cache& cache, const KeyDigest& key, const std::string& description,
-                        cache::MutableRef fork) {
+namespace {
+
+// A fork in which nothing has changed has a directory of its own, and in it the root, where forks stack. (A fork that is a
+// copy has more, and is kept for nothing.)
+constexpr std::int64_t inodes_of_nothing = 2;
+
+// A lineage of so many records begins anew, with a copy: what older ones hold beyond the newest is space for nothing.
+constexpr std::size_t lineage_max = 16;
+
+bool is_newer(const struct ::timespec& a, const struct ::timespec& b) {
+  return a.tv_sec != b.tv_sec ? a.tv_sec > b.tv_sec : a.tv_nsec > b.tv_nsec;
+}
+
+// What of `ours` is to be brought into `theirs`: what only we have, and what is newer with us. What they have below a file
+// of theirs that stays cannot be.
+class Union {
+ public:
+  Union(int theirs, const snapshot::ChangeVisitor& visitor) : theirs_(theirs), visitor_(visitor) {}
+
+  Status operator()(const snapshot::Change& change) {
+    using snapshot::ChangeKind;
+    if (change.kind == ChangeKind::remove || change.kind == ChangeKind::relink) return {};
+    const std::string& path = change.path.str();
+    if (!kept_.empty() && path.starts_with(kept_) && path.size() > kept_.size() && path[kept_.size()] == '/') return {};
+    if (change.kind == ChangeKind::modify) {
+      const auto stat = TRY(base::find_stat_beneath(theirs_, change.path));
+      if (stat && !is_newer(change.status.st_mtim, stat->st_mtim)) {
+        if (!S_ISDIR(stat->st_mode)) kept_ = path;
+        return {};
+      }
+      if (stat && S_ISDIR(stat->st_mode) && !S_ISDIR(change.status.st_mode)) return {};  // a file would take away all they have
+    }
+    return visitor_(change);
+  }
+
+ private:
+  const int theirs_;
+  const snapshot::ChangeVisitor& visitor_;
+  std::string kept_;  // a file of theirs
+};
+
+Status join(const snapshot::MountedTree& ours, const snapshot::MountedTree& theirs, const snapshot::MountedTree& target) {
+  snapshot::ChangeOptions options;
+  options.replay = snapshot::Replay::hard_links;
+  options.contents = snapshot::Contents::trust_times;
+  return snapshot::apply_changes(target, [&](const snapshot::ChangeVisitor& visitor) {
+    Union both(theirs.fd(), visitor);
+    return snapshot::changes_between(theirs.fd(), ours.fd(), [&](const snapshot::Change& change) { return both(change); }, options);
+  });
+}
+
+// Records from the beginning of the lineage to this one.
+Result<std::size_t> length_of(cache::Cache& cache, const cache::ImmutableRef& head) {
+  std::size_t length = 1;
+  std::vector<cache::RecordId> parents = head.info().parents;
+  while (!parents.empty() && length <= lineage_max) {
+    const auto parent = TRY(cache.find(parents.front()));
+    if (!parent) break;
+    parents = parent->info().parents;
+    ++length;
+  }
+  return length;
+}
+
+// The same tree without a past.
+Result<cache::MutableRef> begin_anew(cache::Cache& cache, const snapshot::MountedTree& tree) {
+  cache::MutableRef copy = TRY(cache.create(std::nullopt));
+  const snapshot::MountedTree target = TRY(copy.mount(snapshot::Access::read_write));
+  snapshot::ChangeOptions options;
+  options.replay = snapshot::Replay::hard_links;
+  TRY(snapshot::apply_changes(target, [&](const snapshot::ChangeVisitor& visitor) {
+    return snapshot::changes_between(std::nullopt, tree.fd(), visitor, options);
+  }));
+  return copy;
+}
+
+}  // namespace
+
+struct CacheMountUse::Live {
+  OptionalRef head;  // what it is a fork of
+  std::optional<cache::MutableRef> fork;
+  snapshot::MountedTree tree;
+  std::size_t users = 1;  // as is torn: changed in turn
+  bool torn = false;      // some step was killed while it wrote
+};
+
+Result<std::shared_ptr<CacheMountUse::Live>> CacheMountUse::make(const Place& place) {
+  auto live = std::make_shared<Live>();
+  live->head = TRY(find_cache_mount(place.cache, place.key));
+  live->fork = TRY(place.cache.create(live->head ? live->head : place.begin));
+  live->tree = TRY(live->fork->mount(snapshot::Access::read_write));
+  return live;
+}
+
+Result<CacheMountUse> CacheMountUse::open(Place place, std::stop_token stop) {
+  if (!place.live) {
+    auto live = TRY(make(place));
+    return CacheMountUse(std::move(place), std::move(live));
+  }
+  const auto turn = TRY(place.live->turns_.take(place.key, std::move(stop)));
+  std::shared_ptr<Live> live;
+  {
+    auto trees = place.live->trees_.lock();
+    if (const auto found = trees->find(place.key); found != trees->end()) live = found->second;
+  }
+  if (live) {
+    ++live->users;
+  } else {
+    live = TRY(make(place));
+    place.live->trees_.lock()->emplace(place.key, live);
+  }
+  return CacheMountUse(std::move(place), std::move(live));
+}
+
+CacheMountUse::CacheMountUse(CacheMountUse&&) noexcept = default;
+
+CacheMountUse::~CacheMountUse() {
+  if (!live_ || !place_.live) return;
+  const auto turn = place_.live->turns_.take(place_.key, {});
+  live_->torn = true;
+  if (--live_->users == 0) place_.live->trees_.lock()->erase(place_.key);
+}
+
+const snapshot::MountedTree& CacheMountUse::tree() const { return live_->tree; }
+
+Status CacheMountUse::keep(const std::string& description) {
+  if (!place_.live) return publish(description);
+  const auto turn = TRY(place_.live->turns_.take(place_.key, {}));
+  if (--live_->users > 0) {
+    live_.reset();
+    return {};
+  }
+  place_.live->trees_.lock()->erase(place_.key);
+  return publish(description);
+}
+
+Status CacheMountUse::publish(const std::string& description) {
+  const std::shared_ptr<Live> live = std::exchange(live_, nullptr);
+  if (live->torn) return base::fail(base::ErrorCode::cancelled, "another step that shared it was killed");
+  const auto turn = TRY(place_.queues.publishing.take(place_.key, {}));
+  OptionalRef now = TRY(find_cache_mount(place_.cache, place_.key));
+  const bool moved = now && (!live->head || live->head->id() != now->id());
+  cache::MutableRef fork = std::move(*live->fork);
+  if (moved) {
+    const snapshot::MountedTree theirs = TRY(now->mount());
+    cache::MutableRef joined = TRY(place_.cache.create(now));
+    const snapshot::MountedTree target = TRY(joined.mount(snapshot::Access::read_write));
+    TRY(join(live->tree, theirs, target), "join it with what others have left");
+    live->tree = {};
+    fork = std::move(joined);
+  }
+  if (const OptionalRef& parent = moved ? now : live->head; parent && TRY(length_of(place_.cache, *parent)) >= lineage_max) {
+    snapshot::MountedTree whole = moved ? TRY(fork.mount(snapshot::Access::read_only)) : std::move(live->tree);
+    cache::MutableRef copy = TRY(begin_anew(place_.cache, whole), "begin its lineage anew");
+    whole = {};
+    fork = std::move(copy);
+  }
+  live->tree = {};
   cache::Publication publication;
   cache::RecordFacts facts;
   facts.type = cache::RecordType::exec_cache_mount;
   facts.description = description;
   cache::ImmutableRef head = TRY(std::move(fork).commit(publication, std::move(facts)));
-  if (head.info().usage.inodes <= 1) return {};  // its root is all it has of its own
-  publication.add_result(key, std::move(head));
-  TRY(cache.publish(std::move(publication)));
+  if (head.info().usage.inodes <= inodes_of_nothing) return {};
+  publication.add_result(place_.key, std::move(head));
+  TRY(place_.cache.publish(std::move(publication)));
   return {};
 }
 

@@ -43,8 +43,11 @@ struct Prepared {
   OptionalRef input{};                      // what is under it, if anything
   std::optional<cache::MutableRef> fork{};  // what it writes to
   snapshot::MountedTree tree{};
-  std::optional<KeyDigest> lineage{};       // of a cache mount
+  std::optional<CacheMountUse> cache{};     // instead of fork and tree
   std::optional<AgentSocket> agent{};       // outlives its use in tree
+
+  const snapshot::MountedTree& shown() const { return cache ? cache->tree() : tree; }
+  bool is_written() const { return fork || cache; }
 };
 
 // What the client has given of what the step names.
@@ -60,8 +63,13 @@ const std::string& agent_of(const wire::Mount& mount) {
 
 class ExecStep final : public PureOp {
  public:
-  ExecStep(std::shared_ptr<const Vertex> vertex, const wire::ExecOp& exec, std::uint32_t outputs, Given given)
-      : PureOp(std::move(vertex)), exec_(exec), outputs_(outputs), given_(std::move(given)) {}
+  ExecStep(std::shared_ptr<const Vertex> vertex, const wire::ExecOp& exec, std::uint32_t outputs, Given given,
+           CacheMountOnFail on_fail)
+      : PureOp(std::move(vertex)),
+        exec_(exec),
+        outputs_(outputs),
+        keeps_failed_caches_(on_fail == CacheMountOnFail::keep),
+        given_(std::move(given)) {}
 
   Result<OpOutputs> execute(std::span<const OptionalRef> inputs, const OpContext& context,
                             cache::Publication& publication) override {
@@ -77,7 +85,7 @@ class ExecStep final : public PureOp {
     const ExecExit exit = TRY(executor.run(request, context.output, context.stop));
     // Looked at while what the process wrote is still there.
     const auto full = exit.valid ? std::nullopt : full_disk(mounts);
-    if (!full) keep_cache_mounts(mounts, context);
+    if (!full && (exit.valid || keeps_failed_caches_)) keep_cache_mounts(mounts, context);
     if (!exit.valid) {
       if (full)
         return base::fail(ErrorCode::no_space, "process \"{}\" did not complete successfully: exit code: {}: {}",
@@ -108,10 +116,13 @@ class ExecStep final : public PureOp {
     }
     if (mount.input >= 0) prepared.input = inputs[static_cast<std::size_t>(mount.input)];
     if (mount.type == wire::MountType::cache) {
-      prepared.lineage = cache_mount_key(mount.cache->id, prepared.input);
-      OptionalRef head = TRY(find_cache_mount(context.cache, *prepared.lineage));
-      prepared.fork = TRY(context.cache.create(head ? std::move(head) : prepared.input));
-      prepared.tree = TRY(prepared.fork->mount(snapshot::Access::read_write));
+      const bool shares = mount.cache->sharing == wire::CacheSharing::shared && TRY(context.executor())->shares_trees();
+      prepared.cache.emplace(TRY(CacheMountUse::open({.cache = context.cache,
+                                                      .queues = context.cache_mounts,
+                                                      .live = shares ? context.live_cache_mounts : nullptr,
+                                                      .key = cache_mount_key(mount.cache->id, prepared.input),
+                                                      .begin = prepared.input},
+                                                     context.stop)));
       return prepared;
     }
     const bool is_root = mount.dest == "/";
@@ -157,17 +168,16 @@ class ExecStep final : public PureOp {
       keys.insert(cache_mount_key(mount.cache->id, mount.input < 0 ? OptionalRef() : inputs[static_cast<std::size_t>(mount.input)]));
     }
     std::vector<CacheMountTurns::Turn> turns;
-    for (const KeyDigest& key : keys) turns.push_back(TRY(context.cache_mounts.take(key, context.stop)));
+    for (const KeyDigest& key : keys) turns.push_back(TRY(context.cache_mounts.locked.take(key, context.stop)));
     return turns;
   }
 
   // A step that fails keeps them, too: what a compiler has cached is as good as before.
   void keep_cache_mounts(std::vector<Prepared>& mounts, const OpContext& context) const {
     for (Prepared& prepared : mounts) {
-      if (!prepared.lineage || prepared.mount->readonly) continue;
-      prepared.tree = {};
+      if (!prepared.cache) continue;
       const std::string description = fmt::format("cache mount {} of {}", prepared.mount->dest, vertex_->name);
-      const auto kept = keep_cache_mount(context.cache, *prepared.lineage, description, *std::exchange(prepared.fork, std::nullopt));
+      const auto kept = prepared.cache->keep(description);
       if (!kept) context.output(Stream::err, fmt::format("cache mount {} is not kept: {}\n", prepared.mount->dest, kept.error().message));
     }
   }
@@ -176,7 +186,7 @@ class ExecStep final : public PureOp {
   static std::optional<std::string> full_disk(const std::vector<Prepared>& mounts) {
     for (const Prepared& mount : mounts) {
       struct ::statvfs disk {};
-      if (!mount.fork || ::fstatvfs(mount.tree.fd(), &disk) != 0) continue;
+      if (!mount.is_written() || ::fstatvfs(mount.shown().fd(), &disk) != 0) continue;
       const std::uint64_t free = disk.f_bavail * disk.f_frsize;
       if (free < disk_full_below) return fmt::format("the disk of the store is full ({} bytes free)", free);
       if (disk.f_files != 0 && disk.f_favail == 0) return std::string("the disk of the store has no inodes left");
@@ -210,7 +220,7 @@ class ExecStep final : public PureOp {
       const wire::Mount& mount = *prepared.mount;
       ExecMount& place = request.mounts.emplace_back();
       place.dest = join_path(meta.cwd, mount.dest);
-      place.tree = prepared.tree ? &prepared.tree : nullptr;
+      place.tree = prepared.shown() ? &prepared.shown() : nullptr;
       place.selector = mount.selector;
       place.read_only = mount.readonly && mount.dest != "/";
       if (mount.tmpfs) place.tmpfs_size = mount.tmpfs->size;
@@ -261,6 +271,7 @@ class ExecStep final : public PureOp {
 
   const wire::ExecOp& exec_;  // in *vertex_
   std::uint32_t outputs_;
+  bool keeps_failed_caches_;
   Given given_;
 };
 
@@ -326,7 +337,7 @@ Result<std::unique_ptr<Op>> make_exec(std::shared_ptr<const Vertex> vertex, cons
     const auto found = request.ssh_agents.find(agent_of(mount));
     if (found != request.ssh_agents.end()) given.agents.insert(*found);
   }
-  return std::make_unique<ExecStep>(std::move(vertex), exec, count, std::move(given));
+  return std::make_unique<ExecStep>(std::move(vertex), exec, count, std::move(given), request.cache_mount_on_fail);
 }
 
 }  // namespace cairn::solver

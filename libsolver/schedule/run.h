@@ -119,6 +119,7 @@ class Run final : private Graph::Host {
   SolverShared& shared_;
   const SolveRequest& request_;
   std::shared_ptr<Mailbox> mailbox_;
+  std::shared_ptr<LiveCacheMounts> live_cache_mounts_ = std::make_shared<LiveCacheMounts>();
   std::stop_token stop_;
   std::stop_source jobs_stop_;  // asks this run's own jobs (not flights) to end
 

@@ -72,6 +72,7 @@ SolveRequest sub_request(const SolveRequest& request) {
   sub.secrets = request.secrets;
   sub.ssh_agents = request.ssh_agents;
   sub.allowed = request.allowed;
+  sub.cache_mount_on_fail = request.cache_mount_on_fail;
   sub.remote = request.remote;
   sub.source_policies = request.source_policies;
   return sub;
@@ -104,14 +105,14 @@ Flights::Work Run::make_work(NodeIndex index, KeyPlan plan, std::vector<Optional
   const bool looks_into_inputs = !std::holds_alternative<wire::PassthroughOp>(step.vertex->op.op);
   auto sub = step.op->place() == Op::Place::beside ? std::make_shared<const SolveRequest>(sub_request(request_)) : nullptr;
   return [shared = &shared_, op = step.op, plan = std::move(plan), inputs = std::move(inputs), look_again, looks_into_inputs,
-          tried = std::move(tried), owner = std::move(owner), sub](
+          tried = std::move(tried), owner = std::move(owner), live = live_cache_mounts_, sub](
              const Flights::Listener& to_all, std::stop_token stop) -> base::Result<OpOutputs> {
     if (look_again) {
       if (auto found = find_again(shared->results, plan, tried, stop)) return std::move(*found);
     }
     OpContext context{.cache = shared->cache, .executor = shared->executor, .output = to_all.output,
                       .bytes = to_all.bytes, .stop = stop, .fetcher = shared->fetcher, .solve = {},
-                      .cache_mounts = shared->cache_mounts, .origins = &shared->origins};
+                      .cache_mounts = shared->cache_mounts, .live_cache_mounts = live, .origins = &shared->origins};
     if (sub) {
       context.solve = [&](Definition definition) { return solve_within(*shared, *sub, std::move(definition), stop); };
     }

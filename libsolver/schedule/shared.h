@@ -48,7 +48,7 @@ struct SolverShared {
   Flights flights;
   IdentityFlights identities;
   std::function<base::Result<Executor*>()> executor;
-  CacheMountTurns cache_mounts;
+  CacheMountQueues cache_mounts;
   std::atomic<std::uint64_t> ops_executed{0};
   base::Guarded<std::map<std::string, std::stop_source, std::less<>>> jobs;  // running solves that have an id
 

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <filesystem>
+#include <thread>
 
 #include "tests/e2e/world.h"
 #include "tests/support/own_network.h"
@@ -110,6 +111,27 @@ TEST_F(Mounts, AStepThatFailsKeepsItsCacheAndOneThatIsKilledLeavesItAsItWas) {
   killed->wait();
   ASSERT_EQ(solve(run("looks", "ls /cache > /out/now", with_cache("id")), {"--output", export_to("out")}).code, 0);
   EXPECT_EQ(exported("out", "now"), "kept\n");
+}
+
+TEST_F(Mounts, WhatAFailedStepCachedIsDroppedIfAskedFor) {
+  EXPECT_EQ(solve(run("fails", "echo x > /cache/x; exit 3", with_cache("id")), {"--cache-mount-on-fail", "drop"}).code, 1);
+  EXPECT_EQ(solve(run("ends well", "echo y > /cache/y", with_cache("id")), {"--cache-mount-on-fail", "drop"}).code, 0);
+  ASSERT_EQ(solve(run("looks", "ls /cache > /out/now", with_cache("id")), {"--output", export_to("out")}).code, 0);
+  EXPECT_EQ(exported("out", "now"), "y\n");
+}
+
+// Each waits for what the other writes; the engine runs two steps at a time wherever there are two cores.
+TEST_F(Mounts, StepsOfOneSolveThatShareACacheMountSeeEachOtherWrite) {
+  if (std::thread::hardware_concurrency() < 2) return (void)std::printf("one core: steps run one after the other\n");
+  std::vector<llb::State> steps;
+  for (const auto& [mine, other] : {std::pair("a", "b"), std::pair("b", "a")}) {
+    steps.push_back(run(mine, fmt::format("touch /cache/{0}; i=0; until [ -e /cache/{1} ]; do i=$((i+1)); [ $i -lt 600 ] || exit 1; sleep 0.05; done; "
+                                          "touch /out/{0}", mine, other),
+                        with_cache("id")));
+  }
+  ASSERT_EQ(solve(llb::merge(steps), {"--output", export_to("out")}).code, 0);
+  ASSERT_EQ(solve(run("looks", "ls /cache > /out/now", with_cache("id")), {"--output", export_to("after")}).code, 0);
+  EXPECT_EQ(exported("after", "now"), "a\nb\n");
 }
 
 // The marker would be seen by a second step in the cache at the same time.

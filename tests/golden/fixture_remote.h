@@ -112,7 +112,7 @@ class FixtureRemote {
   std::unique_ptr<cache::Registries> registries_ = remote::make_registries(fetcher_);
   test::TempDir layout_;
   cache::OpenStore store_;
-  CacheMountTurns turns_;
+  CacheMountQueues turns_;
   BlobOrigins origins_{*store_.cache, registries_.get()};
   SolveRequest request_;
 };

@@ -57,6 +57,7 @@ class TextTable {
 struct SolveArguments {
   std::string file;
   std::vector<std::string> locals, oci_layouts, secrets, ssh_agents, allowed;
+  std::string cache_mount_on_fail = "keep";
   std::string output;
   std::string source_policy;  // a file; "": none
   bool no_cache = false, offline = false;

@@ -54,6 +54,8 @@ Examples:
       ->type_name("ID[=SOCKET]");
   verb->add_option("--allow", solve.allowed, "What steps may have beyond the usual: network.host, security.insecure")
       ->check(CLI::IsMember({"network.host", "security.insecure"}));
+  verb->add_option("--cache-mount-on-fail", solve.cache_mount_on_fail, "What becomes of a failed step's cache mounts")
+      ->check(CLI::IsMember({"keep", "drop"}))->capture_default_str();
   verb->add_option("--output", solve.output, "Where the result goes")->type_name("type=local,dest=DIR");
   verb->add_option("--source-policy", solve.source_policy, "Which sources it may have, and which it gets instead: BuildKit's JSON")
       ->type_name("FILE");

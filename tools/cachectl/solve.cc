@@ -204,6 +204,7 @@ ExitCode run_solve(const GlobalOptions& global, const SolveArguments& arguments)
   order.project = arguments.project;
   order.build = arguments.build;
   order.ssh_agents = std::move(*agents);
+  if (arguments.cache_mount_on_fail == "drop") order.cache_mount_on_fail = solver::CacheMountOnFail::drop;
   for (const std::string& entitlement : arguments.allowed) {
     (entitlement == "network.host" ? order.allowed.host_network : order.allowed.insecure) = true;
   }

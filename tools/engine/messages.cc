@@ -167,6 +167,7 @@ Message encode(const SolveOrder& order) {
           {"ssh_agents", encode_paths(order.ssh_agents)},
           {"allow_insecure", order.allowed.insecure},
           {"allow_host_network", order.allowed.host_network},
+          {"drop_failed_caches", order.cache_mount_on_fail == solver::CacheMountOnFail::drop},
           {"output_dir", bytes_of(order.output_dir)},
           {"no_cache", order.use_cache == solver::UseCache::no},
           {"source_policy", bytes_of(order.source_policy)},
@@ -188,6 +189,8 @@ Result<SolveOrder> decode_order(const Message& message) {
   order.ssh_agents = TRY(decode_paths(message, "ssh_agents"));
   order.allowed.insecure = TRY(take<bool>(message, "allow_insecure"));
   order.allowed.host_network = TRY(take<bool>(message, "allow_host_network"));
+  using OnFail = solver::CacheMountOnFail;
+  order.cache_mount_on_fail = TRY(take<bool>(message, "drop_failed_caches")) ? OnFail::drop : OnFail::keep;
   order.output_dir = TRY(take<std::string>(message, "output_dir"));
   order.use_cache = TRY(take<bool>(message, "no_cache")) ? solver::UseCache::no : solver::UseCache::yes;
   order.source_policy = TRY(take<std::string>(message, "source_policy"));

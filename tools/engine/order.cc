@@ -35,6 +35,7 @@ Result<solver::SolveRequest> make_request(const SolveOrder& order) {
                               .secrets = order.secrets,
                               .ssh_agents = TRY(parse_paths(order.ssh_agents)),
                               .allowed = order.allowed,
+                              .cache_mount_on_fail = order.cache_mount_on_fail,
                               .use_cache = order.use_cache,
                               .owner = std::move(owner),
                               .remote = {.ask = order.ask_remotes, .believed_for = order.resolve_age, .file_bytes_max = order.download_max},

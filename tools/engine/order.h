@@ -25,6 +25,7 @@ struct SolveOrder {
   std::map<std::string, std::string> secrets;      // id → bytes
   std::map<std::string, std::string> ssh_agents;   // id → absolute path of a socket
   solver::Entitlements allowed;
+  solver::CacheMountOnFail cache_mount_on_fail = solver::CacheMountOnFail::keep;
   std::string output_dir;                          // absolute; "": no export
   solver::UseCache use_cache = solver::UseCache::yes;
   std::string source_policy;   // JSON; "": none
