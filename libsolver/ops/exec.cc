@@ -24,6 +24,9 @@ using base::Status;
 // ext4 has 0.2 MiB left where it takes no more of one large file.)
 constexpr std::uint64_t disk_full_below = 4 << 20;
 
+// Of output that is handed on, both streams together: as much as BuildKit keeps (spec/solver 6.3).
+constexpr std::size_t log_max = 2 << 20;
+
 std::string join_path(const std::string& base_dir, const std::string& path) {
   return path.starts_with('/') ? path : (base_dir.empty() ? "/" : base_dir) + "/" + path;
 }
@@ -61,6 +64,20 @@ const std::string& agent_of(const wire::Mount& mount) {
   return mount.ssh->id.empty() ? usual : mount.ssh->id;
 }
 
+// Not by a signal, after which what it wrote may be half of something.
+bool ended_by_itself(const ExecExit& exit) { return exit.code < 128; }
+
+// As much of a step's output as anybody reads; the rest is read from the process and dropped.
+std::function<void(Stream, std::string_view)> capped(std::function<void(Stream, std::string_view)> output) {
+  return [output = std::move(output), left = std::size_t{log_max}](Stream stream, std::string_view bytes) mutable {
+    if (left == 0) return;
+    const std::string_view shown = bytes.substr(0, left);
+    output(stream, shown);
+    left -= shown.size();
+    if (left == 0) output(Stream::err, fmt::format("\n[the step has written {} bytes of output; more is not shown]\n", log_max));
+  };
+}
+
 class ExecStep final : public PureOp {
  public:
   ExecStep(std::shared_ptr<const Vertex> vertex, const wire::ExecOp& exec, std::uint32_t outputs, Given given,
@@ -82,10 +99,10 @@ class ExecStep final : public PureOp {
       mounts.push_back(TRY(prepare(mount, inputs, context), "prepare mount {}", mount.dest));
     }
     const ExecRequest request = make_request(mounts);
-    const ExecExit exit = TRY(executor.run(request, context.output, context.stop));
+    const ExecExit exit = TRY(executor.run(request, capped(context.output), context.stop));
     // Looked at while what the process wrote is still there.
     const auto full = exit.valid ? std::nullopt : full_disk(mounts);
-    if (!full && (exit.valid || keeps_failed_caches_)) keep_cache_mounts(mounts, context);
+    if (!full && (exit.valid || (keeps_failed_caches_ && ended_by_itself(exit)))) keep_cache_mounts(mounts, context);
     if (!exit.valid) {
       if (full)
         return base::fail(ErrorCode::no_space, "process \"{}\" did not complete successfully: exit code: {}: {}",
