@@ -230,7 +230,7 @@ ExitCode run_scrub(const GlobalOptions& global, const ScrubArguments& arguments)
   if (arguments.from_beginning) scrub.from = cache::ScrubOptions::From::beginning;
   const auto report = (*engine)->cache().scrub(scrub, interrupt.token());
   if (!report) return report_error(report.error());
-  std::cout << scrub_text(*report) << ", " << human_bytes(static_cast<std::int64_t>(report->bytes + report->tree_bytes))
+  std::cout << scrub_text(*report) << ", " << human_bytes(static_cast<std::int64_t>(report->bytes + report->tree_bytes)) << " in all"
             << (report->reached_end ? "\n" : "; the next scrub goes on here\n");
   return is_sound(*report) ? ExitCode::done : ExitCode::corruption;
 }
