@@ -5,6 +5,7 @@
 #include <unordered_set>
 #include <vector>
 
+#include "libbase/crash_point.h"
 #include "libbase/fs/beneath.h"
 #include "libbase/fs/host_tree.h"
 #include "libcache/account/account.h"
@@ -94,6 +95,7 @@ Status discard_strays(Store& store, const std::vector<SnapshotId>& listed, std::
     base::lmdb::GroupWriter::Entry entry;
     entry.change = [piece](WriteTxn& txn) -> Status {
       for (const auto& [id, usage] : piece) TRY(snapshot::discard_stray(txn, id, usage));
+      CRASH_POINT("cache.repair_trees.strays_discarded");
       return {};
     };
     TRY(store.writer.wait_durable(TRY(enqueue(store, std::move(entry)))));

@@ -4,7 +4,6 @@
 #include <charconv>
 #include <string>
 
-#include "libbase/crash_point.h"
 #include "libsnapshot/meta/totals.h"
 
 namespace cairn::snapshot {
@@ -14,7 +13,6 @@ base::Status discard_stray(base::lmdb::WriteTxn& txn, SnapshotId stray, const Us
   const bool is_trash = TRY(txn.get(trash_table, stray)).has_value();
   if (has_row || is_trash) return {};
   TRY(put_trash(txn, stray, TrashRow{usage}));
-  CRASH_POINT("snapshot.stray.discarded");
   return {};
 }
 

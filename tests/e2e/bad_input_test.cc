@@ -94,8 +94,8 @@ TEST_F(BadDefinition, UnknownSourcesAreNamed) {
 }
 
 TEST_F(BadDefinition, WhatIsNotSupportedIsNamed) {
-  const std::string git = wire::encode(source_op("git://example.com/repository.git"));
-  refuse_graph(definition_of({git, wire::encode(head_op(digest_text(git)))}), {"not supported", "git"});
+  const auto step = image().run({"true"}, {.devices = {{.name = "vendor.com/gpu=0", .optional = false, .unknown = {}}}});
+  refuse_graph(bytes_of(step.root()), {"not supported", "CDI devices of exec op"});
 }
 
 TEST_F(BadDefinition, MillionOpsAreAnsweredQuickly) {
