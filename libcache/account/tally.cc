@@ -41,17 +41,29 @@ void Tally::add(const std::string& project, const Counters& counters) { state_.l
 
 CounterMap Tally::take() {
   auto state = state_.lock();
-  if (!state->on_the_way.empty()) return {};
+  if (!state->on_the_way.empty() || state->readers > 0) return {};
   state->on_the_way.swap(state->waiting);
   return state->on_the_way;
 }
 
 void Tally::settle(const CounterMap& taken, const Status& outcome) {
-  auto state = state_.lock();
-  state->on_the_way.clear();
-  if (outcome) return;
-  for (const auto& [project, counters] : taken) state->waiting[project] += counters;
+  {
+    auto state = state_.lock();
+    state->on_the_way.clear();
+    if (!outcome) {
+      for (const auto& [project, counters] : taken) state->waiting[project] += counters;
+    }
+  }
+  settled_.notify_all();
 }
+
+Tally::Reading::Reading(Tally& tally) : tally_(tally) {
+  auto state = tally_.state_.lock();
+  ++state->readers;
+  tally_.settled_.wait(state.lock(), [&] { return state->on_the_way.empty(); });
+}
+
+Tally::Reading::~Reading() { --tally_.state_.lock()->readers; }
 
 bool Tally::is_on_the_way() { return !state_.lock()->on_the_way.empty(); }
 
@@ -128,6 +140,7 @@ void Cache::count(const Counters& counted, const Owner& asked_by) {
 }
 
 Result<std::vector<ProjectCounters>> Cache::statistics() {
+  const Tally::Reading reading(state_->tally);
   return sum_of(TRY(rows_of_statistics(state_->env)), state_->tally.unwritten());
 }
 

@@ -2,6 +2,7 @@
 // Counts that wait for a group that is written anyway, and the rows where they end.
 #pragma once
 
+#include <condition_variable>
 #include <map>
 #include <string>
 
@@ -18,18 +19,33 @@ using CounterMap = std::map<std::string, Counters>;  // by project
 class Tally {
  public:
   void add(const std::string& project, const Counters& counters);
-  // Those that wait; empty while others are on the way. They are still in unwritten() until settled.
+  // Those that wait; empty while others are on the way, or while somebody reads. They are still in unwritten() until settled.
   CounterMap take();
   // What was taken is in the rows, or has to be taken again.
   void settle(const CounterMap& taken, const base::Status& outcome);
   CounterMap unwritten();
   bool is_on_the_way();  // something was taken and is not settled
 
+  // While it lives, nothing is on the way, so that each count is either in the rows or in unwritten(), and never in both: a
+  // group becomes visible before it is settled.
+  class Reading {
+   public:
+    explicit Reading(Tally& tally);  // waits for what is on the way
+    ~Reading();
+    Reading(const Reading&) = delete;
+    Reading& operator=(const Reading&) = delete;
+
+   private:
+    Tally& tally_;
+  };
+
  private:
   struct State {
     CounterMap waiting, on_the_way;
+    int readers = 0;
   };
   base::Guarded<State> state_;
+  std::condition_variable_any settled_;
 };
 
 // A project as a key: a byte before the name, which may be empty.

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Statistics: what is counted is exactly what happened, survives processes, and costs a hit no write. A recorded trace of
 // lookups, commits and evictions is replayed against a store and must give the numbers that the trace itself gives.
+#include <atomic>
 #include <fstream>
 #include <map>
 #include <set>
 #include <sstream>
+#include <thread>
 
 #include "libcache/account/tally.h"
 #include "tests/libcache/store_fixture.h"
@@ -37,6 +39,29 @@ TEST(Statistics, CountsAreKnownAtOnceAndCostNoWriteUntilSomethingIsWrittenAnyway
   EXPECT_TRUE(must(statistics(*store.env, store.root())).empty()) << "not durable yet";
   store.make({}, "b");
   EXPECT_EQ(must(statistics(*store.env, store.root())).size(), 2u) << "they rode with the next publication";
+}
+
+// A group is visible before its writer knows that it is: nobody may see it in the rows and as waiting.
+TEST(Statistics, ACountIsSeenOnceWhileItIsWritten) {
+  OpenStore store;
+  constexpr std::uint64_t rounds = 60;
+  std::atomic<bool> ended{false};
+  std::jthread reader([&] {
+    std::uint64_t last = 0;
+    while (!ended) {
+      const std::uint64_t hits = of(store, "p").hits;
+      EXPECT_GE(hits, last);
+      EXPECT_LE(hits, rounds);
+      last = hits;
+    }
+  });
+  for (std::uint64_t i = 0; i < rounds; ++i) {
+    store.cache->count({.hits = 1}, {.project = "p"});
+    store.make({}, "a");
+  }
+  ended = true;
+  reader.join();
+  EXPECT_EQ(of(store, "p").hits, rounds);
 }
 
 TEST(Statistics, LateCountsReachTheNextProcessOnce) {
