@@ -75,7 +75,7 @@ struct ExecExit {
 class Executor {
  public:
   virtual ~Executor() = default;
-  virtual std::string_view name() const = 0;  // "crun", "runc"
+  virtual std::string_view name() const = 0;  // "crun", "runc", "bubblewrap"
 
   // Runs the process to its end and returns how it ended. Afterwards no process of the step is alive and none of its
   // mounts exists; mount points that were made only for it in the root are gone again, unless the step changed them.
@@ -92,7 +92,9 @@ class Executor {
 };
 
 struct ExecutorOptions {
-  std::string runtime;       // "": crun if it really runs here, else runc. CAIRN_RUNTIME overrides "".
+  // "crun", "runc", "bubblewrap" or the path of an OCI runtime; "oci": crun if it really runs here, else runc; "auto": the
+  // same, else bubblewrap. "": what CAIRN_RUNTIME says, else "auto".
+  std::string runtime;
   base::HostPath state_dir;  // for bundles and the runtime's state; whatever is in it belongs to the executor
   // Of every step. Nothing: CAIRN_STEP_PROCESSES and CAIRN_STEP_MEMORY, and without them half of what the kernel has of
   // processes, at most 16,384, and no limit of memory. Where no cgroup holds them there are no limits, which is said once.
@@ -101,5 +103,15 @@ struct ExecutorOptions {
 // Probes by really running a container from a tree of its own. Says once what it took and, falling back, why.
 // Errors: unavailable (none works; the message says what to install).
 base::Result<std::unique_ptr<Executor>> open_executor(ExecutorOptions options);
+
+// What each executor that open_executor knows does here, by running it.
+struct ExecutorTrial {
+  std::string name;
+  std::string why_not;  // "": it works
+};
+// state_dir: as for open_executor; no executor is open on it. Errors: io, no_space (nothing could be tried).
+base::Result<std::vector<ExecutorTrial>> try_executors(const base::HostPath& state_dir);
+// Why steps have no limits of their own here; "": they have.
+std::string why_no_step_limits(const base::HostPath& state_dir);
 
 }  // namespace cairn::solver

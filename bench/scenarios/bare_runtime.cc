@@ -41,7 +41,7 @@ BareRuntime::BareRuntime(const base::HostPath& dir, const std::string& rootfs, s
                         std::filesystem::copy_options::recursive | std::filesystem::copy_options::copy_symlinks);
   const auto found = solver::find_runtime(name_).value();
   runtime_ = found.path.str();
-  const auto config = solver::oci_config(true_request("bare", nullptr), {}, solver::default_mounts(solver::SecurityMode::sandbox),
+  const auto config = solver::oci_config(true_request("bare", nullptr), {}, solver::default_mounts(),
                                          solver::step_capabilities(solver::SecurityMode::sandbox), found).value();
   const auto file = base::open_host(dir / "bundle" / "config.json", O_WRONLY | O_CREAT | O_EXCL, 0644);
   CHECK(file && base::write_full(file->get(), config), "write the bundle's config");

@@ -13,6 +13,7 @@
 
 #include "libbase/fs/beneath.h"
 #include "libbase/log/log.h"
+#include "libsolver/exec/split.h"
 
 namespace cairn::solver {
 namespace {
@@ -26,16 +27,6 @@ using Hierarchy = Cgroups::Hierarchy;
 using Kind = Cgroups::Hierarchy::Kind;
 
 constexpr std::size_t file_max = 1 << 20;
-
-std::vector<std::string_view> split(std::string_view text, char at) {
-  std::vector<std::string_view> parts;
-  for (std::size_t begin = 0; begin <= text.size();) {
-    const std::size_t end = std::min(text.find(at, begin), text.size());
-    parts.push_back(text.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return parts;
-}
 
 bool has_word(std::string_view list, char at, std::string_view word) {
   const auto words = split(list, at);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Chooses the runtime.
+// Chooses the sandbox.
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -12,7 +12,8 @@
 #include "libbase/fs/beneath.h"
 #include "libbase/hash/sha256.h"
 #include "libbase/log/log.h"
-#include "libsolver/exec/oci_executor.h"
+#include "libsolver/exec/bubblewrap.h"
+#include "libsolver/exec/oci_sandbox.h"
 #include "libsolver/exec/probe.h"
 #include "libsolver/executor.h"
 
@@ -20,6 +21,7 @@ namespace cairn::solver {
 namespace {
 
 using base::ErrorCode;
+using SharedSandbox = std::shared_ptr<const Sandbox>;
 
 // What a killed engine left is files only: its processes died with it, and their mounts with them.
 base::Status empty_state_dir(const base::HostPath& path) {
@@ -38,7 +40,7 @@ base::Status empty_state_dir(const base::HostPath& path) {
 }
 
 // The runtime with the first view of cgroups that it runs with.
-base::Result<Runtime> try_runtime(std::string_view name, const base::HostPath& state_dir, TreeTransfer transfer) {
+base::Result<SharedSandbox> try_runtime(std::string_view name, const base::HostPath& state_dir, TreeTransfer transfer) {
   Runtime runtime = TRY(find_runtime(name));
   std::vector<CgroupView> views{CgroupView::host, CgroupView::private_v2};
   // runc makes cgroups; in a private cgroup2 there is one place where they can be.
@@ -46,8 +48,9 @@ base::Result<Runtime> try_runtime(std::string_view name, const base::HostPath& s
   base::Error first_error;
   for (const CgroupView view : views) {
     runtime.cgroups = view;
-    auto tried = probe_runtime(runtime, state_dir, transfer);
-    if (tried) return runtime;
+    SharedSandbox sandbox = std::make_shared<OciSandbox>(runtime);
+    auto tried = probe_sandbox(sandbox, state_dir, transfer);
+    if (tried) return sandbox;
     base::log_debug("executor: {} with {} cgroups: {}", name, view == CgroupView::host ? "the host's" : "own",
                     tried.error().message);
     if (tried.error().code == ErrorCode::no_space) return tl::unexpected(std::move(tried).error());  // says nothing about it
@@ -56,24 +59,36 @@ base::Result<Runtime> try_runtime(std::string_view name, const base::HostPath& s
   return tl::make_unexpected(std::move(first_error));
 }
 
-base::Result<Runtime> choose_runtime(const ExecutorOptions& options, TreeTransfer transfer) {
+base::Result<SharedSandbox> try_sandbox(std::string_view name, const base::HostPath& state_dir, TreeTransfer transfer) {
+  if (name != "bubblewrap") return try_runtime(name, state_dir, transfer);
+  SharedSandbox sandbox = TRY(BubblewrapSandbox::open());
+  TRY(probe_sandbox(sandbox, state_dir, transfer));
+  return sandbox;
+}
+
+std::vector<std::string> names_of(const ExecutorOptions& options) {
   const char* variable = ::getenv("CAIRN_RUNTIME");
   std::string asked = options.runtime;
   if (asked.empty() && variable != nullptr) asked = variable;
-  const std::vector<std::string> names =
-      asked.empty() ? std::vector<std::string>{"crun", "runc"} : std::vector<std::string>{asked};
+  if (asked.empty() || asked == "auto") return {"crun", "runc", "bubblewrap"};
+  if (asked == "oci") return {"crun", "runc"};
+  return {std::move(asked)};
+}
+
+base::Result<SharedSandbox> choose_sandbox(const ExecutorOptions& options, TreeTransfer transfer) {
   std::string reasons;
-  for (const std::string& name : names) {
-    auto runtime = try_runtime(name, options.state_dir, transfer);
-    if (runtime) {
+  for (const std::string& name : names_of(options)) {
+    auto sandbox = try_sandbox(name, options.state_dir, transfer);
+    if (sandbox) {
       if (!reasons.empty()) base::log_warning("executor: {} is used because {}", name, reasons);
-      return runtime;
+      return sandbox;
     }
-    if (runtime.error().code == ErrorCode::no_space) return runtime;
-    reasons.append(reasons.empty() ? "" : "; ").append(runtime.error().message);
+    if (sandbox.error().code == ErrorCode::no_space) return sandbox;
+    reasons.append(reasons.empty() ? "" : "; ").append(sandbox.error().message);
   }
-  return tl::make_unexpected(base::Error{ErrorCode::unavailable, "find a runtime that works here: " + reasons,
-                                         "apt-get install crun; steps also need root and mount namespaces"});
+  return tl::make_unexpected(
+      base::Error{ErrorCode::unavailable, "find a sandbox that works here: " + reasons,
+                  "apt-get install crun (or bubblewrap); steps also need root, or a user and a mount namespace of their own"});
 }
 
 // A number in the environment; what is none is said and does not count.
@@ -99,11 +114,15 @@ StepLimits default_limits() {
           .memory_bytes = number_of("CAIRN_STEP_MEMORY").value_or(0)};
 }
 
-Cgroups open_cgroups(const base::HostPath& state_dir) {
+Cgroups find_cgroups(const base::HostPath& state_dir) {
   constexpr std::size_t text_max = 1 << 20;
   const auto read = [](const char* path) { return base::read_file(*base::HostPath::parse(path), text_max).value_or(""); };
   const std::string name = base::to_hex(base::sha256(state_dir.str())).substr(0, 12);
-  Cgroups cgroups = Cgroups::open(Cgroups::find(read("/proc/self/mountinfo"), read("/proc/self/cgroup")), name);
+  return Cgroups::open(Cgroups::find(read("/proc/self/mountinfo"), read("/proc/self/cgroup")), name);
+}
+
+Cgroups open_cgroups(const base::HostPath& state_dir) {
+  Cgroups cgroups = find_cgroups(state_dir);
   if (!cgroups.why_not().empty()) base::log_info("executor: steps have no limits of their own: {}", cgroups.why_not());
   return cgroups;
 }
@@ -113,13 +132,24 @@ Cgroups open_cgroups(const base::HostPath& state_dir) {
 base::Result<std::unique_ptr<Executor>> open_executor(ExecutorOptions options) {
   TRY(empty_state_dir(options.state_dir), "open the executor");
   const TreeTransfer transfer = TRY(probe_transfer(), "open the executor");
-  Runtime runtime = TRY(choose_runtime(options, transfer), "open the executor");
-  base::log_info("executor: {}{}{}", runtime.path.str(),
-                 runtime.cgroups == CgroupView::private_v2 ? ", with cgroup2 mounted for itself" : "",
+  SharedSandbox sandbox = TRY(choose_sandbox(options, transfer), "open the executor");
+  base::log_info("executor: {}{}", sandbox->about(),
                  transfer == TreeTransfer::attach ? ", one run a mounted tree (before Linux 6.15)" : "");
-  return std::make_unique<OciExecutor>(std::move(runtime), options.state_dir, TRY(Spawner::open()),
-                                       transfer, open_cgroups(options.state_dir),
-                                       options.limits ? *options.limits : default_limits());
+  return std::make_unique<StepExecutor>(std::move(sandbox), options.state_dir, TRY(Spawner::open()), transfer,
+                                        open_cgroups(options.state_dir), options.limits ? *options.limits : default_limits());
 }
+
+base::Result<std::vector<ExecutorTrial>> try_executors(const base::HostPath& state_dir) {
+  TRY(empty_state_dir(state_dir), "try executors");
+  const TreeTransfer transfer = TRY(probe_transfer(), "try executors");
+  std::vector<ExecutorTrial> trials;
+  for (const char* name : {"crun", "runc", "bubblewrap"}) {
+    const auto sandbox = try_sandbox(name, state_dir, transfer);
+    trials.push_back({name, sandbox ? "" : sandbox.error().message});
+  }
+  return trials;
+}
+
+std::string why_no_step_limits(const base::HostPath& state_dir) { return find_cgroups(state_dir).why_not(); }
 
 }  // namespace cairn::solver

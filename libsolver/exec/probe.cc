@@ -78,9 +78,9 @@ base::Result<TreeTransfer> probe_transfer() {
   return clone ? TreeTransfer::clone : TreeTransfer::attach;
 }
 
-base::Status probe_runtime(const Runtime& runtime, const base::HostPath& state_dir, TreeTransfer transfer) {
+base::Status probe_sandbox(std::shared_ptr<const Sandbox> sandbox, const base::HostPath& state_dir, TreeTransfer transfer) {
   const snapshot::MountedTree tree = TRY(make_probe_tree());
-  OciExecutor executor(runtime, state_dir, TRY(Spawner::open()), transfer);
+  StepExecutor executor(sandbox, state_dir, TRY(Spawner::open()), transfer);
   ExecRequest request;
   request.id = "probe";
   request.args = {"/probe"};
@@ -90,9 +90,9 @@ base::Status probe_runtime(const Runtime& runtime, const base::HostPath& state_d
   request.mounts.back().tree = &tree;
   std::string said;
   const auto collect = [&said](Stream, std::string_view text) { said.append(text); };
-  const ExecExit exit = TRY(executor.run(request, collect, {}), "try {}", runtime.path.str());
+  const ExecExit exit = TRY(executor.run(request, collect, {}), "try {}", sandbox->about());
   if (exit.code == 0) return {};
-  return base::fail(ErrorCode::unavailable, "try {}: exit code {}, \"{}\"", runtime.path.str(), exit.code,
+  return base::fail(ErrorCode::unavailable, "try {}: exit code {}, \"{}\"", sandbox->about(), exit.code,
                     said.substr(0, said.find('\n')));
 }
 

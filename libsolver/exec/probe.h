@@ -4,7 +4,7 @@
 
 #include "libbase/result.h"
 #include "libsnapshot/snapshotter.h"
-#include "libsolver/exec/oci_executor.h"
+#include "libsolver/exec/step_executor.h"
 
 namespace cairn::solver {
 
@@ -14,7 +14,7 @@ base::Result<snapshot::MountedTree> make_probe_tree();
 // Whether this kernel clones detached mounts.
 base::Result<TreeTransfer> probe_transfer();
 
-// Runs /probe with this runtime. The error says what failed.
-base::Status probe_runtime(const Runtime& runtime, const base::HostPath& state_dir, TreeTransfer transfer);
+// Runs /probe in this sandbox. The error says what failed.
+base::Status probe_sandbox(std::shared_ptr<const Sandbox> sandbox, const base::HostPath& state_dir, TreeTransfer transfer);
 
 }  // namespace cairn::solver

@@ -56,6 +56,8 @@ struct ChildPlan {
   const int* join;
   std::size_t join_count;
   int network;
+  bool own_network;
+  const char* sysfs;
   const int* keep;
   std::size_t keep_count;
   int in, out, err;
@@ -144,6 +146,24 @@ CAIRN_CHILD_SIDE bool join_cgroups(ChildPlan* plan) {
 
 CAIRN_CHILD_SIDE bool enter_network(ChildPlan* plan) {
   if (plan->network >= 0 && ::syscall(SYS_setns, plan->network, CLONE_NEWNET) != 0) return give_up(plan, "enter its network");
+  if (plan->own_network && ::syscall(SYS_unshare, CLONE_NEWNET) != 0) return give_up(plan, "make its network");
+  return true;
+}
+
+// A new sysfs shows the network of who makes it; it may be made only by who owns that network.
+CAIRN_CHILD_SIDE bool mount_sysfs(ChildPlan* plan) {
+  if (plan->sysfs == nullptr) return true;
+  long mount = -1;
+  const long context = ::syscall(SYS_fsopen, "sysfs", FSOPEN_CLOEXEC);
+  if (context >= 0 && ::syscall(SYS_fsconfig, context, FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) == 0) {
+    mount = ::syscall(SYS_fsmount, context, FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+  }
+  if (mount < 0) mount = ::syscall(SYS_open_tree, AT_FDCWD, "/sys", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+  if (mount < 0 || ::syscall(SYS_move_mount, mount, "", AT_FDCWD, plan->sysfs, MOVE_MOUNT_F_EMPTY_PATH) != 0) {
+    return give_up(plan, "mount its /sys");
+  }
+  ::syscall(SYS_close, mount);
+  if (context >= 0) ::syscall(SYS_close, context);
   return true;
 }
 
@@ -166,7 +186,7 @@ CAIRN_CHILD_SIDE bool set_descriptors(ChildPlan* plan) {
 CAIRN_CHILD_SIDE int child_main(void* argument) {
   auto* plan = static_cast<ChildPlan*>(argument);
   if (!tie_to_engine(plan) || !join_cgroups(plan) || !mount_own_view(plan) || !attach_trees(plan) || !enter_network(plan) ||
-      !set_descriptors(plan)) {
+      !mount_sysfs(plan) || !set_descriptors(plan)) {
     ::syscall(SYS_exit_group, 127);
   }
   ::syscall(SYS_setsid);
@@ -207,6 +227,8 @@ base::Result<Child> start(const SpawnPlan& plan, std::byte* stack, int null, int
                        plan.join.data(),
                        plan.join.size(),
                        plan.network,
+                       plan.own_network == OwnNetwork::yes,
+                       plan.sysfs.empty() ? nullptr : plan.sysfs.c_str(),
                        plan.keep.data(),
                        plan.keep.size(),
                        null,

@@ -36,6 +36,9 @@ struct BindMount {
   snapshot::Access access = snapshot::Access::read_write;
 };
 
+// Whether the child has a network namespace of its own, with nothing in it.
+enum class OwnNetwork { no, yes };
+
 struct SpawnPlan {
   std::vector<std::string> command;
   std::vector<AttachMount> attach;
@@ -43,6 +46,8 @@ struct SpawnPlan {
   CgroupView cgroups = CgroupView::host;
   std::vector<int> join;  // cgroup.procs of the groups that it joins
   int network = -1;       // the namespace that it is in; -1: the engine's
+  OwnNetwork own_network = OwnNetwork::no;
+  std::string sysfs;      // "": nowhere; else where it mounts a sysfs of its network, or if it may not, the engine's /sys
   // Descriptors that it has as first_kept, first_kept + 1, ...
   static constexpr int first_kept = 3;
   std::vector<int> keep;

@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "libbase/fs/beneath.h"
+#include "libsolver/exec/split.h"
 
 namespace cairn::solver {
 namespace {
@@ -15,16 +16,6 @@ using base::ErrorCode;
 
 constexpr std::size_t file_size_max = 10 << 20;
 constexpr std::uint32_t id_max = 0x7fffffff;
-
-std::vector<std::string_view> split(std::string_view text, char separator) {
-  std::vector<std::string_view> parts;
-  for (std::size_t at = 0;;) {
-    const std::size_t end = text.find(separator, at);
-    parts.push_back(text.substr(at, end == std::string_view::npos ? end : end - at));
-    if (end == std::string_view::npos) return parts;
-    at = end + 1;
-  }
-}
 
 std::optional<std::uint32_t> parse_id(std::string_view text) {
   std::uint32_t value = 0;

@@ -34,8 +34,16 @@ TEST_P(ExecutorSuite, path_has_a_default_and_the_environment_is_the_request_s) {
   EXPECT_EQ(out_of(shell("echo [$CAIRN_TEST_LEAK]")), "[]\n");
 }
 
-TEST_P(ExecutorSuite, text_that_cannot_be_told_to_the_runtime_is_refused) {
-  EXPECT_EQ(run(request({"echo", "\xff"})).error(), base::ErrorCode::invalid_argument);
+TEST_P(ExecutorSuite, text_that_is_not_utf8_arrives_or_is_refused) {
+  const Ran ran = run(request({"printf", "%s", "\xff"}));
+  if (ran.exit) {
+    EXPECT_EQ(ran.out, "\xff");
+  } else {
+    EXPECT_EQ(ran.error(), base::ErrorCode::invalid_argument);
+  }
+}
+
+TEST_P(ExecutorSuite, requests_that_no_process_can_have_are_refused) {
   EXPECT_EQ(run(request({"echo", std::string("a\0b", 3)})).error(), base::ErrorCode::invalid_argument);
   EXPECT_EQ(run(request({})).error(), base::ErrorCode::invalid_argument);
   ExecRequest bad_id = shell("true");
@@ -47,6 +55,12 @@ TEST_P(ExecutorSuite, text_that_cannot_be_told_to_the_runtime_is_refused) {
   ExecRequest bad_host = shell("true");
   bad_host.extra_hosts = {{"a\n1.2.3.4 b", "127.0.0.1"}};
   EXPECT_EQ(run(bad_host).error(), base::ErrorCode::invalid_argument);
+  ExecRequest long_name = shell("true");
+  long_name.hostname = std::string(65, 'x');
+  EXPECT_EQ(run(long_name).error(), base::ErrorCode::invalid_argument);
+  ExecRequest no_ulimit = shell("true");
+  no_ulimit.ulimits = {{"no-such", 1, 1}};
+  EXPECT_EQ(run(no_ulimit).error(), base::ErrorCode::invalid_argument);
   EXPECT_EQ(executor_->processes_run(), 0u);
 }
 

@@ -2,7 +2,8 @@
 // The executors that ship, and crun as it must be used on kernels that cannot clone detached mounts.
 #include "tests/conformance/executor_suite.h"
 
-#include "libsolver/exec/oci_executor.h"
+#include "libsolver/exec/oci_sandbox.h"
+#include "libsolver/exec/step_executor.h"
 
 namespace cairn::solver {
 namespace {
@@ -14,7 +15,7 @@ base::Result<std::unique_ptr<Executor>> open_attaching(const HostPath& state_dir
   TRY(open_executor({"crun", state_dir}));
   Runtime runtime = TRY(find_runtime("crun"));
   runtime.cgroups = CgroupView::private_v2;
-  return std::make_unique<OciExecutor>(std::move(runtime), state_dir, TRY(Spawner::open()), TreeTransfer::attach);
+  return std::make_unique<StepExecutor>(std::make_shared<OciSandbox>(std::move(runtime)), state_dir, TRY(Spawner::open()), TreeTransfer::attach);
 }
 
 const ExecutorVariant variants[] = {
@@ -25,6 +26,10 @@ const ExecutorVariant variants[] = {
     {"runc",
      [](const HostPath& state_dir) {
        return open_executor({"runc", state_dir});
+     }},
+    {"bubblewrap",
+     [](const HostPath& state_dir) {
+       return open_executor({"bubblewrap", state_dir});
      }},
     {"crun_attaching", open_attaching},
 };

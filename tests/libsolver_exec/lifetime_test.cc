@@ -14,7 +14,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "libsolver/exec/oci_executor.h"
+#include "libsolver/exec/oci_sandbox.h"
+#include "libsolver/exec/step_executor.h"
 #include "tests/support/busybox_root.h"
 #include "tests/support/host_state.h"
 #include "tests/support/temp_dir.h"
@@ -117,7 +118,7 @@ TEST(Lifetime, without_cloning_a_tree_serves_one_run) {
   auto runtime = find_runtime("crun");
   ASSERT_TRUE(runtime);
   runtime->cgroups = CgroupView::private_v2;
-  OciExecutor executor(*runtime, temp / "state", *Spawner::open(), TreeTransfer::attach);
+  StepExecutor executor(std::make_shared<OciSandbox>(*runtime), temp / "state", *Spawner::open(), TreeTransfer::attach);
   const auto tree = test::mount_tree(temp / "root");
   EXPECT_TRUE(executor.run(request_on(*tree, {"true"}), no_output, {}));
   const auto again = executor.run(request_on(*tree, {"true"}), no_output, {});

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// The Executor over an OCI runtime.
+// The Executor over any Sandbox.
 #pragma once
 
 #include <atomic>
 #include <memory>
 #include <mutex>
 
-#include "libsolver/exec/bundle.h"
+#include "libsolver/exec/capabilities.h"
 #include "libsolver/exec/cgroups.h"
 #include "libsolver/exec/network.h"
-#include "libsolver/exec/oci_config.h"
+#include "libsolver/exec/sandbox.h"
 #include "libsolver/exec/spawner.h"
 #include "libsolver/executor.h"
 
@@ -19,13 +19,13 @@ namespace cairn::solver {
 // MountedTree serves one run, and the next run with it is refused as unavailable.
 enum class TreeTransfer { clone, attach };
 
-class OciExecutor : public Executor {
+class StepExecutor : public Executor {
  public:
   // state_dir exists and is empty.
-  OciExecutor(Runtime runtime, base::HostPath state_dir, std::unique_ptr<Spawner> spawner, TreeTransfer transfer,
-              Cgroups cgroups = {}, StepLimits limits = {});
+  StepExecutor(std::shared_ptr<const Sandbox> sandbox, base::HostPath state_dir, std::unique_ptr<Spawner> spawner,
+               TreeTransfer transfer, Cgroups cgroups = {}, StepLimits limits = {});
 
-  std::string_view name() const override { return runtime_.name; }
+  std::string_view name() const override { return sandbox_->name(); }
   base::Result<ExecExit> run(const ExecRequest& request, const std::function<void(Stream, std::string_view)>& output,
                              std::stop_token stop) override;
   std::uint64_t processes_run() const override { return processes_run_; }
@@ -42,14 +42,14 @@ class OciExecutor : public Executor {
   base::Status transfer_trees(Run& run);
   base::Status enter_network(Run& run, std::stop_token stop);
   base::Result<ExecExit> finish(const Run& run, int code) const;
-  void remove_cgroups(const std::string& id) const;
 
-  const Runtime runtime_;
+  const std::shared_ptr<const Sandbox> sandbox_;
   const base::HostPath state_dir_;
   const std::unique_ptr<Spawner> spawner_;  // outlives what it spawned
   const TreeTransfer transfer_;
   const Cgroups cgroups_;
   const StepLimits limits_;
+  const std::uint64_t capabilities_, insecure_capabilities_;  // what the kernel lets a step have
   std::atomic<std::uint64_t> processes_run_{0};
   std::once_flag networks_opened_;
   std::unique_ptr<Networks> networks_;  // null: there is no slirp4netns that works; uses the spawner

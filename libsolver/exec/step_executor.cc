@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One run: look at the trees, place the mounts, write the bundle, start the runtime, hand over its output, tidy up.
-#include "libsolver/exec/oci_executor.h"
+// One run: look at the trees, place the mounts, tell the sandbox, start it, hand over its output, tidy up.
+#include "libsolver/exec/step_executor.h"
 
 #include <fcntl.h>
 #include <sys/mount.h>
@@ -14,6 +14,7 @@
 #include "libbase/log/log.h"
 #include "libsolver/exec/mount_points.h"
 #include "libsolver/exec/output_pump.h"
+#include "libsolver/exec/step_process.h"
 
 namespace cairn::solver {
 
@@ -22,22 +23,23 @@ using base::Fd;
 using base::TreePath;
 using snapshot::Access;
 
-struct OciExecutor::Mount {
+struct StepExecutor::Mount {
   TreePath dest;
-  OciMount oci;
+  StepMount told;
   PointKind kind = PointKind::directory;
   Access access = Access::read_write;
-  const snapshot::MountedTree* tree = nullptr;  // null: the runtime mounts it
+  const snapshot::MountedTree* tree = nullptr;  // null: the sandbox mounts it
   Fd content;                                   // the selected part of the tree
 };
 
-struct OciExecutor::Run {
+struct StepExecutor::Run {
   const ExecRequest& request;
   StepUser user;
   std::optional<Bundle> bundle;
   Mount root;
   std::vector<Mount> mounts;  // without the root, in mount order
   std::optional<MountPoints> points;
+  std::unique_ptr<SandboxRun> sandbox;
   std::vector<Fd> clones;
   SpawnPlan plan;
   std::optional<Network> network;
@@ -48,27 +50,7 @@ struct OciExecutor::Run {
 namespace {
 
 constexpr std::size_t resolv_conf_size_max = 1 << 20;
-constexpr std::size_t id_size_max = 60;
-constexpr std::size_t said_size_max = 2000;  // more than a runtime says about a program
-
-base::Status check_request(const ExecRequest& request) {
-  const auto is_id_char = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; };
-  if (request.id.empty() || request.id.size() > id_size_max ||
-      !std::all_of(request.id.begin(), request.id.end(), is_id_char)) {
-    return base::fail(ErrorCode::invalid_argument, "run a step: the id \"{}\" is not [a-z0-9-], at most 60",
-                      request.id);
-  }
-  if (request.args.empty()) return base::fail(ErrorCode::invalid_argument, "run a step: no program is given");
-  if (!request.cwd.starts_with('/')) {
-    return base::fail(ErrorCode::invalid_argument, "working directory \"{}\": not absolute", request.cwd);
-  }
-  for (const auto& [name, address] : request.extra_hosts) {
-    if ((name + address).find_first_of(std::string_view("\n\0", 2)) != std::string::npos) {
-      return base::fail(ErrorCode::invalid_argument, "extra host \"{}\": a line break is in it", name);
-    }
-  }
-  return {};
-}
+constexpr std::size_t said_size_max = 2000;  // more than a sandbox says about a program
 
 // The part of a tree that a mount shows; a directory is opened for use, anything else as a name only.
 base::Result<Fd> open_selected(const ExecMount& mount) {
@@ -101,36 +83,25 @@ base::Result<std::string> resolv_conf() {
   return text;
 }
 
-OciMount bind_of(std::string source, Access access) {
-  OciMount mount{"", "bind", std::move(source), {"rbind"}};
-  if (access == Access::read_only) mount.options.emplace_back("ro");
-  return mount;
-}
-
-OciMount tmpfs_of(const ExecMount& request) {
-  OciMount mount{"", "tmpfs", "tmpfs", {"nosuid"}};
-  if (request.read_only) mount.options.emplace_back("ro");
-  if (request.tmpfs_size > 0) mount.options.push_back(fmt::format("size={}", request.tmpfs_size));
-  return mount;
-}
-
 }  // namespace
 
-OciExecutor::OciExecutor(Runtime runtime, base::HostPath state_dir, std::unique_ptr<Spawner> spawner,
-                         TreeTransfer transfer, Cgroups cgroups, StepLimits limits)
-    : runtime_(std::move(runtime)),
+StepExecutor::StepExecutor(std::shared_ptr<const Sandbox> sandbox, base::HostPath state_dir,
+                           std::unique_ptr<Spawner> spawner, TreeTransfer transfer, Cgroups cgroups, StepLimits limits)
+    : sandbox_(std::move(sandbox)),
       state_dir_(std::move(state_dir)),
       spawner_(std::move(spawner)),
       transfer_(transfer),
       cgroups_(std::move(cgroups)),
-      limits_(limits) {}
+      limits_(limits),
+      capabilities_(step_capabilities(SecurityMode::sandbox)),
+      insecure_capabilities_(step_capabilities(SecurityMode::insecure)) {}
 
-base::Result<ExecExit> OciExecutor::run(const ExecRequest& request,
+base::Result<ExecExit> StepExecutor::run(const ExecRequest& request,
                                         const std::function<void(Stream, std::string_view)>& output,
                                         std::stop_token stop) {
   TRY(check_request(request));
   if (stop.stop_requested()) return base::fail(ErrorCode::cancelled, "the step was stopped before it began");
-  Run run{request, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}};
+  Run run{request, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}};
   auto result = run_in(run, output, std::move(stop));
   // Whatever became of the step, its tree is left as the step itself made it.
   if (run.points) {
@@ -142,6 +113,7 @@ base::Result<ExecExit> OciExecutor::run(const ExecRequest& request,
   if (run.network && request.security == SecurityMode::sandbox) {
     networks_->give_back(*std::exchange(run.network, std::nullopt));
   }
+  run.sandbox.reset();
   if (run.bundle) {
     const auto removed = std::move(*run.bundle).remove();
     if (!removed) base::log_warning("{}", removed.error().message);
@@ -149,7 +121,7 @@ base::Result<ExecExit> OciExecutor::run(const ExecRequest& request,
   return result;
 }
 
-base::Result<ExecExit> OciExecutor::run_in(Run& run, const std::function<void(Stream, std::string_view)>& output,
+base::Result<ExecExit> StepExecutor::run_in(Run& run, const std::function<void(Stream, std::string_view)>& output,
                                            std::stop_token stop) {
   run.bundle = TRY(Bundle::create(state_dir_, run.request.id));
   TRY(enter_network(run, stop));
@@ -157,8 +129,6 @@ base::Result<ExecExit> OciExecutor::run_in(Run& run, const std::function<void(St
   TRY(transfer_trees(run));
   Pipe out = TRY(make_pipe());
   Pipe err = TRY(make_pipe());
-  run.plan.command = runtime_command(runtime_, run.bundle->dir(), run.request.id);
-  run.plan.cgroups = runtime_.cgroups;
   run.cgroup.emplace(TRY(cgroups_.make(run.request.id, run.request.cgroup_parent, limits_)));
   run.plan.join = run.cgroup->joins();
   run.plan.out = out.write.get();
@@ -177,11 +147,10 @@ base::Result<ExecExit> OciExecutor::run_in(Run& run, const std::function<void(St
     output(stream, text);
   };
   const auto code = pump_output(*child, std::move(out.read), std::move(err.read), hand_over, std::move(stop));
-  if (!runtime_.is_crun()) remove_cgroups(run.request.id);
   return finish(run, TRY(code));
 }
 
-base::Status OciExecutor::enter_network(Run& run, std::stop_token stop) {
+base::Status StepExecutor::enter_network(Run& run, std::stop_token stop) {
   if (run.request.network != NetworkMode::sandbox) return {};
   std::call_once(networks_opened_, [&] {
     const auto program = find_program("slirp4netns");
@@ -198,7 +167,7 @@ base::Status OciExecutor::enter_network(Run& run, std::stop_token stop) {
   return {};
 }
 
-base::Status OciExecutor::prepare(Run& run) {
+base::Status StepExecutor::prepare(Run& run) {
   const ExecRequest& request = run.request;
   for (const ExecMount& mount : request.mounts) {
     if (!mount.dest.starts_with('/')) {
@@ -209,7 +178,7 @@ base::Status OciExecutor::prepare(Run& run) {
     planned.access = mount.read_only ? Access::read_only : Access::read_write;
     planned.tree = mount.tree;
     if (mount.tree == nullptr) {
-      planned.oci = tmpfs_of(mount);
+      planned.told = {MountKind::tmpfs, {}, {}, planned.access, mount.tmpfs_size};
     } else {
       planned.content = TRY(open_selected(mount));
       const bool is_directory = S_ISDIR(TRY(base::stat_fd(planned.content.get())).st_mode);
@@ -230,7 +199,7 @@ base::Status OciExecutor::prepare(Run& run) {
 
 // Defaults first, then the generated files, then the step's own by destination; a step's mount on the destination of
 // an earlier one takes its place in the order (spec/solver 6.2).
-base::Status OciExecutor::place_mounts(Run& run) {
+base::Status StepExecutor::place_mounts(Run& run) {
   std::stable_sort(run.mounts.begin(), run.mounts.end(),
                    [](const Mount& a, const Mount& b) { return a.dest.str() < b.dest.str(); });
   std::vector<Mount> own = std::move(run.mounts);
@@ -244,10 +213,10 @@ base::Status OciExecutor::place_mounts(Run& run) {
       *same = std::move(mount);
     }
   };
-  for (OciMount& oci : default_mounts(run.request.security)) {
+  for (StepMount& each : default_mounts()) {
     Mount mount;
-    mount.dest = TRY(TreePath::parse(oci.dest));
-    mount.oci = std::move(oci);
+    mount.dest = TRY(TreePath::parse(each.dest));
+    mount.told = std::move(each);
     put(std::move(mount));
   }
   std::string name_servers = TRY(resolv_conf());
@@ -258,34 +227,36 @@ base::Status OciExecutor::place_mounts(Run& run) {
     Mount mount;
     mount.dest = TRY(TreePath::parse("etc/" + name));
     mount.kind = PointKind::file;
-    mount.oci = {"", "bind", run.bundle->path(name), {"rbind", "ro", "nosuid", "noexec", "nodev"}};
+    mount.told = {MountKind::file, {}, run.bundle->path(name), Access::read_only, 0};
     put(std::move(mount));
   }
   for (Mount& mount : own) put(std::move(mount));
 
   run.points.emplace(run.root.content.get());
-  std::vector<OciMount> configured;
+  std::vector<StepMount> told;
   for (Mount& mount : run.mounts) {
-    if (mount.tree != nullptr) mount.oci = bind_of(TRY(run.bundle->add_target("m", mount.kind)), mount.access);
+    if (mount.tree != nullptr) mount.told = {MountKind::tree, {}, TRY(run.bundle->add_target("m", mount.kind)), mount.access, 0};
     const int content = mount.tree != nullptr && mount.kind == PointKind::directory ? mount.content.get() : -1;
-    mount.oci.dest = TRY(run.points->add(mount.dest, mount.kind, content, mount.access));
-    configured.push_back(mount.oci);
+    mount.told.dest = TRY(run.points->add(mount.dest, mount.kind, content, mount.access));
+    told.push_back(mount.told);
   }
   const TreePath cwd = TRY(TreePath::clean(run.request.cwd), "working directory");
   TRY(run.points->make_cwd(cwd, run.user));
-  const std::string config = TRY(oci_config(run.request, run.user, configured, step_capabilities(run.request.security),
-                                            runtime_, cgroups_.is_v2() ? limits_ : StepLimits()));
-  return run.bundle->write("config.json", config);
+  const std::uint64_t capabilities =
+      run.request.security == SecurityMode::insecure ? insecure_capabilities_ : capabilities_;
+  const PreparedStep step{run.request, run.user, told, capabilities, cgroups_.is_v2() ? limits_ : StepLimits()};
+  run.sandbox = TRY(sandbox_->tell(step, *run.bundle, run.plan));
+  return {};
 }
 
-base::Status OciExecutor::transfer_trees(Run& run) {
+base::Status StepExecutor::transfer_trees(Run& run) {
   std::vector<std::pair<const Mount*, std::string>> targets{{&run.root, run.bundle->path("rootfs")}};
   for (const Mount& mount : run.mounts) {
-    if (mount.tree != nullptr) targets.emplace_back(&mount, mount.oci.source);
+    if (mount.tree != nullptr) targets.emplace_back(&mount, mount.told.source);
   }
   std::vector<const snapshot::MountedTree*> attached;
   for (const auto& [mount, path] : targets) {
-    // The runtime makes the root read-only itself, once the mount points are in use.
+    // The sandbox makes the root read-only itself, once the mount points are in use.
     const Access access = mount == &run.root ? Access::read_write : mount->access;
     if (transfer_ == TreeTransfer::clone) {
       run.clones.push_back(TRY(clone_mount(mount->content, access), "mount /{}", mount->dest.str()));
@@ -301,35 +272,14 @@ base::Status OciExecutor::transfer_trees(Run& run) {
   return {};
 }
 
-base::Result<ExecExit> OciExecutor::finish(const Run& run, int code) const {
+base::Result<ExecExit> StepExecutor::finish(const Run& run, int code) const {
   if (code != 0) {
-    const std::string log = TRY(run.bundle->read_log());
     const std::string_view said = run.said.size() <= said_size_max ? std::string_view(run.said) : std::string_view();
-    if (auto error = runtime_error(runtime_, log, said, run.request.args.front())) {
-      return tl::make_unexpected(std::move(*error));
-    }
+    if (auto error = TRY(run.sandbox->failure(code, said))) return tl::make_unexpected(std::move(*error));
   }
   const auto& valid = run.request.valid_exit_codes;
   const bool is_valid = valid.empty() ? code == 0 : std::find(valid.begin(), valid.end(), code) != valid.end();
   return ExecExit{code, is_valid, is_valid ? std::string() : run.cgroup->what_limits_did()};
-}
-
-// runc insists on cgroups, and a killed runc leaves them; they are empty, so removing them is all there is to do.
-void OciExecutor::remove_cgroups(const std::string& id) const {
-  const std::string path = "cairn/" + id;
-  const Fd context(::fsopen("cgroup2", FSOPEN_CLOEXEC));
-  if (context && ::fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) == 0) {
-    const Fd unified(::fsmount(context.get(), FSMOUNT_CLOEXEC, 0));
-    if (unified) (void)::unlinkat(unified.get(), path.c_str(), AT_REMOVEDIR);
-  }
-  if (runtime_.cgroups == CgroupView::private_v2) return;
-  const auto dir = base::open_host_dir(*base::HostPath::parse("/sys/fs/cgroup"));
-  if (!dir) return;
-  const auto hierarchies = base::list_dir(dir->get());
-  if (!hierarchies) return;
-  for (const base::DirEntry& hierarchy : *hierarchies) {
-    (void)::unlinkat(dir->get(), (hierarchy.name + "/" + path).c_str(), AT_REMOVEDIR);
-  }
 }
 
 }  // namespace cairn::solver

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the process of a step is given, whatever sandbox it runs in: checked texts, its environment, its limits, its files.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "libsolver/executor.h"
+
+namespace cairn::solver {
+
+// Errors: invalid_argument (a text that no process can be given, a ulimit that there is not, an id that is none).
+base::Status check_request(const ExecRequest& request);
+
+// The request's, with a PATH.
+std::vector<std::string> step_environment(const ExecRequest& request);
+
+// RLIMIT_… of getrlimit(2); -1: there is none of this name.
+int ulimit_number(std::string_view name);
+
+// The generated files of a step.
+std::string hosts_file(const ExecRequest& request);
+std::string_view step_hostname(const ExecRequest& request);
+
+}  // namespace cairn::solver
