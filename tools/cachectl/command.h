@@ -64,6 +64,7 @@ struct SolveArguments {
   std::string resolve_age, max_download;  // "": not given
   std::string project, build;
   std::string progress = "auto";
+  std::string executor;  // "": what CAIRN_RUNTIME says, else "auto"
   Output format = Output::text;
 };
 ExitCode run_solve(const GlobalOptions& global, const SolveArguments& arguments);

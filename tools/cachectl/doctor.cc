@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// doctor: what a store stands on, and what is wrong with it. It reads and changes nothing.
+// doctor: what a store stands on, and what is wrong with it. It changes nothing of the store.
 #include <signal.h>
 #include <sys/statvfs.h>
 #include <sys/utsname.h>
@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstdlib>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -16,6 +17,7 @@
 #include "libbase/lmdb/reader_list.h"
 #include "libcache/options.h"
 #include "libcache/policy.h"
+#include "libsolver/executor.h"
 #include "tools/cachectl/command.h"
 #include "tools/engine/backing.h"
 
@@ -69,7 +71,28 @@ void look_at_machine(Findings& findings) {
   std::string controllers = text_of(*HostPath::parse("/sys/fs/cgroup/cgroup.controllers"));
   while (!controllers.empty() && controllers.back() == '\n') controllers.pop_back();
   findings.facts["cgroups"] = {{"version", controllers.empty() ? 1 : 2}, {"controllers", controllers}};
-  if (controllers.empty()) findings.problems.push_back("no cgroups of version 2: steps run without limits");
+}
+
+// By running each of them, beside the store.
+void look_at_executors(Findings& findings) {
+  const char* top = std::getenv("TMPDIR");
+  std::string scratch = std::string(top != nullptr && *top == '/' ? top : "/tmp") + "/cairn-doctor-XXXXXX";
+  if (::mkdtemp(scratch.data()) == nullptr) return findings.problems.push_back("no place to try executors in: " + scratch);
+  const HostPath dir = *HostPath::parse(scratch);
+  const auto trials = solver::try_executors(dir / "exec");
+  std::string why_no_limits = solver::why_no_step_limits(dir / "exec");
+  (void)::rmdir((dir / "exec").c_str());
+  (void)::rmdir(dir.c_str());
+  if (!trials) return findings.problems.push_back(trials.error().message);
+  ordered_json executors = ordered_json::object();
+  bool works = false;
+  for (const solver::ExecutorTrial& trial : *trials) {
+    executors[trial.name] = trial.why_not.empty() ? std::string("works") : trial.why_not;
+    works |= trial.why_not.empty();
+  }
+  findings.facts["executors"] = std::move(executors);
+  if (!works) findings.problems.push_back("no executor works here: steps cannot be run");
+  if (!why_no_limits.empty()) findings.problems.push_back("steps have no limits of their own: " + why_no_limits);
 }
 
 // The file of what probes found out (docs/formats/store.md).
@@ -127,6 +150,7 @@ Result<Findings> examine(const HostPath& root) {
   const auto owner = engine::owner_pid(root);
   findings.facts["owner_pid"] = owner ? ordered_json(*owner) : ordered_json(nullptr);
   look_at_machine(findings);
+  look_at_executors(findings);
   look_at_disk(root, findings);
   look_at_drivers(root, findings);
   TRY(look_at_metadata(root, findings));

@@ -59,6 +59,8 @@ Examples:
   verb->add_option("--output", solve.output, "Where the result goes")->type_name("type=local,dest=DIR");
   verb->add_option("--source-policy", solve.source_policy, "Which sources it may have, and which it gets instead: BuildKit's JSON")
       ->type_name("FILE");
+  verb->add_option("--executor", solve.executor, "What steps run in, if this process becomes the store's owner; auto: the first that works")
+      ->check(CLI::IsMember({"auto", "oci", "crun", "runc", "bubblewrap"}));
   verb->add_option("--project", solve.project, "Whose build it is: a label for du and stats")->type_name("NAME");
   verb->add_option("--build", solve.build, "Which build it is: a label for du")->type_name("NAME");
   verb->add_flag("--no-cache", solve.no_cache, "Run every step; results are stored all the same");

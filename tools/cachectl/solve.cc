@@ -184,7 +184,7 @@ ExitCode run_solve(const GlobalOptions& global, const SolveArguments& arguments)
   auto layouts = parse_bindings(arguments.oci_layouts, "--oci-layout");
   auto agents = parse_agents(arguments.ssh_agents);
   auto output = parse_output(arguments.output);
-  const auto options = store_options(global);
+  auto options = store_options(global);
   const auto wrong = [](const auto& parsed) {
     if (!parsed) report_error(parsed.error());
     return !parsed;
@@ -195,6 +195,7 @@ ExitCode run_solve(const GlobalOptions& global, const SolveArguments& arguments)
   auto secrets = parse_secrets(arguments.secrets);
   if (!secrets) return secrets.error().code == ErrorCode::invalid_argument ? (report_error(secrets.error()), ExitCode::usage) : report_error(secrets.error());
   order.secrets = std::move(*secrets);
+  options->engine.runtime = arguments.executor;
   auto definition = read_input(arguments.file);
   if (!definition) return report_error(definition.error());
   order.definition = std::move(*definition);

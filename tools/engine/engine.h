@@ -29,7 +29,7 @@ struct EngineOptions {
   explicit EngineOptions(base::HostPath root_in) : root(std::move(root_in)) {}
   base::HostPath root;
   std::string snapshotter;      // "": probe; "overlay", "native"
-  std::string runtime;          // "": probe; "crun", "runc"
+  std::string runtime;          // solver::ExecutorOptions::runtime
   std::size_t parallelism = 0;  // steps at a time; 0: one per core
   unsigned chain_max = 400;     // flatten chains of more layers
   base::lmdb::GroupWriter::Options writer;
