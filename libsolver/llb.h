@@ -209,21 +209,72 @@ struct OciLayoutOptions {
 // reference ends in @sha256:…
 State oci_layout(std::string_view reference, const OciLayoutOptions& options = {});
 
+// A blob as one file. Its reference ends in @sha256:… and has no tag.
+struct BlobOptions {
+  std::string filename = {};                // "": by the digest
+  std::int64_t mode = 0, uid = 0, gid = 0;  // mode 0: 0600
+  std::string name = {};
+};
+State image_blob(std::string_view reference, const BlobOptions& options = {});
+struct OciBlobOptions {
+  BlobOptions file = {};
+  std::string session_id = {}, store_id = {};
+};
+State oci_layout_blob(std::string_view reference, const OciBlobOptions& options = {});
+
+enum class LocalDiffer { by_default, none, metadata };  // which files of an earlier sync are sent again
+
 struct LocalOptions {
   std::string session_id = {};
   std::vector<std::string> include_patterns = {}, exclude_patterns = {}, follow_paths = {};
   std::string shared_key_hint = {};
   std::string unique_id = {};  // "": one per marshal, so that two clients never share a directory by its name alone
+  LocalDiffer differ = LocalDiffer::by_default;
+  bool differ_required = false;  // a daemon that does not know the attribute has to say so
+  bool metadata_only = false;    // files come without their bytes, but for those that match metadata_exceptions
+  std::vector<std::string> metadata_exceptions = {};
   std::string name = {};
 };
 State local(std::string_view name, const LocalOptions& options = {});
+
+struct GitOptions {
+  std::string ref = {};     // branch, tag, full ref or commit; "": the default branch
+  std::string subdir = {};  // becomes the root; "": all
+  std::string checksum = {};  // how the commit's hash begins
+  bool fetch_by_commit = false;  // the checksum is what is fetched, wherever the ref is now
+  bool keep_git_dir = false;
+  bool skip_submodules = false;
+  std::string mtime = {};  // "", "checkout", "commit"
+  // Names of secrets. nullopt: GIT_AUTH_TOKEN and GIT_AUTH_HEADER, if the solve has them; "": none
+  std::optional<std::string> auth_token_secret = {}, auth_header_secret = {};
+  std::string known_ssh_hosts = {};  // lines of a known_hosts file; only of an address over SSH, like the next
+  std::string ssh_socket = {};       // the id of the agent; "": "default"
+  std::string bundle = {};           // docker-image+blob:// or oci-layout+blob://, which the commits are taken from
+  std::string bundle_session_id = {}, bundle_store_id = {};
+  bool checkout_bundle = false;  // one file "bundle", not a worktree
+  std::string name = {};
+};
+// url: https://, http://, ssh://, git://, user@host:path, or host/path, which is https://. It has no fragment: ref and
+// subdir are options. The vertex is named host/path, so that one repository is one, whatever leads to it.
+State git(std::string_view url, const GitOptions& options = {});
+
+struct HttpOptions {
+  std::string checksum = {};   // "sha256:…", "sha384:…", "sha512:…": pinned
+  std::string filename = {};   // "": by the answer, else by the URL
+  std::int64_t mode = 0, uid = 0, gid = 0;  // mode 0: 0600
+  std::string auth_header_secret = {};
+  std::string accept = {}, user_agent = {};  // headers
+  std::string name = {};
+};
+// url: https:// or http://
+State http(std::string_view url, const HttpOptions& options = {});
 inline State scratch() { return {}; }
 
-// Later trees over earlier ones. Scratch adds nothing and is left out.
 // What a definition in a file of `source` leads to; filename "": the usual one.
 State build(const State& source, std::string_view filename = {}, std::string_view name = {});
 // The inputs with the numbers `outputs`, as they are, but there only when all inputs are: a join. No input is scratch.
 std::vector<State> passthrough(const std::vector<State>& inputs, const std::vector<std::size_t>& outputs, std::string_view id);
+// Later trees over earlier ones. Scratch adds nothing and is left out.
 State merge(const std::vector<State>& states, std::string_view name = {});
 // What upper has that lower has not.
 State diff(const State& lower, const State& upper, std::string_view name = {});

@@ -17,13 +17,37 @@ namespace {
 
 bool is_hex(std::string_view text) { return text.find_first_not_of("0123456789abcdef") == std::string_view::npos; }
 
+// user@host:path
+bool is_implicit_ssh(std::string_view text) {
+  const std::size_t at = text.find('@');
+  return at != std::string_view::npos && text.find(':', at) != std::string_view::npos && text.find("://") == std::string_view::npos;
+}
+
 bool is_transport(std::string_view text) {
   for (const char* scheme : {"http://", "https://", "git://", "ssh://"}) {
     if (text.starts_with(scheme)) return true;
   }
-  // user@host:path
-  const std::size_t at = text.find('@');
-  return at != std::string_view::npos && text.find(':', at) != std::string_view::npos && text.find("://") == std::string_view::npos;
+  return is_implicit_ssh(text);
+}
+
+std::optional<int> hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return std::nullopt;
+}
+
+// "%20" is ' '; what is no escape stays.
+std::string unescape_url(std::string_view text) {
+  std::string plain;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool escape = text[i] == '%' && i + 2 < text.size();
+    const auto high = escape ? hex_digit(text[i + 1]) : std::nullopt;
+    const auto low = escape ? hex_digit(text[i + 2]) : std::nullopt;
+    if (high && low) i += 2;
+    plain += high && low ? static_cast<char>(*high * 16 + *low) : text[i];
+  }
+  return plain;
 }
 
 base::Status check(const GitSpec& spec) {
@@ -42,6 +66,30 @@ base::Status check(const GitSpec& spec) {
 }  // namespace
 
 bool is_git_commit(std::string_view text) { return (text.size() == 40 || text.size() == 64) && is_hex(text); }
+
+Result<GitAddress> parse_git_address(std::string_view url) {
+  GitAddress address;
+  if (url.find("://") != std::string_view::npos && !is_transport(url)) {
+    return fail(ErrorCode::invalid_argument, "git address \"{}\": the transport is none of https, http, ssh and git", url);
+  }
+  address.remote = is_transport(url) ? std::string(url) : fmt::format("https://{}", url);
+  std::string_view rest = address.remote;
+  if (rest.find('#') != std::string_view::npos) {
+    return fail(ErrorCode::invalid_argument, "git address \"{}\" has a fragment: the ref and the directory are said beside it", url);
+  }
+  const bool implicit = is_implicit_ssh(rest);
+  address.over_ssh = implicit || rest.starts_with("ssh://");
+  if (!implicit) rest.remove_prefix(rest.find("://") + 3);
+  const std::size_t slash = rest.find('/');
+  const std::size_t end = implicit ? rest.find(':', rest.find('@')) : std::min(slash, rest.size());
+  std::string_view host = rest.substr(0, end);
+  if (const std::size_t at = host.rfind('@'); at != std::string_view::npos) host.remove_prefix(at + 1);
+  if (host.empty()) return fail(ErrorCode::invalid_argument, "git address \"{}\" has no host", url);
+  address.host = host;
+  rest.remove_prefix(std::min(rest.size(), end + (implicit ? 1 : 0)));
+  address.path = rooted_path(implicit ? std::string(rest) : unescape_url(rest.substr(0, rest.find('?'))));
+  return address;
+}
 
 Result<GitSpec> parse_git_source(const wire::SourceOp& source) {
   const SourceIdentifier identifier = TRY(parse_source_identifier(source.identifier));

@@ -26,6 +26,17 @@ struct GitResolved {
   std::string ref;     // in full, "refs/heads/main"; of a commit the commit
 };
 
+// Where a repository is.
+struct GitAddress {
+  std::string remote;  // as git takes it: with a transport
+  std::string host;    // with its port
+  std::string path;    // absolute and normal
+  bool over_ssh = false;
+};
+// url: https://, http://, ssh://, git://, user@host:path, or host/path, which is https://.
+// Errors: invalid_argument: another transport, no host, a fragment.
+base::Result<GitAddress> parse_git_address(std::string_view url);
+
 // Whether this is the whole hash of an object, SHA-1 or SHA-256.
 bool is_git_commit(std::string_view text);
 

@@ -61,6 +61,44 @@ std::vector<Recorded> sources() {
   };
 }
 
+std::vector<Recorded> remote_sources() {
+  const auto commit = [](char digit) { return std::string(40, digit); };
+  const GitOptions everything{.ref = "main", .subdir = "sub", .keep_git_dir = true, .skip_submodules = true, .mtime = "commit",
+                              .auth_token_secret = "TOK", .auth_header_secret = "HDR"};
+  const GitOptions of_directory{.ref = "abcdefabcdefabcdefabcdefabcdefabcdefabcd", .subdir = "/a/b/", .skip_submodules = true, .mtime = "commit"};
+  const HttpOptions full{.checksum = "sha256:db4b4d0d1cb480bf9aeea253771c00febe627f236765fa37d6a5614f079a3aa0",
+                         .filename = "renamed.tgz", .mode = 0640, .uid = 7, .gid = 8, .auth_header_secret = "sec",
+                         .accept = "application/json", .user_agent = "vec/1"};
+  const std::string one = "example.com/blobs/one@sha256:7dc96f776c8423e57a2785489a3f9c43fb6e756876d6ad9a9cac4aa4e72ec193";
+  const std::string other = "example.com/store@sha256:4814d92093ac8a0f4a2163ab87dee509ba306a58f5888be0edcb2fcd0712028b";
+  return {
+      {"026-source-blob-image", image_blob(one)},
+      {"028-source-blob-oci", oci_layout_blob(other, {.file = {.filename = "x"}, .session_id = "fixed-session-id-0001", .store_id = "store2"})},
+      {"038-source-local-shared-differ",
+       local("ctx", {.shared_key_hint = "hint", .differ = LocalDiffer::none, .differ_required = true, .name = "load ctx"})},
+      {"040-source-local-metadata-noexc", local("ctx", {.differ = LocalDiffer::metadata, .metadata_only = true})},
+      {"044-source-git-sha-keepgit", git("github.com/moby/buildkit.git", {.ref = commit('1'), .keep_git_dir = true})},
+      {"046-source-git-branch", git("https://github.com/moby/buildkit.git", {.ref = "master"})},
+      {"048-source-git-tag-annotated", git("https://github.com/moby/buildkit.git", {.ref = "v1.0"})},
+      {"050-source-git-default-branch", git("https://example.com/r.git")},
+      {"052-source-git-checksum-bad", git("https://example.com/r.git", {.ref = commit('1'), .checksum = "zz"})},
+      {"054-source-git-skip-submodules", git("https://example.com/r.git", of_directory)},
+      {"056-source-git-all-flags", git("https://example.com/r.git", everything)},
+      {"058-source-git-fetch-by-commit-noref", git("https://example.com/r.git", {.checksum = commit('1'), .fetch_by_commit = true})},
+      {"060-source-git-sha256", git("https://example.com/r.git", {.ref = std::string(64, '2')})},
+      {"062-source-git-ssh-url-port", git("ssh://git@example.com:2222/a/b.git", {.ref = commit('1'), .known_ssh_hosts = "k"})},
+      {"064-source-git-checkout-bundle-conflict",
+       git("https://example.com/r.git", {.ref = commit('1'), .keep_git_dir = true, .checkout_bundle = true})},
+      {"066-source-git-invalid-url", git("https://user:pw@example.com/r.git", {.ref = commit('1')})},
+      {"068-source-http-full", http("https://example.com/a/file.tar.gz", full)},
+      {"070-source-http-plain", http("http://example.com/plain")},
+      {"072-source-http-disposition-evil", http("https://example.com/disp-evil")},
+      {"074-source-http-query", http("https://example.com/q?file=x.txt&y=1")},
+      {"076-source-http-dir", http("https://example.com/redirected/dir/", {.gid = 5})},
+      {"078-source-http-404", http("https://example.com/none")},
+  };
+}
+
 std::vector<Recorded> execs() {
   const auto arm = image("busybox", {.platform = arm_v7}).platform(arm_v7);
   const Secret both{.id = "idb", .dest = "/run/s1b", .uid = 1, .gid = 2, .mode = 0440, .optional = true};
@@ -174,6 +212,7 @@ TEST_P(SameBytesAsBuildKit, WritesTheVector) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Sources, SameBytesAsBuildKit, testing::ValuesIn(sources()));
+INSTANTIATE_TEST_SUITE_P(RemoteSources, SameBytesAsBuildKit, testing::ValuesIn(remote_sources()));
 INSTANTIATE_TEST_SUITE_P(Execs, SameBytesAsBuildKit, testing::ValuesIn(execs()));
 INSTANTIATE_TEST_SUITE_P(Others, SameBytesAsBuildKit, testing::ValuesIn(others()));
 
@@ -251,12 +290,44 @@ TEST(Llb, MistakesAreReportedByMarshal) {
   EXPECT_THAT(message(image("Not A Reference")), HasSubstr("Not A Reference"));
   EXPECT_THAT(message(image("busybox@sha256:12")), HasSubstr("digest"));
   EXPECT_THAT(message(oci_layout("foo/bar:latest")), HasSubstr("no digest"));
+  EXPECT_THAT(message(image_blob("example.com/a")), HasSubstr("no digest"));
+  EXPECT_THAT(message(image_blob("example.com/a:1@sha256:" + std::string(64, 'a'))), HasSubstr("has a tag"));
+  EXPECT_THAT(message(git("file:///srv/repo.git")), HasSubstr("none of https, http, ssh and git"));
+  EXPECT_THAT(message(git("https:///repo.git")), HasSubstr("no host"));
+  EXPECT_THAT(message(git("https://example.com/r.git#main")), HasSubstr("fragment"));
+  EXPECT_THAT(message(http("ftp://example.com/x")), HasSubstr("ftp://example.com/x"));
   EXPECT_THAT(message(busybox().run({}).root()), HasSubstr("without arguments"));
   EXPECT_THAT(message(busybox().run({"x"}).mount_output("/none")), HasSubstr("no output at /none"));
   EXPECT_THAT(message(busybox().run({"x"}, {.read_only_root = true}).root()), HasSubstr("no output at /"));
   EXPECT_THAT(message(with_mount({.dest = "/"})), HasSubstr("two mounts at /"));
   EXPECT_THAT(message(busybox().file(FileActions())), HasSubstr("without actions"));
   EXPECT_THAT(message(image("BAD REF").run({"x"}).root()), HasSubstr("BAD REF"));
+}
+
+TEST(Llb, OneRepositoryHasOneNameWhateverLeadsToIt) {
+  const auto source = [](const State& state) {
+    const auto bytes = marshal(state, as_recorded());
+    return std::get<wire::SourceOp>(load_definition(*bytes)->vertices.front()->op.op);
+  };
+  EXPECT_EQ(source(git("git@example.com:team/r.git", {.ref = "v1"})).identifier, "git://example.com/team/r.git#v1");
+  EXPECT_EQ(source(git("https://example.com/team/./r.git?x=1", {.ref = "v1"})).identifier, "git://example.com/team/r.git#v1");
+  EXPECT_EQ(source(git("https://example.com/a%20b%2", {.subdir = "d"})).identifier, "git://example.com/a b%2#:d");
+  const auto ssh = source(git("git@example.com:team/r.git", {.ssh_socket = "mine"}));
+  EXPECT_EQ(ssh.attrs.at("git.fullurl"), "git@example.com:team/r.git");
+  EXPECT_EQ(ssh.attrs.at("git.mountsshsock"), "mine");
+  EXPECT_EQ(ssh.attrs.count("git.knownsshhosts"), 0u);
+  const auto bare = source(git("git://example.com/r", {.auth_token_secret = "", .auth_header_secret = ""}));
+  EXPECT_EQ(bare.attrs.count("git.authtokensecret") + bare.attrs.count("git.authheadersecret") + bare.attrs.count("git.mountsshsock"), 0u);
+}
+
+TEST(Llb, BundlesOfGitAreNamedByTheirBlob) {
+  const std::string bundle = "oci-layout+blob://b@sha256:" + std::string(64, 'b');
+  const auto bytes = marshal(git("https://example.com/r.git", {.checksum = std::string(40, '1'), .bundle = bundle, .bundle_session_id = "s", .bundle_store_id = "layout"}));
+  const auto loaded = load_definition(*bytes);
+  const auto& attrs = std::get<wire::SourceOp>(loaded->vertices.front()->op.op).attrs;
+  EXPECT_EQ(attrs.at("git.bundle"), bundle);
+  EXPECT_EQ(attrs.at("oci.session"), "s");
+  EXPECT_EQ(attrs.at("oci.store"), "layout");
 }
 
 // 200,000 steps deep: neither writing, loading nor letting go may recurse.
