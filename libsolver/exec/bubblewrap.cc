@@ -65,7 +65,7 @@ void append_bytes(std::string& plan, const auto& value) {
 
 std::string init_plan(const PreparedStep& step) {
   const ExecRequest& request = step.request;
-  const std::vector<std::string> environment = step_environment(request);
+  const std::vector<std::string> environment = step_environment(request, step.user);
   const auto count = [](const auto& list) { return static_cast<std::uint32_t>(list.size()); };
   const bool is_insecure = request.security == SecurityMode::insecure;
   const step_init::Header header{step.capabilities,        step.user.uid,

@@ -29,7 +29,7 @@ json process_section(const ExecRequest& request, const StepUser& user, const std
   json section = {{"terminal", false},
                   {"user", {{"uid", user.uid}, {"gid", user.gid}, {"additionalGids", user.groups}}},
                   {"args", request.args},
-                  {"env", step_environment(request)},
+                  {"env", step_environment(request, user)},
                   {"cwd", request.cwd},
                   {"noNewPrivileges", false},
                   {"capabilities", {{"bounding", capabilities}, {"effective", capabilities}, {"permitted", capabilities}}}};

@@ -65,10 +65,13 @@ base::Status check_request(const ExecRequest& request) {
   return {};
 }
 
-std::vector<std::string> step_environment(const ExecRequest& request) {
+std::vector<std::string> step_environment(const ExecRequest& request, const StepUser& user) {
   std::vector<std::string> environment = request.env;
-  const auto is_path = [](const std::string& variable) { return variable.starts_with("PATH="); };
-  if (std::none_of(environment.begin(), environment.end(), is_path)) environment.emplace_back(default_path);
+  const auto has = [&environment](std::string_view name) {
+    return std::any_of(environment.begin(), environment.end(), [name](const std::string& variable) { return variable.starts_with(name); });
+  };
+  if (!has("PATH=")) environment.emplace_back(default_path);
+  if (!has("HOME=")) environment.push_back("HOME=" + user.home);
   return environment;
 }
 

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "libsolver/exec/user.h"
 #include "libsolver/executor.h"
 
 namespace cairn::solver {
@@ -13,8 +14,8 @@ namespace cairn::solver {
 // Errors: invalid_argument (a text that no process can be given, a ulimit that there is not, an id that is none).
 base::Status check_request(const ExecRequest& request);
 
-// The request's, with a PATH.
-std::vector<std::string> step_environment(const ExecRequest& request);
+// The request's, with a PATH and a HOME.
+std::vector<std::string> step_environment(const ExecRequest& request, const StepUser& user);
 
 // RLIMIT_… of getrlimit(2); -1: there is none of this name.
 int ulimit_number(std::string_view name);

@@ -32,6 +32,7 @@ struct PasswdEntry {
   std::string_view name;
   std::uint32_t uid = 0;
   std::uint32_t gid = 0;
+  std::string_view home;
 };
 
 std::optional<PasswdEntry> find_user(std::string_view passwd, std::string_view wanted) {
@@ -42,7 +43,9 @@ std::optional<PasswdEntry> find_user(std::string_view passwd, std::string_view w
     const auto uid = parse_id(fields[2]);
     const auto gid = parse_id(fields[3]);
     if (!uid || !gid || fields[0].empty()) continue;
-    if (wanted_uid ? *uid == *wanted_uid : fields[0] == wanted) return PasswdEntry{fields[0], *uid, *gid};
+    if (wanted_uid ? *uid == *wanted_uid : fields[0] == wanted) {
+      return PasswdEntry{fields[0], *uid, *gid, fields.size() > 5 ? fields[5] : std::string_view()};
+    }
   }
   return std::nullopt;
 }
@@ -94,6 +97,7 @@ base::Result<StepUser> resolve_user(std::string_view text, std::string_view pass
                       is_number(user_text) ? "not a user number" : "not in /etc/passwd of the step's root");
   }
   StepUser user;
+  if (entry && !entry->home.empty() && entry->home.find('\0') == std::string_view::npos) user.home = entry->home;
   user.uid = entry ? entry->uid : *number;
   user.gid = entry ? entry->gid : 0;
   if (has_group) {
@@ -112,10 +116,10 @@ base::Result<std::uint32_t> resolve_group_in(int root, std::string_view text) {
 }
 
 base::Result<StepUser> resolve_user_in(int root, std::string_view text) {
-  // Both given as numbers need no file; a broken passwd must not fail such a step.
+  // Both given as numbers need no file but for the home; a broken passwd must not fail such a step.
   const std::size_t colon = text.find(':');
   if (colon != std::string_view::npos && parse_id(text.substr(0, colon)) && parse_id(text.substr(colon + 1))) {
-    return resolve_user(text, {}, {});
+    return resolve_user(text, read_if_present(root, "etc/passwd").value_or(""), {});
   }
   const std::string passwd = TRY(read_if_present(root, "etc/passwd"), "read users of the step's root");
   const std::string group = TRY(read_if_present(root, "etc/group"), "read groups of the step's root");

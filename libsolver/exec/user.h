@@ -16,6 +16,7 @@ struct StepUser {
   std::uint32_t uid = 0;
   std::uint32_t gid = 0;
   std::vector<std::uint32_t> groups;  // supplementary; the primary group is always the first
+  std::string home = "/";             // as passwd says, if it knows the user
 };
 
 // text: "", "name", "uid", "uid:gid", "name:group". "" is uid 0 and its groups. A number that passwd does not know is

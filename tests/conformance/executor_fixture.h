@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The fixture of the executor suite: a busybox root, an executor, and steps to run. Each run gets mounts of its own, as
-// some executors can use a mounted tree only once. After each test no mount and no bundle is left.
+// some executors can use a mounted tree only once. After each test no mount and no bundle is left. Opening an executor runs
+// a container, so the tests of one share it.
 #pragma once
 
 #include <fcntl.h>
@@ -9,7 +10,9 @@
 
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,7 +28,7 @@ namespace cairn::solver {
 
 struct ExecutorVariant {
   std::string name;
-  std::function<base::Result<std::unique_ptr<Executor>>(const base::HostPath& state_dir)> open;
+  std::function<base::Result<std::unique_ptr<Executor>>(const base::HostPath& state_dir, std::optional<StepLimits> limits)> open;
 };
 inline void PrintTo(const ExecutorVariant& variant, std::ostream* out) { *out << variant.name; }
 
@@ -39,21 +42,33 @@ struct Ran {
 };
 
 class ExecutorSuite : public ::testing::TestWithParam<ExecutorVariant> {
+ public:
+  static void TearDownTestSuite() { shared_.clear(); }
+
  protected:
   void SetUp() override {
     const auto made = test::make_busybox_root(root_);
     ASSERT_TRUE(made) << made.error().message;
-    auto opened = GetParam().open(temp_ / "state");
-    ASSERT_TRUE(opened) << opened.error().message;
-    executor_ = std::move(*opened);
+    Shared& shared = shared_[GetParam().name];
+    if (!shared.executor) {
+      auto opened = GetParam().open(shared.temp / "state", std::nullopt);
+      ASSERT_TRUE(opened) << opened.error().message;
+      shared.executor = std::move(*opened);
+    }
+    executor_ = shared.executor.get();
+    state_ = shared.temp / "state";
+    ran_before_ = executor_->processes_run();
   }
 
   void TearDown() override {
-    if (!executor_) return;
+    if (executor_ == nullptr) return;
     // Other programs mount, too; ours are all below the directory of this test.
     EXPECT_THAT(test::read_text("/proc/self/mountinfo"), ::testing::Not(::testing::HasSubstr(temp_.path().str())));
-    EXPECT_THAT(test::names_in(temp_ / "state"), ::testing::IsEmpty()) << "bundles are left";
+    EXPECT_THAT(test::read_text("/proc/self/mountinfo"), ::testing::Not(::testing::HasSubstr(state_.str())));
+    EXPECT_THAT(test::names_in(state_), ::testing::IsEmpty()) << "bundles are left";
   }
+
+  std::uint64_t processes_run() const { return executor_->processes_run() - ran_before_; }
 
   const snapshot::MountedTree* mount(const base::HostPath& dir) {
     auto tree = test::mount_tree(dir);
@@ -105,8 +120,17 @@ class ExecutorSuite : public ::testing::TestWithParam<ExecutorVariant> {
   test::TempDir temp_;
   const base::HostPath root_ = temp_ / "root";
   std::deque<snapshot::MountedTree> trees_;
-  std::unique_ptr<Executor> executor_;
+  Executor* executor_ = nullptr;
+  base::HostPath state_ = temp_.path();
+  std::uint64_t ran_before_ = 0;
   int next_id_ = 0;
+
+ private:
+  struct Shared {
+    test::TempDir temp;
+    std::unique_ptr<Executor> executor;
+  };
+  inline static std::map<std::string, Shared> shared_;
 };
 
 }  // namespace cairn::solver

@@ -4,5 +4,7 @@
 #pragma once
 
 #include "tests/conformance/executor_suite_ends.h"
+#include "tests/conformance/executor_suite_hostile.h"
 #include "tests/conformance/executor_suite_mounts.h"
+#include "tests/conformance/executor_suite_powers.h"
 #include "tests/conformance/executor_suite_process.h"

@@ -99,7 +99,7 @@ TEST_P(ExecutorSuite, a_step_stopped_before_it_began_does_not_run) {
   std::stop_source source;
   source.request_stop();
   EXPECT_EQ(run(shell("touch /ran"), source.get_token()).error(), base::ErrorCode::cancelled);
-  EXPECT_EQ(executor_->processes_run(), 0u);
+  EXPECT_EQ(processes_run(), 0u);
   EXPECT_THAT(test::names_in(root_), ::testing::ElementsAre("bin", "etc", "tmp"));
 }
 
@@ -129,7 +129,7 @@ TEST_P(ExecutorSuite, many_steps_run_at_once) {
     EXPECT_EQ(results[i].code(), 0) << results[i].message() << results[i].err;
     EXPECT_EQ(results[i].out, "step" + std::to_string(i) + "\n");
   }
-  EXPECT_EQ(executor_->processes_run(), static_cast<std::uint64_t>(count));
+  EXPECT_EQ(processes_run(), static_cast<std::uint64_t>(count));
 }
 
 TEST_P(ExecutorSuite, an_id_in_use_is_busy) {

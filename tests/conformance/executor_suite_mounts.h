@@ -194,7 +194,7 @@ TEST_P(ExecutorSuite, mounts_that_cannot_be_are_refused) {
   ExecRequest no_root = shell("true");
   no_root.mounts.clear();
   EXPECT_EQ(run(no_root).error(), base::ErrorCode::invalid_argument);
-  EXPECT_EQ(executor_->processes_run(), 0u);
+  EXPECT_EQ(processes_run(), 0u);
 }
 
 TEST_P(ExecutorSuite, the_working_directory_can_be_in_a_mount) {

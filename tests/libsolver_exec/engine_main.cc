@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// An engine of one step: cairn_exec_engine <root> <state> <program> [argument...]
+// An engine of one step, whose output it shows: cairn_exec_engine <root> <state> <program> [argument...]
 #include <cstdio>
 
 #include "libsolver/executor.h"
@@ -18,7 +18,10 @@ int main(int count, char** values) {
   request.mounts.emplace_back();
   request.mounts.back().dest = "/";
   request.mounts.back().tree = &*tree;
-  const auto exit = (*executor)->run(request, [](solver::Stream, std::string_view) {}, {});
+  const auto show = [](solver::Stream stream, std::string_view text) {
+    (void)std::fwrite(text.data(), 1, text.size(), stream == solver::Stream::out ? stdout : stderr);
+  };
+  const auto exit = (*executor)->run(request, show, {});
   if (!exit) std::fprintf(stderr, "%s\n", exit.error().message.c_str());
   return exit ? exit->code : 1;
 }

@@ -10,29 +10,24 @@ namespace {
 
 using base::HostPath;
 
-base::Result<std::unique_ptr<Executor>> open_attaching(const HostPath& state_dir) {
+base::Result<std::unique_ptr<Executor>> open_attaching(const HostPath& state_dir, std::optional<StepLimits> limits) {
   // Opening makes the directory and shows that the runtime works here; then the same again, the older way.
   TRY(open_executor({"crun", state_dir}));
   Runtime runtime = TRY(find_runtime("crun"));
   runtime.cgroups = CgroupView::private_v2;
-  return std::make_unique<StepExecutor>(std::make_shared<OciSandbox>(std::move(runtime)), state_dir, TRY(Spawner::open()), TreeTransfer::attach);
+  Cgroups cgroups = Cgroups::open(Cgroups::find(test::read_text("/proc/self/mountinfo"), test::read_text("/proc/self/cgroup")), "attaching");
+  return std::make_unique<StepExecutor>(std::make_shared<OciSandbox>(std::move(runtime)), state_dir, TRY(Spawner::open()),
+                                        TreeTransfer::attach, std::move(cgroups), limits.value_or(StepLimits()));
 }
 
-const ExecutorVariant variants[] = {
-    {"crun",
-     [](const HostPath& state_dir) {
-       return open_executor({"crun", state_dir});
-     }},
-    {"runc",
-     [](const HostPath& state_dir) {
-       return open_executor({"runc", state_dir});
-     }},
-    {"bubblewrap",
-     [](const HostPath& state_dir) {
-       return open_executor({"bubblewrap", state_dir});
-     }},
-    {"crun_attaching", open_attaching},
-};
+ExecutorVariant variant(const std::string& name) {
+  return {name, [name](const HostPath& state_dir, std::optional<StepLimits> limits) {
+            return open_executor({.runtime = name, .state_dir = state_dir, .limits = limits});
+          }};
+}
+
+// All of them must be here: one that is not installed fails.
+const ExecutorVariant variants[] = {variant("crun"), variant("runc"), variant("bubblewrap"), {"crun_attaching", open_attaching}};
 
 INSTANTIATE_TEST_SUITE_P(Executors, ExecutorSuite, ::testing::ValuesIn(variants),
                          [](const auto& instance) { return instance.param.name; });

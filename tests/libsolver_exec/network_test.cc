@@ -55,21 +55,6 @@ class NetworkTest : public ::testing::Test {
   int steps_ = 0;
 };
 
-TEST_F(NetworkTest, a_step_reaches_what_the_host_reaches_but_not_its_loopback) {
-  in_network([&] {
-    const test::Greeter greeter("hello from outside\n");
-    const auto executor = open_executor({"", temp_ / "state"});
-    ASSERT_TRUE(executor) << executor.error().message;
-    EXPECT_EQ(said(**executor, fmt::format("nc {} {} < /dev/null", test::outside_address, greeter.port())),
-              "hello from outside\n");
-    // 10.0.2.2 is the host's loopback, for those who may.
-    EXPECT_THAT(said(**executor, fmt::format("(nc -w 2 10.0.2.2 {0} || nc -w 2 127.0.0.1 {0}) < /dev/null; echo ended", greeter.port())),
-                ::testing::AllOf(Not(HasSubstr("hello")), HasSubstr("ended")));
-    EXPECT_EQ(said(**executor, "cat /etc/resolv.conf | head -n 1; ip -o -4 addr show dev tap0 | grep -o 'inet [0-9./]*'"),
-              "nameserver 10.0.2.3\ninet 10.0.2.100/24\n");
-  });
-}
-
 TEST_F(NetworkTest, a_network_serves_one_step_after_the_other_and_is_left_when_its_process_has_died) {
   in_network([&] {
     const auto spawner = Spawner::open();

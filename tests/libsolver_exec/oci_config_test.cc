@@ -15,7 +15,7 @@ using ::testing::HasSubstr;
 
 json config_of(const ExecRequest& request, const char* runtime_name = "crun") {
   const Runtime runtime{runtime_name, *base::HostPath::parse("/usr/bin/x"), CgroupView::host};
-  const auto text = oci_config(request, {7, 8, {8, 9}}, default_mounts(), 1, runtime);
+  const auto text = oci_config(request, {7, 8, {8, 9}, "/home"}, default_mounts(), 1, runtime);
   EXPECT_TRUE(text);
   return json::parse(text ? *text : "{}");
 }
@@ -37,7 +37,7 @@ std::vector<std::string> namespaces(const json& config) {
 TEST(OciConfig, process) {
   const json process = config_of(two_arguments())["process"];
   EXPECT_EQ(process["args"], json::array({"a", "b"}));
-  EXPECT_EQ(process["env"], json::array({"A=1", "PATH=/x"}));
+  EXPECT_EQ(process["env"], json::array({"A=1", "PATH=/x", "HOME=/home"}));
   EXPECT_EQ(process["user"]["uid"], 7);
   EXPECT_EQ(process["user"]["gid"], 8);
   EXPECT_EQ(process["user"]["additionalGids"], json::array({8, 9}));

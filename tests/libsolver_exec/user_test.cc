@@ -38,6 +38,9 @@ TEST(User, names_numbers_and_groups) {
   EXPECT_THAT(resolved("app").groups, ElementsAre(1001, 10));
   EXPECT_THAT(resolved("").groups, ElementsAre(0, 10));
   EXPECT_EQ(resolved("1000").gid, 1001u) << "a number is looked up too";
+  EXPECT_EQ(resolved("root").home, "/root");
+  EXPECT_EQ(resolved("last").home, "/") << "passwd does not say";
+  EXPECT_EQ(resolved("4242").home, "/");
   EXPECT_EQ(resolved("3000").uid, 3000u);
   EXPECT_EQ(resolved("3000").gid, 0u);
   EXPECT_THAT(resolved("app:only").groups, ElementsAre(77)) << "a given group replaces the user's";
