@@ -50,6 +50,8 @@ struct OpContext {
   CacheMountQueues& cache_mounts;  // of all solves
   std::shared_ptr<LiveCacheMounts> live_cache_mounts = {};  // of this solve
   BlobOrigins* origins = nullptr;  // of all solves
+  std::function<void(const KeptTree&)> kept = {};  // hears what is kept of a step that fails
+  cache::Owner owner = {};                         // whose that is
 };
 
 // Thread-safe: identify() is called once for each index, in order, and execute() at most once at a time, a second time only

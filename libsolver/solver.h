@@ -45,6 +45,14 @@ struct Entitlements {
 // What becomes of what a step has written to its cache mounts, if it ended by itself and failed.
 enum class CacheMountOnFail : std::uint8_t { keep, drop };
 
+// What becomes of the trees of a step that ended by itself and failed: what it wrote to, cache mounts aside.
+enum class FailedTrees : std::uint8_t { drop, keep };
+// One that was kept: a durable record that no key leads to, so it goes as soon as somebody collects what is not used.
+struct KeptTree {
+  std::string mount;  // "/", ...
+  cache::RecordId record;
+};
+
 struct SolveRequest {
   Definition definition;
   std::map<std::string, base::HostPath> locals;       // name in local://name → directory
@@ -55,6 +63,7 @@ struct SolveRequest {
   std::map<std::string, base::HostPath> ssh_agents = {};
   Entitlements allowed = {};
   CacheMountOnFail cache_mount_on_fail = CacheMountOnFail::keep;
+  FailedTrees failed_trees = FailedTrees::drop;  // of work that two solves share: what the first of them has said
   UseCache use_cache = UseCache::yes;  // no: every step runs; results are stored all the same
   cache::Owner owner = {};             // who asks: whose lookups are counted, and whose the new records are (step: its name)
   std::string id = {};                 // not empty: by which stop() finds it while it runs
@@ -76,6 +85,7 @@ struct StepResult {
   std::chrono::nanoseconds duration{0};
   std::string error;
   std::optional<cache::Tombstone> evicted{};  // it was executed because a collection had taken its result
+  std::vector<KeptTree> kept{};               // of a failed one, if the request keeps them
 };
 
 struct SolveOutcome {

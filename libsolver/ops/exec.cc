@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 
+#include "libbase/crash_point.h"
 #include "libsolver/exec/agent_socket.h"
 #include "libsolver/exec/secret_tree.h"
 #include "libsolver/ops/cache_mounts.h"
@@ -53,10 +54,12 @@ struct Prepared {
   bool is_written() const { return fork || cache; }
 };
 
-// What the client has given of what the step names.
+// What the client has given of what the step names, and wants of it if it fails.
 struct Given {
   std::map<std::string, std::string> secrets;
   std::map<std::string, base::HostPath> agents;
+  CacheMountOnFail cache_mount_on_fail = CacheMountOnFail::keep;
+  FailedTrees failed_trees = FailedTrees::drop;
 };
 
 const std::string& agent_of(const wire::Mount& mount) {
@@ -80,12 +83,10 @@ std::function<void(Stream, std::string_view)> capped(std::function<void(Stream, 
 
 class ExecStep final : public PureOp {
  public:
-  ExecStep(std::shared_ptr<const Vertex> vertex, const wire::ExecOp& exec, std::uint32_t outputs, Given given,
-           CacheMountOnFail on_fail)
+  ExecStep(std::shared_ptr<const Vertex> vertex, const wire::ExecOp& exec, std::uint32_t outputs, Given given)
       : PureOp(std::move(vertex)),
         exec_(exec),
         outputs_(outputs),
-        keeps_failed_caches_(on_fail == CacheMountOnFail::keep),
         given_(std::move(given)) {}
 
   Result<OpOutputs> execute(std::span<const OptionalRef> inputs, const OpContext& context,
@@ -102,13 +103,17 @@ class ExecStep final : public PureOp {
     const ExecExit exit = TRY(executor.run(request, capped(context.output), context.stop));
     // Looked at while what the process wrote is still there.
     const auto full = exit.valid ? std::nullopt : full_disk(mounts);
-    if (!full && (exit.valid || (keeps_failed_caches_ && ended_by_itself(exit)))) keep_cache_mounts(mounts, context);
+    if (!full && (exit.valid || (given_.cache_mount_on_fail == CacheMountOnFail::keep && ended_by_itself(exit)))) keep_cache_mounts(mounts, context);
     if (!exit.valid) {
       if (full)
         return base::fail(ErrorCode::no_space, "process \"{}\" did not complete successfully: exit code: {}: {}",
                           fmt::join(exec_.meta->args, " "), exit.code, *full);
-      return base::fail(ErrorCode::io, "process \"{}\" did not complete successfully: exit code: {}{}{}",
-                        fmt::join(exec_.meta->args, " "), exit.code, exit.note.empty() ? "" : ": ", exit.note);
+      const bool keeps = given_.failed_trees == FailedTrees::keep && ended_by_itself(exit);
+      const auto kept = keeps ? keep_failed_trees(mounts, context) : std::vector<KeptTree>();
+      auto error = base::fail(ErrorCode::io, "process \"{}\" did not complete successfully: exit code: {}{}{}{}",
+                              fmt::join(exec_.meta->args, " "), exit.code, exit.note.empty() ? "" : ": ", exit.note, text_of(kept));
+      if (!kept.empty()) error.value().hint = fmt::format("look at a tree that was kept: cachectl record export {} DIR", kept.front().record.value());
+      return error;
     }
     return commit(std::move(mounts), publication);
   }
@@ -197,6 +202,39 @@ class ExecStep final : public PureOp {
       const auto kept = prepared.cache->keep(description);
       if (!kept) context.output(Stream::err, fmt::format("cache mount {} is not kept: {}\n", prepared.mount->dest, kept.error().message));
     }
+  }
+
+  // As records that no key leads to. They are durable when this returns.
+  std::vector<KeptTree> keep_failed_trees(std::vector<Prepared>& mounts, const OpContext& context) const {
+    std::vector<KeptTree> kept;
+    const auto keep = [&]() -> Status {
+      cache::Publication publication;
+      publication.owned_by(context.owner);
+      for (Prepared& prepared : mounts) {
+        const std::string& dest = prepared.mount->dest;
+        if (!prepared.fork || prepared.mount->readonly) continue;
+        prepared.tree = {};
+        cache::RecordFacts facts;
+        facts.description = fmt::format("failed: {}, mount {}", vertex_->name, dest);
+        kept.push_back({dest, TRY(std::move(*prepared.fork).commit(publication, std::move(facts)), "commit {}", dest).id()});
+      }
+      TRY(context.cache.writer().wait_durable(TRY(context.cache.publish(std::move(publication))), context.stop));
+      CRASH_POINT("solver.exec.failed_trees_kept");
+      return {};
+    };
+    if (const Status done = keep(); !done) {
+      context.output(Stream::err, fmt::format("the trees of the failed step are not kept: {}\n", done.error().message));
+      return {};
+    }
+    if (context.kept) std::for_each(kept.begin(), kept.end(), context.kept);
+    return kept;
+  }
+
+  // "; kept: / is record 12, /out is record 13"
+  static std::string text_of(const std::vector<KeptTree>& kept) {
+    std::string text;
+    for (const KeptTree& tree : kept) text += fmt::format("{} {} is record {}", text.empty() ? "; kept:" : ",", tree.mount, tree.record.value());
+    return text;
   }
 
   // "the disk of the store is full (0 bytes free)", if one that the process wrote to is.
@@ -288,7 +326,6 @@ class ExecStep final : public PureOp {
 
   const wire::ExecOp& exec_;  // in *vertex_
   std::uint32_t outputs_;
-  bool keeps_failed_caches_;
   Given given_;
 };
 
@@ -342,7 +379,7 @@ Result<std::unique_ptr<Op>> make_exec(std::shared_ptr<const Vertex> vertex, cons
   if (std::find(outputs.begin(), outputs.begin() + count, false) != outputs.begin() + count) {
     return base::fail(ErrorCode::invalid_argument, "the outputs of an exec op are not numbered without gaps");
   }
-  Given given;
+  Given given{.secrets = {}, .agents = {}, .cache_mount_on_fail = request.cache_mount_on_fail, .failed_trees = request.failed_trees};
   const auto want = [&](const std::string& id) {
     const auto found = request.secrets.find(id);
     if (found != request.secrets.end()) given.secrets.insert(*found);
@@ -354,7 +391,7 @@ Result<std::unique_ptr<Op>> make_exec(std::shared_ptr<const Vertex> vertex, cons
     const auto found = request.ssh_agents.find(agent_of(mount));
     if (found != request.ssh_agents.end()) given.agents.insert(*found);
   }
-  return std::make_unique<ExecStep>(std::move(vertex), exec, count, std::move(given), request.cache_mount_on_fail);
+  return std::make_unique<ExecStep>(std::move(vertex), exec, count, std::move(given));
 }
 
 }  // namespace cairn::solver

@@ -97,6 +97,11 @@ void FlightsOf<Output>::run(const std::string& identity, const std::shared_ptr<F
   to_all.bytes = [this, flight](std::uint64_t done, std::uint64_t total) {
     for (const Listener& listener : listeners(flight)) listener.bytes(done, total);
   };
+  to_all.kept = [this, flight](const KeptTree& tree) {
+    for (const Listener& listener : listeners(flight)) {
+      if (listener.kept) listener.kept(tree);
+    }
+  };
   base::Result<Output> result = work(to_all, stop);
   work = nullptr;
   if (result) {

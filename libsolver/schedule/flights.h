@@ -32,6 +32,7 @@ class FlightsOf {
     std::function<void()> started;
     std::function<void(Stream, std::string_view)> output;
     std::function<void(std::uint64_t, std::uint64_t)> bytes;
+    std::function<void(const KeptTree&)> kept{};  // of work that fails; may be empty
     enum class Role { leader, joiner };  // the leader's work it was
     std::function<void(Outcome, Role)> done;
   };

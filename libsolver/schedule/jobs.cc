@@ -131,6 +131,9 @@ void Run::execute(NodeIndex index) {
   OpContext talk = context(index, {});
   listener.output = talk.output;
   listener.bytes = talk.bytes;
+  listener.kept = [mailbox = mailbox_, this, index](const KeptTree& tree) {
+    mailbox->post([this, index, tree] { steps_[index].kept.push_back(tree); });
+  };
   listener.done = [mailbox = mailbox_, this, index, attempt = ++step.attempt](Flights::Outcome outcome, Role role) {
     mailbox->post([this, index, attempt, outcome = std::move(outcome), role] {
       finish_execute(index, attempt, outcome, role);

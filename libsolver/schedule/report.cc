@@ -40,7 +40,7 @@ SolveOutcome Run::outcome() {
       state = StepState::cached;
     }
     report_finished(i, state);
-    result.steps.push_back({step.vertex->digest, step.vertex->name, state, step.duration, step.error, step.evicted});
+    result.steps.push_back({step.vertex->digest, step.vertex->name, state, step.duration, step.error, step.evicted, step.kept});
   }
   if (!error_ && target_) result.result = refs_[*target_];
   result.not_cached = not_cached_;

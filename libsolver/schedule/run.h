@@ -54,6 +54,7 @@ struct Step {
   bool failed = false;
   std::string error;
   std::optional<cache::Tombstone> evicted;  // what it had made before was taken
+  std::vector<KeptTree> kept;
   bool reported = false;
 };
 

@@ -73,6 +73,7 @@ SolveRequest sub_request(const SolveRequest& request) {
   sub.ssh_agents = request.ssh_agents;
   sub.allowed = request.allowed;
   sub.cache_mount_on_fail = request.cache_mount_on_fail;
+  sub.failed_trees = request.failed_trees;
   sub.remote = request.remote;
   sub.source_policies = request.source_policies;
   return sub;
@@ -112,7 +113,8 @@ Flights::Work Run::make_work(NodeIndex index, KeyPlan plan, std::vector<Optional
     }
     OpContext context{.cache = shared->cache, .executor = shared->executor, .output = to_all.output,
                       .bytes = to_all.bytes, .stop = stop, .fetcher = shared->fetcher, .solve = {},
-                      .cache_mounts = shared->cache_mounts, .live_cache_mounts = live, .origins = &shared->origins};
+                      .cache_mounts = shared->cache_mounts, .live_cache_mounts = live, .origins = &shared->origins,
+                      .kept = to_all.kept, .owner = owner};
     if (sub) {
       context.solve = [&](Definition definition) { return solve_within(*shared, *sub, std::move(definition), stop); };
     }

@@ -65,6 +65,7 @@ engine::SolveReport solve(engine::Engine& engine, const WorkerArguments& argumen
   order.definition = graph;
   order.locals = {{"src", arguments.source}};
   order.oci_layouts = {{"base", arguments.layout}};
+  order.failed_trees = solver::FailedTrees::keep;
   order.output_dir = output_dir;
   solver::NoProgress progress;
   return engine::run_order(engine, order, progress, {});

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "tests/e2e/world.h"
@@ -133,6 +134,75 @@ TEST_F(Mounts, WhatAFailedStepCachedIsDroppedIfAskedFor) {
   EXPECT_EQ(solve(run("ends well", "echo y > /cache/y", with_cache("id")), {"--cache-mount-on-fail", "drop"}).code, 0);
   ASSERT_EQ(solve(run("looks", "ls /cache > /out/now", with_cache("id")), {"--output", export_to("out")}).code, 0);
   EXPECT_EQ(exported("out", "now"), "y\n");
+}
+
+TEST_F(Mounts, AFailedStepsTreesAreKeptIfAskedForAndCanBeLookedAt) {
+  llb::RunOptions options = with_cache("id");
+  options.mounts.push_back({.dest = "/in", .source = run("input", "echo input > /out/input", {}), .read_only = true});
+  const auto fails = run("fails", "echo half > /half; echo object > /out/object; echo x > /cache/x; exit 3", options);
+  const Solved plain = solve(fails);
+  EXPECT_EQ(plain.code, 1);
+  EXPECT_THAT(plain.err, Not(HasSubstr("kept")));
+  const Solved kept = solve(fails, {"--keep-failed", "--project", "web"});
+  EXPECT_EQ(kept.code, 1);
+  const auto json = nlohmann::json::parse(kept.out);
+  std::map<std::string, std::string> records;
+  for (const auto& step : json.at("steps")) {
+    if (step.at("name") != "fails") {
+      EXPECT_FALSE(step.contains("kept")) << step;
+      continue;
+    }
+    for (const auto& tree : step.at("kept")) records[tree.at("mount")] = tree.at("record");
+    for (const auto& [mount, record] : records)
+      EXPECT_THAT(step.at("error").get<std::string>(), HasSubstr(fmt::format("{} is record {}", mount, record)));
+  }
+  ASSERT_THAT(records, ::testing::UnorderedElementsAre(::testing::Key("/"), ::testing::Key("/out")));
+  EXPECT_THAT(kept.err, HasSubstr("hint: look at a tree that was kept: cachectl record export " + records.at("/") + " DIR"));
+
+  const Ended exported_root = cachectl({"--root", root_.str(), "record", "export", records.at("/"), (temp_ / "look").str()});
+  ASSERT_EQ(exported_root.code, 0) << exported_root.err;
+  EXPECT_EQ(exported("look", "half"), "half\n");
+  const Ended exported_out = cachectl({"--root", root_.str(), "record", "export", records.at("/out"), (temp_ / "out").str(), "--json"});
+  ASSERT_EQ(exported_out.code, 0) << exported_out.err;
+  EXPECT_EQ(exported_out.out, "{\"format\":1,\"files\":1,\"bytes\":7}\n");
+  EXPECT_EQ(exported("out", "object"), "object\n");
+
+  // They go with what is not used.
+  const auto listed = nlohmann::json::parse(cachectl({"--root", root_.str(), "prune", "--dry-run", "--json"}).out);
+  std::map<std::string, std::string> gone;
+  for (const auto& record : listed.at("records")) gone[record.at("id")] = record.at("description");
+  EXPECT_EQ(gone[records.at("/")], "failed: fails, mount /");
+  EXPECT_EQ(gone[records.at("/out")], "failed: fails, mount /out");
+  ASSERT_EQ(cachectl({"--root", root_.str(), "prune"}).code, 0);
+  EXPECT_EQ(cachectl({"--root", root_.str(), "record", "export", records.at("/"), (temp_ / "late").str()}).code, 3);
+}
+
+TEST_F(Mounts, OfAStepThatIsKilledOrStoppedNothingIsKept) {
+  const Solved crashed = solve(run("crashes", "echo x > /out/x; sh -c 'kill -SEGV $$'; exit $?", {}), {"--keep-failed"});
+  EXPECT_EQ(crashed.code, 1);
+  EXPECT_THAT(crashed.err, Not(HasSubstr("kept")));
+  auto stopped = start_solve(run("stopped", "echo x > /out/x; echo ready; sleep 1000", {}), {"--keep-failed"});
+  ASSERT_TRUE(eventually([&] { return stopped->err_so_far().find("ready") != std::string::npos; }));
+  stopped->signal(SIGINT);
+  const Ended ended = stopped->wait();
+  EXPECT_EQ(ended.code, 130);
+  EXPECT_THAT(ended.err, Not(HasSubstr("kept")));
+  const Ended listed = cachectl({"--root", root_.str(), "ls", "--json"});
+  EXPECT_THAT(listed.out, Not(HasSubstr("failed: ")));
+}
+
+TEST_F(Mounts, TheOwnerKeepsAndCopiesTreesForOthers) {
+  auto owner = start_solve(run("owner", "echo ready; sleep 1000", {}));
+  ASSERT_TRUE(eventually([&] { return owner->err_so_far().find("ready") != std::string::npos; }));
+  const Solved kept = solve(run("fails", "echo object > /out/object; exit 3", {}), {"--keep-failed"});
+  EXPECT_EQ(kept.code, 1) << kept.err;
+  const auto json = nlohmann::json::parse(kept.out);
+  const std::string record = json.at("steps").back().at("kept").at(1).at("record");
+  EXPECT_EQ(cachectl({"--root", root_.str(), "record", "export", record, (temp_ / "out").str()}).code, 0);
+  EXPECT_EQ(exported("out", "object"), "object\n");
+  EXPECT_EQ(cachectl({"--root", root_.str(), "record", "export", "999999", (temp_ / "none").str()}).code, 3);
+  owner->signal(SIGINT);
+  owner->wait();
 }
 
 // Each waits for what the other writes; the engine runs two steps at a time wherever there are two cores.

@@ -58,6 +58,7 @@ struct SolveArguments {
   std::string file;
   std::vector<std::string> locals, oci_layouts, secrets, ssh_agents, allowed;
   std::string cache_mount_on_fail = "keep";
+  bool keep_failed = false;
   std::string output;
   std::string source_policy;  // a file; "": none
   bool no_cache = false, offline = false;
@@ -113,6 +114,12 @@ struct DuArguments {
 ExitCode run_du(const GlobalOptions& global, const DuArguments& arguments);
 ExitCode run_stats(const GlobalOptions& global, Output format);
 ExitCode run_ls(const GlobalOptions& global, Output format);
+struct ExportArguments {
+  std::uint64_t record = 0;
+  std::string dest;
+  Output format = Output::text;
+};
+ExitCode run_record_export(const GlobalOptions& global, const ExportArguments& arguments);
 struct PruneArguments {
   bool all = false, dry_run = false;
   std::vector<std::string> filters;

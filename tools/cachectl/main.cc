@@ -33,6 +33,7 @@ struct Arguments {
   FsckArguments fsck;
   ScrubArguments scrub;
   GcCheckArguments gc_check;
+  ExportArguments record_export;
   DuArguments du;
   Output ls = Output::text, stats = Output::text, doctor = Output::text;
   ExitCode exit_code = ExitCode::done;
@@ -56,6 +57,7 @@ Examples:
       ->check(CLI::IsMember({"network.host", "security.insecure"}));
   verb->add_option("--cache-mount-on-fail", solve.cache_mount_on_fail, "What becomes of a failed step's cache mounts")
       ->check(CLI::IsMember({"keep", "drop"}))->capture_default_str();
+  verb->add_flag("--keep-failed", solve.keep_failed, "Keep the trees of a step that fails, as records to look at");
   verb->add_option("--output", solve.output, "Where the result goes")->type_name("type=local,dest=DIR");
   verb->add_option("--source-policy", solve.source_policy, "Which sources it may have, and which it gets instead: BuildKit's JSON")
       ->type_name("FILE");
@@ -162,6 +164,20 @@ Examples:
   prune->callback([&arguments] { arguments.exit_code = run_prune(arguments.global, arguments.prune); });
 }
 
+void add_record(CLI::App& app, Arguments& arguments) {
+  CLI::App* noun = app.add_subcommand("record", "What is about one record");
+  noun->require_subcommand(1);
+  CLI::App* verb = noun->add_subcommand("export", R"(Copy the tree of a record out of the store.
+
+Examples:
+  cachectl --root DIR ls
+  cachectl --root DIR record export 1027 ./look)");
+  verb->add_option("RECORD", arguments.record_export.record, "Its number, as ls and a failed step that was kept say it")->required();
+  verb->add_option("DIR", arguments.record_export.dest, "Made if it is missing")->required();
+  add_json(verb, arguments.record_export.format);
+  verb->callback([&arguments] { arguments.exit_code = run_record_export(arguments.global, arguments.record_export); });
+}
+
 void add_gc(CLI::App& app, Arguments& arguments) {
   CLI::App* noun = app.add_subcommand("gc", "Policies of collection");
   noun->require_subcommand(1);
@@ -235,6 +251,7 @@ int main_checked(int argc, char** argv) {
   add_digest(app, arguments);
   add_llb(app, arguments);
   add_store_verbs(app, arguments);
+  add_record(app, arguments);
   add_gc(app, arguments);
   add_repair_verbs(app, arguments);
 

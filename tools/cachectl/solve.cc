@@ -138,6 +138,10 @@ void print_json(const engine::SolveReport& report) {
       json["evicted"] = {{"when", rfc3339(step.evicted->when)},
                          {"rule", step.evicted->rule},
                          {"build_time_ns", step.evicted->build_time.count()}};
+    if (step.state == StepState::failed) json["error"] = step.error;
+    for (const solver::KeptTree& tree : step.kept) {
+      json["kept"].push_back({{"mount", tree.mount}, {"record", std::to_string(tree.record.value())}});
+    }
     steps.push_back(std::move(json));
   }
   const nlohmann::ordered_json json = {{"format", 1},
@@ -206,6 +210,7 @@ ExitCode run_solve(const GlobalOptions& global, const SolveArguments& arguments)
   order.build = arguments.build;
   order.ssh_agents = std::move(*agents);
   if (arguments.cache_mount_on_fail == "drop") order.cache_mount_on_fail = solver::CacheMountOnFail::drop;
+  if (arguments.keep_failed) order.failed_trees = solver::FailedTrees::keep;
   for (const std::string& entitlement : arguments.allowed) {
     (entitlement == "network.host" ? order.allowed.host_network : order.allowed.insecure) = true;
   }

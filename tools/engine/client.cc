@@ -158,4 +158,14 @@ Result<Differences> differences_in_store(const StoreOptions& options, const Diff
       decode_differences);
 }
 
+Result<solver::ExportReport> export_from_store(const StoreOptions& options, const ExportOrder& order, std::stop_token stop) {
+  TRY(open_read_only(options.engine.root));  // looking must not make a store where there is none
+  Message request = encode(order);
+  request["verb"] = "export";
+  solver::NoProgress no_progress;
+  return in_store<solver::ExportReport>(
+      options, request, no_progress, stop, [&](Engine& engine) { return run_order(engine, order, stop); },
+      decode_export_report);
+}
+
 }  // namespace cairn::engine

@@ -28,6 +28,8 @@ base::Result<TreeDigest> digest_in_store(const StoreOptions& options, const Dige
 // Mounts what it compares, which only the owner can: it is asked, and opens the directories with its own rights.
 base::Result<Differences> differences_in_store(const StoreOptions& options, const DifferenceOrder& order,
                                                std::stop_token stop);
+// The owner writes the directory, with its own rights.
+base::Result<solver::ExportReport> export_from_store(const StoreOptions& options, const ExportOrder& order, std::stop_token stop);
 base::Result<PruneAnswer> prune_store(const StoreOptions& options, const PruneOrder& order, std::stop_token stop);
 
 }  // namespace cairn::engine

@@ -138,6 +138,9 @@ Result<solver::StepResult> decode_step(const Message& entry) {
                                     TRY(take<std::string>(*evicted, "rule")),
                                     std::chrono::nanoseconds(TRY(take<std::int64_t>(*evicted, "build_time")))};
   }
+  for (const Message& tree : *TRY(take_array(entry, "kept"))) {
+    step.kept.push_back({TRY(take<std::string>(tree, "mount")), cache::RecordId(TRY(take<std::uint64_t>(tree, "record")))});
+  }
   return step;
 }
 
@@ -168,6 +171,7 @@ Message encode(const SolveOrder& order) {
           {"allow_insecure", order.allowed.insecure},
           {"allow_host_network", order.allowed.host_network},
           {"drop_failed_caches", order.cache_mount_on_fail == solver::CacheMountOnFail::drop},
+          {"keep_failed", order.failed_trees == solver::FailedTrees::keep},
           {"output_dir", bytes_of(order.output_dir)},
           {"no_cache", order.use_cache == solver::UseCache::no},
           {"source_policy", bytes_of(order.source_policy)},
@@ -191,6 +195,8 @@ Result<SolveOrder> decode_order(const Message& message) {
   order.allowed.host_network = TRY(take<bool>(message, "allow_host_network"));
   using OnFail = solver::CacheMountOnFail;
   order.cache_mount_on_fail = TRY(take<bool>(message, "drop_failed_caches")) ? OnFail::drop : OnFail::keep;
+  using FailedTrees = solver::FailedTrees;
+  order.failed_trees = TRY(take<bool>(message, "keep_failed")) ? FailedTrees::keep : FailedTrees::drop;
   order.output_dir = TRY(take<std::string>(message, "output_dir"));
   order.use_cache = TRY(take<bool>(message, "no_cache")) ? solver::UseCache::no : solver::UseCache::yes;
   order.source_policy = TRY(take<std::string>(message, "source_policy"));
@@ -286,6 +292,10 @@ Message encode(const SolveReport& report) {
       message["evicted"] = {{"when", base::to_unix_ns(step.evicted->when)},
                             {"rule", bytes_of(step.evicted->rule)},
                             {"build_time", step.evicted->build_time.count()}};
+    message["kept"] = Message::array();
+    for (const solver::KeptTree& tree : step.kept) {
+      message["kept"].push_back({{"mount", bytes_of(tree.mount)}, {"record", tree.record.value()}});
+    }
     steps.push_back(std::move(message));
   }
   Message warnings = encode_texts(report.warnings);
@@ -309,6 +319,21 @@ Result<SolveReport> decode_solve_report(const Message& message) {
   report.exported_bytes = TRY(take<std::uint64_t>(message, "exported_bytes"));
   if (message.contains("error")) report.error = decode_error(message["error"]);
   return report;
+}
+
+Message encode(const ExportOrder& order) { return {{"record", order.record}, {"output_dir", bytes_of(order.output_dir)}}; }
+
+Result<ExportOrder> decode_export_order(const Message& message) {
+  return ExportOrder{TRY(take<std::uint64_t>(message, "record")), TRY(take<std::string>(message, "output_dir"))};
+}
+
+Message encode(const solver::ExportReport& report) {
+  return {{"entries", report.entries}, {"files", report.files}, {"bytes", report.bytes}, {"warnings", encode_texts(report.warnings)}};
+}
+
+Result<solver::ExportReport> decode_export_report(const Message& message) {
+  return solver::ExportReport{TRY(take<std::uint64_t>(message, "entries")), TRY(take<std::uint64_t>(message, "files")),
+                              TRY(take<std::uint64_t>(message, "bytes")), TRY(decode_texts(message, "warnings"))};
 }
 
 Message encode(const PruneOrder& order) {

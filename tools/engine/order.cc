@@ -5,7 +5,6 @@
 
 #include "libbase/fs/host_tree.h"
 #include "libsolver/definition.h"
-#include "libsolver/export_local.h"
 #include "libsolver/source_policy.h"
 
 namespace cairn::engine {
@@ -36,19 +35,25 @@ Result<solver::SolveRequest> make_request(const SolveOrder& order) {
                               .ssh_agents = TRY(parse_paths(order.ssh_agents)),
                               .allowed = order.allowed,
                               .cache_mount_on_fail = order.cache_mount_on_fail,
+                              .failed_trees = order.failed_trees,
                               .use_cache = order.use_cache,
                               .owner = std::move(owner),
                               .remote = {.ask = order.ask_remotes, .believed_for = order.resolve_age, .file_bytes_max = order.download_max},
                               .source_policies = std::move(policies)};
 }
 
+Result<solver::ExportReport> export_record(Engine& engine, const cache::ImmutableRef& record, const base::HostPath& dest,
+                                           std::stop_token stop) {
+  TRY(engine.fetch(record, stop));
+  const snapshot::MountedTree tree = TRY(record.mount());
+  return solver::export_local(tree, dest, std::move(stop), {});
+}
+
 Status export_result(Engine& engine, const solver::SolveOutcome& outcome, const SolveOrder& order, SolveReport& report,
                      std::stop_token stop) {
   const base::HostPath dest = TRY(base::HostPath::parse(order.output_dir));
   if (!outcome.result) return base::make_host_dirs(dest);  // scratch: an empty directory
-  TRY(engine.fetch(*outcome.result, stop));
-  const snapshot::MountedTree tree = TRY(outcome.result->mount());
-  const solver::ExportReport exported = TRY(solver::export_local(tree, dest, std::move(stop), {}));
+  const solver::ExportReport exported = TRY(export_record(engine, *outcome.result, dest, std::move(stop)));
   report.exported_files = exported.files;
   report.exported_bytes = exported.bytes;
   report.warnings.insert(report.warnings.end(), exported.warnings.begin(), exported.warnings.end());
@@ -130,6 +135,11 @@ SolveReport run_order(Engine& engine, const SolveOrder& order, solver::ProgressS
 
 base::Result<TreeDigest> run_order(Engine& engine, const DigestOrder& order, std::stop_token stop) {
   return TRY(find_record(engine, order.record)).tree_digest(order.selection, std::move(stop));
+}
+
+Result<solver::ExportReport> run_order(Engine& engine, const ExportOrder& order, std::stop_token stop) {
+  const base::HostPath dest = TRY(base::HostPath::parse(order.output_dir));
+  return export_record(engine, TRY(find_record(engine, order.record)), dest, std::move(stop));
 }
 
 base::Result<Differences> run_order(Engine& engine, const DifferenceOrder& order, std::stop_token stop) {

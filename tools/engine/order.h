@@ -13,6 +13,7 @@
 #include "libbase/result.h"
 #include "libcache/cache.h"
 #include "libcache/tree_difference.h"
+#include "libsolver/export_local.h"
 #include "libsolver/solver.h"
 #include "tools/engine/engine.h"
 
@@ -26,6 +27,7 @@ struct SolveOrder {
   std::map<std::string, std::string> ssh_agents;   // id → absolute path of a socket
   solver::Entitlements allowed;
   solver::CacheMountOnFail cache_mount_on_fail = solver::CacheMountOnFail::keep;
+  solver::FailedTrees failed_trees = solver::FailedTrees::drop;
   std::string output_dir;                          // absolute; "": no export
   solver::UseCache use_cache = solver::UseCache::yes;
   std::string source_policy;   // JSON; "": none
@@ -64,6 +66,14 @@ struct DifferenceOrder {
 using Differences = std::vector<cache::TreeDifference>;
 // Errors: those of each_difference; not_found if there is no such record or directory.
 base::Result<Differences> run_order(Engine& engine, const DifferenceOrder& order, std::stop_token stop);
+
+// Copies the tree of a record out of the store, as `cachectl record export` asks for it.
+struct ExportOrder {
+  std::uint64_t record = 0;
+  std::string output_dir;  // absolute
+};
+// Errors: those of solver::export_local and Engine::fetch; not_found if there is no such record.
+base::Result<solver::ExportReport> run_order(Engine& engine, const ExportOrder& order, std::stop_token stop);
 
 struct PruneOrder {
   bool all = false, dry_run = false;

@@ -18,7 +18,7 @@
 namespace cairn::engine {
 
 using Message = nlohmann::json;
-constexpr int protocol_version = 8;
+constexpr int protocol_version = 9;
 constexpr std::size_t frame_bytes_max = 96u << 20;  // a definition of 64 MiB and what goes with it
 
 // One end of a connection. Sending is thread-safe; receiving is for one thread.
@@ -48,6 +48,8 @@ Message encode(const DigestOrder& order);
 Message encode(const SolveReport& report);
 Message encode(const TreeDigest& digest);
 Message encode(const DifferenceOrder& order);
+Message encode(const ExportOrder& order);
+Message encode(const solver::ExportReport& report);
 Message encode(const Differences& differences);
 Message encode(const PruneOrder& order);
 Message encode(const PruneAnswer& answer);
@@ -56,6 +58,8 @@ base::Result<SolveOrder> decode_order(const Message& message);
 base::Result<DigestOrder> decode_digest_order(const Message& message);
 base::Result<TreeDigest> decode_digest(const Message& message);
 base::Result<DifferenceOrder> decode_difference_order(const Message& message);
+base::Result<ExportOrder> decode_export_order(const Message& message);
+base::Result<solver::ExportReport> decode_export_report(const Message& message);
 base::Result<Differences> decode_differences(const Message& message);
 base::Result<SolveReport> decode_solve_report(const Message& message);
 base::Result<PruneOrder> decode_prune_order(const Message& message);

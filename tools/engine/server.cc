@@ -221,6 +221,13 @@ Message Server::State::answer(Session& session, const Message& request) {
     if (!differences) return {{"failed", encode(differences.error())}};
     return {{"done", encode(*differences)}};
   }
+  if (verb == "export") {
+    const auto order = decode_export_order(request);
+    if (!order) return {{"failed", encode(order.error())}};
+    const auto exported = run_order(engine, *order, session.stop.get_token());
+    if (!exported) return {{"failed", encode(exported.error())}};
+    return {{"done", encode(*exported)}};
+  }
   return {{"failed", encode(base::Error{ErrorCode::invalid_argument, fmt::format("unknown verb \"{}\"", verb), {}})}};
 }
 

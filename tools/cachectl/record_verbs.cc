@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// record export: a record's tree as files of this machine, so that one can look at it. The owner of the store copies it.
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "tools/cachectl/command.h"
+#include "tools/cachectl/interrupt.h"
+
+namespace cairn::cachectl {
+namespace {
+
+base::Result<solver::ExportReport> export_record(const GlobalOptions& global, const ExportArguments& arguments) {
+  const engine::StoreOptions options = TRY(store_options(global));
+  const base::HostPath dest = TRY(base::HostPath::from_user(arguments.dest));
+  const Interrupt interrupt;
+  return engine::export_from_store(options, {arguments.record, dest.str()}, interrupt.token());
+}
+
+}  // namespace
+
+ExitCode run_record_export(const GlobalOptions& global, const ExportArguments& arguments) {
+  const auto exported = export_record(global, arguments);
+  if (!exported) {
+    return report_error(base::add_context(exported.error(), fmt::format("export record {} to {}", arguments.record, arguments.dest)));
+  }
+  for (const std::string& warning : exported->warnings) std::cerr << "cachectl: warning: " << printable(warning) << '\n';
+  if (arguments.format == Output::json) {
+    const nlohmann::ordered_json json = {{"format", 1}, {"files", exported->files}, {"bytes", exported->bytes}};
+    std::cout << json.dump() << '\n';
+  } else {
+    std::cout << fmt::format("exported {} files, {}\n", exported->files, human_bytes(static_cast<std::int64_t>(exported->bytes)));
+  }
+  return ExitCode::done;
+}
+
+}  // namespace cairn::cachectl
