@@ -132,5 +132,23 @@ TEST_F(Privileges, AForkBombEndsAtItsLimitAndIsToldWhy) {
   EXPECT_THAT(solved.err, ::testing::AnyOf(HasSubstr("the limit of 50 processes was reached"), HasSubstr("no limits of their own")));
 }
 
+// Nobody without privileges may mount; in a user and a mount namespace of its own cachectl may.
+TEST_F(Privileges, ASolveNeedsNoRootInANamespaceOfItsOwn) {
+  constexpr const char* user = "4242";
+  ASSERT_EQ(::chmod(busybox_image().dir.path().c_str(), 0755), 0);
+  put(temp_.path(), "cachectl", read_text(CAIRN_BIN_DIR "/cachectl"), 0755);
+  const auto step = run("works", "id -u > /out/said; ls /bin/sh >> /out/said; echo more > /bin/more", {.user = "0:0"});
+  Words words{"setpriv", std::string("--reuid=") + user, std::string("--regid=") + user, "--clear-groups",
+              "unshare", "--user", "--map-root-user", "--mount", (temp_ / "cachectl").str()};
+  for (const std::string& word : solve_command(write_graph(bytes_of(step)), {"--executor", "auto", "--output", export_to("out"), "--json"})) words.push_back(word);
+  ASSERT_EQ(run_program(temp_.path(), {"chown", "-R", user, temp_.path().str()}).code, 0);
+  const Ended ended = run_program(temp_.path(), words);
+  ASSERT_EQ(ended.code, 0) << ended.err;
+  EXPECT_THAT(ended.err, HasSubstr("bubblewrap is used because"));
+  EXPECT_EQ(exported("out", "said"), "0\n/bin/sh\n");
+  const Ended again = run_program(temp_.path(), words);
+  EXPECT_EQ(parse_solved(again).executed, 0u) << again.err;
+}
+
 }  // namespace
 }  // namespace cairn::test
