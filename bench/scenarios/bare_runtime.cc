@@ -35,7 +35,7 @@ solver::ExecRequest true_request(std::string id, const snapshot::MountedTree* tr
 }
 
 BareRuntime::BareRuntime(const base::HostPath& dir, const std::string& rootfs, std::string_view runtime)
-    : dir_(dir.str()), name_(runtime) {
+    : dir_(dir.str()), name_(runtime == "bubblewrap" ? "crun" : runtime) {
   std::filesystem::create_directories(dir_ + "/bundle");
   std::filesystem::copy(rootfs, dir_ + "/bundle/rootfs",
                         std::filesystem::copy_options::recursive | std::filesystem::copy_options::copy_symlinks);

@@ -19,8 +19,8 @@ solver::ExecRequest true_request(std::string id, const snapshot::MountedTree* tr
 
 class BareRuntime {
  public:
-  // Copies `rootfs` into a bundle below the existing directory dir; `runtime` is an executor's name ("crun", "runc"). The
-  // bundle is what the executor would write for true_request().
+  // Copies `rootfs` into a bundle below the existing directory dir; `runtime` is an executor's name ("crun", "runc"; for
+  // "bubblewrap", which has no bundles, crun is the floor). The bundle is what the executor would write for true_request().
   BareRuntime(const base::HostPath& dir, const std::string& rootfs, std::string_view runtime);
 
   // Starts the runtime, waits for it, and aborts unless it ended with 0.

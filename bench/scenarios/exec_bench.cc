@@ -40,7 +40,7 @@ double median(std::vector<double> values) {
 // A root with one static program, an executor, and a bundle for the bare runtime.
 class Place {
  public:
-  Place() : dir_(make_dir()), executor_(open(dir_)) {
+  explicit Place(const std::string& runtime = "") : dir_(make_dir()), executor_(open(dir_, runtime)) {
     std::filesystem::create_directories(dir_ + "/root/bin");
     std::filesystem::copy_file("/bin/busybox", dir_ + "/root/bin/true");
     tree_ = mount(dir_ + "/root");
@@ -73,8 +73,8 @@ class Place {
     CHECK(::mkdtemp(name.data()) != nullptr);
     return name;
   }
-  static std::unique_ptr<solver::Executor> open(const std::string& dir) {
-    auto executor = solver::open_executor({"", base::HostPath::parse(dir + "/state").value()});
+  static std::unique_ptr<solver::Executor> open(const std::string& dir, const std::string& runtime) {
+    auto executor = solver::open_executor({runtime, base::HostPath::parse(dir + "/state").value()});
     CHECK(executor.has_value(), "{}", executor.error().message);
     return std::move(*executor);
   }
@@ -107,6 +107,24 @@ void step_against_bare_runtime(benchmark::State& state) {
   state.counters["ratio"] = median(steps) / median(bare);
 }
 BENCHMARK(step_against_bare_runtime)->Unit(benchmark::kMillisecond)->Iterations(100)->UseRealTime();
+
+// The same step in both kinds of sandbox, in turns.
+void step_in_bubblewrap_against_crun(benchmark::State& state) {
+  Place bubblewrap("bubblewrap"), crun("crun");
+  std::vector<double> ours, other;
+  for (auto _ : state) {
+    const auto start = Clock::now();
+    bubblewrap.run_step(bubblewrap.tree());
+    ours.push_back(ms_since(start));
+    const auto between = Clock::now();
+    crun.run_step(crun.tree());
+    other.push_back(ms_since(between));
+  }
+  state.counters["bubblewrap_ms"] = median(ours);
+  state.counters["crun_ms"] = median(other);
+  state.counters["ratio"] = median(ours) / median(other);
+}
+BENCHMARK(step_in_bubblewrap_against_crun)->Unit(benchmark::kMillisecond)->Iterations(100)->UseRealTime();
 
 void steps_at_once(benchmark::State& state) {
   Place place;

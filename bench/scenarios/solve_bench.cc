@@ -117,6 +117,7 @@ class Place {
   solver::SolveRequest load(const std::string& definition) const {
     solver::SolveRequest request;
     request.definition = must(solver::load_definition(definition));
+    request.allowed.host_network = true;
     request.oci_layouts.insert_or_assign("base", dir_ / "layout");
     return request;
   }
