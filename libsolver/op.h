@@ -23,6 +23,7 @@ namespace cairn::solver {
 
 class BlobOrigins;
 class LiveCacheMounts;
+class ResolverCache;
 struct CacheMountQueues;
 
 struct OpOutputs {
@@ -52,6 +53,7 @@ struct OpContext {
   BlobOrigins* origins = nullptr;  // of all solves
   std::function<void(const KeptTree&)> kept = {};  // hears what is kept of a step that fails
   cache::Owner owner = {};                         // whose that is
+  std::vector<std::shared_ptr<ResolverCache>> resolved = {};  // of this solve, or of all that it works for
 };
 
 // Thread-safe: identify() is called once for each index, in order, and execute() at most once at a time, a second time only

@@ -16,6 +16,7 @@
 #include "libsolver/sources/git_program.h"
 #include "libsolver/sources/git_refs.h"
 #include "libsolver/sources/git_repository.h"
+#include "libsolver/sources/resolver_cache.h"
 
 namespace cairn::solver {
 namespace {
@@ -109,6 +110,20 @@ class GitSource final : public Op {
   }
 
   Result<GitResolved> resolve(const OpContext& context) {
+    const GitResolved known = TRY(what_ref_is(context));
+    if (spec_.fetch_by_commit) return GitResolved{.sha = spec_.checksum, .commit = {}, .ref = known.ref};
+    if (!known.sha.starts_with(spec_.checksum) && !known.commit.starts_with(spec_.checksum)) {
+      return fail(ErrorCode::corrupt, "git source {}: {} is {}, but the source is pinned to {}",
+                  cache::url_without_secrets(spec_.remote), known.ref, known.commit.empty() ? known.sha : known.commit,
+                  spec_.checksum);
+    }
+    return known;
+  }
+
+  // By what another source of this solve was told, what is remembered, or the remote side.
+  Result<GitResolved> what_ref_is(const OpContext& context) const {
+    CombinedTurn turn = TRY(CombinedTurn::lock(context.resolved, question(), context.stop));
+    if (!turn.answers().empty()) return decode_facts(turn.answers().front());
     std::optional<GitResolved> known;
     if (auto row = TRY(context.cache.find_resolved(question()))) {
       auto facts = decode_facts(row->facts);
@@ -118,12 +133,7 @@ class GitSource final : public Op {
       known = TRY(ask_remote(context));
       context.cache.remember_resolved(question(), cache::url_without_secrets(spec_.remote) + "#" + spec_.ref, encode(*known));
     }
-    if (spec_.fetch_by_commit) return GitResolved{.sha = spec_.checksum, .commit = {}, .ref = known->ref};
-    if (!known->sha.starts_with(spec_.checksum) && !known->commit.starts_with(spec_.checksum)) {
-      return fail(ErrorCode::corrupt, "git source {}: {} is {}, but the source is pinned to {}",
-                  cache::url_without_secrets(spec_.remote), known->ref, known->commit.empty() ? known->sha : known->commit,
-                  spec_.checksum);
-    }
+    (void)turn.release(encode(*known));  // not remembered, it is asked again
     return *known;
   }
 

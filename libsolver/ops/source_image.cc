@@ -11,6 +11,7 @@
 #include "libsolver/ops/source_attrs.h"
 #include "libsolver/sources/blob_origins.h"
 #include "libsolver/sources/oci_image.h"
+#include "libsolver/sources/resolver_cache.h"
 
 namespace cairn::solver {
 namespace {
@@ -120,8 +121,18 @@ class ImageSource final : public Op {
     return private_key(name.take());
   }
 
-  // What the tag is. repository: null: nobody may be asked.
+  // What the tag is, as another source of this solve was told it, or now. repository: null: nobody may be asked.
   Result<BlobDigest> resolve(const OpContext& context, cache::Repository* repository) const {
+    // Modes differ in what they believe, so what one was told is not for the other.
+    const KeyDigest question_in_mode = private_key(question().str() + std::to_string(static_cast<int>(spec_.mode)));
+    CombinedTurn turn = TRY(CombinedTurn::lock(context.resolved, question_in_mode, context.stop));
+    if (!turn.answers().empty()) return BlobDigest::from_raw(turn.answers().front());
+    const BlobDigest tag = TRY(resolve_now(context, repository));
+    (void)turn.release(std::string(tag.raw()));  // not remembered, it is asked again
+    return tag;
+  }
+
+  Result<BlobDigest> resolve_now(const OpContext& context, cache::Repository* repository) const {
     std::optional<BlobDigest> known;
     if (auto row = TRY(context.cache.find_resolved(question()))) {
       base::ByteReader reader(row->facts);

@@ -22,6 +22,7 @@ OpContext Run::context(NodeIndex node, std::stop_token stop) {
       .solve = {},
       .cache_mounts = shared_.cache_mounts,
       .origins = &shared_.origins,
+      .resolved = {resolved_},
   };
 }
 
@@ -73,11 +74,12 @@ void Run::identify_together(NodeIndex index, std::uint32_t at, const base::Sha25
       });
     });
   };
-  auto work = [shared = &shared_, op = steps_[index].op, at](const IdentityFlights::Listener& to_all,
-                                                           std::stop_token stop) -> base::Result<OpIdentity> {
+  auto work = [shared = &shared_, op = steps_[index].op, at, resolved = resolved_](
+                  const IdentityFlights::Listener& to_all, std::stop_token stop) -> base::Result<OpIdentity> {
     const OpContext context{.cache = shared->cache, .executor = shared->executor, .output = to_all.output,
                             .bytes = to_all.bytes, .stop = std::move(stop), .fetcher = shared->fetcher, .solve = {},
-                            .cache_mounts = shared->cache_mounts, .origins = &shared->origins};
+                            .cache_mounts = shared->cache_mounts, .origins = &shared->origins,
+                            .resolved = {resolved}};
     return op->identify(at, context);
   };
   ++outstanding_;

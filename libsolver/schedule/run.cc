@@ -6,8 +6,11 @@
 
 namespace cairn::solver {
 
-Run::Run(SolverShared& shared, const SolveRequest& request, ProgressSink& sink, std::stop_token stop)
-    : shared_(shared), request_(request), mailbox_(std::make_shared<Mailbox>(sink)), stop_(std::move(stop)) {
+Run::Run(SolverShared& shared, const SolveRequest& request, ProgressSink& sink, std::stop_token stop,
+         std::shared_ptr<ResolverCache> resolved)
+    : shared_(shared), request_(request), mailbox_(std::make_shared<Mailbox>(sink)), resolved_(std::move(resolved)),
+      stop_(std::move(stop)) {
+  if (!resolved_) resolved_ = std::make_shared<ResolverCache>();
   stores_.push_back(&shared.results);
   stores_.insert(stores_.end(), request.more_results.begin(), request.more_results.end());
 }

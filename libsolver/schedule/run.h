@@ -60,7 +60,9 @@ struct Step {
 
 class Run final : private Graph::Host {
  public:
-  Run(SolverShared& shared, const SolveRequest& request, ProgressSink& sink, std::stop_token stop);
+  // resolved: of the solve that this one is part of; null: it is its own.
+  Run(SolverShared& shared, const SolveRequest& request, ProgressSink& sink, std::stop_token stop,
+      std::shared_ptr<ResolverCache> resolved = {});
   SolveOutcome run();
 
  private:
@@ -121,6 +123,7 @@ class Run final : private Graph::Host {
   const SolveRequest& request_;
   std::shared_ptr<Mailbox> mailbox_;
   std::shared_ptr<LiveCacheMounts> live_cache_mounts_ = std::make_shared<LiveCacheMounts>();
+  std::shared_ptr<ResolverCache> resolved_;
   std::stop_token stop_;
   std::stop_source jobs_stop_;  // asks this run's own jobs (not flights) to end
 

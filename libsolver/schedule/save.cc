@@ -80,11 +80,11 @@ SolveRequest sub_request(const SolveRequest& request) {
 }
 
 base::Result<OptionalRef> solve_within(SolverShared& shared, const SolveRequest& outer, Definition definition,
-                                       const std::stop_token& stop) {
+                                       const std::stop_token& stop, const std::shared_ptr<ResolverCache>& resolved) {
   SolveRequest request = outer;
   request.definition = std::move(definition);
   NoProgress quiet;
-  SolveOutcome outcome = Run(shared, request, quiet, stop).run();
+  SolveOutcome outcome = Run(shared, request, quiet, stop, resolved).run();
   if (!outcome.status) return tl::unexpected(std::move(outcome.status).error());
   return std::move(outcome.result);
 }
@@ -106,7 +106,7 @@ Flights::Work Run::make_work(NodeIndex index, KeyPlan plan, std::vector<Optional
   const bool looks_into_inputs = !std::holds_alternative<wire::PassthroughOp>(step.vertex->op.op);
   auto sub = step.op->place() == Op::Place::beside ? std::make_shared<const SolveRequest>(sub_request(request_)) : nullptr;
   return [shared = &shared_, op = step.op, plan = std::move(plan), inputs = std::move(inputs), look_again, looks_into_inputs,
-          tried = std::move(tried), owner = std::move(owner), live = live_cache_mounts_, sub](
+          tried = std::move(tried), owner = std::move(owner), live = live_cache_mounts_, sub, resolved = resolved_](
              const Flights::Listener& to_all, std::stop_token stop) -> base::Result<OpOutputs> {
     if (look_again) {
       if (auto found = find_again(shared->results, plan, tried, stop)) return std::move(*found);
@@ -114,9 +114,9 @@ Flights::Work Run::make_work(NodeIndex index, KeyPlan plan, std::vector<Optional
     OpContext context{.cache = shared->cache, .executor = shared->executor, .output = to_all.output,
                       .bytes = to_all.bytes, .stop = stop, .fetcher = shared->fetcher, .solve = {},
                       .cache_mounts = shared->cache_mounts, .live_cache_mounts = live, .origins = &shared->origins,
-                      .kept = to_all.kept, .owner = owner};
+                      .kept = to_all.kept, .owner = owner, .resolved = {resolved}};
     if (sub) {
-      context.solve = [&](Definition definition) { return solve_within(*shared, *sub, std::move(definition), stop); };
+      context.solve = [&](Definition definition) { return solve_within(*shared, *sub, std::move(definition), stop, resolved); };
     }
     cache::Publication publication;
     const auto begun = shared->clock.steady_now();

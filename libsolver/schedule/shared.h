@@ -15,6 +15,7 @@
 #include "libsolver/ops/cache_mounts.h"
 #include "libsolver/schedule/flights.h"
 #include "libsolver/sources/blob_origins.h"
+#include "libsolver/sources/resolver_cache.h"
 #include "libsolver/solver.h"
 
 namespace cairn::solver {

@@ -73,6 +73,7 @@ struct FakeStep {
   std::optional<bool> export_cache;
   int own_number = 0;              // added to those of its inputs, if it is a sum
   Hook on_map, on_execute;
+  std::function<base::Status(const OpContext&)> on_resolve;  // as a source asks its remote side; not shared by solves
   FakeStepPtr builds;              // its value is that of this one, solved within
   std::atomic<int> maps{0}, executions{0}, contents{0};
 };
@@ -101,10 +102,11 @@ class FakeGraph;
 class FakeOp final : public Op {
  public:
   FakeOp(FakeGraph& graph, FakeStepPtr step, VertexDigest digest) : graph_(graph), step_(std::move(step)), digest_(digest) {}
-  Cost identify_cost() const override { return step_->on_map ? Cost::io : Cost::pure; }
+  Cost identify_cost() const override { return step_->on_map || step_->on_resolve ? Cost::io : Cost::pure; }
   base::Result<OpIdentity> identify(std::uint32_t index, const OpContext& context) override {
     ++step_->maps;
     if (step_->on_map) TRY(step_->on_map(context.stop));
+    if (step_->on_resolve) TRY(step_->on_resolve(context));
     OpIdentity identity;
     identity.map.digest.hash = base::sha256("seed:" + step_->seeds.at(index));
     if (step_->session && index == 0) identity.map.digest.scope = OpDigest::Scope::session;
@@ -117,6 +119,7 @@ class FakeOp final : public Op {
     return identity;
   }
   std::optional<base::Sha256Bytes> identify_together(std::uint32_t index) const override {
+    if (step_->on_resolve) return std::nullopt;
     return base::sha256(digest_.str() + std::to_string(index));
   }
   base::Result<TreeDigest> content_digest(std::uint32_t number, const CacheMapDep&, const OptionalRef& input,

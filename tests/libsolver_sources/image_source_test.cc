@@ -76,6 +76,15 @@ TEST_F(ImageSourceTest, ATagIsAskedForAndItsLayersWaitUntilSomebodyNeedsThem) {
   EXPECT_EQ(recorder.count("GET", ""), 4u);
 }
 
+// The tag may move between two questions; one solve sees one state of it.
+TEST_F(ImageSourceTest, TwoSourcesOfOneSolveAskForATagOnce) {
+  const auto both = [&] { return request_of(llb::merge({llb::image(app()), llb::image(app(), {.layer_limit = 1})})); };
+  EXPECT_EQ(solve(both()).count(StepState::executed), 3u);
+  EXPECT_EQ(recorder.count("HEAD", "/manifests/v1"), 1u);
+  EXPECT_EQ(solve(both()).count(StepState::executed), 0u);
+  EXPECT_EQ(recorder.count("HEAD", "/manifests/v1"), 2u);  // another solve asks anew
+}
+
 TEST_F(ImageSourceTest, ALayerIsFetchedAfterARestartFromWhereItWasSeen) {
   EXPECT_TRUE(executes(image(app())));
   const cache::RecordId id = result->id();
