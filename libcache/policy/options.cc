@@ -2,6 +2,7 @@
 #include "libcache/options.h"
 
 #include "libcache/blobs/chunk_rule.h"
+#include "libcache/history.h"
 #include "libcache/policy/toml_table.h"
 
 namespace cairn::cache {
@@ -9,11 +10,31 @@ namespace cairn::cache {
 using base::ErrorCode;
 using base::Result;
 
+namespace {
+
+Result<toml::parse_result> parse(std::string_view text, std::string_view name) {
+  toml::parse_result parsed = toml::parse(text);
+  if (parsed) return parsed;
+  return base::fail(ErrorCode::invalid_argument, "{}, line {}: {}", name, parsed.error().source().begin.line,
+                    parsed.error().description());
+}
+
+Result<HistoryOptions> read_history(TomlTable& document) {
+  HistoryOptions options;
+  const std::pair<const char*, std::uint64_t*> fields[] = {{"history_solves", &options.solves_max}, {"history_bytes", &options.bytes_max}};
+  for (const auto& [field, value] : fields) {
+    if (!document.has(field)) continue;
+    const auto number = TRY(document.integer(field));
+    if (!number || *number < 0) return document.wrong(field, "want a number of at least 0");
+    *value = static_cast<std::uint64_t>(*number);
+  }
+  return options;
+}
+
+}  // namespace
+
 Result<CacheOptions> parse_options(std::string_view text, std::string_view name) {
-  const toml::parse_result parsed = toml::parse(text);
-  if (!parsed)
-    return base::fail(ErrorCode::invalid_argument, "{}, line {}: {}", name, parsed.error().source().begin.line,
-                      parsed.error().description());
+  const toml::parse_result parsed = TRY(parse(text, name));
   TomlTable document(parsed.table(), std::string(name), "", KeyCase::exact);
   CacheOptions options;
   if (document.has("chunk_bytes")) {
@@ -25,8 +46,15 @@ Result<CacheOptions> parse_options(std::string_view text, std::string_view name)
       if (!rule) return document.wrong("chunk_bytes", rule.error().message);
     }
   }
+  TRY(read_history(document));
   TRY(document.expect_no_other());
   return options;
+}
+
+Result<HistoryOptions> parse_history_options(std::string_view text, std::string_view name) {
+  const toml::parse_result parsed = TRY(parse(text, name));
+  TomlTable document(parsed.table(), std::string(name), "", KeyCase::exact);
+  return read_history(document);
 }
 
 }  // namespace cairn::cache

@@ -24,6 +24,7 @@
 #include "libcache/gc/candidates.h"
 #include "libcache/gc/prune.h"
 #include "libcache/gc/tombstones.h"
+#include "libcache/history/history_rows.h"
 #include "libcache/keys/operations.h"
 #include "libcache/records/batch.h"
 #include "libcache/records/layer_rows.h"
@@ -44,7 +45,7 @@ using base::Status;
 
 namespace {
 
-constexpr std::array<const base::lmdb::RawTableSpec*, 46> all_tables = {
+constexpr std::array<const base::lmdb::RawTableSpec*, 47> all_tables = {
     &table::records,   &table::children,      &table::chains, &table::tree_digests, &table::key_results, &table::record_keys,
     &table::key_links, &table::key_backlinks, &table::blobs,  &table::record_blobs, &table::blob_records,
     &table::stats,     &table::resolved,  &table::pages,         &table::page_counts, &table::page_roots, &table::page_trash,
@@ -55,7 +56,7 @@ constexpr std::array<const base::lmdb::RawTableSpec*, 46> all_tables = {
     &table::layers,    &table::diff_records, &table::diff_blobs,    &table::tree_owners, &table::statistics,
     &table::candidates_by_age, &table::candidates_by_cost, &table::candidate_places, &table::collector,
     &table::tombstones, &table::tombstones_by_age, &table::regret, &table::blob_chunks, &table::chunk_blobs,
-    &table::operations,
+    &table::operations, &table::history,
 };
 
 Status make_dir(const HostPath& path) {

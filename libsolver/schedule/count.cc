@@ -56,7 +56,12 @@ void Run::note_gone(EdgeIndex edge) {
 }
 
 void Run::count_hit(EdgeIndex edge, const OptionalRef& ref) {
-  lookups_[edge].counted = ref ? shared_.cache.one_hit(*ref) : cache::Counters{.hits = 1};
+  Lookup& lookup = lookups_[edge];
+  lookup.counted = ref ? shared_.cache.one_hit(*ref) : cache::Counters{.hits = 1};
+  const cache::RecordId taken = ref ? ref->id() : cache::RecordId();
+  for (const auto& [record, key] : lookup.found) {
+    if (record == taken) lookup.hit = key;
+  }
 }
 
 // Before the graph hears of it.
@@ -92,6 +97,21 @@ void Run::count_lookups() {
     }
   }
   shared_.cache.count(all, request_.owner);
+}
+
+void Run::note_lookups(SolveOutcome& outcome) const {
+  for (NodeIndex node = 0; node < steps_.size(); ++node) {
+    StepResult& step = outcome.steps[node];
+    for (const auto& [output, edge] : graph_.node(node).edges) {
+      if (edge >= lookups_.size()) continue;  // the solve failed before it began
+      const Lookup& lookup = lookups_[edge];
+      step.keys_tried += graph_.edge(edge).state.keys_read;
+      if (lookup.hit) step.hit = lookup.hit;
+      for (std::size_t cause = 0; lookup.counted && cause < cache::miss_causes; ++cause) {
+        if (lookup.counted->misses[cause] != 0) step.missed = static_cast<MissCause>(cause);
+      }
+    }
+  }
 }
 
 }  // namespace cairn::solver

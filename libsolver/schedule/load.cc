@@ -31,7 +31,10 @@ Result<std::vector<Candidate>> Run::results(const KeyDigest& key) {
       note_error(graph_.looking(), store, results.error());
       continue;
     }
-    for (const cache::KeyResult& result : TRY(std::move(results))) found.push_back({store, result});
+    for (const cache::KeyResult& result : TRY(std::move(results))) {
+      if (store == 0) lookups_[graph_.looking()].found.emplace_back(result.record, key);
+      found.push_back({store, result});
+    }
   }
   return found;
 }

@@ -16,7 +16,7 @@ Run::Run(SolverShared& shared, const SolveRequest& request, ProgressSink& sink, 
 }
 
 SolveOutcome Run::run() {
-  const auto begun = shared_.clock.steady_now();
+  begun_ = shared_.clock.steady_now();
   std::vector<StepInfo> infos;
   for (const auto& vertex : request_.definition.vertices) infos.push_back({vertex->digest, vertex->name});
   mailbox_->progress([&](ProgressSink& sink) { sink.on_graph(infos); });
@@ -33,8 +33,9 @@ SolveOutcome Run::run() {
   }
   SolveOutcome result = outcome();
   count_lookups();
+  note_lookups(result);
   mailbox_->close();
-  result.duration = shared_.clock.steady_now() - begun;
+  result.duration = shared_.clock.steady_now() - begun_;
   return result;
 }
 

@@ -108,6 +108,7 @@ class Run final : private Graph::Host {
   void count_hit(EdgeIndex edge, const OptionalRef& ref);
   void count_executed(NodeIndex node, const OpOutputs& outputs);
   void count_lookups();
+  void note_lookups(SolveOutcome& outcome) const;
 
   OpContext context(NodeIndex node, std::stop_token stop);
   // Fetches what is not here of the inputs' trees.
@@ -133,6 +134,8 @@ class Run final : private Graph::Host {
   struct Lookup {
     std::optional<cache::Counters> counted;     // once it is known how it ended
     std::optional<cache::MissCause> trouble{};  // met on the way; counts if nothing is found
+    std::vector<std::pair<cache::RecordId, KeyDigest>> found{};  // which key led to which result
+    std::optional<KeyDigest> hit{};                              // of the result that was taken
   };
   std::vector<Lookup> lookups_;           // by edge
   std::vector<ResultStore*> stores_;      // the first is the solver's own
@@ -143,6 +146,7 @@ class Run final : private Graph::Host {
   std::optional<base::Error> error_;
   std::optional<SolveOutcome::FailedInput> failed_input_;
   bool giving_up_ = false;
+  std::chrono::steady_clock::time_point begun_;
   base::lmdb::SequenceNumber durable_after_ = 0;  // highest number used or made
   std::string not_cached_;
 };

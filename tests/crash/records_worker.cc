@@ -7,6 +7,7 @@
 #include "libbase/fs/host_tree.h"
 #include "libbase/hash/sha256.h"
 #include "libcache/cache.h"
+#include "libcache/history.h"
 #include "tests/crash/worker.h"
 #include "tests/support/string_source.h"
 
@@ -127,6 +128,20 @@ Status mend_trees(cache::Cache& cache, const base::HostPath& root) {
   return {};
 }
 
+// So many solves that they move into their table, while some wait.
+Status remember_solves(cache::Cache& cache, const base::HostPath& root) {
+  cache::History history(root, cache.writer(), {});
+  std::string noise;
+  while (noise.size() < 100'000) noise += base::digest_of<KeyDigest>(std::to_string(noise.size())).raw();
+  for (int i = 0; i < 4; ++i) {
+    cache::SolveRow row;
+    row.id = cache::SolveId(static_cast<std::uint64_t>(base::to_unix_ns(base::SystemClock().now())));
+    row.steps.push_back({.digest = {}, .name = noise});
+    history.add(std::move(row));
+  }
+  return history.dropped() == 0 ? Status() : base::fail(base::ErrorCode::io, "{} solves are not remembered", history.dropped());
+}
+
 Status use_records(cache::Cache& cache, const base::HostPath& root) {
   const ImmutableRef a = TRY(make(cache, {}, "a")), b = TRY(make(cache, {}, "b"));
   const BlobDigest blob = TRY(cache.blobs().put("leased")).info.digest;
@@ -134,6 +149,7 @@ Status use_records(cache::Cache& cache, const base::HostPath& root) {
   TRY(use_merges(cache, a, b));
   TRY(use_layers(cache, b));
   TRY(use_retained(cache));
+  TRY(remember_solves(cache, root));
   TRY(mend_trees(cache, root));
   cache.count(cache.one_hit(a), {.project = "crash", .build = {}, .step = {}});
   TRY(make(cache, {}, "carries the counts"));

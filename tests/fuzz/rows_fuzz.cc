@@ -12,6 +12,7 @@
 #include "libcache/keys/key_rows.h"
 #include "libcache/keys/operations.h"
 #include "libcache/pages/page_rows.h"
+#include "libcache/history/history_rows.h"
 #include "libcache/records/layer_rows.h"
 #include "libcache/records/lease_rows.h"
 #include "libcache/records/record_rows.h"
@@ -35,7 +36,7 @@ void decode(std::string_view bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
-  switch (data[0] % 36) {
+  switch (data[0] % 38) {
     case 0: decode<cache::RecordRow>(bytes); break;
     case 1: decode<cache::TreeDigestRow>(bytes); break;
     case 2: decode<cache::KeyResultRow>(bytes); break;
@@ -76,6 +77,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     case 33: decode<cache::OperationRow>(bytes); break;
     case 34: decode<cache::SealRow>(bytes); break;
     case 35: decode<cache::TreeScrubRow>(bytes); break;
+    case 36: decode<cache::SolveRow>(bytes); break;
+    case 37:
+      for (const std::string_view row : cache::decode_waiting(bytes)) CHECK(row.size() < bytes.size());
+      break;
   }
   return 0;
 }

@@ -114,6 +114,13 @@ struct DuArguments {
 ExitCode run_du(const GlobalOptions& global, const DuArguments& arguments);
 ExitCode run_stats(const GlobalOptions& global, Output format);
 ExitCode run_ls(const GlobalOptions& global, Output format);
+struct HistoryArguments {
+  std::string solve;  // its id, or "last"
+  std::uint64_t limit = 20;
+  Output list_format = Output::text, show_format = Output::text;
+};
+ExitCode run_history_list(const GlobalOptions& global, const HistoryArguments& arguments);
+ExitCode run_history_show(const GlobalOptions& global, const HistoryArguments& arguments);
 struct ExportArguments {
   std::uint64_t record = 0;
   std::string dest;

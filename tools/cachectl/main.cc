@@ -34,6 +34,7 @@ struct Arguments {
   ScrubArguments scrub;
   GcCheckArguments gc_check;
   ExportArguments record_export;
+  HistoryArguments history;
   DuArguments du;
   Output ls = Output::text, stats = Output::text, doctor = Output::text;
   ExitCode exit_code = ExitCode::done;
@@ -178,6 +179,28 @@ Examples:
   verb->callback([&arguments] { arguments.exit_code = run_record_export(arguments.global, arguments.record_export); });
 }
 
+void add_history(CLI::App& app, Arguments& arguments) {
+  HistoryArguments& history = arguments.history;
+  CLI::App* noun = app.add_subcommand("history", "What was solved");
+  noun->require_subcommand(1);
+  CLI::App* list = noun->add_subcommand("list", R"(The last solves, the newest first.
+
+Examples:
+  cachectl --root DIR history list
+  cachectl --root DIR history list --limit 0 --json)");
+  list->add_option("--limit", history.limit, "How many; 0: all that are kept")->capture_default_str();
+  add_json(list, history.list_format);
+  list->callback([&arguments] { arguments.exit_code = run_history_list(arguments.global, arguments.history); });
+  CLI::App* show = noun->add_subcommand("show", R"(The steps of one solve: how each was looked for, and what came of it.
+
+Examples:
+  cachectl --root DIR history show last
+  cachectl --root DIR history show 187bcd5f2a3c9e10 --json)");
+  show->add_option("SOLVE", history.solve, "Its id, or last")->required();
+  add_json(show, history.show_format);
+  show->callback([&arguments] { arguments.exit_code = run_history_show(arguments.global, arguments.history); });
+}
+
 void add_gc(CLI::App& app, Arguments& arguments) {
   CLI::App* noun = app.add_subcommand("gc", "Policies of collection");
   noun->require_subcommand(1);
@@ -252,6 +275,7 @@ int main_checked(int argc, char** argv) {
   add_llb(app, arguments);
   add_store_verbs(app, arguments);
   add_record(app, arguments);
+  add_history(app, arguments);
   add_gc(app, arguments);
   add_repair_verbs(app, arguments);
 

@@ -14,6 +14,7 @@
 #include "libbase/fs/beneath.h"
 #include "libbase/fs/host_tree.h"
 #include "libbase/log/log.h"
+#include "libcache/history.h"
 #include "libremote/http_fetcher.h"
 #include "libremote/registries.h"
 #include "libsnapshot/open.h"
@@ -139,13 +140,42 @@ cache::Policy load_policy(const HostPath& root) {
   return cache::default_policy();
 }
 
-cache::CacheOptions load_options(const HostPath& root) {
+// The same of store.toml.
+template <class Options>
+Options load_options(const HostPath& root, Result<Options> (*parse)(std::string_view, std::string_view)) {
   const auto text = base::read_file(root / options_file, policy_file_max);
   if (!text && text.error().code == ErrorCode::not_found) return {};
-  const auto options = text ? cache::parse_options(*text, (root / options_file).str()) : tl::unexpected(text.error());
+  const auto options = text ? parse(*text, (root / options_file).str()) : tl::unexpected(text.error());
   if (options) return *options;
   base::log_warning("{}; the default holds until it is put right", options.error().message);
   return {};
+}
+
+cache::SolveRow history_row(const solver::SolveRequest& request, const solver::SolveOutcome& outcome, base::WallTime begun) {
+  using Outcome = cache::SolveRow::Outcome;
+  cache::SolveRow row;
+  row.id = cache::SolveId(static_cast<std::uint64_t>(base::to_unix_ns(begun)));
+  row.duration = outcome.duration;
+  row.project = request.owner.project;
+  row.build = request.owner.build;
+  if (const auto& result = request.definition.result) row.definition = request.definition.vertices[result->vertex]->digest.bytes();
+  if (!outcome.status) {
+    row.outcome = outcome.status.error().code == ErrorCode::cancelled ? Outcome::cancelled : Outcome::failed;
+    row.error = outcome.status.error().message;
+  }
+  const auto state_of = [](solver::StepState state) {
+    switch (state) {
+      case solver::StepState::executed: return cache::SolvedStep::State::executed;
+      case solver::StepState::cached: return cache::SolvedStep::State::cached;
+      case solver::StepState::failed: return cache::SolvedStep::State::failed;
+      case solver::StepState::cancelled: break;
+    }
+    return cache::SolvedStep::State::cancelled;
+  };
+  for (const solver::StepResult& step : outcome.steps) {
+    row.steps.push_back({step.digest.bytes(), step.name, state_of(step.state), step.started, step.duration, step.keys_tried, step.hit, step.missed});
+  }
+  return row;
 }
 
 }  // namespace
@@ -205,6 +235,7 @@ struct Engine::State {
   std::unique_ptr<base::lmdb::Env> env;
   std::unique_ptr<snapshot::Snapshotter> snapshots;
   std::unique_ptr<base::lmdb::GroupWriter> writer;
+  std::unique_ptr<cache::History> history;
   std::unique_ptr<cache::Cache> cache;
   std::unique_ptr<cache::Fetcher> fetcher;
   std::unique_ptr<cache::Registries> registries;
@@ -242,7 +273,8 @@ Result<std::unique_ptr<Engine>> Engine::open(EngineOptions options) {
         return {};
       },
       state.options.writer);
-  const cache::CacheOptions cache_options = state.options.cache ? *state.options.cache : load_options(root);
+  const cache::CacheOptions cache_options = state.options.cache ? *state.options.cache : load_options(root, &cache::parse_options);
+  state.history = std::make_unique<cache::History>(root, *state.writer, load_options(root, &cache::parse_history_options));
   state.cache =
       TRY(cache::Cache::open(root, *state.env, *state.writer, *state.snapshots, state.clock, cache_options));
   state.fetcher = remote::make_http_fetcher(remote::http_options_of_environment());
@@ -273,7 +305,10 @@ Engine::~Engine() {
 
 solver::SolveOutcome Engine::solve(const solver::SolveRequest& request, solver::ProgressSink& progress,
                                    std::stop_token stop) {
-  return state_->solver->solve(request, progress, std::move(stop));
+  const base::WallTime begun = state_->clock.now();
+  solver::SolveOutcome outcome = state_->solver->solve(request, progress, std::move(stop));
+  state_->history->add(history_row(request, outcome, begun));
+  return outcome;
 }
 
 Status Engine::fetch(const cache::ImmutableRef& result, std::stop_token stop) {
@@ -296,7 +331,8 @@ EngineCounts Engine::counts() const {
           .processes = solver.processes,
           .ops_executed = solver.ops_executed,
           .tree_bytes_read = cache.tree_bytes_read,
-          .trees_mounted = cache.trees_mounted};
+          .trees_mounted = cache.trees_mounted,
+          .history_dropped = state_->history->dropped()};
 }
 
 Result<std::unique_ptr<base::lmdb::Env>> open_read_only(const HostPath& root) {

@@ -53,6 +53,7 @@ struct EngineCounts {
   std::uint64_t ops_executed = 0;
   std::uint64_t tree_bytes_read = 0;  // by content digests
   std::uint64_t trees_mounted = 0;
+  std::uint64_t history_dropped = 0;  // solves that there was no room to remember
 };
 
 // Thread-safe.
@@ -65,7 +66,7 @@ class Engine {
   static base::Result<std::unique_ptr<Engine>> open(EngineOptions options);
   ~Engine();  // waits for queued metadata; no solve is running, and no ref is alive
 
-  // See solver.h. The outcome must be gone before the engine is.
+  // See solver.h. The outcome must be gone before the engine is. What was solved is kept in the history.
   solver::SolveOutcome solve(const solver::SolveRequest& request, solver::ProgressSink& progress, std::stop_token stop);
 
   // The tree of a result that is lazy: see Solver::fetch.

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// history: what was solved in a store, and how its steps were looked for. Reads beside whoever owns the store.
+#include <algorithm>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "libcache/history.h"
+#include "tools/cachectl/command.h"
+
+namespace cairn::cachectl {
+
+using nlohmann::ordered_json;
+
+namespace {
+
+using State = cache::SolvedStep::State;
+
+base::Result<std::vector<cache::SolveRow>> read_history(const GlobalOptions& global) {
+  const engine::StoreOptions options = TRY(store_options(global));
+  const auto env = TRY(engine::open_read_only(options.engine.root));
+  return cache::solve_history(*env, options.engine.root);
+}
+
+base::Result<cache::SolveRow> read_solve(const GlobalOptions& global, const std::string& solve) {
+  const engine::StoreOptions options = TRY(store_options(global));
+  const auto env = TRY(engine::open_read_only(options.engine.root));
+  std::optional<cache::SolveRow> found;
+  if (solve == "last") {
+    auto all = TRY(cache::solve_history(*env, options.engine.root));
+    if (!all.empty()) found = std::move(all.back());
+  } else {
+    found = TRY(cache::find_solve(*env, options.engine.root, TRY(cache::parse_solve_id(solve))));
+  }
+  if (found) return std::move(*found);
+  return base::fail(base::ErrorCode::not_found, "solve {}: it is not in the history of {}", solve, options.engine.root.str());
+}
+
+std::size_t count(const cache::SolveRow& row, State state) {
+  return static_cast<std::size_t>(
+      std::count_if(row.steps.begin(), row.steps.end(), [&](const cache::SolvedStep& step) { return step.state == state; }));
+}
+
+std::string hex_digest(const base::Sha256Bytes& digest) { return "sha256:" + base::to_hex(digest); }
+
+ordered_json solve_json(const cache::SolveRow& row) {
+  return {{"id", cache::to_text(row.id)},
+          {"started", rfc3339(row.started())},
+          {"duration_ns", row.duration.count()},
+          {"project", row.project},
+          {"build", row.build},
+          {"definition", hex_digest(row.definition)},
+          {"outcome", std::string(to_string(row.outcome))},
+          {"error", row.error},
+          {"executed", count(row, State::executed)},
+          {"cached", count(row, State::cached)},
+          {"failed", count(row, State::failed)},
+          {"cancelled", count(row, State::cancelled)}};
+}
+
+ordered_json step_json(const cache::SolvedStep& step) {
+  ordered_json json = {{"digest", hex_digest(step.digest)},
+                       {"name", step.name},
+                       {"state", std::string(to_string(step.state))},
+                       {"started_ns", step.started.count()},
+                       {"duration_ns", step.duration.count()},
+                       {"keys_tried", step.keys_tried}};
+  if (step.hit) json["hit"] = step.hit->str();
+  if (step.missed) {
+    std::string cause(to_string(*step.missed));
+    std::replace(cause.begin(), cause.end(), ' ', '_');
+    json["missed"] = cause;
+  }
+  return json;
+}
+
+std::string dump(const ordered_json& json) { return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n"; }
+
+}  // namespace
+
+ExitCode run_history_list(const GlobalOptions& global, const HistoryArguments& arguments) {
+  auto rows = read_history(global);
+  if (!rows) return report_error(rows.error());
+  std::reverse(rows->begin(), rows->end());
+  if (arguments.limit != 0 && rows->size() > arguments.limit) rows->resize(arguments.limit);
+  if (arguments.list_format == Output::json) {
+    ordered_json solves = ordered_json::array();
+    for (const cache::SolveRow& row : *rows) solves.push_back(solve_json(row));
+    std::cout << dump({{"format", 1}, {"solves", std::move(solves)}});
+    return ExitCode::done;
+  }
+  using Align = TextTable::Align;
+  TextTable table({{"SOLVE", Align::left}, {"STARTED", Align::left}, {"TOOK", Align::right}, {"OUTCOME", Align::left},
+                   {"EXECUTED", Align::right}, {"CACHED", Align::right}, {"PROJECT", Align::left}, {"BUILD", Align::left}});
+  for (const cache::SolveRow& row : *rows) {
+    table.add({cache::to_text(row.id), rfc3339(row.started()).substr(0, 19) + "Z", human_duration(row.duration),
+               std::string(to_string(row.outcome)), std::to_string(count(row, State::executed)),
+               std::to_string(count(row, State::cached)), printable(row.project), printable(row.build)});
+  }
+  std::cout << table.str();
+  return ExitCode::done;
+}
+
+ExitCode run_history_show(const GlobalOptions& global, const HistoryArguments& arguments) {
+  const auto row = read_solve(global, arguments.solve);
+  if (!row) return report_error(row.error());
+  if (arguments.show_format == Output::json) {
+    ordered_json json = {{"format", 1}};
+    json.update(solve_json(*row));
+    json["steps"] = ordered_json::array();
+    for (const cache::SolvedStep& step : row->steps) json["steps"].push_back(step_json(step));
+    std::cout << dump(json);
+    return ExitCode::done;
+  }
+  std::cout << fmt::format("solve {}, {}, {} in {}\n", cache::to_text(row->id), rfc3339(row->started()), to_string(row->outcome),
+                           human_duration(row->duration));
+  if (!row->error.empty()) std::cout << printable(row->error) << '\n';
+  using Align = TextTable::Align;
+  TextTable table({{"STATE", Align::left}, {"AT", Align::right}, {"TOOK", Align::right}, {"KEYS", Align::right},
+                   {"LOOKUP", Align::left}, {"STEP", Align::left}});
+  for (const cache::SolvedStep& step : row->steps) {
+    const std::string lookup = step.hit      ? "hit " + step.hit->hex().substr(0, 12)
+                               : step.missed ? std::string(to_string(*step.missed))
+                                             : "";
+    table.add({std::string(to_string(step.state)), human_duration(step.started), human_duration(step.duration),
+               std::to_string(step.keys_tried), lookup, printable(step.name)});
+  }
+  std::cout << table.str();
+  return ExitCode::done;
+}
+
+}  // namespace cairn::cachectl
