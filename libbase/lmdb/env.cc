@@ -41,7 +41,7 @@ Env::State::~State() {
 }
 
 // A pooled transaction keeps its slot in the reader table, so that beginning costs no lock shared with other processes.
-Result<MDB_txn*> Env::State::begin_read(bool& map_resized) {
+Result<MDB_txn*> Env::State::begin_read(Obstacle& obstacle) {
   if (unmapped) return fail(ErrorCode::io, "read metadata {}: it is not mapped any more; reopen it", dir.str());
   MDB_txn* txn = nullptr;
   if (auto idle = idle_readers.lock(); !idle->empty()) {
@@ -55,7 +55,7 @@ Result<MDB_txn*> Env::State::begin_read(bool& map_resized) {
   } else if (rc != 0 && txn != nullptr) {
     mdb_txn_abort(txn);
   }
-  map_resized = rc == MDB_MAP_RESIZED;
+  obstacle = rc == MDB_MAP_RESIZED ? Obstacle::map_resized : rc == MDB_PANIC ? Obstacle::header_failed : Obstacle::none;
   if (rc != 0) return fail_mdb(rc, "read metadata {}", dir.str());
   ++reads;
   return txn;
@@ -74,10 +74,10 @@ Status Env::view_erased(const std::function<void(ReadTxn&)>& f) {
   State& state = *state_;
   const ViewFrame* const outer = find_view(this);
   for (;;) {
+    auto obstacle = State::Obstacle::none;
     {
       ReaderGate::Pass pass(state.gate, outer != nullptr ? ReaderGate::Entry::nested : ReaderGate::Entry::outermost);
-      bool map_resized = false;
-      const Result<MDB_txn*> txn = state.begin_read(map_resized);
+      const Result<MDB_txn*> txn = state.begin_read(obstacle);
       if (txn) {
         ActiveTxn active{*txn};
         {
@@ -88,17 +88,17 @@ Status Env::view_erased(const std::function<void(ReadTxn&)>& f) {
         state.end_read(*txn);
         return {};
       }
-      if (map_resized && outer != nullptr) {
-        // Adopting the new size would pull the map from under the outer view.
+      if (obstacle != State::Obstacle::none && outer != nullptr) {
+        // Another map would pull that of the outer view from under it.
         ReadTxn read(*this, *outer->txn);
         f(read);
         return {};
       }
-      if (!map_resized) return tl::unexpected<Error>(txn.error());
+      if (obstacle == State::Obstacle::none) return tl::unexpected<Error>(txn.error());
     }
     CHECK(updating_env != this, "the map grew elsewhere during an update");
     std::lock_guard<std::mutex> lock(state.writer);
-    TRY(state.adopt_map());
+    TRY(state.remove_obstacle(obstacle));
   }
 }
 
@@ -110,7 +110,12 @@ Status Env::update(const std::function<Status(WriteTxn&)>& f) {
     return fail(ErrorCode::invalid_argument, "update metadata {}: it is open read-only", state.dir.str());
   std::lock_guard<std::mutex> lock(state.writer);
   UpdateScope scope(this);
-  while (TRY(state.attempt(*this, f)) == State::Attempt::again) {
+  for (;;) {
+    const auto attempt = state.attempt(*this, f);
+    // Here and not by the next one who comes: readers wait for this lock meanwhile.
+    if (state.header_failed) TRY(state.reopen());
+    if (!attempt) return tl::unexpected<Error>(attempt.error());
+    if (*attempt == State::Attempt::finished) break;
   }
   if (const auto now = std::chrono::steady_clock::now(); now - state.last_sweep >= sweep_interval) {
     state.sweep_dead_readers();
@@ -165,10 +170,25 @@ Status Env::State::commit(ActiveTxn& active) {
     return {};
   }
   active.map_full = rc == MDB_MAP_FULL;
-  // LMDB says EIO when the disk takes only the first part of a write, as a full one does. A broken disk says so again
-  // to our own descriptor.
-  if (rc == EIO && sync_data(data.get()))
-    return fail(ErrorCode::no_space, "commit metadata {}: the disk took only a part of the pages", dir.str());
+  return classify_failed_commit(rc, id);
+}
+
+// LMDB says EIO when the disk takes only the first part of a write, as a full one does. A broken disk says so again to our own
+// descriptor.
+Status Env::State::classify_failed_commit(int rc, std::size_t id) {
+  const bool partly = rc == EIO && sync_data(data.get());
+  if (!partly && rc != ENOSPC && rc != EDQUOT) return fail_mdb(rc, "commit metadata {}", dir.str());
+  MDB_txn* probe = nullptr;
+  header_failed = mdb_txn_begin(env, nullptr, MDB_RDONLY, &probe) == MDB_PANIC;
+  if (probe != nullptr) mdb_txn_abort(probe);
+  // A header that names what we say has failed: it must stay refused, for the files of it are about to be taken away.
+  MDB_envinfo info{};
+  mdb_env_info(env, &info);
+  if (info.me_last_txnid == id) {
+    header_failed = false;
+    return fail(ErrorCode::io, "commit metadata {}: its header was written and cannot be taken back", dir.str());
+  }
+  if (partly) return fail(ErrorCode::no_space, "commit metadata {}: the disk took only a part of the pages", dir.str());
   return fail_mdb(rc, "commit metadata {}", dir.str());
 }
 
@@ -182,6 +202,18 @@ void Env::State::reserve_tail() {
   const std::uint64_t bytes = std::min<std::uint64_t>(tail_bytes_max, disk.f_blocks * disk.f_frsize / 64);
   if (::fallocate(tail.get(), FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(size + bytes)) == 0)
     tail_renewed_at = size + bytes / 2;  // when half of it has been used
+}
+
+Status Env::State::remove_obstacle(Obstacle obstacle) {
+  if (obstacle == Obstacle::map_resized) return adopt_map();
+  if (header_failed) return reopen();
+  // Whoever met it has opened it anew, or had to leave it as it is.
+  if (unmapped) return {};  // said by begin_read
+  MDB_txn* probe = nullptr;
+  const int rc = mdb_txn_begin(env, nullptr, MDB_RDONLY, &probe);
+  if (probe != nullptr) mdb_txn_abort(probe);
+  if (rc == MDB_PANIC) return fail_mdb(rc, "read metadata {}", dir.str());
+  return {};
 }
 
 Status Env::State::adopt_map() {

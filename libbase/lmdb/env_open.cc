@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "libbase/lmdb/env_state.h"
 #include "libbase/lmdb/mdb_error.h"
@@ -91,7 +92,7 @@ Result<std::unique_ptr<Env>> Env::open(const HostPath& dir, std::span<const RawT
 
 Status Env::State::open_map(unsigned tables_max) {
   const auto page_bytes = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-  std::uint64_t bytes = std::max(options.map_bytes != 0 ? options.map_bytes : default_map_bytes(dir), map_bytes_min);
+  std::uint64_t bytes = std::max({options.map_bytes != 0 ? options.map_bytes : default_map_bytes(dir), map_bytes_min, map_bytes.load()});
   for (;; bytes /= 2) {
     bytes -= bytes % page_bytes;
     if (const int rc = mdb_env_create(&env); rc != 0) return fail_mdb(rc, "open metadata {}", dir.str());
@@ -150,6 +151,39 @@ Status Env::State::open_tables(std::span<const RawTableSpec* const> specs) {
   const auto twice = std::adjacent_find(tables.begin(), tables.end(),
                                         [](const Table& a, const Table& b) { return a.name == b.name; });
   CHECK(twice == tables.end(), "table {} is named twice", twice->name);
+  return {};
+}
+
+// After the environment was opened anew: the same tables, which may have other handles now.
+Status Env::State::reopen_tables() {
+  MDB_txn* txn = nullptr;
+  if (const int rc = mdb_txn_begin(env, nullptr, MDB_RDONLY, &txn); rc != 0) return fail_mdb(rc, "begin");
+  for (Table& table : tables) {
+    if (!table.handle) continue;
+    if (const int rc = mdb_dbi_open(txn, table.spec->name, 0, &*table.handle); rc != 0) {
+      mdb_txn_abort(txn);
+      return fail_mdb(rc, "table {}", table.name);
+    }
+  }
+  if (const int rc = mdb_txn_commit(txn); rc != 0) return fail_mdb(rc, "commit");
+  return {};
+}
+
+// LMDB refuses everything after it could not write its header, also what is only read. Its header says what it said before,
+// so opening it anew is all that is needed, and takes no room.
+Status Env::State::reopen() {
+  ReaderGate::Closure closed(gate);
+  {
+    auto idle = idle_readers.lock();
+    for (MDB_txn* txn : *idle) mdb_txn_abort(txn);
+    idle->clear();
+  }
+  mdb_env_close(std::exchange(env, nullptr));
+  unmapped = true;
+  TRY(open_map(static_cast<unsigned>(tables.size())));
+  TRY(reopen_tables(), "open metadata {} anew", dir.str());
+  unmapped = false;
+  header_failed = false;
   return {};
 }
 

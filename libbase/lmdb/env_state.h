@@ -41,11 +41,16 @@ struct Env::State {
   Status create_missing_tables();
   Status cover_missing_tail();
 
-  // Reading.
-  Result<MDB_txn*> begin_read(bool& map_resized);
+  Status reopen_tables();
+
+  // Reading. Why a reader may not begin, and what would help.
+  enum class Obstacle { none, map_resized, header_failed };
+  Result<MDB_txn*> begin_read(Obstacle& obstacle);
   void end_read(MDB_txn* txn);
 
   // The map; the caller holds `writer` and is not in a view.
+  Status remove_obstacle(Obstacle obstacle);
+  Status reopen();
   Status grow_map();
   Status adopt_map();
   Status set_map(std::uint64_t bytes);
@@ -54,6 +59,7 @@ struct Env::State {
   enum class Attempt { finished, again };
   Result<Attempt> attempt(Env& env, const std::function<Status(WriteTxn&)>& f);
   Status commit(ActiveTxn& active);
+  Status classify_failed_commit(int rc, std::size_t id);
   void reserve_tail();
   void sweep_dead_readers();
 
@@ -81,7 +87,8 @@ struct Env::State {
   std::atomic<std::uint64_t> map_bytes{0};
   std::atomic<std::uint64_t> reads{0};
   std::atomic<std::uint64_t> commits{0};
-  std::atomic<bool> unmapped{false};  // a resize failed half way: nothing can be read any more
+  std::atomic<bool> unmapped{false};  // a resize or reopening failed half way: nothing can be read any more
+  bool header_failed = false;  // LMDB found no room for its header, and refuses everything until it is opened anew; under `writer`
 };
 
 }  // namespace cairn::base::lmdb

@@ -13,6 +13,7 @@ struct NoSpaceControl {
   std::uint64_t device = 0;        // the disk: st_dev of what lies on it
   std::uint64_t other_device = 0;  // an overlay that has nothing to do with it: that of the machine's root, if it is one
   std::atomic<std::uint64_t> calls{0}, failed{0};
+  std::atomic<std::uint64_t> pauses{0};  // sleeps: somebody waits before he tries again
   char first_failed[240] = {};  // "mkdir in /…/trees"
 };
 

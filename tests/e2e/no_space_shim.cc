@@ -14,6 +14,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <sys/xattr.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -84,14 +85,6 @@ bool refuse_write(const char* call, int fd) {
   return false;
 }
 
-// Less than a page over bytes that are there, as LMDB writes its header, takes no room where file systems do not copy on
-// write.
-bool refuse_write_at(int fd, size_t size, off64_t at) {
-  struct ::stat facts {};
-  const bool over = size < 4096 && control != nullptr && ::fstat(fd, &facts) == 0 && at + static_cast<off64_t>(size) <= facts.st_size;
-  return !over && refuse_write("pwrite", fd);
-}
-
 enum class If { missing, always };
 
 // A name in the directory that `path` is in. If::missing: where it exists already, the call fails or takes no room.
@@ -118,11 +111,12 @@ bool refuse_open(int dir, const char* path, std::uint64_t flags) {
 extern "C" {
 
 ssize_t write(int fd, const void* bytes, size_t size) { return refuse_write("write", fd) ? -1 : NEXT(write)(fd, bytes, size); }
+// Also over what is there, as LMDB writes its header: that takes room where file systems copy on write.
 ssize_t pwrite(int fd, const void* bytes, size_t size, off_t at) {
-  return refuse_write_at(fd, size, at) ? -1 : NEXT(pwrite)(fd, bytes, size, at);
+  return refuse_write("pwrite", fd) ? -1 : NEXT(pwrite)(fd, bytes, size, at);
 }
 ssize_t pwrite64(int fd, const void* bytes, size_t size, off64_t at) {
-  return refuse_write_at(fd, size, at) ? -1 : NEXT(pwrite64)(fd, bytes, size, at);
+  return refuse_write("pwrite", fd) ? -1 : NEXT(pwrite64)(fd, bytes, size, at);
 }
 ssize_t writev(int fd, const struct ::iovec* parts, int count) {
   return refuse_write("writev", fd) ? -1 : NEXT(writev)(fd, parts, count);
@@ -138,6 +132,14 @@ ssize_t copy_file_range(int in, off64_t* in_at, int out, off64_t* out_at, size_t
 }
 int fallocate(int fd, int mode, off_t from, off_t size) {
   return refuse_write("fallocate", fd) ? -1 : NEXT(fallocate)(fd, mode, from, size);
+}
+int nanosleep(const struct ::timespec* time, struct ::timespec* left) {
+  if (control != nullptr) ++control->pauses;
+  return NEXT(nanosleep)(time, left);
+}
+int clock_nanosleep(clockid_t clock, int flags, const struct ::timespec* time, struct ::timespec* left) {
+  if (control != nullptr) ++control->pauses;
+  return NEXT(clock_nanosleep)(clock, flags, time, left);
 }
 int fsetxattr(int fd, const char* name, const void* value, size_t size, int flags) {
   return refuse_write("fsetxattr", fd) ? -1 : NEXT(fsetxattr)(fd, name, value, size, flags);

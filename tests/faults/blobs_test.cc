@@ -105,10 +105,21 @@ std::string small(int n) { return "small blob " + std::to_string(n); }
 std::string large(int n) { return random_bytes(static_cast<std::uint64_t>(n) + 100, 70'000); }
 std::string larger(int n) { return random_bytes(1, 200'000) + random_bytes(static_cast<std::uint64_t>(n) + 200, 100'000); }
 
+// Making a tree may need new ids, and those a write of the journal.
+base::Result<ImmutableRef> make_tree(OpenStore& store, Publication& into, const std::string& bytes) {
+  MutableRef tree = TRY(store.cache->create({}));
+  {
+    const auto mount = TRY(tree.mount(snapshot::Access::read_write));
+    const auto out = TRY(base::open_beneath(mount.fd(), TRY(base::TreePath::parse("file")), O_CREAT | O_WRONLY, 0644));
+    TRY(base::write_full(out.get(), std::string_view(bytes)));
+  }
+  return TRY(std::move(tree).commit(into, {.description = "make file"}));
+}
+
 // A record with a blob of each kind. True: it was acknowledged.
 base::Result<bool> keep(OpenStore& store, int n) {
   Publication publication;
-  const ImmutableRef ref = store.commit(publication, {}, "file", std::to_string(n));
+  const ImmutableRef ref = TRY(make_tree(store, publication, std::to_string(n)));
   for (const std::string& bytes : {small(n), large(n), larger(n)}) {
     TRY(store.cache->blobs().put(bytes));
     publication.add_blob(ref, name_of(bytes));
