@@ -147,6 +147,10 @@ class Cache {
   // Errors: not_found; invalid_argument (not retained, a merge or diff, or lazy); busy (somebody holds it, has it open, or has
   // built upon it); no_space, cancelled, io.
   base::Result<MutableRef> get_mutable(RecordId id, std::stop_token stop = {});
+  // The same of any record with a tree of its own, and for several at a time: others find it and may reopen it, too, and the first
+  // that is published takes its place. A lineage of trees (decision 16) moves on like this.
+  // Errors: invalid_argument (a merge or diff, or lazy); no_space, cancelled, io.
+  base::Result<MutableRef> reopen(ImmutableRef record, std::stop_token stop = {});
 
   // A record of the trees of all inputs, one over the other, later ones on top. Merges among them are replaced by what
   // they merge. No input gives nothing, one gives itself. Usable at once, as after MutableRef::commit. The inputs are
@@ -303,6 +307,7 @@ class Cache {
   friend class ImmutableRef;
   friend class MutableRef;
   Cache();
+  base::Result<MutableRef> fork_reopened(std::shared_ptr<const Reopened> reopened, std::stop_token stop);
   std::unique_ptr<Store> state_;
 };
 

@@ -36,6 +36,7 @@ class ObservedLayer final : public snapshot::LayerObserver {
 
  private:
   friend class MutableRef;
+  friend struct LazyTree;  // private: a tree that a record gets later
   struct State;
   // The pages of the tree at this descriptor, as the record's. Null: they are not known, because those of the parent are
   // not, or because the layer did something that this does not follow (another name of a file of the parent; more holes

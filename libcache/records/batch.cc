@@ -157,6 +157,22 @@ Result<base::lmdb::SequenceNumber> enqueue_batch(Store& store, Batch batch) {
   return number;
 }
 
+void keep_digests(Store& store, const ImmutableRef& ref, std::optional<Batch::Digest> digest,
+          std::vector<PendingPages::SetPtr> pages) {
+  for (const PendingPages::SetPtr& set : pages) store.pages.add(set);
+  if (store.holds.standing_of(ref.id()) == Standing::unpublished) {
+    if (digest) store.pending.keep_digest(*digest);
+    return;
+  }
+  Batch batch;
+  if (digest) batch.digests.push_back(*digest);
+  batch.pages = std::move(pages);
+  batch.holds.push_back(ref);
+  if (batch.digests.empty() && batch.pages.empty()) return;
+  const auto number = enqueue_batch(store, std::move(batch));
+  if (!number) base::log_warning("tree digest of record {} is not kept: {}", ref.id(), number.error().message);
+}
+
 base::Status await_outcomes(Store& store) {
   const auto settled = std::make_shared<std::binary_semaphore>(0);
   base::lmdb::GroupWriter::Entry entry;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -47,6 +48,9 @@ base::Status write_rows(base::lmdb::WriteTxn& txn, const snapshot::Snapshotter& 
 
 // Queues the batch; its keys, chains and digests are found by others when this returns.
 base::Result<base::lmdb::SequenceNumber> enqueue_batch(Store& store, Batch batch);
+// What was found out about the record's tree. Rides along with whatever group comes next, or with the publication of its record;
+// nobody waits for it. Losing it costs a second look at the tree.
+void keep_digests(Store& store, const ImmutableRef& ref, std::optional<Batch::Digest> digest, std::vector<PendingPages::SetPtr> pages);
 // Returns when all that was queued before has its outcome, its `done` included, so that it holds nothing any more. Writes
 // nothing. Errors: those of the writer; who waits only for outcomes need not look at them.
 base::Status await_outcomes(Store& store);

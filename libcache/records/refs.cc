@@ -25,23 +25,6 @@ Result<std::optional<TreeDigest>> remembered_digest(Store& store, RecordId id, c
   return std::optional<TreeDigest>(row->digest);
 }
 
-// Rides along with whatever group comes next; nobody waits for it. Losing it costs a second look at the tree.
-void keep(Store& store, const ImmutableRef& ref, std::optional<Batch::Digest> digest,
-          std::vector<PendingPages::SetPtr> pages) {
-  for (const PendingPages::SetPtr& set : pages) store.pages.add(set);
-  if (store.holds.standing_of(ref.id()) == Standing::unpublished) {
-    if (digest) store.pending.keep_digest(*digest);
-    return;
-  }
-  Batch batch;
-  if (digest) batch.digests.push_back(*digest);
-  batch.pages = std::move(pages);
-  batch.holds.push_back(ref);
-  if (batch.digests.empty() && batch.pages.empty()) return;
-  const auto number = enqueue_batch(store, std::move(batch));
-  if (!number) base::log_warning("tree digest of record {} is not kept: {}", ref.id(), number.error().message);
-}
-
 // What one question about a record costs, and what it leaves.
 class Question {
  public:
@@ -92,23 +75,25 @@ Result<TreeDigest> ImmutableRef::content_digest(const std::vector<Selection>& se
   Store& store = hold_->store;
   const SelectionsDigest name = digest_selections(selections);
   if (const auto digest = TRY(remembered_digest(store, id(), name))) return *digest;
+  if (is_lazy()) TRY(unlazy_from_here(store, *this), "content digest of record {}", id());  // its pages come with its tree
   Question question(store, *this, std::move(stop));
   const auto digest =
       combine_digests(selections, [&](const Selection& selection) { return question.digest(selection); });
   std::vector<PendingPages::SetPtr> pages = question.finish();
   if (!digest)
     return tl::unexpected(base::add_context(digest.error(), fmt::format("content digest of record {}", id())));
-  keep(store, *this, Batch::Digest{id(), name, *digest}, std::move(pages));
+  keep_digests(store, *this, Batch::Digest{id(), name, *digest}, std::move(pages));
   return *digest;
 }
 
 Result<TreeDigest> ImmutableRef::tree_digest(const Selection& selection, std::stop_token stop) const {
   Store& store = hold_->store;
+  if (is_lazy()) TRY(unlazy_from_here(store, *this), "digest of record {}", id());
   Question question(store, *this, std::move(stop));
   auto digest = question.digest(selection);
   std::vector<PendingPages::SetPtr> pages = question.finish();
   if (!digest) return tl::unexpected(base::add_context(std::move(digest).error(), fmt::format("digest of record {}", id())));
-  keep(store, *this, std::nullopt, std::move(pages));
+  keep_digests(store, *this, std::nullopt, std::move(pages));
   return *digest;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Retained records are reopened by a fork: what a cache mount held before stays whole until what a step made of it is
-// published, so neither a crash nor a failing step costs it.
+// Records are reopened by a fork: what a cache mount held before stays whole until what a step made of it is published, so neither
+// a crash nor a failing step costs it.
 #include "libcache/records/reopened.h"
 
 #include "libbase/crash_point.h"
@@ -59,7 +59,9 @@ Status copy_changes(Store& store, std::optional<SnapshotId> lower, SnapshotId up
 
 }  // namespace
 
-Reopened::~Reopened() { store_.holds.end_take_over(record_.id()); }
+Reopened::~Reopened() {
+  if (claim_ == Claim::alone) store_.holds.end_take_over(record_.id());
+}
 
 Status replace_record(WriteTxn& txn, RecordId id) {
   auto row = TRY(txn.get(table::records, id));
@@ -89,26 +91,39 @@ Result<MutableRef> Cache::get_mutable(RecordId id, std::stop_token stop) {
     TRY(await_outcomes(store), "get mutable {}", id);
     if (!store.holds.try_take_over(id)) return base::fail(ErrorCode::busy, "get mutable {}: it is in use", id);
   }
-  const auto reopened = std::make_shared<const Reopened>(store, std::move(*found));
-  const ImmutableRef& record = reopened->record();
+  auto reopened = std::make_shared<const Reopened>(store, std::move(*found), Claim::alone);
   const bool has_child = TRY(store.env.view([&](ReadTxn& txn) { return has_rows(txn, table::children, key_prefix(id)); }));
   if (has_child) return base::fail(ErrorCode::busy, "get mutable {}: others are built on it", id);
+  return TRY(fork_reopened(std::move(reopened), std::move(stop)), "get mutable {}", id);
+}
 
-  Below below = TRY(look_below(store, record), "get mutable {}", id);
+Result<MutableRef> Cache::reopen(ImmutableRef record, std::stop_token stop) {
+  const RecordId id = record.id();
+  if (record.info().kind != RecordKind::layer || record.is_lazy())
+    return base::fail(ErrorCode::invalid_argument, "reopen record {}: it is a merge or diff, or its tree is not here", id);
+  auto reopened = std::make_shared<const Reopened>(*state_, std::move(record), Claim::shared);
+  return TRY(fork_reopened(std::move(reopened), std::move(stop)), "reopen record {}", id);
+}
+
+// A fork, or, when too many of those that were replaced lie below, a copy onto what the first of them was made on.
+Result<MutableRef> Cache::fork_reopened(std::shared_ptr<const Reopened> reopened, std::stop_token stop) {
+  Store& store = *state_;
+  const ImmutableRef& record = reopened->record();
+  Below below = TRY(look_below(store, record));
   if (below.replaced < replaced_max) {
-    MutableRef tree = TRY(create(record), "get mutable {}", id);
-    tree.reopened_ = reopened;
+    MutableRef tree = TRY(create(record));
+    tree.reopened_ = std::move(reopened);
     CRASH_POINT("cache.reopen.forked");
     return tree;
   }
   std::optional<SnapshotId> lower;
   if (below.base) lower = below.base->snapshot();
-  MutableRef tree = TRY(create(std::move(below.base)), "get mutable {}", id);
+  MutableRef tree = TRY(create(std::move(below.base)));
   {
-    const auto mount = TRY(tree.mount(snapshot::Access::read_write), "get mutable {}", id);
-    TRY(copy_changes(store, lower, record.snapshot(), mount, std::move(stop)), "get mutable {}: copy its tree", id);
+    const auto mount = TRY(tree.mount(snapshot::Access::read_write));
+    TRY(copy_changes(store, lower, record.snapshot(), mount, std::move(stop)), "copy its tree");
   }
-  tree.reopened_ = reopened;
+  tree.reopened_ = std::move(reopened);
   CRASH_POINT("cache.reopen.copied");
   return tree;
 }

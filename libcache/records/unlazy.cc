@@ -7,6 +7,7 @@
 #include "libbase/log/log.h"
 #include "libcache/account/totals.h"
 #include "libcache/cache.h"
+#include "libcache/observed_layer.h"
 #include "libcache/records/ancestors.h"
 #include "libcache/records/layer_rows.h"
 #include "libcache/records/store.h"
@@ -86,25 +87,43 @@ Result<LayerBlob> fetch(Store& store, RecordId record, const BlobProvider& provi
   return tl::unexpected(base::add_context(std::move(*last), without(sources, record).message));
 }
 
-// A frozen tree of the layer on top of the parent's.
-Result<SnapshotId> unpack(Store& store, const LayerBlob& layer, std::optional<SnapshotId> parent, std::stop_token stop) {
-  const SnapshotId active = TRY(store.snapshots.prepare(parent));
-  const auto fill = [&]() -> Status {
-    const auto tree = TRY(store.snapshots.mount(active, snapshot::Access::read_write));
+}  // namespace
+
+// A frozen tree of a layer on top of the parent's, and its pages, if those of the parent are known.
+struct LazyTree {
+  SnapshotId id;
+  PendingPages::SetPtr pages{};
+
+  Status fill(Store& store, RecordId record, const LayerBlob& layer, const std::optional<ImmutableRef>& parent, std::stop_token stop) {
+    const auto tree = TRY(store.snapshots.mount(id, snapshot::Access::read_write));
+    ObservedLayer observed;
     snapshot::ApplyOptions options;
     options.stop = std::move(stop);
+    options.observer = &observed;
     auto bytes = TRY(store.blobs.open(layer.blob));
     const auto applied = TRY(snapshot::apply_layer(tree, std::move(bytes), options));
     if (applied.blob != layer.blob) return base::fail(ErrorCode::corrupt, "its bytes are those of {}", applied.blob);
     if (applied.diff != layer.diff)
       return base::fail(ErrorCode::corrupt, "it holds diff {} instead of {}", applied.diff, layer.diff);
+    auto made = std::move(observed).take_pages(store, parent, record, tree.fd());
+    if (made) pages = std::move(*made);
+    if (!made) base::log_warning("record {}: its pages are not made with its tree: {}", record, made.error().message);
     return {};
-  };
-  Status made = fill();
+  }
+};
+
+namespace {
+
+Result<LazyTree> unpack(Store& store, RecordId record, const LayerBlob& layer, const std::optional<ImmutableRef>& parent,
+                        std::stop_token stop) {
+  std::optional<SnapshotId> below;
+  if (parent) below = parent->snapshot();
+  LazyTree tree{TRY(store.snapshots.prepare(below))};
+  Status made = tree.fill(store, record, layer, parent, std::move(stop));
   if (made)
-    if (const auto frozen = store.snapshots.freeze(active); !frozen) made = tl::unexpected(frozen.error());
-  if (made) return active;
-  if (const Status gone = store.snapshots.abandon(active); !gone) base::log_warning("{}", gone.error().message);
+    if (const auto frozen = store.snapshots.freeze(tree.id); !frozen) made = tl::unexpected(frozen.error());
+  if (made) return tree;
+  if (const Status gone = store.snapshots.abandon(tree.id); !gone) base::log_warning("{}", gone.error().message);
   return tl::unexpected(base::add_context(std::move(made).error(), fmt::format("unpack blob {}", layer.blob)));
 }
 
@@ -152,16 +171,16 @@ Status unlazy_one(Store& store, const ImmutableRef& ref, const BlobProvider& pro
   if (!ref.is_lazy()) return {};
   if (store.holds.standing_of(ref.id()) == Standing::unpublished)
     return base::fail(ErrorCode::invalid_argument, "record {} is lazy and not published", ref.id());
-  std::optional<SnapshotId> parent;
-  if (!ref.info().parents.empty())
-    parent = TRY(find_ancestor(store, ref, ref.info().parents.front())).snapshot();
+  std::optional<ImmutableRef> parent;
+  if (!ref.info().parents.empty()) parent = TRY(find_ancestor(store, ref, ref.info().parents.front()));
   const LayerBlob layer = TRY(fetch(store, ref.id(), provider));
-  const SnapshotId tree = TRY(unpack(store, layer, parent, stop), "record {}", ref.id());
+  LazyTree tree = TRY(unpack(store, ref.id(), layer, parent, stop), "record {}", ref.id());
   CRASH_POINT("cache.unlazy.unpacked");
-  store.holds.set_tree(ref.id(), tree);  // usable now, durable later
+  store.holds.set_tree(ref.id(), tree.id);  // usable now, durable later
   ++store.layers_unpacked;
-  const auto number = enqueue_tree(store, ref, tree, layer);
+  const auto number = enqueue_tree(store, ref, tree.id, layer);
   if (!number) base::log_warning("tree of record {} is not kept: {}", ref.id(), number.error().message);
+  if (tree.pages) keep_digests(store, ref, std::nullopt, {std::move(tree.pages)});
   return {};
 }
 

@@ -72,9 +72,6 @@ namespace {
 // copy has more, and is kept for nothing.)
 constexpr std::int64_t inodes_of_nothing = 2;
 
-// A lineage of so many records begins anew, with a copy: what older ones hold beyond the newest is space for nothing.
-constexpr std::size_t lineage_max = 16;
-
 bool is_newer(const struct ::timespec& a, const struct ::timespec& b) {
   return a.tv_sec != b.tv_sec ? a.tv_sec > b.tv_sec : a.tv_nsec > b.tv_nsec;
 }
@@ -117,31 +114,6 @@ Status join(const snapshot::MountedTree& ours, const snapshot::MountedTree& thei
   });
 }
 
-// Records from the beginning of the lineage to this one.
-Result<std::size_t> length_of(cache::Cache& cache, const cache::ImmutableRef& head) {
-  std::size_t length = 1;
-  std::vector<cache::RecordId> parents = head.info().parents;
-  while (!parents.empty() && length <= lineage_max) {
-    const auto parent = TRY(cache.find(parents.front()));
-    if (!parent) break;
-    parents = parent->info().parents;
-    ++length;
-  }
-  return length;
-}
-
-// The same tree without a past.
-Result<cache::MutableRef> begin_anew(cache::Cache& cache, const snapshot::MountedTree& tree) {
-  cache::MutableRef copy = TRY(cache.create(std::nullopt));
-  const snapshot::MountedTree target = TRY(copy.mount(snapshot::Access::read_write));
-  snapshot::ChangeOptions options;
-  options.replay = snapshot::Replay::hard_links;
-  TRY(snapshot::apply_changes(target, [&](const snapshot::ChangeVisitor& visitor) {
-    return snapshot::changes_between(std::nullopt, tree.fd(), visitor, options);
-  }));
-  return copy;
-}
-
 }  // namespace
 
 struct CacheMountUse::Live {
@@ -152,20 +124,20 @@ struct CacheMountUse::Live {
   bool torn = false;      // some step was killed while it wrote
 };
 
-Result<std::shared_ptr<CacheMountUse::Live>> CacheMountUse::make(const Place& place) {
+Result<std::shared_ptr<CacheMountUse::Live>> CacheMountUse::make(const Place& place, std::stop_token stop) {
   auto live = std::make_shared<Live>();
   live->head = TRY(find_cache_mount(place.cache, place.key));
-  live->fork = TRY(place.cache.create(live->head ? live->head : place.begin));
+  live->fork = TRY(live->head ? place.cache.reopen(*live->head, std::move(stop)) : place.cache.create(place.begin));
   live->tree = TRY(live->fork->mount(snapshot::Access::read_write));
   return live;
 }
 
 Result<CacheMountUse> CacheMountUse::open(Place place, std::stop_token stop) {
   if (!place.live) {
-    auto live = TRY(make(place));
+    auto live = TRY(make(place, stop));
     return CacheMountUse(std::move(place), std::move(live));
   }
-  const auto turn = TRY(place.live->turns_.take(place.key, std::move(stop)));
+  const auto turn = TRY(place.live->turns_.take(place.key, stop));
   std::shared_ptr<Live> live;
   {
     auto trees = place.live->trees_.lock();
@@ -174,7 +146,7 @@ Result<CacheMountUse> CacheMountUse::open(Place place, std::stop_token stop) {
   if (live) {
     ++live->users;
   } else {
-    live = TRY(make(place));
+    live = TRY(make(place, stop));
     place.live->trees_.lock()->emplace(place.key, live);
   }
   return CacheMountUse(std::move(place), std::move(live));
@@ -211,17 +183,11 @@ Status CacheMountUse::publish(const std::string& description) {
   cache::MutableRef fork = std::move(*live->fork);
   if (moved) {
     const snapshot::MountedTree theirs = TRY(now->mount());
-    cache::MutableRef joined = TRY(place_.cache.create(now));
+    cache::MutableRef joined = TRY(place_.cache.reopen(*now));
     const snapshot::MountedTree target = TRY(joined.mount(snapshot::Access::read_write));
     TRY(join(live->tree, theirs, target), "join it with what others have left");
     live->tree = {};
     fork = std::move(joined);
-  }
-  if (const OptionalRef& parent = moved ? now : live->head; parent && TRY(length_of(place_.cache, *parent)) >= lineage_max) {
-    snapshot::MountedTree whole = moved ? TRY(fork.mount(snapshot::Access::read_only)) : std::move(live->tree);
-    cache::MutableRef copy = TRY(begin_anew(place_.cache, whole), "begin its lineage anew");
-    whole = {};
-    fork = std::move(copy);
   }
   live->tree = {};
   cache::Publication publication;

@@ -84,7 +84,7 @@ class CacheMountUse {
   struct Live;
   friend class LiveCacheMounts;
   CacheMountUse(Place place, std::shared_ptr<Live> live) : place_(std::move(place)), live_(std::move(live)) {}
-  static base::Result<std::shared_ptr<Live>> make(const Place& place);
+  static base::Result<std::shared_ptr<Live>> make(const Place& place, std::stop_token stop);
   base::Status publish(const std::string& description);
 
   Place place_;

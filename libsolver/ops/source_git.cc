@@ -153,7 +153,7 @@ class GitSource final : public Op {
   // The shared repository with the commit in it.
   Result<cache::ImmutableRef> repository(const GitProgram& git, const OpContext& context, cache::Publication& publication) const {
     OptionalRef earlier = TRY(find_earlier(context.cache));
-    std::optional<cache::MutableRef> fork = TRY(context.cache.create(earlier));
+    std::optional<cache::MutableRef> fork = TRY(earlier ? context.cache.reopen(*earlier, context.stop) : context.cache.create(std::nullopt));
     if (earlier) {
       const GitRepository there(git, *fork, context.stop);
       if (TRY(there.has(resolved_))) return *earlier;

@@ -165,6 +165,35 @@ TEST_P(Reopen, ReplacedRecordsDoNotPileUp) {
   EXPECT_EQ(store_.findings(), std::vector<std::string>{});
 }
 
+// A lineage: several are open at a time, and each that is published takes the place of what it was made of.
+TEST_P(Reopen, SeveralMayReopenOneRecordThatOthersStillFind) {
+  const RecordId id = store_.make({}, "a", key(1)).id();
+  MutableRef one = must(store_.cache->reopen(must(store_.cache->find(id)).value()));
+  MutableRef two = must(store_.cache->reopen(must(store_.cache->find(id)).value()));
+  EXPECT_TRUE(must(store_.cache->find(id))) << "others find it";
+  put_file(store_, one, "one", "1");
+  put_file(store_, two, "two", "2");
+  std::vector<RecordId> made;
+  for (MutableRef* tree : {&one, &two}) {
+    Publication publication;
+    const ImmutableRef ref = must(std::move(*tree).commit(publication, {}));
+    publication.add_result(key(1), ref);
+    must(store_.writer->wait_durable(must(store_.cache->publish(std::move(publication)))));
+    made.push_back(ref.id());
+  }
+  EXPECT_EQ(store_.results(key(1)), (std::vector<RecordId>{made[1], made[0]})) << "newest first, and no more what was replaced";
+  EXPECT_EQ(store_.read(*must(store_.cache->find(made[1])), "a"), "bytes of a");
+  for (const RecordInfo& record : records(store_)) EXPECT_EQ(record.facts.retain, record.id == id ? Retain::replaced : Retain::no);
+  EXPECT_EQ(store_.findings(), std::vector<std::string>{});
+}
+
+TEST_P(Reopen, OneThatIsReopenedAndDroppedIsAsItWas) {
+  const RecordId id = store_.make({}, "a", key(1)).id();
+  { const MutableRef tree = must(store_.cache->reopen(must(store_.cache->find(id)).value())); }
+  EXPECT_EQ(store_.results(key(1)), std::vector<RecordId>{id});
+  EXPECT_EQ(must(store_.cache->find(id))->info().facts.retain, Retain::no);
+}
+
 INSTANTIATE_TEST_SUITE_P(Drivers, Reopen, ::testing::Values("overlay", "native"));
 
 }  // namespace

@@ -169,6 +169,53 @@ TEST(ObservedLayer, TheFirstDigestOpensNoFileAndListsNoDirectory) {
   }
 }
 
+// Layers whose bytes come when they are needed are unpacked under the same eyes, the parent's before the child's.
+TEST(ObservedLayer, ALazyRecordsTreeComesWithItsPages) {
+  for (const char* driver : {"overlay", "native"}) {
+    Image image(driver);
+    std::map<BlobDigest, std::string> elsewhere;
+    for (const std::string& tar : {some_layer(), TarBuilder().file("usr/bin/tool", "new").file("usr/new", "n").finish()}) {
+      const auto blob = base::digest_of<BlobDigest>(tar);
+      elsewhere[blob] = tar;
+      Publication publication;
+      image.top = must(image.store.cache->add_lazy({base::digest_of<DiffId>(tar), blob, tar.size(), base::Compression::none},
+                                                   image.top, publication, {}));
+      must(image.store.writer->wait_durable(must(image.store.cache->publish(std::move(publication)))));
+    }
+    int fetched = 0;
+    must(image.store.cache->unlazy(*image.top, [&](const BlobDigest& blob) -> base::Result<std::unique_ptr<base::ByteSource>> {
+      ++fetched;
+      return std::make_unique<test::StringSource>(elsewhere.at(blob));
+    }));
+    EXPECT_EQ(fetched, 2);
+    for (const Selection& selection : {plain("/"), plain("/usr/bin"), followed("/bin"), including("/", {"**/tool"})}) {
+      EXPECT_EQ(image.digest(selection), image.digest_from_scratch(selection)) << selection.path;
+    }
+    EXPECT_EQ(image.counts().files_opened, 0u);
+    EXPECT_EQ(image.counts().bytes_read, 0u);
+    EXPECT_EQ(image.counts().directories_listed, 0u);
+    EXPECT_EQ(first_difference(image.found(), image.known().value()), "");
+    EXPECT_EQ(image.store.findings(), std::vector<std::string>());
+  }
+}
+
+// A digest brings the tree if the bytes are here, and reads none of it.
+TEST(ObservedLayer, TheDigestOfALazyRecordReadsNoTree) {
+  Image image;
+  const std::string tar = some_layer();
+  must(image.store.cache->blobs().put(tar));
+  Publication publication;
+  image.top = must(image.store.cache->add_lazy({base::digest_of<DiffId>(tar), base::digest_of<BlobDigest>(tar), tar.size(), base::Compression::none},
+                                               {}, publication, {}));
+  must(image.store.writer->wait_durable(must(image.store.cache->publish(std::move(publication)))));
+  EXPECT_TRUE(image.top->is_lazy());
+  const std::string digest = image.digest(plain("/"));
+  EXPECT_FALSE(image.top->is_lazy());
+  EXPECT_EQ(image.counts().files_opened, 0u);
+  EXPECT_EQ(image.counts().directories_listed, 0u);
+  EXPECT_EQ(digest, image.digest_from_scratch(plain("/")));
+}
+
 // Names that are hashed belong to the directories that the layer speaks of, not to those of the layers below.
 TEST(ObservedLayer, ALayerCostsWhatIsInIt) {
   Image image;
