@@ -234,6 +234,10 @@ class Cache {
   // says, with all that is built on it; the report counts them. A tree that has no seal yet gets one. Whoever holds such a
   // record keeps it. Stopping keeps the place, but for the tree that was being read. Errors: io.
   base::Result<ScrubReport> scrub(const ScrubOptions& options, std::stop_token stop = {});
+  // The same on a thread of its own, as the options say, from now until it is stopped; at most one. Stopping ends what it is at.
+  void start_scrubber(const BackgroundScrub& options);
+  void stop_scrubber();
+  void settle_scrubber();  // returns when it rests, or does not run
   // Makes what is on the disk for blobs agree with their rows, without reading contents: a blob whose file, entry or
   // chunks are missing or have another size becomes a miss, and a file that no row names goes, unless somebody is just
   // putting it. What is no blob by its name is left alone. O(blobs). Stopping leaves the rest for the next call. Errors: io.

@@ -7,13 +7,16 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "libbase/clock.h"
 #include "libbase/lmdb/env.h"
 #include "libbase/path.h"
 #include "libbase/result.h"
+#include "libcache/prune.h"
 
 namespace cairn::cache {
 
@@ -48,5 +51,18 @@ struct ProjectCounters {
 // By project, ascending: what is in rows, and what the last owner left in root/late. Reads beside the owner of the store;
 // what he has counted and not written yet is not in it. O(projects + uses in root/late).
 base::Result<std::vector<ProjectCounters>> statistics(base::lmdb::Env& env, const base::HostPath& root);
+
+// What scrubs have read back, by hand and in the background.
+struct ScrubTotals {
+  std::uint64_t bytes = 0;
+  std::uint64_t damaged = 0;                      // what was not what its name says
+  std::optional<base::WallTime> last_complete{};  // when the end was reached last
+  ScrubTotals& operator+=(const ScrubTotals& other);
+  bool operator==(const ScrubTotals&) const = default;
+};
+
+// What is durable of these. They read beside the owner of the store. O(1).
+base::Result<ScrubTotals> scrub_totals(base::lmdb::Env& env);
+base::Result<Regret> regret(base::lmdb::Env& env);
 
 }  // namespace cairn::cache

@@ -3,6 +3,7 @@
 
 #include "libcache/blobs/chunk_rule.h"
 #include "libcache/history.h"
+#include "libcache/policy.h"
 #include "libcache/policy/toml_table.h"
 
 namespace cairn::cache {
@@ -47,6 +48,16 @@ Result<CacheOptions> parse_options(std::string_view text, std::string_view name)
     }
   }
   TRY(read_history(document));
+  if (document.has("scrub_bytes_per_second")) {
+    const auto bytes = TRY(document.integer("scrub_bytes_per_second"));
+    if (!bytes || *bytes < 0) return document.wrong("scrub_bytes_per_second", "want a number of bytes; 0: off");
+    options.scrub.bytes_per_second = static_cast<std::uint64_t>(*bytes);
+  }
+  if (const auto every = TRY(document.text("scrub_every"))) {
+    const auto age = parse_age(*every);
+    if (!age) return document.wrong("scrub_every", age.error().message);
+    options.scrub.every = *age;
+  }
   TRY(document.expect_no_other());
   return options;
 }

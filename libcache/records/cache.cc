@@ -14,6 +14,7 @@
 #include "libbase/log/log.h"
 #include "libcache/account/account.h"
 #include "libcache/account/check.h"
+#include "libcache/account/scrub_totals.h"
 #include "libcache/account/totals.h"
 #include "libcache/blobs/chunk_rows.h"
 #include "libcache/blobs/compaction.h"
@@ -56,7 +57,7 @@ constexpr std::array<const base::lmdb::RawTableSpec*, 47> all_tables = {
     &table::layers,    &table::diff_records, &table::diff_blobs,    &table::tree_owners, &table::statistics,
     &table::candidates_by_age, &table::candidates_by_cost, &table::candidate_places, &table::collector,
     &table::tombstones, &table::tombstones_by_age, &table::regret, &table::blob_chunks, &table::chunk_blobs,
-    &table::operations, &table::history,
+    &table::operations, &table::history, &table::scrub_totals,
 };
 
 Status make_dir(const HostPath& path) {
@@ -92,6 +93,8 @@ void absorb_late_facts(Store& store) {
 
 std::span<const base::lmdb::RawTableSpec* const> tables() { return all_tables; }
 
+Result<Regret> regret(base::lmdb::Env& env) { return env.view([](base::lmdb::ReadTxn& txn) { return regret_of(txn); }); }
+
 Cache::Cache() = default;
 
 Result<std::unique_ptr<Cache>> Cache::open(const HostPath& root, base::lmdb::Env& env, base::lmdb::GroupWriter& writer,
@@ -118,6 +121,7 @@ Result<std::unique_ptr<Cache>> Cache::open(const HostPath& root, base::lmdb::Env
 }
 
 Cache::~Cache() {
+  state_->scrubber.stop();
   state_->collector.stop();
   // Asking for durability makes the writer commit now instead of at the end of its half second. Whoever cares about a
   // failure has waited for his number himself.
@@ -195,8 +199,16 @@ Result<PruneReport> Cache::prune(const PruneOptions& options, std::stop_token st
 }
 
 Result<ScrubReport> Cache::scrub(const ScrubOptions& options, std::stop_token stop) {
-  return cache::scrub(*state_, options, std::move(stop));
+  auto report = cache::scrub(*state_, options, std::move(stop));
+  if (report) state_->scrub_tally.add(*state_, *report);
+  return report;
 }
+
+void Cache::start_scrubber(const BackgroundScrub& options) {
+  state_->scrubber.start(options, [this](const ScrubOptions& scrub_options, std::stop_token stop) { return scrub(scrub_options, std::move(stop)); });
+}
+void Cache::stop_scrubber() { state_->scrubber.stop(); }
+void Cache::settle_scrubber() { state_->scrubber.settle(); }
 
 Result<BlobRepair> Cache::repair_blobs(std::stop_token stop) { return cache::repair_blobs(*state_, std::move(stop)); }
 
@@ -244,7 +256,7 @@ Result<std::optional<Tombstone>> Cache::find_tombstone(const KeyDigest& key) {
   return state_->keys.in_version([&](base::lmdb::ReadTxn& txn) { return txn.get(table::tombstones, key); });
 }
 
-Result<Regret> Cache::regret() { return state_->env.view([](base::lmdb::ReadTxn& txn) { return regret_of(txn); }); }
+Result<Regret> Cache::regret() { return cache::regret(state_->env); }
 
 Status Cache::each_record(const std::function<Status(const RecordInfo&)>& visit) {
   return cache::each_record(state_->env, state_->root, [&](const RecordInfo& row) {

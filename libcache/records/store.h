@@ -10,11 +10,13 @@
 #include <memory>
 #include <mutex>
 
+#include "libcache/account/scrub_totals.h"
 #include "libcache/account/tally.h"
 #include "libcache/blobs/local_blob_store.h"
 #include "libcache/cache.h"
 #include "libcache/gc/collector.h"
 #include "libcache/gc/reserve.h"
+#include "libcache/gc/scrubber.h"
 #include "libcache/keys/local_key_store.h"
 #include "libcache/pages/pending_pages.h"
 #include "libcache/records/fresh_layers.h"
@@ -84,7 +86,9 @@ struct Store {
   base::Guarded<DigestCounts> digest_counts;  // of all content digests
   std::atomic<std::uint64_t> dropped_writes{0};  // publications for which the disk had no room
   Reserve reserve{root};
-  Collector collector{*this};  // last: it uses all of the above
+  ScrubTally scrub_tally;
+  Collector collector{*this};  // last, with the next: they use all of the above
+  Scrubber scrubber{*this};
 };
 
 // What a row says, with the uses that no row says yet.

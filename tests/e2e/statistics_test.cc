@@ -62,6 +62,11 @@ class StatisticsOfSolves : public World {
     const Json& misses = json["misses"];
     return {json["hits"], misses["never_seen"], misses["evicted"], misses["key_differs"], misses["error"], misses["timeout"]};
   }
+  std::string everything_goes() {
+    const base::HostPath file = temp_ / "gc.toml";
+    write_text(file, "[[rule]]\nname = \"spring cleaning\"\nall = true\nceiling = \"0B\"\n");
+    return file.str();
+  }
   // Solves, and what that has added to the project's numbers.
   Added solve_as(const std::string& project, const llb::State& state, Words more = {}) {
     const Added before = counts(of_project(project));
@@ -107,12 +112,33 @@ TEST_F(StatisticsOfSolves, AreExactlyWhatHappened) {
   const Saved both = saved("p");
   EXPECT_THAT(worth("image"), ::testing::Contains(Saved{both.bytes - second.bytes, both.time_ns - second.time_ns}));
 
-  ASSERT_EQ(cachectl({"--root", root_.str(), "prune", "--all"}).code, 0);
+  ASSERT_EQ(cachectl({"--root", root_.str(), "gc", "run", "--policy", everything_goes()}).code, 0);
+  EXPECT_EQ(stats()["regret"], (Json{{"results", 0}, {"time_ns", 0}}));
   EXPECT_EQ(solve_as("p", graph), (Added{.evicted = 3}));
   EXPECT_EQ(last_.executed, 3u) << last_.err;
+  EXPECT_EQ(stats()["regret"]["results"], 3);
+  EXPECT_GT(stats()["regret"]["time_ns"], 0);
+  EXPECT_THAT(cachectl({"--root", root_.str(), "stats"}).out, ::testing::HasSubstr("regret: 3 results made again"));
 
   EXPECT_EQ(solve_as("p", graph, {"--no-cache"}), Added{}) << "what ignores the cache looks nothing up";
   EXPECT_EQ(last_.executed, 3u) << last_.err;
+}
+
+// A step that has to be made again says since when and why, and what it costs.
+TEST_F(StatisticsOfSolves, AMissThatWasEvictedSaysWhenByWhichRuleAndWhatItCosts) {
+  const auto graph = chain("echo one > /out/file");
+  ASSERT_EQ(solve(graph).code, 0);
+  ASSERT_EQ(cachectl({"--root", root_.str(), "gc", "run", "--policy", everything_goes()}).code, 0);
+  const Ended again = cachectl(solve_command(write_graph(bytes_of(graph)), {"--progress", "none"}));
+  ASSERT_EQ(again.code, 0) << again.err;
+  EXPECT_THAT(again.out, ::testing::ContainsRegex("first: evicted [0-9]+[smh] ago by .*spring cleaning.*, [0-9.]+[a-z]+ to rebuild"));
+  ASSERT_EQ(cachectl({"--root", root_.str(), "gc", "run", "--policy", everything_goes()}).code, 0);
+  const Json json = Json::parse(solve(graph).out, nullptr, false);
+  for (const Json& step : json["steps"]) {
+    EXPECT_THAT(step["evicted"]["rule"].get<std::string>(), ::testing::HasSubstr("spring cleaning"));
+    EXPECT_GT(step["evicted"]["build_time_ns"], 0);
+  }
+  EXPECT_FALSE(Json::parse(solve(graph, {"--no-cache"}).out, nullptr, false)["steps"][0].contains("evicted")) << "it was there";
 }
 
 TEST_F(StatisticsOfSolves, GoToWhoAskedAndSoDoTheRecords) {

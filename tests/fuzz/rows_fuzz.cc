@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "libcache/account/scrub_totals.h"
 #include "libcache/account/totals.h"
 #include "libcache/blobs/chunk_rows.h"
 #include "libcache/blobs/journal.h"
@@ -36,7 +37,7 @@ void decode(std::string_view bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
-  switch (data[0] % 38) {
+  switch (data[0] % 39) {
     case 0: decode<cache::RecordRow>(bytes); break;
     case 1: decode<cache::TreeDigestRow>(bytes); break;
     case 2: decode<cache::KeyResultRow>(bytes); break;
@@ -81,6 +82,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     case 37:
       for (const std::string_view row : cache::decode_waiting(bytes)) CHECK(row.size() < bytes.size());
       break;
+    case 38: decode<cache::ScrubTotals>(bytes); break;
   }
   return 0;
 }

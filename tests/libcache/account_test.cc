@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // I9: what du says is what the file system gave. Compared with a walk of everything, on both drivers.
+#include "libcache/blobs/blob_rows.h"
+#include "libcache/records/record_rows.h"
 #include "tests/libcache/store_fixture.h"
 
 namespace cairn::cache {
@@ -58,6 +60,37 @@ TEST_P(DiskUsageTest, EqualsAWalkAfterPruning) {
   EXPECT_EQ(after.tree_bytes, 0);
   EXPECT_EQ(after.trash_bytes, 0);
   expect_close(after, walk(store.root()));
+}
+
+// O(answer): where no row of a record or of a blob can be read, du says the same all the same.
+TEST_P(DiskUsageTest, ReadsSumsAndNoRecord) {
+  OpenStore store(GetParam());
+  for (int i = 0; i < 5; ++i) store.make({}, "file" + std::to_string(i), {}, {.owner = {.project = i < 2 ? "one" : "two"}});
+  must(store.writer->wait_durable(must(store.cache->blobs().put("a small blob")).sequence));
+  must(store.cache->prune({.dry_run = true}));  // nothing is queued any more
+  const DiskUsage before = must(store.cache->disk_usage());
+  const Breakdown by_project = must(usage_by(*store.env, Dimension::project));
+  const auto spoil = [](base::lmdb::WriteTxn& txn, const base::lmdb::RawTableSpec& table) -> base::Status {
+    std::vector<std::string> keys;
+    const auto note = [&](std::string_view key, std::string_view) -> base::Result<base::lmdb::Scan> {
+      keys.emplace_back(key);
+      return base::lmdb::Scan::next;
+    };
+    TRY(txn.scan_all(table, {}, note, [](std::string_view) {}));
+    for (const std::string& key : keys) TRY(txn.put_raw(table, key, "\x7f not a row"));
+    return {};
+  };
+  must(store.env->update([&](base::lmdb::WriteTxn& txn) -> base::Status {
+    TRY(spoil(txn, table::records));
+    return spoil(txn, table::blobs);
+  }));
+  EXPECT_FALSE(store.cache->each_record([](const RecordInfo&) { return base::Status(); })) << "which a list does";
+  const DiskUsage after = must(store.cache->disk_usage());
+  EXPECT_EQ(after.records, before.records);
+  EXPECT_EQ(after.tree_bytes, before.tree_bytes);
+  EXPECT_EQ(after.blob_bytes + after.pack_bytes, before.blob_bytes + before.pack_bytes);
+  EXPECT_EQ(must(usage_by(*store.env, Dimension::project)).shares.size(), 2u);
+  EXPECT_EQ(must(usage_by(*store.env, Dimension::project)).total_bytes, by_project.total_bytes);
 }
 
 TEST_P(DiskUsageTest, ActivesAreMeasuredAtMostOnceASecond) {

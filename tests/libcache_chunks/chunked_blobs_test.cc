@@ -385,7 +385,12 @@ TEST(StoreOptions, AreReadOrRefusedWithTheirLine) {
   EXPECT_EQ(must(parse_options("", "store.toml")).chunk_bytes, 0u);
   EXPECT_EQ(must(parse_options("chunk_bytes = 65536\n", "store.toml")).chunk_bytes, 65'536u);
   EXPECT_EQ(must(parse_options("chunk_bytes = 0\n", "store.toml")).chunk_bytes, 0u);
-  for (const char* text : {"chunk_bytes = 1000\n", "chunk_bytes = \"x\"\n", "chunk_bytes = -1\n", "chunk_bytes = 2097152\n", "chunks = 1\n"}) {
+  EXPECT_GT(must(parse_options("", "store.toml")).scrub.bytes_per_second, 0u) << "it is on";
+  const BackgroundScrub scrub = must(parse_options("scrub_bytes_per_second = 0\nscrub_every = \"2d\"\n", "store.toml")).scrub;
+  EXPECT_EQ(scrub.bytes_per_second, 0u);
+  EXPECT_EQ(scrub.every, std::chrono::hours(48));
+  for (const char* text : {"chunk_bytes = 1000\n", "chunk_bytes = \"x\"\n", "chunk_bytes = -1\n", "chunk_bytes = 2097152\n", "chunks = 1\n",
+                           "scrub_bytes_per_second = -1\n", "scrub_bytes_per_second = \"fast\"\n", "scrub_every = \"often\"\n", "scrub_every = 7\n"}) {
     const auto refused = parse_options(text, "store.toml");
     ASSERT_FALSE(refused) << text;
     EXPECT_EQ(refused.error().code, ErrorCode::invalid_argument) << text;

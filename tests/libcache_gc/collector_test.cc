@@ -82,6 +82,29 @@ TEST(Collector, WhatIsHeldStaysAndGoesWhenItIsLetGo) {
   EXPECT_LE(must(store.cache->disk_usage()).records, 1u);
 }
 
+// What was collected is not live from its transaction on, and a line of its own until its files are gone.
+TEST(Collector, WhatItHasTakenIsBeingFreedUntilItsFilesAreGone) {
+  PolicyStore store;  // whose snapshotter erases nothing in the background
+  for (int i = 0; i < 10; ++i) store.add({}, {.bytes = 300'000, .key = key(i)});
+  store.sync();
+  const DiskUsage before = must(store.cache->disk_usage());
+  PolicyRule rule;
+  rule.ceiling = Space::bytes(1);
+  rule.all = true;
+  store.cache->start_collector(options(policy_of({rule})));
+  store.add({}, {.bytes = 4'000'000, .key = key(99)});
+  store.sync();
+  store.cache->settle_collector();
+  store.clock.advance(2s);
+  const DiskUsage after = must(store.cache->disk_usage());
+  EXPECT_EQ(after.records, 0u);
+  EXPECT_EQ(after.tree_bytes, 0);
+  EXPECT_GE(after.trash_bytes, before.tree_bytes + 4'000'000);
+  EXPECT_LT(after.live_bytes(), before.live_bytes());
+  EXPECT_GE(must(store.snapshots->erase_trash(*store.writer, {})), before.tree_bytes + 4'000'000);
+  EXPECT_EQ(must(store.cache->disk_usage()).trash_bytes, 0);
+}
+
 TEST(Collector, StoppingItDoesFirstWhatAPublicationWokeItFor) {
   PolicyStore store;
   PolicyRule rule;

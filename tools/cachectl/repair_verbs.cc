@@ -14,6 +14,7 @@
 #include "libsnapshot/stray.h"
 #include "tools/cachectl/command.h"
 #include "tools/cachectl/interrupt.h"
+#include "tools/engine/client.h"
 #include "tools/engine/engine.h"
 
 namespace cairn::cachectl {
@@ -221,14 +222,11 @@ ExitCode run_fsck(const GlobalOptions& global, const FsckArguments& arguments) {
 ExitCode run_scrub(const GlobalOptions& global, const ScrubArguments& arguments) {
   const auto options = store_options(global);
   if (!options) return report_error(options.error());
-  if (auto env = engine::open_read_only(options->engine.root); !env) return report_error(env.error());
-  auto engine = engine::Engine::open(engine::EngineOptions(options->engine.root));
-  if (!engine) return report_error(engine.error());
   const Interrupt interrupt;
   cache::ScrubOptions scrub;
   scrub.bytes_per_second = arguments.bytes_per_second;
   if (arguments.from_beginning) scrub.from = cache::ScrubOptions::From::beginning;
-  const auto report = (*engine)->cache().scrub(scrub, interrupt.token());
+  const auto report = engine::scrub_store(*options, scrub, interrupt.token());
   if (!report) return report_error(report.error());
   std::cout << scrub_text(*report) << ", " << human_bytes(static_cast<std::int64_t>(report->bytes + report->tree_bytes)) << " in all"
             << (report->reached_end ? "\n" : "; the next scrub goes on here\n");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// stats: what the cache was good for, by project; and du by owner. Both read beside whoever owns the store.
+// stats: what the cache was good for, by project, what collections were wrong about, and what scrubs have read. Reads beside whoever owns the store.
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -15,10 +15,19 @@ constexpr cache::MissCause causes[] = {cache::MissCause::never_seen, cache::Miss
                                        cache::MissCause::key_differs, cache::MissCause::error,
                                        cache::MissCause::timeout};
 
-base::Result<std::vector<cache::ProjectCounters>> read_statistics(const GlobalOptions& global) {
+struct Statistics {
+  std::vector<cache::ProjectCounters> projects;
+  cache::Counters all;
+  cache::Regret regret;
+  cache::ScrubTotals scrubs;
+};
+base::Result<Statistics> read_statistics(const GlobalOptions& global) {
   const engine::StoreOptions options = TRY(store_options(global));
   const auto env = TRY(engine::open_read_only(options.engine.root));
-  return cache::statistics(*env, options.engine.root);
+  Statistics statistics{TRY(cache::statistics(*env, options.engine.root)), {}, TRY(cache::regret(*env)),
+                        TRY(cache::scrub_totals(*env))};
+  for (const auto& [project, counters] : statistics.projects) statistics.all += counters;
+  return statistics;
 }
 
 std::string underscored(std::string_view words) {
@@ -38,14 +47,23 @@ ordered_json counters_json(const cache::Counters& counters) {
           {"time_saved_ns", counters.time_saved.count()}};
 }
 
-void print_json(const std::vector<cache::ProjectCounters>& projects, const cache::Counters& all) {
+void print_json(const Statistics& statistics) {
   ordered_json list = ordered_json::array();
-  for (const auto& [project, counters] : projects) {
+  for (const auto& [project, counters] : statistics.projects) {
     ordered_json json = {{"project", project}};
     json.update(counters_json(counters));
     list.push_back(std::move(json));
   }
-  ordered_json json = {{"format", 1}, {"total", counters_json(all)}, {"projects", std::move(list)}};
+  const auto& complete = statistics.scrubs.last_complete;
+  const ordered_json json = {
+      {"format", 1},
+      {"total", counters_json(statistics.all)},
+      {"projects", std::move(list)},
+      {"regret", {{"results", statistics.regret.count}, {"time_ns", statistics.regret.build_time.count()}}},
+      {"scrub",
+       {{"bytes", statistics.scrubs.bytes},
+        {"damaged", statistics.scrubs.damaged},
+        {"last_complete", complete ? ordered_json(rfc3339(*complete)) : ordered_json(nullptr)}}}};
   std::cout << json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) << "\n";
 }
 
@@ -61,22 +79,25 @@ std::vector<std::string> row_of(std::string name, const cache::Counters& counter
 }  // namespace
 
 ExitCode run_stats(const GlobalOptions& global, Output format) {
-  const auto projects = read_statistics(global);
-  if (!projects) return report_error(projects.error());
-  cache::Counters all;
-  for (const auto& [project, counters] : *projects) all += counters;
+  const auto statistics = read_statistics(global);
+  if (!statistics) return report_error(statistics.error());
   if (format == Output::json) {
-    print_json(*projects, all);
+    print_json(*statistics);
     return ExitCode::done;
   }
   using Align = TextTable::Align;
   TextTable table({{"PROJECT", Align::left}, {"HITS", Align::right}, {"NEVER SEEN", Align::right}, {"EVICTED", Align::right},
                    {"KEY DIFFERS", Align::right}, {"ERROR", Align::right}, {"TIMEOUT", Align::right},
                    {"BYTES SAVED", Align::right}, {"TIME SAVED", Align::right}});
-  for (const auto& [project, counters] : *projects)
+  for (const auto& [project, counters] : statistics->projects)
     table.add(row_of(project.empty() ? "(not said)" : printable(project), counters));
-  table.add(row_of("total", all));
+  table.add(row_of("total", statistics->all));
   std::cout << table.str();
+  std::cout << fmt::format("regret: {} results made again after they were taken, {}\n", statistics->regret.count,
+                           human_duration(statistics->regret.build_time));
+  const cache::ScrubTotals& scrubs = statistics->scrubs;
+  std::cout << fmt::format("scrub: {} read back, {} damaged, {}\n", human_bytes(static_cast<std::int64_t>(scrubs.bytes)), scrubs.damaged,
+                           scrubs.last_complete ? "all of it last at " + rfc3339(*scrubs.last_complete) : "the end never reached");
   return ExitCode::done;
 }
 

@@ -133,6 +133,16 @@ Result<PruneAnswer> prune_store(const StoreOptions& options, const PruneOrder& o
       decode_prune_answer);
 }
 
+Result<cache::ScrubReport> scrub_store(const StoreOptions& options, const cache::ScrubOptions& scrub, std::stop_token stop) {
+  TRY(open_read_only(options.engine.root));  // looking must not make a store where there is none
+  Message request = encode(scrub);
+  request["verb"] = "scrub";
+  solver::NoProgress no_progress;
+  return in_store<cache::ScrubReport>(
+      options, request, no_progress, stop, [&](Engine& engine) { return engine.cache().scrub(scrub, stop); },
+      decode_scrub_report);
+}
+
 Result<TreeDigest> digest_in_store(const StoreOptions& options, const DigestOrder& order, std::stop_token stop) {
   {
     // Looking must not make a store where there is none.

@@ -31,5 +31,7 @@ base::Result<Differences> differences_in_store(const StoreOptions& options, cons
 // The owner writes the directory, with its own rights.
 base::Result<solver::ExportReport> export_from_store(const StoreOptions& options, const ExportOrder& order, std::stop_token stop);
 base::Result<PruneAnswer> prune_store(const StoreOptions& options, const PruneOrder& order, std::stop_token stop);
+// Errors: not_found (no store there), and those of Cache::scrub.
+base::Result<cache::ScrubReport> scrub_store(const StoreOptions& options, const cache::ScrubOptions& scrub, std::stop_token stop);
 
 }  // namespace cairn::engine

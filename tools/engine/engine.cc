@@ -287,11 +287,13 @@ Result<std::unique_ptr<Engine>> Engine::open(EngineOptions options) {
   state.snapshots->start(*state.writer);
   state.policy = state.options.policy ? *state.options.policy : load_policy(root);
   state.cache->start_collector({.policy = state.policy});
+  state.cache->start_scrubber(cache_options.scrub);
   return engine;
 }
 
 Engine::~Engine() {
   if (!state_) return;
+  if (state_->cache) state_->cache->stop_scrubber();
   if (state_->cache) state_->cache->stop_collector();
   if (state_->snapshots) state_->snapshots->stop();
   if (!state_->solver) return;  // never opened; the store may be another owner's

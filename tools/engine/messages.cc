@@ -353,6 +353,43 @@ Result<PruneOrder> decode_prune_order(const Message& message) {
   return order;
 }
 
+Message encode(const cache::ScrubOptions& options) {
+  return {{"bytes_per_second", options.bytes_per_second}, {"from_beginning", options.from == cache::ScrubOptions::From::beginning}};
+}
+
+Result<cache::ScrubOptions> decode_scrub_options(const Message& message) {
+  cache::ScrubOptions options;
+  options.bytes_per_second = TRY(take<std::uint64_t>(message, "bytes_per_second"));
+  if (TRY(take<bool>(message, "from_beginning"))) options.from = cache::ScrubOptions::From::beginning;
+  return options;
+}
+
+Message encode(const cache::ScrubReport& report) {
+  return {{"blobs", report.blobs},
+          {"bytes", report.bytes},
+          {"damaged", report.damaged},
+          {"trees", report.trees},
+          {"tree_bytes", report.tree_bytes},
+          {"sealed", report.sealed},
+          {"damaged_trees", report.damaged_trees},
+          {"quarantined_records", report.quarantined_records},
+          {"reached_end", report.reached_end}};
+}
+
+Result<cache::ScrubReport> decode_scrub_report(const Message& message) {
+  cache::ScrubReport report;
+  report.blobs = TRY(take<std::uint64_t>(message, "blobs"));
+  report.bytes = TRY(take<std::uint64_t>(message, "bytes"));
+  report.damaged = TRY(take<std::uint64_t>(message, "damaged"));
+  report.trees = TRY(take<std::uint64_t>(message, "trees"));
+  report.tree_bytes = TRY(take<std::uint64_t>(message, "tree_bytes"));
+  report.sealed = TRY(take<std::uint64_t>(message, "sealed"));
+  report.damaged_trees = TRY(take<std::uint64_t>(message, "damaged_trees"));
+  report.quarantined_records = TRY(take<std::uint64_t>(message, "quarantined_records"));
+  report.reached_end = TRY(take<bool>(message, "reached_end"));
+  return report;
+}
+
 Message encode(const PruneAnswer& answer) {
   const cache::PruneReport& report = answer.report;
   Message records = Message::array();

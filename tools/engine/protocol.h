@@ -18,7 +18,7 @@
 namespace cairn::engine {
 
 using Message = nlohmann::json;
-constexpr int protocol_version = 9;
+constexpr int protocol_version = 10;
 constexpr std::size_t frame_bytes_max = 96u << 20;  // a definition of 64 MiB and what goes with it
 
 // One end of a connection. Sending is thread-safe; receiving is for one thread.
@@ -53,6 +53,8 @@ Message encode(const solver::ExportReport& report);
 Message encode(const Differences& differences);
 Message encode(const PruneOrder& order);
 Message encode(const PruneAnswer& answer);
+Message encode(const cache::ScrubOptions& options);
+Message encode(const cache::ScrubReport& report);
 base::Error decode_error(const Message& message);
 base::Result<SolveOrder> decode_order(const Message& message);
 base::Result<DigestOrder> decode_digest_order(const Message& message);
@@ -64,5 +66,7 @@ base::Result<Differences> decode_differences(const Message& message);
 base::Result<SolveReport> decode_solve_report(const Message& message);
 base::Result<PruneOrder> decode_prune_order(const Message& message);
 base::Result<PruneAnswer> decode_prune_answer(const Message& message);
+base::Result<cache::ScrubOptions> decode_scrub_options(const Message& message);
+base::Result<cache::ScrubReport> decode_scrub_report(const Message& message);
 
 }  // namespace cairn::engine

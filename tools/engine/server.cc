@@ -207,6 +207,13 @@ Message Server::State::answer(Session& session, const Message& request) {
     if (!answer) return {{"failed", encode(answer.error())}};
     return {{"done", encode(*answer)}};
   }
+  if (verb == "scrub") {
+    const auto options = decode_scrub_options(request);
+    if (!options) return {{"failed", encode(options.error())}};
+    const auto report = engine.cache().scrub(*options, session.stop.get_token());
+    if (!report) return {{"failed", encode(report.error())}};
+    return {{"done", encode(*report)}};
+  }
   if (verb == "digest") {
     const auto order = decode_digest_order(request);
     if (!order) return {{"failed", encode(order.error())}};
