@@ -18,6 +18,7 @@ CLEAN = {
     "README.md": "# A tree\nSee [the guide](docs/guide.md), [its part](docs/guide.md#a-part) and [docs](docs).\n"
                  "Not a link: `[x](y.md)`. Elsewhere: [there](https://example.com/).\n",
     "docs/decisions/0001-a.md": "# 0001. A\n",
+    "docs/tests.md": "# Tests\n| rows | `Rows.ComeBack` and what is no test: `rows.h::g` |\n",
     "docs/guide.md": "# Guide\n## A part\nBack to the [readme](../README.md).\n",
     "libbase/result.h": LICENCE + "// Errors.\n#pragma once\n",
     "libbase/lmdb/env.h": LICENCE + "// The door.\n#pragma once\n",
@@ -35,7 +36,7 @@ CLEAN = {
                                     "foreach(suite x y)\n  add_executable(${suite} ${suite}_suite.cc)\nendforeach()\n",
     "tests/libsnapshot/y_suite.cc": LICENCE,
     "tests/libsnapshot/rows_test.cc": LICENCE + '#include "libsnapshot/meta/rows.h"\n',
-    "tests/libsnapshot/one_more.cc": LICENCE,
+    "tests/libsnapshot/one_more.cc": LICENCE + "TEST_F(Rows,\n       ComeBack) {}\n",
     "tests/support/temp_dir.h": LICENCE + "// A directory.\n#pragma once\n",
     "scripts/run": "#!/bin/sh\n" + HASH_LICENCE,
 }
@@ -101,6 +102,9 @@ class Tidy(unittest.TestCase):
 
     def test_two_decisions_of_one_number(self):
         self.found("docs/decisions/0001-b.md", "# 0001. B\n", 1, "next number")
+
+    def test_named_tests_that_are_not_there(self):
+        self.found("docs/tests.md", "`Rows.ComeBack`, `Rows.AreGone`\n", 3, "there is no test Rows.AreGone")
 
     def test_marks(self):
         for mark in ["TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK"]:
