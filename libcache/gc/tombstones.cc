@@ -67,14 +67,17 @@ Status bury_keys_of(WriteTxn& txn, RecordId record, const Tombstone& tombstone) 
   return {};
 }
 
-Status exhume(WriteTxn& txn, const KeyDigest& key) {
-  const auto tombstone = TRY(txn.get(table::tombstones, key));
-  if (!tombstone) return {};
-  TRY(erase_tombstone(txn, key, *tombstone));
-  if (tombstone->rule == damage_rule) return {};  // no policy was wrong about it
+Result<std::optional<Tombstone>> exhume(WriteTxn& txn, const KeyDigest& key) {
+  auto tombstone = TRY(txn.get(table::tombstones, key));
+  if (tombstone) TRY(erase_tombstone(txn, key, *tombstone));
+  return tombstone;
+}
+
+Status note_regret(WriteTxn& txn, const Tombstone& tombstone) {
+  if (tombstone.rule == damage_rule) return {};  // no policy was wrong about it
   RegretRow row = TRY(txn.get(table::regret, regret_key)).value_or(RegretRow{});
   ++row.regret.count;
-  row.regret.build_time += tombstone->build_time;
+  row.regret.build_time += tombstone.build_time;
   return txn.put(table::regret, regret_key, row);
 }
 

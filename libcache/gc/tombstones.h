@@ -46,8 +46,10 @@ namespace cairn::cache {
 
 // Every key that leads to the record and to no other gets this tombstone. Before its results are erased.
 base::Status bury_keys_of(base::lmdb::WriteTxn& txn, RecordId record, const Tombstone& tombstone);
-// The key leads somewhere again: what it had is counted as regret, and goes.
-base::Status exhume(base::lmdb::WriteTxn& txn, const KeyDigest& key);
+// The key leads somewhere again: what it had, which goes.
+base::Result<std::optional<Tombstone>> exhume(base::lmdb::WriteTxn& txn, const KeyDigest& key);
+// What was taken has been made again. Once for each result, however many keys lead to it.
+base::Status note_regret(base::lmdb::WriteTxn& txn, const Tombstone& tombstone);
 base::Result<Regret> regret_of(const base::lmdb::ReadTxn& txn);
 
 }  // namespace cairn::cache

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <semaphore>
+#include <unordered_set>
 
 #include "libbase/crash_point.h"
 #include "libbase/log/log.h"
@@ -117,12 +118,14 @@ Status write_rows(WriteTxn& txn, const snapshot::Snapshotter& snapshots, const B
     const bool exists = TRY(record_exists(txn, record));
     if (exists) TRY(put_layer(txn, record, layer));
   }
+  std::unordered_set<RecordId> regretted;
   for (const Batch::Result& result : batch.results) {
     const bool leads = !result.record || (TRY(record_exists(txn, result.record)) && !TRY(is_damaged(txn, result.record)));
     if (!leads) continue;
     TRY(put_result(txn, result.key, result.record, result.created));
     TRY(note_key(txn, result.record));
-    TRY(exhume(txn, result.key));
+    const auto tombstone = TRY(exhume(txn, result.key));
+    if (tombstone && regretted.insert(result.record).second) TRY(note_regret(txn, *tombstone));
   }
   for (const RecordInfo& info : batch.records) TRY(admit_candidate(txn, info.id));
   for (const auto& [link, target] : batch.links) TRY(put_link(txn, link, target));

@@ -42,6 +42,24 @@ TEST(Tombstone, MakingItAgainIsRegretAndCountsOnce) {
   EXPECT_TRUE(must(store.cache->find_tombstone(key(2))));
 }
 
+// A step has several keys, and is made again once.
+TEST(Tombstone, AResultWithSeveralKeysIsOneRegret) {
+  PolicyStore store;
+  const auto make = [&] {
+    Publication publication;
+    const ImmutableRef ref = store.commit(publication, {}, "file", "x", {.build_time = 7s});
+    for (int i = 1; i <= 3; ++i) publication.add_result(key(i), ref);
+    must(store.writer->wait_durable(must(store.cache->publish(std::move(publication)))));
+  };
+  make();
+  store.run(policy_of({PolicyRule{}}));
+  for (int i = 1; i <= 3; ++i) EXPECT_TRUE(must(store.cache->find_tombstone(key(i)))) << i;
+  make();
+  EXPECT_EQ(must(store.cache->regret()).count, 1u);
+  EXPECT_EQ(must(store.cache->regret()).build_time, 7s);
+  for (int i = 1; i <= 3; ++i) EXPECT_FALSE(must(store.cache->find_tombstone(key(i)))) << i;
+}
+
 TEST(Tombstone, AKeyThatStillLeadsElsewhereHasNone) {
   PolicyStore store;
   const RecordId first = store.add({}, {.key = key(1)}).id();
