@@ -27,10 +27,10 @@ Uses UseTimes::Noted::all() const {
   return both;
 }
 
-void UseTimes::note(RecordId id, Uses uses) { add((*noted_.lock())[id].waiting, uses); }
+void UseTimes::note(RecordId id, Uses uses) { add((*shard_of(id).lock())[id].waiting, uses); }
 
 std::optional<Uses> UseTimes::find(RecordId id) {
-  auto noted = noted_.lock();
+  auto noted = shard_of(id).lock();
   const auto found = noted->find(id);
   if (found == noted->end()) return std::nullopt;
   return found->second.all();
@@ -38,19 +38,21 @@ std::optional<Uses> UseTimes::find(RecordId id) {
 
 UseMap UseTimes::take() {
   UseMap uses;
-  auto noted = noted_.lock();
-  for (auto& [id, entry] : *noted) {
-    if (entry.waiting.count == 0) continue;
-    uses.emplace_hint(uses.end(), id, entry.waiting);
-    add(entry.taken, entry.waiting);
-    entry.waiting = {};
+  for (auto& shard : shards_) {
+    auto noted = shard.lock();
+    for (auto& [id, entry] : *noted) {
+      if (entry.waiting.count == 0) continue;
+      uses.emplace(id, entry.waiting);
+      add(entry.taken, entry.waiting);
+      entry.waiting = {};
+    }
   }
   return uses;
 }
 
 void UseTimes::written(const UseMap& uses) {
-  auto noted = noted_.lock();
   for (const auto& [id, some] : uses) {
+    auto noted = shard_of(id).lock();
     const auto found = noted->find(id);
     if (found == noted->end()) continue;
     found->second.taken.count -= some.count;
@@ -59,8 +61,8 @@ void UseTimes::written(const UseMap& uses) {
 }
 
 void UseTimes::given_back(const UseMap& uses) {
-  auto noted = noted_.lock();
   for (const auto& [id, some] : uses) {
+    auto noted = shard_of(id).lock();
     const auto found = noted->find(id);
     if (found == noted->end()) continue;
     found->second.taken.count -= some.count;
@@ -69,14 +71,18 @@ void UseTimes::given_back(const UseMap& uses) {
 }
 
 bool UseTimes::is_on_the_way() {
-  auto noted = noted_.lock();
-  return std::any_of(noted->begin(), noted->end(), [](const auto& entry) { return entry.second.taken.count != 0; });
+  return std::any_of(shards_.begin(), shards_.end(), [](auto& shard) {
+    auto noted = shard.lock();
+    return std::any_of(noted->begin(), noted->end(), [](const auto& entry) { return entry.second.taken.count != 0; });
+  });
 }
 
 UseMap UseTimes::unwritten() {
   UseMap uses;
-  auto noted = noted_.lock();
-  for (const auto& [id, entry] : *noted) uses.emplace_hint(uses.end(), id, entry.all());
+  for (auto& shard : shards_) {
+    auto noted = shard.lock();
+    for (const auto& [id, entry] : *noted) uses.emplace(id, entry.all());
+  }
   return uses;
 }
 

@@ -3,10 +3,12 @@
 // for a group that is written anyway, or for root/late at the end of the process. Losing uses in a crash is allowed.
 #pragma once
 
+#include <array>
 #include <map>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 
 #include "libbase/clock.h"
 #include "libbase/path.h"
@@ -43,7 +45,11 @@ class UseTimes {
     Uses all() const;
     bool empty() const { return waiting.count == 0 && taken.count == 0; }
   };
-  base::Guarded<std::map<RecordId, Noted>> noted_;
+  // Every hit notes something here. In pieces, so that making room for more holds nobody up, however many records are used
+  // between two groups.
+  using Shard = std::unordered_map<RecordId, Noted>;
+  std::array<base::Guarded<Shard>, 64> shards_;
+  base::Guarded<Shard>& shard_of(RecordId id) { return shards_[id.value() % shards_.size()]; }
 };
 
 // The file root/late: "cairn late 2\n", count (u64), then id (u64), unix time in ns (i64) and uses (u64) of each,
