@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Opening an environment: the directory, the map, the tables. A store that exists is opened without a durable write.
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -52,6 +54,19 @@ Status create_dir(const HostPath& dir) {
   return sync_file(parent.get());
 }
 
+// LMDB writes over pages that are free. On a file system that copies what is written over (btrfs), that would take room, and
+// what is reserved for a full disk would be none; LMDB keeps what was there by itself. Only an empty file can be told so;
+// file systems that write in place have nothing to be told.
+Status create_data(const HostPath& path) {
+  const Fd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  if (!file) return fail_errno(errno, "create {}", path.str());
+  int flags = 0;
+  if (::ioctl(file.get(), FS_IOC_GETFLAGS, &flags) != 0) return {};
+  flags |= FS_NOCOW_FL;
+  ::ioctl(file.get(), FS_IOC_SETFLAGS, &flags);
+  return {};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Env>> Env::open(const HostPath& dir, std::span<const RawTableSpec* const> tables,
@@ -66,6 +81,7 @@ Result<std::unique_ptr<Env>> Env::open(const HostPath& dir, std::span<const RawT
     if (facts.st_size == 0) return fail(ErrorCode::not_found, "open metadata {}: nothing has been written yet", data_path.str());
   } else {
     TRY(create_dir(dir));
+    if (!exists) TRY(create_data(data_path));
   }
 
   std::unique_ptr<Env> env(new Env());

@@ -98,6 +98,33 @@ TEST_F(RepairVerbs, AForeignNameIsReportedAndLeftAlone) {
   EXPECT_THAT(json::parse(verb({"doctor", "--json"}).out).at("problems").dump(), HasSubstr("store.toml, line 1"));
 }
 
+// Nothing of it is touched, whatever is asked.
+TEST_F(RepairVerbs, AStoreOfANewerVersionIsRefusedAndLeftAsItIs) {
+  make_store();
+  const auto before = base::read_file(root_ / "VERSION", 100);
+  ASSERT_TRUE(before);
+  const auto facts = [&] {
+    return run_program(temp_.path(), {"find", root_.str(), "-printf", "%p %s %T@ %m\n"}).out;
+  };
+  for (const auto& [text, said] : {std::pair<std::string, std::string>{"cairn 9999\n", "its format is version 9999, this build knows"},
+                                   {"something else\n", "VERSION is not that of a Cairn store"}}) {
+    write_text(root_ / "VERSION", text);
+    const std::string there = facts();
+    for (const Words& words : {Words{"du"}, Words{"prune", "--all"}, Words{"fsck"}, Words{"fsck", "--repair"}, Words{"scrub"}}) {
+      SCOPED_TRACE(::testing::PrintToString(words) + text);
+      const Ended refused = verb(words);
+      EXPECT_NE(refused.code, 0);
+      EXPECT_THAT(refused.err, HasSubstr(said));
+    }
+    const Solved solved = solve(output("step", "echo out > /out/file"));
+    EXPECT_NE(solved.code, 0);
+    EXPECT_THAT(solved.err, HasSubstr(said));
+    EXPECT_EQ(facts(), there);
+  }
+  write_text(root_ / "VERSION", *before);
+  EXPECT_TRUE(fsck().at("clean"));
+}
+
 TEST_F(RepairVerbs, FsckAndDoctorWorkBesideAnOwnerAndWhatChangesIsDoneByIt) {
   make_store();
   const auto owner = start_solve(output("slow", "cat /proc/sys/kernel/random/uuid > /out/id; sleep 600"));
