@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "libbase/hash/sha256.h"
-#include "libsnapshot/tar/chunk_pipe.h"
+#include "libbase/byte_pipe.h"
 #include "libsnapshot/tar/extractor.h"
 #include "libsnapshot/tar/tar_reader.h"
 
@@ -94,14 +94,14 @@ class Inlet {
   Inlet(std::unique_ptr<ByteSource> layer, const ApplyOptions& options)
       : options_(options), stored_(std::move(layer), options.progress, options.stop) {}
 
-  base::Status fill(ChunkPipe& pipe) {
+  base::Status fill(base::BytePipe& pipe) {
     std::string magic = TRY(read_magic(stored_));
     const auto compression = base::detect_compression(magic);
     const auto tar = base::make_decoder(compression, std::make_unique<ReplaySource>(std::move(magic), stored_),
                                         options_.unpacked_max);
     const bool is_packed = compression != base::Compression::none;
     while (true) {
-      Chunk chunk = TRY(read_chunk(*tar, pipe));
+      base::PipeChunk chunk = TRY(read_chunk(*tar, pipe));
       if (chunk.size == 0) break;
       if (is_packed) diff_.update(chunk.filled());
       TRY(pipe.put(std::move(chunk)));
@@ -115,14 +115,9 @@ class Inlet {
   const Applied& applied() const { return applied_; }
 
  private:
-  base::Result<Chunk> read_chunk(ByteSource& tar, ChunkPipe& pipe) {
-    Chunk chunk = pipe.fresh();
-    while (!chunk.room().empty()) {
-      const std::size_t count = TRY(tar.read(chunk.room()));
-      if (count == 0) break;
-      chunk.size += count;
-      unpacked_ += count;
-    }
+  base::Result<base::PipeChunk> read_chunk(ByteSource& tar, base::BytePipe& pipe) {
+    base::PipeChunk chunk = TRY(pipe.read(tar));
+    unpacked_ += chunk.size;
     if (unpacked_ > options_.ratio_free && unpacked_ / std::max<std::uint64_t>(stored_.bytes(), 1) > options_.ratio_max) {
       base::Error bomb{ErrorCode::invalid_argument,
                        fmt::format("apply a layer: {} bytes of it unpack to more than {}", stored_.bytes(), unpacked_),
@@ -142,7 +137,7 @@ class Inlet {
 // The chunks of a pipe, one after the other.
 class PipeBlocks {
  public:
-  explicit PipeBlocks(ChunkPipe& pipe) : pipe_(pipe) {}
+  explicit PipeBlocks(base::BytePipe& pipe) : pipe_(pipe) {}
 
   base::Result<std::span<const char>> next() {
     if (current_) pipe_.give_back(*std::exchange(current_, std::nullopt));
@@ -152,11 +147,11 @@ class PipeBlocks {
   }
 
  private:
-  ChunkPipe& pipe_;
-  std::optional<Chunk> current_;
+  base::BytePipe& pipe_;
+  std::optional<base::PipeChunk> current_;
 };
 
-base::Status extract(int root, ChunkPipe& pipe, const ApplyOptions& options, Applied& applied) {
+base::Status extract(int root, base::BytePipe& pipe, const ApplyOptions& options, Applied& applied) {
   PipeBlocks blocks(pipe);
   auto reader = TRY(TarReader::open([&] { return blocks.next(); }));
   Extractor extractor(root, options.devices, options.observer);
@@ -182,7 +177,7 @@ base::Status extract(int root, ChunkPipe& pipe, const ApplyOptions& options, App
 
 base::Result<Applied> apply_layer(const MountedTree& tree, std::unique_ptr<ByteSource> layer,
                                   const ApplyOptions& options) {
-  ChunkPipe pipe(chunk_bytes, chunks_waiting_max);
+  base::BytePipe pipe(chunk_bytes, chunks_waiting_max);
   Inlet inlet(std::move(layer), options);
   std::jthread reading([&] { pipe.end(inlet.fill(pipe)); });
   Applied extracted;

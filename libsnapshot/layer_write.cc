@@ -20,10 +20,6 @@ using base::Status;
 constexpr std::size_t chunk_bytes = 1 << 20;
 constexpr std::size_t chunks_waiting_max = 4;
 
-std::string_view text_of(const Chunk& chunk) {
-  return {reinterpret_cast<const char*>(chunk.bytes.get()), chunk.size};
-}
-
 // What happens to the tar: hash, compress, hash, sink.
 class Outlet {
  public:
@@ -32,13 +28,13 @@ class Outlet {
     if (threads_ == 0) threads_ = std::max(1u, std::thread::hardware_concurrency());
   }
 
-  Status drain(ChunkPipe& pipe) {
+  Status drain(base::BytePipe& pipe) {
     const auto encoder = base::make_parallel_encoder(
         compression_, [this](std::string_view bytes) { return store(bytes); }, level_, threads_);
     while (auto chunk = TRY(pipe.take())) {
       written_.diff_bytes += chunk->size;
-      diff_.update(text_of(*chunk));
-      TRY(encoder->write(text_of(*chunk)));
+      diff_.update(chunk->text());
+      TRY(encoder->write(chunk->text()));
       pipe.give_back(std::move(*chunk));
     }
     TRY(encoder->finish());
@@ -86,7 +82,7 @@ ChangeOptions changes_for_layer(std::stop_token stop) {
 
 base::Result<Written> write_layer(const MountedTree& tree, const ChangeSource& changes, const LayerSink& sink,
                                   const WriteOptions& options) {
-  ChunkPipe pipe(chunk_bytes, chunks_waiting_max);
+  base::BytePipe pipe(chunk_bytes, chunks_waiting_max);
   Outlet outlet(sink, options);
   Status stored;
   std::jthread storing([&] {

@@ -7,7 +7,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <thread>
 
+#include "libbase/byte_pipe.h"
 #include "libbase/codec.h"
 #include "libbase/compress/crc32c.h"
 #include "libbase/crash_point.h"
@@ -24,6 +26,8 @@ using base::Status;
 namespace {
 
 constexpr std::uint64_t push_bytes = 8u << 20;
+constexpr std::size_t chunk_bytes = 1u << 20;
+constexpr std::size_t chunks_waiting_max = 4;
 
 HostPath shard_path(const HostPath& root, const BlobDigest& digest) {
   return root / ("blobs/sha256/" + digest.hex().substr(0, 2));
@@ -69,6 +73,44 @@ Result<BlobFile> BlobFile::begin(const HostPath& root) {
 
 Status BlobFile::write(std::string_view bytes) {
   hash_.update(bytes);
+  return keep(bytes);
+}
+
+Status BlobFile::write_rest(base::ByteSource& source) {
+  base::BytePipe pipe(chunk_bytes, chunks_waiting_max);
+  Status kept;
+  std::jthread keeping;  // none for what one chunk holds
+  const auto keep_all = [&]() -> Status {
+    while (auto chunk = TRY(pipe.take())) {
+      TRY(keep(chunk->text()));
+      pipe.give_back(std::move(*chunk));
+    }
+    return {};
+  };
+  const auto read_all = [&]() -> Status {
+    for (;;) {
+      base::PipeChunk chunk = TRY(pipe.read(source));
+      hash_.update(chunk.filled());
+      const bool is_last = chunk.size < chunk.capacity;
+      if (is_last && !keeping.joinable()) return keep(chunk.text());
+      if (!keeping.joinable()) {
+        keeping = std::jthread([&] {
+          kept = keep_all();
+          if (!kept) pipe.close(kept.error());
+        });
+      }
+      TRY(pipe.put(std::move(chunk)));
+      if (is_last) return {};
+    }
+  };
+  const Status read = read_all();
+  pipe.end(read);
+  if (keeping.joinable()) keeping.join();
+  TRY(read);
+  return kept;
+}
+
+Status BlobFile::keep(std::string_view bytes) {
   TRY(base::write_full(data_.get(), bytes));
   while (!bytes.empty()) {
     const std::size_t left = piece_bytes - static_cast<std::size_t>(size_ % piece_bytes);

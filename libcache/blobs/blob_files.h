@@ -24,6 +24,8 @@ class BlobFile {
  public:
   static base::Result<BlobFile> begin(const base::HostPath& root);  // no_space, io
   base::Status write(std::string_view bytes);
+  // All that is left of the source: this thread hashes it, and if it is more than 1 MiB, another one writes it meanwhile.
+  base::Status write_rest(base::ByteSource& source);
   // Once, when all is written.
   BlobDigest digest() { return BlobDigest(hash_.finish()); }
   std::uint64_t size() const { return size_; }
@@ -34,6 +36,7 @@ class BlobFile {
 
  private:
   explicit BlobFile(base::HostPath root, base::Fd data) : root_(std::move(root)), data_(std::move(data)) {}
+  base::Status keep(std::string_view bytes);
   base::Status link(const BlobDigest& digest);
 
   base::HostPath root_;

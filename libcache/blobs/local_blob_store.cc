@@ -158,11 +158,7 @@ Result<BlobStore::Put> LocalBlobStore::place_once(const BlobDigest& digest, std:
 
 Result<BlobStore::Put> LocalBlobStore::put_as_file(BlobFile file, ByteSource& source, std::optional<BlobDigest> expected,
                                                    const BlobClaims::Turn* turn) {
-  TRY(copy_rest(source, [&](std::string_view piece) -> Result<Copy> {
-        TRY(file.write(piece));
-        return Copy::go_on;
-      }),
-      "put blob");
+  TRY(file.write_rest(source), "put blob");
   const BlobDigest digest = file.digest();
   return place_once(digest, expected, turn, [&] { return put_file(file, digest); });
 }

@@ -6,7 +6,7 @@
 #include <functional>
 #include <string_view>
 
-#include "libsnapshot/tar/chunk_pipe.h"
+#include "libbase/byte_pipe.h"
 
 namespace cairn::snapshot {
 
@@ -14,7 +14,7 @@ namespace cairn::snapshot {
 class ChunkWriter {
  public:
   // progress: called with the bytes written so far whenever a chunk is full; may be empty. Borrows the pipe.
-  ChunkWriter(ChunkPipe& pipe, std::function<void(std::uint64_t)> progress)
+  ChunkWriter(base::BytePipe& pipe, std::function<void(std::uint64_t)> progress)
       : pipe_(pipe), progress_(std::move(progress)), chunk_(pipe.fresh()) {}
 
   base::Status append(std::string_view bytes);
@@ -28,9 +28,9 @@ class ChunkWriter {
   std::uint64_t bytes() const { return bytes_; }
 
  private:
-  ChunkPipe& pipe_;
+  base::BytePipe& pipe_;
   std::function<void(std::uint64_t)> progress_;
-  Chunk chunk_;
+  base::PipeChunk chunk_;
   std::uint64_t bytes_ = 0;
 };
 

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // Blobs: named by their bytes, or not at all.
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstring>
 #include <thread>
 
 #include "libcache/blobs/blob_claims.h"
 #include "libcache/blobs/blob_files.h"
 #include "libcache/blobs/pack_totals.h"
+#include "libcache/blobs/local_blob_store.h"
 #include "tests/libcache/store_fixture.h"
+#include "tests/support/random_bytes.h"
 
 namespace cairn::cache {
 namespace {
@@ -84,6 +88,45 @@ TEST(Blobs, ABrokenSourceLeavesNothing) {
   OpenStore store;
   TextSource source("half of it", true);
   EXPECT_EQ(store.cache->blobs().put(source, {}).error().code, ErrorCode::io);
+  EXPECT_TRUE(store.findings().empty());
+}
+
+// What is larger than a MiB is hashed by one thread and written by another.
+TEST(Blobs, OfManyMegabytesAreWrittenWhileTheyAreHashed) {
+  OpenStore store;
+  for (const std::size_t size : {(1u << 20) + packed_blob_max, (1u << 20) + packed_blob_max + 1, (std::size_t{7} << 20) + 12'345}) {
+    const std::string bytes = test::random_bytes(size, size);
+    TextSource source(bytes);
+    const auto put = must(store.cache->blobs().put(source, {}));
+    EXPECT_EQ(put.info.digest, name_of(bytes));
+    ASSERT_OK(store.writer->wait_durable(put.sequence));
+    EXPECT_TRUE(must(store.cache->blobs().read(name_of(bytes), 8u << 20)) == bytes);
+  }
+  EXPECT_EQ(must(store.cache->scrub({})).damaged, 0u);
+}
+
+TEST(Blobs, ALargeOneWhoseSourceBreaksLeavesNothing) {
+  OpenStore store;
+  TextSource source(std::string(6u << 20, 'z'), true);
+  EXPECT_EQ(store.cache->blobs().put(source, {}).error().message, "put blob: the source broke");
+  EXPECT_TRUE(store.findings().empty());
+}
+
+TEST(Blobs, ALargeOneThatCannotBeWrittenIsReadNoFurther) {
+  OpenStore store;
+  const std::string bytes(64u << 20, 'z');
+  TextSource source(bytes);
+  struct ::rlimit before {};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const auto signals = ::signal(SIGXFSZ, SIG_IGN);
+  const struct ::rlimit low{3u << 20, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &low), 0);
+  const auto put = store.cache->blobs().put(source, {});
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  ::signal(SIGXFSZ, signals);
+  ASSERT_FALSE(put);
+  EXPECT_EQ(put.error().code, ErrorCode::io);
+  EXPECT_LT(source.reads, 12'000) << "3 MiB and what was on the way";
   EXPECT_TRUE(store.findings().empty());
 }
 

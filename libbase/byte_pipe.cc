@@ -1,24 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "libsnapshot/tar/chunk_pipe.h"
+#include "libbase/byte_pipe.h"
 
 #include <utility>
 
-namespace cairn::snapshot {
+namespace cairn::base {
 
-Chunk ChunkPipe::fresh() {
+PipeChunk BytePipe::fresh() {
   {
     auto state = state_.lock();
     if (!state->spare.empty()) {
-      Chunk chunk = std::move(state->spare.back());
+      PipeChunk chunk = std::move(state->spare.back());
       state->spare.pop_back();
       chunk.size = 0;
       return chunk;
     }
   }
-  return Chunk{std::make_unique_for_overwrite<std::byte[]>(chunk_bytes_), chunk_bytes_, 0};
+  return PipeChunk{std::make_unique_for_overwrite<std::byte[]>(chunk_bytes_), chunk_bytes_, 0};
 }
 
-base::Status ChunkPipe::put(Chunk chunk) {
+Result<PipeChunk> BytePipe::read(ByteSource& source) {
+  PipeChunk chunk = fresh();
+  while (!chunk.room().empty()) {
+    const std::size_t count = TRY(source.read(chunk.room()));
+    if (count == 0) break;
+    chunk.size += count;
+  }
+  return chunk;
+}
+
+Status BytePipe::put(PipeChunk chunk) {
   auto state = state_.lock();
   changed_.wait(state.lock(), [&] { return state->closed || state->waiting.size() < chunks_max_; });
   if (state->closed) return tl::unexpected(*state->closed);
@@ -27,32 +37,32 @@ base::Status ChunkPipe::put(Chunk chunk) {
   return {};
 }
 
-void ChunkPipe::end(base::Status status) {
+void BytePipe::end(Status status) {
   auto state = state_.lock();
   state->ended = std::move(status);
   changed_.notify_all();
 }
 
-base::Result<std::optional<Chunk>> ChunkPipe::take() {
+Result<std::optional<PipeChunk>> BytePipe::take() {
   auto state = state_.lock();
   changed_.wait(state.lock(), [&] { return state->ended || !state->waiting.empty(); });
   if (state->ended && !*state->ended) return tl::unexpected(state->ended->error());
-  if (state->waiting.empty()) return std::optional<Chunk>();
-  Chunk chunk = std::move(state->waiting.front());
+  if (state->waiting.empty()) return std::optional<PipeChunk>();
+  PipeChunk chunk = std::move(state->waiting.front());
   state->waiting.pop_front();
   changed_.notify_all();
-  return std::optional<Chunk>(std::move(chunk));
+  return std::optional<PipeChunk>(std::move(chunk));
 }
 
-void ChunkPipe::give_back(Chunk chunk) {
+void BytePipe::give_back(PipeChunk chunk) {
   auto state = state_.lock();
   if (state->spare.size() < chunks_max_) state->spare.push_back(std::move(chunk));
 }
 
-void ChunkPipe::close(base::Error why) {
+void BytePipe::close(Error why) {
   auto state = state_.lock();
   state->closed = std::move(why);
   changed_.notify_all();
 }
 
-}  // namespace cairn::snapshot
+}  // namespace cairn::base

@@ -8,8 +8,8 @@
 namespace cairn::snapshot {
 namespace {
 
-TEST(ChunkPipe, GivesWhatWasPutInOrderWithBoundedMemory) {
-  ChunkPipe pipe(16, 2);
+TEST(ChunkWriter, GivesWhatWasPutInOrderWithBoundedMemory) {
+  base::BytePipe pipe(16, 2);
   std::string text;
   for (int i = 0; i < 1000; ++i) text += std::to_string(i) + ",";
   base::Status written;
@@ -27,7 +27,7 @@ TEST(ChunkPipe, GivesWhatWasPutInOrderWithBoundedMemory) {
     ASSERT_TRUE(chunk);
     if (!*chunk) break;
     EXPECT_LE((*chunk)->size, 16u);
-    got.append(reinterpret_cast<const char*>((*chunk)->bytes.get()), (*chunk)->size);
+    got.append((*chunk)->text());
     pipe.give_back(std::move(**chunk));
   }
   writer.join();
@@ -35,14 +35,14 @@ TEST(ChunkPipe, GivesWhatWasPutInOrderWithBoundedMemory) {
   EXPECT_EQ(got, text + std::string(40, '\0'));
 }
 
-TEST(ChunkPipe, AnErrorReachesTheOtherSide) {
-  ChunkPipe broken(16, 2);
+TEST(ChunkWriter, AnErrorReachesTheOtherSide) {
+  base::BytePipe broken(16, 2);
   broken.end(base::fail(base::ErrorCode::io, "the reader failed"));
   const auto taken = broken.take();
   ASSERT_FALSE(taken);
   EXPECT_EQ(taken.error().message, "the reader failed");
 
-  ChunkPipe full(16, 1);
+  base::BytePipe full(16, 1);
   ASSERT_TRUE(full.put(full.fresh()));
   std::jthread closer([&] { full.close(base::Error{base::ErrorCode::no_space, "the disk is full", {}}); });
   const auto put = full.put(full.fresh());  // would wait for ever
