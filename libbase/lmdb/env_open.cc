@@ -42,6 +42,9 @@ std::uint64_t default_map_bytes(const HostPath& dir) {
   return map_bytes_default;
 }
 
+// A header, and 64 bytes for each reader.
+off_t lock_bytes(unsigned readers) { return static_cast<off_t>(readers + 2) * 64; }
+
 // The name of a new directory is durable before anything is written in it.
 Status create_dir(const HostPath& dir) {
   if (::mkdir(dir.c_str(), 0700) != 0) {
@@ -54,16 +57,19 @@ Status create_dir(const HostPath& dir) {
   return sync_file(parent.get());
 }
 
-// LMDB writes over pages that are free. On a file system that copies what is written over (btrfs), that would take room, and
-// what is reserved for a full disk would be none; LMDB keeps what was there by itself. Only an empty file can be told so;
-// file systems that write in place have nothing to be told.
-Status create_data(const HostPath& path) {
+// LMDB writes over pages that are free, and over its table of readers. On a file system that copies what is written over
+// (btrfs), that would take room, and what is reserved for a full disk would be none; LMDB keeps what was there by itself. Only
+// an empty file can be told so; file systems that write in place have nothing to be told. The table of readers is written
+// through a mapping, where no room is a SIGBUS, so it has its blocks from the beginning.
+Status create_in_place(const HostPath& path, off_t bytes) {
   const Fd file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!file) return fail_errno(errno, "create {}", path.str());
   int flags = 0;
-  if (::ioctl(file.get(), FS_IOC_GETFLAGS, &flags) != 0) return {};
-  flags |= FS_NOCOW_FL;
-  ::ioctl(file.get(), FS_IOC_SETFLAGS, &flags);
+  if (::ioctl(file.get(), FS_IOC_GETFLAGS, &flags) == 0) {
+    flags |= FS_NOCOW_FL;
+    ::ioctl(file.get(), FS_IOC_SETFLAGS, &flags);
+  }
+  if (bytes > 0) ::fallocate(file.get(), FALLOC_FL_KEEP_SIZE, 0, bytes);
   return {};
 }
 
@@ -81,7 +87,10 @@ Result<std::unique_ptr<Env>> Env::open(const HostPath& dir, std::span<const RawT
     if (facts.st_size == 0) return fail(ErrorCode::not_found, "open metadata {}: nothing has been written yet", data_path.str());
   } else {
     TRY(create_dir(dir));
-    if (!exists) TRY(create_data(data_path));
+    if (!exists) {
+      TRY(create_in_place(data_path, 0));
+      TRY(create_in_place(dir / "lock.mdb", lock_bytes(options.readers_max)));
+    }
   }
 
   std::unique_ptr<Env> env(new Env());

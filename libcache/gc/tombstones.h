@@ -48,7 +48,7 @@ namespace cairn::cache {
 base::Status bury_keys_of(base::lmdb::WriteTxn& txn, RecordId record, const Tombstone& tombstone);
 // The key leads somewhere again: what it had, which goes.
 base::Result<std::optional<Tombstone>> exhume(base::lmdb::WriteTxn& txn, const KeyDigest& key);
-// What was taken has been made again. Once for each result, however many keys lead to it.
+// What was taken has been made again. Once for each result, with the first of its keys that had a tombstone.
 base::Status note_regret(base::lmdb::WriteTxn& txn, const Tombstone& tombstone);
 base::Result<Regret> regret_of(const base::lmdb::ReadTxn& txn);
 

@@ -11,6 +11,7 @@
 #include "libcache/blobs/blob_rows.h"
 #include "libcache/gc/candidates.h"
 #include "libcache/gc/tombstones.h"
+#include "libcache/records/scan.h"
 #include "libcache/keys/key_rows.h"
 #include "libcache/records/layer_rows.h"
 #include "libcache/records/reopened.h"
@@ -118,14 +119,15 @@ Status write_rows(WriteTxn& txn, const snapshot::Snapshotter& snapshots, const B
     const bool exists = TRY(record_exists(txn, record));
     if (exists) TRY(put_layer(txn, record, layer));
   }
-  std::unordered_set<RecordId> regretted;
+  std::unordered_set<RecordId> made;  // have their first key here; further ones may come with another batch
   for (const Batch::Result& result : batch.results) {
     const bool leads = !result.record || (TRY(record_exists(txn, result.record)) && !TRY(is_damaged(txn, result.record)));
     if (!leads) continue;
+    if (!TRY(has_rows(txn, table::record_keys, key_prefix(result.record)))) made.insert(result.record);
     TRY(put_result(txn, result.key, result.record, result.created));
     TRY(note_key(txn, result.record));
     const auto tombstone = TRY(exhume(txn, result.key));
-    if (tombstone && regretted.insert(result.record).second) TRY(note_regret(txn, *tombstone));
+    if (tombstone && made.erase(result.record) > 0) TRY(note_regret(txn, *tombstone));
   }
   for (const RecordInfo& info : batch.records) TRY(admit_candidate(txn, info.id));
   for (const auto& [link, target] : batch.links) TRY(put_link(txn, link, target));
