@@ -46,7 +46,7 @@ using base::Status;
 
 namespace {
 
-constexpr std::array<const base::lmdb::RawTableSpec*, 47> all_tables = {
+constexpr std::array<const base::lmdb::RawTableSpec*, 48> all_tables = {
     &table::records,   &table::children,      &table::chains, &table::tree_digests, &table::key_results, &table::record_keys,
     &table::key_links, &table::key_backlinks, &table::blobs,  &table::record_blobs, &table::blob_records,
     &table::stats,     &table::resolved,  &table::pages,         &table::page_counts, &table::page_roots, &table::page_trash,
