@@ -81,9 +81,10 @@ void finish_batch(Store& store, const std::shared_ptr<Batch>& batch, const Statu
     store.collector.disk_is_full();
   }
   batch->reopened.clear();  // before their children let go of them: they are found as ancestors from here on
+  std::int64_t grown = 0;
   for (const RecordInfo& record : batch->records) {
     if (outcome && record.snapshot) store.snapshots.published(record.snapshot);
-    if (outcome) store.collector.grown(record.usage.bytes);
+    grown += outcome ? record.usage.bytes : 0;
     store.holds.set_outcome(record.id, outcome ? Standing::durable : Standing::failed);
   }
   for (const auto& [record, blob] : batch->blobs) store.blobs.named(blob, outcome.has_value());
@@ -100,6 +101,7 @@ void finish_batch(Store& store, const std::shared_ptr<Batch>& batch, const Statu
   for (const auto& [record, layer] : batch->layers)
     store.readers.after_current([&store, id = record, blob = layer.blob] { store.fresh_layers.remove(id, blob); });
   batch->holds.clear();
+  if (grown > 0) store.collector.grown(grown);  // at last: what is held by us it could not take, and nothing would wake it again
 }
 
 // Pages are a help, so nothing fails for want of one: the set is left out whole.
