@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Writes the graph that scripts/demo solves: mawk, a C program, built in a Debian image.
-//   demo_graph BASE-DIGEST SOURCE-DIR > graph.pb
+//   demo_graph BASE-DIGEST SOURCE-DIR GIT-URL GIT-COMMIT > graph.pb
 // It shows what a builder author does with llb::State, and why selectors matter: each compile step sees only the files it
-// needs, so that an edited file runs only the steps that depend on it.
+// needs, so that an edited file runs only the steps that depend on it. What a step compiles it looks for in a cache mount
+// first, so that of a step that runs again only the changed unit is compiled. The programs of a git repository are packed
+// beside mawk by file steps, merged with the image, and run there.
 #include <algorithm>
 #include <cstdio>
 #include <iostream>
@@ -14,6 +16,7 @@
 namespace {
 
 using namespace cairn;
+using solver::llb::FileActions;
 using solver::llb::Mount;
 using solver::llb::State;
 
@@ -31,6 +34,18 @@ const std::map<std::string, std::vector<std::string>> parts = {
 // regexp.c includes these.
 const std::vector<std::string> regexp_sources = {"rexp.c",  "rexp0.c",  "rexp1.c", "rexp2.c",
                                                  "rexp3.c", "rexp4.c", "rexpdb.c", "regexp_system.c"};
+
+// compile UNIT: the object of /src/UNIT.c, from the cache mount if it was made of the same preprocessed text with the same
+// compiler before.
+std::string compile_function() {
+  return fmt::format(R"(compile() {{
+  key=$({{ gcc --version && echo '{0}' && gcc -E {0} /src/$1.c; }} | sha256sum | cut -c 1-64)
+  if cp /objects/$key $1.o 2>/dev/null; then echo "$1.o is from the cache mount"; return; fi
+  gcc -c {0} /src/$1.c && cp $1.o /objects/new.$1.$$ && mv /objects/new.$1.$$ /objects/$key
+}}
+)",
+                     compile_flags);
+}
 
 // Single files of the source tree, each as a read-only mount below /src: their content decides, nothing else does.
 std::vector<Mount> files_of(const State& source, const std::vector<std::string>& names) {
@@ -56,7 +71,31 @@ base::Result<std::vector<std::string>> headers_in(const std::string& dir) {
   return headers;
 }
 
-base::Result<std::string> make_graph(const std::string& base_digest, const std::string& source_dir) {
+struct GitSource {
+  std::string url;
+  std::string commit;
+};
+
+// The image with mawk and the programs in it, and what one of the programs prints there.
+State run_example(const State& base, const State& built, const GitSource& git) {
+  const State programs = solver::llb::git(git.url, {.ref = git.commit, .name = "example programs, from git"});
+  const State package = State().file(FileActions()
+                                         .mkdir_parents("/usr/local/bin", 0755)
+                                         .copy(built, "mawk", "/usr/local/bin/mawk", {.mode = 0755})
+                                         .symlink("mawk", "/usr/local/bin/awk")
+                                         .name("package mawk"));
+  const State examples = State().file(FileActions()
+                                          .mkdir_parents("/usr/local/share/mawk", 0755)
+                                          .copy(programs, "/", "/usr/local/share/mawk", {.dir_copy_contents = true})
+                                          .name("package the examples"));
+  const State image = solver::llb::merge({base, package, examples}, "image with mawk");
+  return image
+      .shell("command -v awk && awk -f /usr/local/share/mawk/primes.awk 2 40 > /out/primes && cat /out/primes",
+             {.mounts = {{.dest = "/out"}}, .name = "run an example in the image"})
+      .mount_output("/out");
+}
+
+base::Result<std::string> make_graph(const std::string& base_digest, const std::string& source_dir, const GitSource& git) {
   const State base = solver::llb::oci_layout("base@" + base_digest, {.name = "image debian with a C toolchain"});
   const State source = solver::llb::local("src", {.unique_id = "demo", .name = "source of mawk"});
   const std::vector<std::string> headers = TRY(headers_in(source_dir));
@@ -70,6 +109,7 @@ base::Result<std::string> make_graph(const std::string& base_digest, const std::
           .mount_output("/build");
   const Mount config = {.dest = "/src/config.h", .source = configured, .selector = "config.h", .read_only = true};
   const Mount output = {.dest = "/out"};
+  const Mount kept_objects = {.dest = "/objects", .cache_id = "demo-objects"};
   const std::vector<Mount> common = files_of(source, headers) + std::vector<Mount>{config, output};
 
   std::vector<Mount> objects;
@@ -78,13 +118,14 @@ base::Result<std::string> make_graph(const std::string& base_digest, const std::
   };
   for (const auto& [part, units] : parts) {
     std::vector<std::string> files;
-    std::string line = "cd /out";
+    std::string line = compile_function() + "cd /out";
     for (const std::string& unit : units) {
       files.push_back(unit + ".c");
-      line += fmt::format(" && gcc -c {} /src/{}.c", compile_flags, unit);
+      line += " && compile " + unit;
     }
     if (part == "regexp") files = files + regexp_sources;
-    add_objects(part, base.shell(line, {.mounts = files_of(source, files) + common, .name = "compile " + part})
+    add_objects(part, base.shell(line, {.mounts = files_of(source, files) + common + std::vector<Mount>{kept_objects},
+                                        .name = "compile " + part})
                           .mount_output("/out"));
   }
   const State tables =
@@ -108,17 +149,17 @@ base::Result<std::string> make_graph(const std::string& base_digest, const std::
                              output},
                   .name = "run mawk's own tests"})
           .mount_output("/out");
-  return solver::llb::marshal(tested);
+  return solver::llb::marshal(solver::llb::merge({tested, run_example(base, tested, git)}, "result"));
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 3) {
-    std::cerr << "usage: demo_graph BASE-DIGEST SOURCE-DIR > graph.pb\n";
+  if (argc != 5) {
+    std::cerr << "usage: demo_graph BASE-DIGEST SOURCE-DIR GIT-URL GIT-COMMIT > graph.pb\n";
     return 2;
   }
-  const auto graph = make_graph(argv[1], argv[2]);
+  const auto graph = make_graph(argv[1], argv[2], {argv[3], argv[4]});
   if (!graph) {
     std::cerr << "demo_graph: " << graph.error().message << '\n';
     return 1;
