@@ -32,12 +32,19 @@ struct Below {
   std::optional<ImmutableRef> base;
   int replaced = 0;
 };
+
+// That a record was replaced stands in its row; who has held it since before knows it as it was.
+Result<RecordInfo> written_info(Store& store, RecordId id) {
+  auto row = TRY(store.keys.in_version([&](ReadTxn& txn) { return txn.get(table::records, id); }));
+  return row ? to_info(id, std::move(*row)) : ancestor_info(store, id);
+}
+
 Result<Below> look_below(Store& store, const ImmutableRef& record) {
   Below below;
   RecordInfo info = record.info();
   while (!info.parents.empty()) {
     const RecordId parent = info.parents.front();
-    info = TRY(ancestor_info(store, parent));
+    info = TRY(written_info(store, parent));
     if (info.facts.retain != Retain::replaced) {
       below.base = TRY(find_ancestor(store, record, parent));
       break;
@@ -45,6 +52,16 @@ Result<Below> look_below(Store& store, const ImmutableRef& record) {
     ++below.replaced;
   }
   return below;
+}
+
+// Ancestors of the record's own type in a row, up to as many as may be replaced: a lineage, as far as can be seen.
+Result<int> look_at_lineage(Store& store, const ImmutableRef& record) {
+  RecordInfo info = record.info();
+  for (int length = 0;; ++length) {
+    if (info.parents.empty() || length == replaced_max) return length;
+    info = TRY(ancestor_info(store, info.parents.front()));
+    if (info.facts.type != record.info().facts.type) return length;
+  }
 }
 
 Status copy_changes(Store& store, std::optional<SnapshotId> lower, SnapshotId upper, const snapshot::MountedTree& into,
@@ -110,6 +127,10 @@ Result<MutableRef> Cache::fork_reopened(std::shared_ptr<const Reopened> reopened
   Store& store = *state_;
   const ImmutableRef& record = reopened->record();
   Below below = TRY(look_below(store, record));
+  if (below.replaced < replaced_max && TRY(look_at_lineage(store, record)) == replaced_max) {
+    TRY(await_outcomes(store));  // uses in quick succession: that they have replaced each other is still on its way
+    below = TRY(look_below(store, record));
+  }
   if (below.replaced < replaced_max) {
     MutableRef tree = TRY(create(record));
     tree.reopened_ = std::move(reopened);
