@@ -27,7 +27,8 @@ using base::lmdb::WriteTxn;
 
 namespace {
 
-constexpr std::uint64_t move_at = 256u << 10;    // bytes that wait
+constexpr std::uint64_t move_at = 256u << 10;      // bytes that wait
+constexpr std::uint64_t move_anyway_at = 4u << 20;  // also if the solve has written nothing else
 constexpr std::uint64_t waiting_max = 64u << 20; // they could not be moved for long: they go
 
 HostPath file_of(const HostPath& root) { return root / "history"; }
@@ -125,6 +126,9 @@ History::~History() = default;
 std::uint64_t History::dropped() const { return state_->dropped.load(); }
 
 void History::add(SolveRow row) {
+  // What has all been found writes nothing, and shall not begin to for its history.
+  const bool has_written = std::any_of(row.steps.begin(), row.steps.end(),
+                                       [](const SolvedStep& step) { return step.state != SolvedStep::State::cached; });
   auto waiting = std::make_shared<std::string>();
   {
     auto file = state_->file.lock();
@@ -134,7 +138,7 @@ void History::add(SolveRow row) {
       ++state_->dropped;
       base::log_warning("a solve is missing in the history: {}", kept.error().message);
     }
-    if (file->bytes < move_at || file->moving) return;
+    if (file->bytes < (has_written ? move_at : move_anyway_at) || file->moving) return;
     auto all = read_waiting(state_->root);
     if (!all) return;
     *waiting = std::move(*all);

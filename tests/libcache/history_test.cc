@@ -98,6 +98,23 @@ TEST(History, ManyRowsMoveIntoTheTableAndTheOldestGo) {
   EXPECT_EQ(must(store.cache->check()).size(), 0u);
 }
 
+// A solve that found everything has written nothing else.
+TEST(History, OnlyASolveThatExecutedSomethingMovesWhatWaits) {
+  OpenStore store;
+  History history(store.root(), *store.writer, {});
+  const auto add = [&](std::uint64_t id, SolvedStep::State state) {
+    SolveRow row = row_of(id, 1, 40'000);
+    row.steps[0].state = state;
+    history.add(std::move(row));
+  };
+  for (std::uint64_t id = 1; id <= 20; ++id) add(id, SolvedStep::State::cached);
+  store.cache->settle_collector();  // waits for the writer
+  EXPECT_EQ(rows_in_table(store), 0u);
+  add(21, SolvedStep::State::executed);
+  store.cache->settle_collector();
+  EXPECT_EQ(rows_in_table(store), 21u);
+}
+
 TEST(History, RowsThatACrashLeavesInBothPlacesAreThereOnce) {
   OpenStore store;
   const std::string file = (store.root() / "history").str();
