@@ -136,7 +136,7 @@ Status remember_solves(cache::Cache& cache, const base::HostPath& root) {
   for (int i = 0; i < 4; ++i) {
     cache::SolveRow row;
     row.id = cache::SolveId(static_cast<std::uint64_t>(base::to_unix_ns(base::SystemClock().now())));
-    row.steps.push_back({.digest = {}, .name = noise});
+    row.steps.push_back({.digest = {}, .name = noise, .state = cache::SolvedStep::State::executed});
     history.add(std::move(row));
   }
   return history.dropped() == 0 ? Status() : base::fail(base::ErrorCode::io, "{} solves are not remembered", history.dropped());
