@@ -50,7 +50,7 @@ struct ObservedLayer::State {
   Result<Inode> finish_file(const TreePath& path, int file);
   void add_hole(std::uint64_t bytes);
   void count_names();
-  std::optional<PageEntry> entry_at(const std::string& path) const;
+  std::optional<PageEntry> entry_at(const std::string& path, const std::optional<PageName>& base) const;
   std::vector<ChangedPath> changes() const;
 
   std::map<std::string, Name> names;  // by key, as in records.h
@@ -131,14 +131,15 @@ void ObservedLayer::State::count_names() {
   }
 }
 
-// As it is in the page of its directory, but for its name; nullopt: it has to be read.
-std::optional<PageEntry> ObservedLayer::State::entry_at(const std::string& path) const {
+// As it is in the page of its directory, but for its name; nullopt: it has to be read. base: the page of the tree below.
+std::optional<PageEntry> ObservedLayer::State::entry_at(const std::string& path, const std::optional<PageName>& base) const {
   const auto name = names.find(key_of(path));
   if (name == names.end() || !name->second.inode || !name->second.inode->is_known) return std::nullopt;
   const Inode& inode = *name->second.inode;
   PageEntry entry = inode.entry;
-  // Like that of a described tree, so that equal trees have equal pages.
-  if (inode.names > 1) entry.link_group = link_group_of_path(inode.first_name);
+  // Without a base like that of a described tree, so that equal trees have equal pages. With one, the first name may have been
+  // that of another inode, which has other names still.
+  if (inode.names > 1) entry.link_group = link_group_of_path(inode.first_name, base ? base->raw() : std::string_view());
   return entry;
 }
 
@@ -256,7 +257,7 @@ Result<std::shared_ptr<const PageSet>> ObservedLayer::take_pages(Store& store, c
     return below->read_page(name);
   };
   update.sink = [&](const PageName& name, std::string bytes) { set->add(name, std::move(bytes)); };
-  update.made = [&state](const std::string& path) { return state.entry_at(path); };
+  update.made = [&state, &base](const std::string& path) { return state.entry_at(path, base); };
   update.counts = &counts;
   const auto page = update_pages(base, "", state.changes(), update);
   store.tree_bytes_read += counts.bytes_read;

@@ -68,7 +68,7 @@ std::uint64_t link_group_of(const StatX& seen, std::uint64_t salt) {
   return number_of(base::ByteWriter().u64(salt).u64(device).u64(inode).take());
 }
 
-std::uint64_t link_group_of_path(std::string_view first) { return number_of(first); }
+std::uint64_t link_group_of_path(std::string_view first, std::string_view onto) { return number_of(std::string(onto).append(first)); }
 
 EntryType type_of(std::uint16_t mode) {
   switch (mode & S_IFMT) {

@@ -37,8 +37,9 @@ TreeEntry entry_of(const StatX& seen);
 // A number for the inode if it has several names, else 0. salt tells inodes of one tree from those of another.
 std::uint64_t link_group_of(const StatX& seen, std::uint64_t salt);
 
-// The same for an inode whose first name is known.
-std::uint64_t link_group_of_path(std::string_view first);
+// The same for an inode whose first name is known. onto: what tells it from the inodes that earlier trees had there, where
+// only some names are made anew; empty: all of the tree is.
+std::uint64_t link_group_of_path(std::string_view first, std::string_view onto = {});
 
 // The errors of a tree that is not left alone. All are io.
 tl::unexpected<base::Error> changed_while_read(std::string_view path);

@@ -14,6 +14,7 @@
 #include "libbase/crash_watch.h"
 #include "libbase/fs/host_tree.h"
 #include "tests/conformance/snapshotter_fixture.h"
+#include "tests/support/test_seed.h"
 #include "tests/support/tree_state.h"
 
 namespace cairn::snapshot {
@@ -329,9 +330,9 @@ TEST_P(SnapshotterSpaceSuite, ACommitCostsWhatChanged) {
 
 // Random forks, links, squashes, retirements and restarts; after each step the rows say what a walk of the disk says.
 TEST_P(SnapshotterSpaceSuite, RowsAgreeWithTheDiskWhateverHappens) {
-  const auto seed = std::random_device{}();
+  const auto seed = test::test_seed();
   SCOPED_TRACE("seed " + std::to_string(seed));
-  std::mt19937 random(seed);
+  std::mt19937 random(static_cast<std::mt19937::result_type>(seed));
   const auto pick = [&](std::size_t count) { return std::uniform_int_distribution<std::size_t>(0, count - 1)(random); };
   std::vector<SnapshotId> there;
   for (int step = 0; step < 60; ++step) {

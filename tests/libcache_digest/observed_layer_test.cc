@@ -16,6 +16,7 @@
 #include "tests/libcache_digest/tree_maker.h"
 #include "tests/libsnapshot/tar_builder.h"
 #include "tests/support/string_source.h"
+#include "tests/support/test_seed.h"
 
 namespace cairn::cache {
 namespace {
@@ -267,6 +268,16 @@ TEST(ObservedLayer, RepeatedNames) {
   EXPECT_EQ(image.counts().files_opened, 0u);
 }
 
+// The other names of what was there before stay names of that.
+TEST(ObservedLayer, ANewFileWithLinksAtTheNameOfAnotherIsNotThatOne) {
+  Image image;
+  ASSERT_TRUE(image.add(TarBuilder().file("a", "x").hard_link("b", "a").finish())) << image.refusal;
+  ASSERT_TRUE(image.add(TarBuilder().file("a", "x").hard_link("c", "a").finish())) << image.refusal;
+  EXPECT_EQ(first_difference(image.found(), image.known().value()), "");
+  ASSERT_TRUE(image.add(TarBuilder().file("a", "x").hard_link("d", "a").finish())) << image.refusal;
+  EXPECT_EQ(first_difference(image.found(), image.known().value()), "");
+}
+
 // What the layer says is not always what the tree then holds: such a file is read.
 TEST(ObservedLayer, AFileThatBecameSomethingElseThanWasSaidIsRead) {
   Image image;
@@ -394,7 +405,7 @@ class RandomLayer {
 
 TEST(ObservedLayerProperty, WhatIsKnownIsWhatIsThere) {
   const bool all = std::getenv("CAIRN_TEST_FULL") != nullptr;
-  const std::uint64_t seed = test_seed();
+  const std::uint64_t seed = test::test_seed();
   int layers = 0, known = 0, unread = 0;
   for (std::uint64_t i = 0; i < (all ? 2'000 : 20); ++i) {
     SCOPED_TRACE(fmt::format("CAIRN_TEST_SEED={}", seed + i));

@@ -15,6 +15,7 @@
 #include "tests/libcache/store_fixture.h"
 #include "tests/libcache_digest/random_edits.h"
 #include "tests/libcache_digest/tree_maker.h"
+#include "tests/support/test_seed.h"
 
 namespace cairn::cache {
 namespace {
@@ -480,7 +481,7 @@ class Chain {
 // chain and was shrunk to two edits, a directory made anew and its chmod in the next snapshot.
 TEST(PagesProperty, AnIncrementalDigestIsTheDigestFromScratch) {
   const bool all = std::getenv("CAIRN_TEST_FULL") != nullptr;
-  const std::uint64_t seed = test_seed();
+  const std::uint64_t seed = test::test_seed();
   const std::size_t edits_wanted = all ? 1'000'000 : 4'000;
   std::size_t edits = 0;
   for (std::uint64_t i = 0; edits < edits_wanted; ++i) {

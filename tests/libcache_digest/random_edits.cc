@@ -152,11 +152,4 @@ Rounds shrink(Rounds rounds, const std::function<bool(const Rounds&)>& fails) {
   return rounds;
 }
 
-std::uint64_t test_seed() {
-  const char* wanted = std::getenv("CAIRN_TEST_SEED");
-  const std::uint64_t seed = wanted != nullptr ? std::strtoull(wanted, nullptr, 10) : std::random_device()();
-  std::printf("CAIRN_TEST_SEED=%llu\n", static_cast<unsigned long long>(seed));
-  return seed;
-}
-
 }  // namespace cairn::cache

@@ -45,7 +45,4 @@ using Rounds = std::vector<std::vector<Edit>>;
 Rounds shrink(Rounds rounds, const std::function<bool(const Rounds&)>& fails);
 std::string to_string(const Rounds& rounds);
 
-// How many rounds a property test has to do, and with which seed: CAIRN_TEST_SEED, else a fresh one that is printed.
-std::uint64_t test_seed();
-
 }  // namespace cairn::cache

@@ -18,6 +18,7 @@
 #include "tests/libcache_digest/random_edits.h"
 #include "tests/libcache_digest/tree_maker.h"
 #include "tests/support/shifted_clock.h"
+#include "tests/support/test_seed.h"
 
 namespace cairn::cache {
 namespace {
@@ -299,7 +300,7 @@ TEST_F(StatCacheTest, PoliciesDoNotUseIt) {
 TEST_F(StatCacheTest, IsAlwaysTheDigestFromScratch) {
   clock = ShiftedClock(seconds(2) - milliseconds(20));
   const bool all = std::getenv("CAIRN_TEST_FULL") != nullptr;
-  const std::uint64_t seed = test_seed();
+  const std::uint64_t seed = test::test_seed();
   const auto run = [&](const Rounds& rounds) {
     const TestTree tree({});
     for (const auto& round : rounds) {

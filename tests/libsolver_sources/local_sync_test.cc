@@ -15,6 +15,7 @@
 #include "tests/libcache_digest/random_edits.h"
 #include "tests/libsolver_sources/tree_on_disk.h"
 #include "tests/support/shifted_clock.h"
+#include "tests/support/test_seed.h"
 
 namespace cairn::solver {
 namespace {
@@ -222,7 +223,7 @@ TEST_P(LocalSyncTest, DeepAndWideDirectoriesNeedFewDescriptors) {
 TEST_P(LocalSyncTest, IsAlwaysWhatASyncFromScratchWouldMake) {
   clock = ShiftedClock(seconds(2) - milliseconds(20));
   const bool all = std::getenv("CAIRN_TEST_FULL") != nullptr;
-  const std::uint64_t seed = cache::test_seed();
+  const std::uint64_t seed = test::test_seed();
   std::size_t forks = 0;
   const auto failure = [&](const cache::Rounds& rounds) -> std::string {
     must(base::remove_all_beneath(must(base::open_host_dir(temporary.path())).get(), must(base::TreePath::parse("source"))));
