@@ -10,6 +10,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <chrono>
+#include <thread>
 
 #include "libbase/fs/beneath.h"
 #include "libbase/log/log.h"
@@ -91,6 +93,11 @@ std::uint64_t count_in(const std::string& text, std::string_view name) {
   return 0;
 }
 
+std::uint64_t kills_in(int group) {
+  return count_in(read_value(group, "memory.oom_control"), "oom_kill") + count_in(read_value(group, "memory.events"), "oom_kill");
+}
+std::uint64_t refusals_in(int group) { return count_in(read_value(group, "pids.events"), "max"); }
+
 Result<Fd> make_group(int parent, const std::string& name) {
   if (::mkdirat(parent, name.c_str(), 0755) != 0 && errno != EEXIST) return base::fail_errno(errno, "make the cgroup {}", name);
   Fd dir(::openat(parent, name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
@@ -112,7 +119,7 @@ void kill_all(int group) {
   for (const std::string_view line : split(processes, '\n')) {
     int pid = 0;
     std::from_chars(line.data(), line.data() + line.size(), pid);
-    if (pid > 0) (void)::kill(pid, SIGKILL);
+    if (pid > 0 && pid != ::getpid()) (void)::kill(pid, SIGKILL);
   }
 }
 
@@ -130,7 +137,8 @@ void remove_left(int store_group) {
 
 Status set_limits(int dir, Kind kind, const StepLimits& limits) {
   if (kind != Kind::v1_memory && limits.processes > 0) {
-    TRY(write_value(dir, "pids.max", std::to_string(limits.processes)));
+    // In one of v1 there may be the thread that makes its processes, too.
+    TRY(write_value(dir, "pids.max", std::to_string(limits.processes + (kind == Kind::v1_pids ? 1 : 0))));
   }
   if (kind == Kind::v1_memory && limits.memory_bytes > 0) {
     TRY(write_value(dir, "memory.limit_in_bytes", std::to_string(limits.memory_bytes)));
@@ -230,35 +238,65 @@ Result<StepCgroup> Cgroups::make(const std::string& id, std::string_view parent,
     group.name = std::move(name);
     group.dir = std::move(dir);
     TRY(set_limits(group.dir.get(), hierarchy.kind, limits));
-    group.procs = Fd(::openat(group.dir.get(), "cgroup.procs", O_WRONLY | O_CLOEXEC));
-    if (!group.procs) return base::fail_errno(errno, "open cgroup.procs of the cgroup {}", group.name);
+    if (hierarchy.kind == Kind::v2) continue;
+    for (const auto& [file, opened] : {std::pair{"cgroup.procs", &group.procs}, std::pair{"tasks", &group.tasks}}) {
+      *opened = Fd(::openat(group.dir.get(), file, O_WRONLY | O_CLOEXEC));
+      if (!*opened) return base::fail_errno(errno, "open {} of the cgroup {}", file, group.name);
+    }
   }
+  made.begin_step();
   return made;
 }
 
+// A thread that has ended is in its group for a moment longer.
 StepCgroup::~StepCgroup() {
+  constexpr int tries_max = 100;
   for (const Group& group : groups_) {
-    if (::unlinkat(group.parent.get(), group.name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) continue;
-    base::log_debug("remove the cgroup {}: {}", group.name, base::errno_text(errno));
+    bool is_gone = false;
+    for (int tries = 0; !is_gone && tries < tries_max; ++tries) {
+      if (tries > 0) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      is_gone = ::unlinkat(group.parent.get(), group.name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT;
+      if (!is_gone && errno != EBUSY) break;
+    }
+    if (!is_gone) base::log_debug("remove the cgroup {}: {}", group.name, base::errno_text(errno));
   }
+}
+
+int StepCgroup::directory() const {
+  const auto found = std::find_if(groups_.begin(), groups_.end(), [](const Group& group) { return !group.procs; });
+  return found == groups_.end() ? -1 : found->dir.get();
 }
 
 std::vector<int> StepCgroup::joins() const {
   std::vector<int> fds;
-  for (const Group& group : groups_) fds.push_back(group.procs.get());
+  for (const Group& group : groups_)
+    if (group.procs) fds.push_back(group.procs.get());
   return fds;
+}
+
+std::vector<int> StepCgroup::thread_joins() const {
+  std::vector<int> fds;
+  for (const Group& group : groups_)
+    if (group.tasks) fds.push_back(group.tasks.get());
+  return fds;
+}
+
+void StepCgroup::begin_step() {
+  for (Group& group : groups_) {
+    group.kills = kills_in(group.dir.get());
+    group.refusals = refusals_in(group.dir.get());
+  }
 }
 
 std::string StepCgroup::what_limits_did() const {
   std::string said;
   for (const Group& group : groups_) {
-    const int dir = group.dir.get();
-    if (count_in(read_value(dir, "memory.oom_control"), "oom_kill") + count_in(read_value(dir, "memory.events"), "oom_kill") > 0) {
+    if (kills_in(group.dir.get()) > group.kills) {
       said = limits_.memory_bytes > 0
                  ? fmt::format("a process was killed, for the memory limit of {} bytes was reached", limits_.memory_bytes)
                  : std::string("a process was killed, for there was no memory left");
     }
-    if (said.empty() && count_in(read_value(dir, "pids.events"), "max") > 0) {
+    if (said.empty() && refusals_in(group.dir.get()) > group.refusals) {
       said = fmt::format("the limit of {} processes was reached", limits_.processes);
     }
   }

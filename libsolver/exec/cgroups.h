@@ -17,7 +17,7 @@
 
 namespace cairn::solver {
 
-// The groups of one step. Its end removes them; every process in them is dead then.
+// The groups of one step at a time. Its end removes them; every process in them is dead then.
 class StepCgroup {
  public:
   StepCgroup() = default;
@@ -25,10 +25,16 @@ class StepCgroup {
   StepCgroup& operator=(StepCgroup&&) = delete;
   ~StepCgroup();
 
-  // For the child, which writes "0" to each before it becomes the runtime.
+  // The group of v2, which a process can begin in; -1: there is none.
+  int directory() const;
+  // The groups of v1: for a child, which writes "0" to each before it becomes the runtime, ...
   std::vector<int> joins() const;
-  // What a limit has done to the step: "a process was killed, for the memory limit of 67108864 bytes was reached"; "".
+  // ... or for a thread, which does the same, and whose children then begin there.
+  std::vector<int> thread_joins() const;
+  // What a limit has done since the last begin_step(): "a process was killed, for the memory limit of 67108864 bytes was
+  // reached"; "".
   std::string what_limits_did() const;
+  void begin_step();
 
  private:
   friend class Cgroups;
@@ -36,7 +42,8 @@ class StepCgroup {
     base::Fd parent;
     std::string name;
     base::Fd dir;
-    base::Fd procs;
+    base::Fd procs, tasks;  // of v1
+    std::uint64_t kills = 0, refusals = 0;  // before this step
   };
   std::vector<Group> groups_;
   StepLimits limits_;
@@ -64,7 +71,8 @@ class Cgroups {
   // v2 holds the controllers: a runtime that makes groups itself leaves ours, and must be told the limits.
   bool is_v2() const;
 
-  // parent: "" or a path below <own>, made if missing. Errors: invalid_argument (not such a path), no_space, io.
+  // parent: "" or a path below <own>, made if missing. An id is used once at a time.
+  // Errors: invalid_argument (not such a path), no_space, io.
   base::Result<StepCgroup> make(const std::string& id, std::string_view parent, const StepLimits& limits) const;
 
  private:

@@ -199,6 +199,48 @@ CAIRN_CHILD_SIDE int child_main(void* argument) {
   return 127;
 }
 
+constexpr int child_flags = CLONE_VM | CLONE_VFORK | CLONE_NEWNS | CLONE_NEWPID | CLONE_PIDFD;
+
+#if defined(__x86_64__)
+constexpr bool can_begin_in_cgroup = true;
+// Of <linux/sched.h>, which cannot be had beside <sched.h>.
+constexpr std::uint64_t clone_into_cgroup = 0x2'0000'0000;
+struct CloneArguments {
+  std::uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid, set_tid_size, cgroup;
+};
+
+// As vfork(), on the stack of who calls it, who waits: the child goes on from here and never returns, and so what is below
+// this frame is all that it changes. The system call is made in place because a function that makes it could not return twice.
+CAIRN_CHILD_SIDE __attribute__((noinline)) long clone_on_this_stack(CloneArguments* arguments, ChildPlan* plan) {
+  long made = 0;
+  asm volatile("syscall"
+               : "=a"(made)
+               : "a"(SYS_clone3), "D"(arguments), "S"(sizeof *arguments)
+               : "rcx", "r11", "memory");
+  if (made == 0) child_main(plan);
+  return made;
+}
+#else
+constexpr bool can_begin_in_cgroup = false;
+#endif
+
+// cgroup: that of v2 which it begins in, so that it need not be moved there; or -1.
+int make_child(ChildPlan* plan, int cgroup, std::byte* stack, int* pidfd) {
+#if defined(__x86_64__)
+  if (cgroup >= 0) {
+    CloneArguments arguments{};
+    arguments.flags = static_cast<std::uint64_t>(child_flags) | clone_into_cgroup;
+    arguments.pidfd = reinterpret_cast<std::uint64_t>(pidfd);
+    arguments.exit_signal = SIGCHLD;
+    arguments.cgroup = static_cast<std::uint64_t>(cgroup);
+    const long made = clone_on_this_stack(&arguments, plan);
+    if (made < 0) errno = static_cast<int>(-made);
+    return static_cast<int>(made);
+  }
+#endif
+  return ::__clone(child_main, stack + stack_size, child_flags | SIGCHLD, plan, pidfd);
+}
+
 std::vector<const char*> c_strings(const std::vector<std::string>& strings) {
   std::vector<const char*> pointers;
   for (const std::string& text : strings) pointers.push_back(text.c_str());
@@ -217,6 +259,13 @@ base::Result<Child> start(const SpawnPlan& plan, std::byte* stack, int null, int
   for (const BindMount& mount : plan.bind) {
     bind.push_back({mount.source, mount.path.c_str(), mount.access == snapshot::Access::read_only});
   }
+  std::vector<int> join = plan.join;
+  Fd procs;
+  if (plan.cgroup >= 0 && !can_begin_in_cgroup) {
+    procs = Fd(::openat(plan.cgroup, "cgroup.procs", O_WRONLY | O_CLOEXEC));
+    if (!procs) return base::fail_errno(errno, "start {}: open cgroup.procs of its cgroup", plan.command[0]);
+    join.push_back(procs.get());
+  }
   ChildPlan child_plan{command.data(),
                        environment,
                        attach.data(),
@@ -224,8 +273,8 @@ base::Result<Child> start(const SpawnPlan& plan, std::byte* stack, int null, int
                        bind.data(),
                        bind.size(),
                        plan.cgroups == CgroupView::private_v2,
-                       plan.join.data(),
-                       plan.join.size(),
+                       join.data(),
+                       join.size(),
                        plan.network,
                        plan.own_network == OwnNetwork::yes,
                        plan.sysfs.empty() ? nullptr : plan.sysfs.c_str(),
@@ -236,9 +285,7 @@ base::Result<Child> start(const SpawnPlan& plan, std::byte* stack, int null, int
                        plan.err,
                        engine_pidfd};
   int pidfd = -1;
-  const int pid =
-      ::__clone(child_main, stack + stack_size,
-                CLONE_VM | CLONE_VFORK | CLONE_NEWNS | CLONE_NEWPID | CLONE_PIDFD | SIGCHLD, &child_plan, &pidfd);
+  const int pid = make_child(&child_plan, plan.cgroup, stack, &pidfd);
   if (pid < 0) return base::fail_errno(errno, "start {}: make its namespaces", plan.command[0]);
   Child child{Fd(pidfd)};
   if (child_plan.failed_at != nullptr) {
@@ -250,18 +297,24 @@ base::Result<Child> start(const SpawnPlan& plan, std::byte* stack, int null, int
 
 }  // namespace
 
-Spawner::Spawner(Fd null, Fd self) : null_(std::move(null)), self_(std::move(self)) {
+Spawner::Spawner(Fd null, Fd self, std::vector<int> groups)
+    : null_(std::move(null)), self_(std::move(self)), groups_(std::move(groups)) {
   thread_ = std::jthread([this](std::stop_token stop) { serve(stop); });
 }
 
 Spawner::~Spawner() = default;
 
-base::Result<std::unique_ptr<Spawner>> Spawner::open() {
+base::Result<std::unique_ptr<Spawner>> Spawner::open(std::vector<int> groups) {
   const base::HostPath null_path = TRY(base::HostPath::parse("/dev/null"));
   Fd null = TRY(base::open_host(null_path, O_RDONLY));
   Fd self(static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0)));
   if (!self) return base::fail_errno(errno, "open a descriptor of the own process");
-  return std::unique_ptr<Spawner>(new Spawner(std::move(null), std::move(self)));
+  return std::unique_ptr<Spawner>(new Spawner(std::move(null), std::move(self), std::move(groups)));
+}
+
+base::Status Spawner::join_groups() const {
+  for (const int tasks : groups_) TRY(base::write_full(tasks, "0"), "join the cgroups of a step");
+  return {};
 }
 
 base::Result<Child> Spawner::spawn(const SpawnPlan& plan) {
@@ -279,6 +332,7 @@ void Spawner::serve(std::stop_token stop) {
   ::pthread_sigmask(SIG_SETMASK, &all, nullptr);
   void* memory = ::mmap(nullptr, stack_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
   CHECK(memory != MAP_FAILED, "no memory for the stack of children");
+  const base::Status joined = join_groups();
   while (true) {
     Job* job = nullptr;
     {
@@ -287,7 +341,8 @@ void Spawner::serve(std::stop_token stop) {
       job = state->jobs.front();
       state->jobs.pop_front();
     }
-    job->done.set_value(start(*job->plan, static_cast<std::byte*>(memory), null_.get(), self_.get()));
+    job->done.set_value(joined ? start(*job->plan, static_cast<std::byte*>(memory), null_.get(), self_.get())
+                               : base::Result<Child>(tl::unexpected(joined.error())));
   }
   ::munmap(memory, stack_size);
 }

@@ -44,6 +44,7 @@ struct SpawnPlan {
   std::vector<AttachMount> attach;
   std::vector<BindMount> bind;
   CgroupView cgroups = CgroupView::host;
+  int cgroup = -1;        // the group of cgroup v2 that it begins in; -1: the engine's
   std::vector<int> join;  // cgroup.procs of the groups that it joins
   int network = -1;       // the namespace that it is in; -1: the engine's
   OwnNetwork own_network = OwnNetwork::no;
@@ -62,7 +63,8 @@ struct Child {
 
 class Spawner {
  public:
-  static base::Result<std::unique_ptr<Spawner>> open();
+  // groups: the files "tasks" of groups of cgroup v1; the thread, and so whatever it makes, is in these. They stay open.
+  static base::Result<std::unique_ptr<Spawner>> open(std::vector<int> groups = {});
   ~Spawner();  // kills what still runs
 
   // Descriptors and strings in the plan stay valid until this returns; the child is then past exec. Thread-safe.
@@ -77,11 +79,13 @@ class Spawner {
     std::deque<Job*> jobs;
   };
 
-  Spawner(base::Fd null, base::Fd self);
+  Spawner(base::Fd null, base::Fd self, std::vector<int> groups);
+  base::Status join_groups() const;
   void serve(std::stop_token stop);
 
   base::Fd null_;  // /dev/null
   base::Fd self_;  // pidfd of the engine
+  const std::vector<int> groups_;
   base::Guarded<State> state_;
   std::condition_variable_any wake_;
   std::jthread thread_;

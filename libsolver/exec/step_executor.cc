@@ -43,7 +43,7 @@ struct StepExecutor::Run {
   std::vector<Fd> clones;
   SpawnPlan plan;
   std::optional<Network> network;
-  std::optional<StepCgroup> cgroup;
+  std::optional<StepPlace> place;
   std::string said;  // the beginning of its output
 };
 
@@ -93,6 +93,7 @@ StepExecutor::StepExecutor(std::shared_ptr<const Sandbox> sandbox, base::HostPat
       transfer_(transfer),
       cgroups_(std::move(cgroups)),
       limits_(limits),
+      places_(cgroups_, limits_),
       capabilities_(step_capabilities(SecurityMode::sandbox)),
       insecure_capabilities_(step_capabilities(SecurityMode::insecure)) {}
 
@@ -109,9 +110,10 @@ base::Result<ExecExit> StepExecutor::run(const ExecRequest& request,
                                                                                    : RemoveStubs::last_component);
     if (!restored && result) result = tl::make_unexpected(base::add_context(restored.error(), "tidy up after a step"));
   }
-  // A step with all power may have changed it.
-  if (run.network && request.security == SecurityMode::sandbox) {
-    networks_->give_back(*std::exchange(run.network, std::nullopt));
+  // A step with all power may have changed them.
+  if (request.security == SecurityMode::sandbox) {
+    if (run.network) networks_->give_back(*std::exchange(run.network, std::nullopt));
+    if (run.place && request.cgroup_parent.empty()) places_.give_back(*std::exchange(run.place, std::nullopt));
   }
   run.sandbox.reset();
   if (run.bundle) {
@@ -124,16 +126,15 @@ base::Result<ExecExit> StepExecutor::run(const ExecRequest& request,
 base::Result<ExecExit> StepExecutor::run_in(Run& run, const std::function<void(Stream, std::string_view)>& output,
                                            std::stop_token stop) {
   run.bundle = TRY(Bundle::create(state_dir_, run.request.id));
+  TRY(enter_cgroup(run));
   TRY(enter_network(run, stop));
   TRY(prepare(run));
   TRY(transfer_trees(run));
   Pipe out = TRY(make_pipe());
   Pipe err = TRY(make_pipe());
-  run.cgroup.emplace(TRY(cgroups_.make(run.request.id, run.request.cgroup_parent, limits_)));
-  run.plan.join = run.cgroup->joins();
   run.plan.out = out.write.get();
   run.plan.err = err.write.get();
-  auto child = spawner_->spawn(run.plan);
+  auto child = (run.place->spawner ? *run.place->spawner : *spawner_).spawn(run.plan);
   if (!child && transfer_ == TreeTransfer::attach) {
     child.error().code = ErrorCode::unavailable;
     child.error().hint = "before Linux 6.15 a tree can be mounted for one run only; mount the snapshot again";
@@ -148,6 +149,17 @@ base::Result<ExecExit> StepExecutor::run_in(Run& run, const std::function<void(S
   };
   const auto code = pump_output(*child, std::move(out.read), std::move(err.read), hand_over, std::move(stop));
   return finish(run, TRY(code));
+}
+
+base::Status StepExecutor::enter_cgroup(Run& run) {
+  if (run.request.cgroup_parent.empty()) {
+    run.place.emplace(TRY(places_.take()));
+  } else {
+    run.place.emplace(StepPlace{TRY(cgroups_.make(run.request.id, run.request.cgroup_parent, limits_)), nullptr});
+    run.plan.join = run.place->cgroup.joins();
+  }
+  run.plan.cgroup = run.place->cgroup.directory();
+  return {};
 }
 
 base::Status StepExecutor::enter_network(Run& run, std::stop_token stop) {
@@ -279,7 +291,7 @@ base::Result<ExecExit> StepExecutor::finish(const Run& run, int code) const {
   }
   const auto& valid = run.request.valid_exit_codes;
   const bool is_valid = valid.empty() ? code == 0 : std::find(valid.begin(), valid.end(), code) != valid.end();
-  return ExecExit{code, is_valid, is_valid ? std::string() : run.cgroup->what_limits_did()};
+  return ExecExit{code, is_valid, is_valid ? std::string() : run.place->cgroup.what_limits_did()};
 }
 
 }  // namespace cairn::solver

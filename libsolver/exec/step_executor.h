@@ -11,6 +11,7 @@
 #include "libsolver/exec/network.h"
 #include "libsolver/exec/sandbox.h"
 #include "libsolver/exec/spawner.h"
+#include "libsolver/exec/step_places.h"
 #include "libsolver/executor.h"
 
 namespace cairn::solver {
@@ -41,6 +42,7 @@ class StepExecutor : public Executor {
   base::Status place_mounts(Run& run);
   base::Status transfer_trees(Run& run);
   base::Status enter_network(Run& run, std::stop_token stop);
+  base::Status enter_cgroup(Run& run);
   base::Result<ExecExit> finish(const Run& run, int code) const;
 
   const std::shared_ptr<const Sandbox> sandbox_;
@@ -49,6 +51,7 @@ class StepExecutor : public Executor {
   const TreeTransfer transfer_;
   const Cgroups cgroups_;
   const StepLimits limits_;
+  StepPlaces places_;
   const std::uint64_t capabilities_, insecure_capabilities_;  // what the kernel lets a step have
   std::atomic<std::uint64_t> processes_run_{0};
   std::once_flag networks_opened_;

@@ -8,6 +8,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "libbase/fs/beneath.h"
+#include "libsolver/exec/output_pump.h"
+#include "libsolver/exec/spawner.h"
 #include "tests/support/busybox_root.h"
 #include "tests/support/host_state.h"
 #include "tests/support/temp_dir.h"
@@ -74,12 +77,18 @@ TEST_F(PlainFiles, v2_hands_controllers_down_and_gets_its_limits) {
   EXPECT_EQ(text("cgroup.subtree_control"), "+pids +memory");
   EXPECT_EQ(text("cairn-x/cgroup.subtree_control"), "+pids +memory");
   put("cairn-x/step/memory.events", "low 0\noom 1\noom_kill 2\n");
-  const auto step = cgroups.make("step", "", {.processes = 7, .memory_bytes = 4096});
+  auto step = cgroups.make("step", "", {.processes = 7, .memory_bytes = 4096});
   ASSERT_TRUE(step) << step.error().message;
   EXPECT_EQ(text("cairn-x/step/pids.max"), "7");
   EXPECT_EQ(text("cairn-x/step/memory.max"), "4096");
-  EXPECT_EQ(step->joins().size(), 1u);
+  EXPECT_GE(step->directory(), 0);
+  EXPECT_THAT(step->joins(), IsEmpty());
+  EXPECT_THAT(step->thread_joins(), IsEmpty());
+  EXPECT_EQ(step->what_limits_did(), "") << "that was before";
+  put("cairn-x/step/memory.events", "low 0\noom 1\noom_kill 3\n");
   EXPECT_EQ(step->what_limits_did(), "a process was killed, for the memory limit of 4096 bytes was reached");
+  step->begin_step();
+  EXPECT_EQ(step->what_limits_did(), "") << "another step in the same group";
 }
 
 TEST_F(PlainFiles, without_controllers_it_says_so) {
@@ -156,6 +165,69 @@ TEST_F(Limited, a_parent_is_made_below_the_own_group_and_nowhere_else) {
     ASSERT_FALSE(made) << parent;
     EXPECT_EQ(made.error().code, ErrorCode::invalid_argument);
   }
+}
+
+// The groups of one step serve the next one, but not after a step that could change them.
+TEST_F(Limited, groups_are_kept_for_the_next_step) {
+  if (!has_limits_) return;
+  const auto executor = open_executor({.runtime = {}, .state_dir = temp_ / "state", .limits = StepLimits{.processes = 50}});
+  ASSERT_TRUE(executor) << executor.error().message;
+  auto tree = test::mount_tree(root_);
+  ASSERT_TRUE(tree);
+  const auto group_of = [&](SecurityMode security, const std::string& script) {
+    ExecRequest request;
+    request.id = "step";
+    request.args = {"sh", "-c", script};
+    request.network = NetworkMode::host;
+    request.security = security;
+    request.mounts.emplace_back();
+    request.mounts.back().dest = "/";
+    request.mounts.back().tree = &*tree;
+    std::string said;
+    const auto exit = (*executor)->run(request, [&](Stream, std::string_view text) { said.append(text); }, {});
+    EXPECT_TRUE(exit) << exit.error().message;
+    EXPECT_THAT(exit->note, HasSubstr(script.find("exit") == std::string::npos ? "" : "limit of 50 processes"));
+    return said.substr(0, said.find("\n#"));
+  };
+  const std::string groups = "grep -E '^[0-9]+:(pids|memory):|^0::' /proc/self/cgroup; echo '#'";
+  const std::string first = group_of(SecurityMode::sandbox, groups);
+  EXPECT_THAT(first, HasSubstr("/cairn-"));
+  EXPECT_EQ(group_of(SecurityMode::sandbox, groups), first);
+  EXPECT_EQ(group_of(SecurityMode::sandbox, groups + "; for i in $(seq 60); do sleep 100 & done 2>/dev/null; exit 1"), first);
+  EXPECT_EQ(group_of(SecurityMode::sandbox, groups), first) << "what the limit did was done to the step before";
+  EXPECT_EQ(group_of(SecurityMode::insecure, groups), first);
+  EXPECT_NE(group_of(SecurityMode::sandbox, groups), first);
+}
+
+// What runs begins in a group of v2 and is never moved; any will do, here one without controllers.
+TEST(CgroupsSpawn, a_child_begins_in_its_group) {
+  const auto hierarchies = Cgroups::find(test::read_text("/proc/self/mountinfo"), test::read_text("/proc/self/cgroup"));
+  const auto v2 = std::find_if(hierarchies.begin(), hierarchies.end(), [](const auto& each) { return each.kind == Kind::v2; });
+  ASSERT_NE(v2, hierarchies.end()) << "no cgroup v2 is mounted here";
+  const base::HostPath group = v2->own / fmt::format("cairn-test-{}", ::getpid());
+  ASSERT_EQ(::mkdir(group.c_str(), 0755), 0) << base::errno_text(errno);
+  auto spawner = Spawner::open();
+  ASSERT_TRUE(spawner);
+  for (int i = 0; i < 3; ++i) {
+    auto dir = base::open_host_dir(group);
+    ASSERT_TRUE(dir);
+    auto pipe = make_pipe();
+    ASSERT_TRUE(pipe);
+    SpawnPlan plan;
+    plan.command = {"/bin/grep", "^0::", "/proc/self/cgroup"};
+    plan.cgroup = dir->get();
+    plan.out = plan.err = pipe->write.get();
+    auto child = (*spawner)->spawn(plan);
+    ASSERT_TRUE(child) << child.error().message;
+    pipe->write.reset();
+    std::string said;
+    const auto code = pump_output(*child, std::move(pipe->read), std::move(make_pipe()->read),
+                                  [&](Stream, std::string_view text) { said.append(text); }, {});
+    ASSERT_TRUE(code) << code.error().message;
+    EXPECT_EQ(*code, 0);
+    EXPECT_THAT(said, HasSubstr(fmt::format("/cairn-test-{}", ::getpid())));
+  }
+  EXPECT_EQ(::rmdir(group.c_str()), 0) << base::errno_text(errno);
 }
 
 TEST_F(Limited, what_a_killed_owner_left_is_removed) {
