@@ -10,6 +10,7 @@
 
 #include "libbase/compress/decoder.h"
 #include "libbase/fs/beneath.h"
+#include "libbase/fs/file_source.h"
 #include "libsnapshot/layer.h"
 
 namespace cairn::solver {
@@ -27,24 +28,6 @@ constexpr std::size_t block = 512;
 constexpr std::uint64_t extended_max = 1 << 20;  // of the headers that carry long names
 constexpr std::uint64_t unpacked_max = std::uint64_t{1} << 40;
 
-class FileSource final : public base::ByteSource {
- public:
-  explicit FileSource(Fd file) : file_(std::move(file)) {}
-  Result<std::size_t> read(std::span<std::byte> out) override {
-    ssize_t count;
-    do {
-      count = ::pread(file_.get(), out.data(), out.size(), at_);
-    } while (count < 0 && errno == EINTR);
-    if (count < 0) return fail_errno(errno, "read an archive");
-    at_ += count;
-    return static_cast<std::size_t>(count);
-  }
-
- private:
-  Fd file_;
-  off_t at_ = 0;
-};
-
 Result<std::string> first_bytes(int file) {
   std::array<char, 6> bytes{};
   const ssize_t count = ::pread(file, bytes.data(), bytes.size(), 0);
@@ -57,7 +40,7 @@ Result<std::unique_ptr<base::ByteSource>> open_archive(int file) {
   // A descriptor of its own, since what reads may outlive the caller's.
   Fd own(::fcntl(file, F_DUPFD_CLOEXEC, 0));
   if (!own) return fail_errno(errno, "open an archive");
-  return base::make_decoder(compression, std::make_unique<FileSource>(std::move(own)), unpacked_max);
+  return base::make_decoder(compression, std::make_unique<base::FileSource>(std::move(own)), unpacked_max);
 }
 
 // A number in a header: octal text, or binary after a first byte with the highest bit set.
@@ -211,7 +194,7 @@ Status unpack(int file, int directory, std::optional<Ownership> owner, std::stop
   snapshot::ApplyOptions options;
   options.observer = owner ? &giver : nullptr;
   options.stop = std::move(stop);
-  TRY(snapshot::apply_layer(tree, std::make_unique<FileSource>(std::move(archive)), options), "unpack");
+  TRY(snapshot::apply_layer(tree, std::make_unique<base::FileSource>(std::move(archive)), options), "unpack");
   return giver.outcome();
 }
 

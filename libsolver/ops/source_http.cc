@@ -2,7 +2,7 @@
 // http:// and https://: one file. With a checksum nobody is asked what it is. Without one the server is: whether what it
 // said last is still so (ETag, Last-Modified); if not, the file is downloaded to learn what it is, and that download is
 // the result unless it turns out to be known.
-#include <algorithm>
+#include <utility>
 
 #include "libbase/codec.h"
 #include "libbase/hash/sha256.h"
@@ -11,7 +11,10 @@
 #include "libsolver/ops/http_spec.h"
 #include "libsolver/ops/ops.h"
 #include "libsolver/sources/http_download.h"
+#include "libsolver/sources/http_facts.h"
 #include "libsolver/sources/http_names.h"
+#include "libsolver/sources/resolver_cache.h"
+#include "libsolver/sources/shared_download.h"
 
 namespace cairn::solver {
 namespace {
@@ -22,38 +25,15 @@ using base::Result;
 using cache::FetchAnswer;
 using cache::FetchRequest;
 
-constexpr std::uint8_t facts_version = 2;  // 1: the checksum in 32 bytes
-// A Last-Modified this much older than the answer tells versions apart (RFC 9110, 8.8.2.2).
-constexpr std::int64_t strong_after_seconds = 60;
-
-// What a server has said of a URL.
-struct HttpFacts {
-  std::string etag;
-  std::string last_modified;  // as it came
-  bool is_strong = false;     // last_modified tells versions apart
-  HttpContent content;
-};
-
-std::string encode(const HttpFacts& facts) {
-  return base::ByteWriter().u8(facts_version).string(facts.etag).string(facts.last_modified).u8(facts.is_strong ? 1 : 0)
-      .string(facts.content.checksum).string(facts.content.filename).take();
-}
-
-Result<HttpFacts> decode_facts(std::string_view bytes) {
-  base::ByteReader reader(bytes);
-  if (TRY(reader.u8()) != facts_version) return fail(ErrorCode::corrupt, "facts of an HTTP source: unknown version");
-  HttpFacts facts;
-  facts.etag = TRY(reader.string());
-  facts.last_modified = TRY(reader.string());
-  facts.is_strong = TRY(reader.u8()) != 0;
-  facts.content.checksum = TRY(reader.string());
-  facts.content.filename = TRY(reader.string());
-  facts.content.last_modified = parse_http_time(facts.last_modified);
-  TRY(reader.expect_end());
-  return facts;
-}
-
 // Everything that the answer may depend on; of secrets only which one is used.
+KeyDigest address_of(const HttpSpec& spec) {
+  base::ByteWriter name;
+  name.raw("cairn.source.http.address.v1:").string(spec.url).string(spec.auth_secret);
+  for (const auto& [header, value] : spec.headers) name.string(header).string(value);
+  return private_key(name.take());
+}
+
+// What is remembered is for sources of one result: if the server has nothing new, that is what is looked for.
 KeyDigest question_of(const HttpSpec& spec) {
   base::ByteWriter name;
   name.raw("cairn.source.http.resolved.v1:").string(spec.url).string(spec.filename).string(spec.auth_secret);
@@ -61,6 +41,8 @@ KeyDigest question_of(const HttpSpec& spec) {
   for (const auto& [header, value] : spec.headers) name.string(header).string(value);
   return private_key(name.take());
 }
+
+bool is_sha256(std::string_view checksum) { return checksum.starts_with("sha256:"); }
 
 class HttpSource final : public Op {
  public:
@@ -87,44 +69,76 @@ class HttpSource final : public Op {
 
   Result<OpOutputs> execute(std::span<const OptionalRef>, const OpContext& context,
                             cache::Publication& publication) override {
-    if (!tree_) TRY(download(context, TRY(ask(context, {}))));
+    if (!made_) TRY(make(context));
+    const std::shared_ptr<SharedDownload> made = std::exchange(made_, nullptr);
+    const HttpContent content = content_of(spec_, made->facts());
     OpOutputs outputs;
     // The file may have changed since it was asked for; the key is that of the bytes in the tree.
-    if (downloaded_.checksum != content_.checksum || downloaded_.last_modified != content_.last_modified) {
-      if (!spec_.checksum) outputs.true_keys = {root_key(http_cache_map(spec_, downloaded_).digest, 0)};
+    if (content.checksum != content_.checksum || content.last_modified != content_.last_modified) {
+      if (!spec_.checksum) outputs.true_keys = {root_key(http_cache_map(spec_, content).digest, 0)};
     }
     cache::RecordFacts facts;
     facts.description = "http url " + url_;
-    cache::MutableRef tree = std::move(*tree_);
-    tree_.reset();
-    outputs.refs.emplace_back(TRY(std::move(tree).commit(publication, std::move(facts))));
+    outputs.refs.emplace_back(TRY(made->commit(publication, std::move(facts))));
     return outputs;
   }
 
   std::uint32_t outputs() const override { return 1; }
 
  private:
-  // What the URL is now, with its bytes in tree_ if they had to be read for that.
+  // What the URL is now, with its bytes in made_ if they had to be read for that.
   Result<HttpContent> resolve(const OpContext& context) {
     const KeyDigest question = question_of(spec_);
     std::optional<HttpFacts> known;
     if (auto row = TRY(context.cache.find_resolved(question))) {
-      if (auto facts = decode_facts(row->facts)) known = std::move(*facts);
-      if (known && (remote_.ask == RemoteUse::Ask::never || row->age < remote_.believed_for)) return known->content;
+      if (auto facts = decode_http_facts(row->facts)) known = std::move(*facts);
+      if (known && (remote_.ask == RemoteUse::Ask::never || row->age < remote_.believed_for)) return content_of(spec_, *known);
+    }
+    const HttpFacts facts = TRY(resolve_together(context, known));
+    context.cache.remember_resolved(question, url_, encode(facts));  // if they are the same, their age begins anew
+    return content_of(spec_, facts);
+  }
+
+  // What another source of this solve was told is not asked for again.
+  Result<HttpFacts> resolve_together(const OpContext& context, const std::optional<HttpFacts>& known) {
+    CombinedTurn turn = TRY(CombinedTurn::lock(context.resolved, address_of(spec_), context.stop));
+    if (const auto there = turn.download()) {
+      if (is_sha256(there->facts().checksum)) return there->facts();
+      if (TRY(copy(context, *there))) return made_->facts();
+    } else if (known && !turn.answers().empty()) {
+      // Nothing was downloaded: it is what it was for the other source, so for this one if that was the same.
+      HttpFacts told = TRY(decode_http_facts(turn.answers().back()));
+      if (told.checksum == known->checksum) return told;
     }
     FetchAnswer answer = TRY(ask(context, known));
     if (known && is_unchanged(answer, *known)) {
-      context.cache.remember_resolved(question, url_, encode(*known));  // the age begins anew
-      return known->content;
+      (void)turn.release(encode(*known));  // not remembered, it is asked again
+      return *known;
     }
-    HttpFacts facts{.etag = answer.header("etag"), .last_modified = answer.header("last-modified"), .content = {}};
-    const auto modified = parse_http_time(facts.last_modified);
-    const auto answered = parse_http_time(answer.header("date"));
-    facts.is_strong = modified && answered && *answered - *modified >= strong_after_seconds;
     TRY(download(context, std::move(answer)));
-    facts.content = downloaded_;
-    context.cache.remember_resolved(question, url_, encode(facts));
-    return facts.content;
+    turn.keep(made_);
+    return made_->facts();
+  }
+
+  // The bytes that another source of this solve has downloaded, or else the server has.
+  base::Status make(const OpContext& context) {
+    CombinedTurn turn = TRY(CombinedTurn::lock(context.resolved, address_of(spec_), context.stop));
+    if (const auto there = turn.download()) {
+      if (TRY(copy(context, *there))) return {};
+    }
+    TRY(download(context, TRY(ask(context, {}))));
+    turn.keep(made_);
+    return {};
+  }
+
+  // false: the other's bytes are gone.
+  Result<bool> copy(const OpContext& context, SharedDownload& other) {
+    auto opened = other.open();
+    if (!opened && opened.error().code == ErrorCode::not_found) return false;
+    SharedDownload::Bytes bytes = TRY(std::move(opened), "fetch {}", url_);
+    FetchAnswer as_answered{.status = 200, .url = {}, .headers = {}, .size = bytes.size, .body = std::move(bytes.source)};
+    TRY(write(context, std::move(as_answered), other.facts()));
+    return true;
   }
 
   // Some servers answer with the whole file although its ETag is the one that they were asked about.
@@ -156,26 +170,30 @@ class HttpSource final : public Op {
   }
 
   base::Status download(const OpContext& context, FetchAnswer answer) {
+    HttpFacts facts = http_facts_of(answer);
+    return write(context, std::move(answer), std::move(facts));
+  }
+
+  base::Status write(const OpContext& context, FetchAnswer answer, HttpFacts facts) {
+    const HttpContent content = content_of(spec_, facts);
     DownloadedFile file;
-    file.name = http_file_name(spec_.url, spec_.filename, answer.header("content-disposition"));
+    file.name = content.filename;
     file.mode = spec_.mode == 0 ? 0600 : spec_.mode & 0777;
     file.uid = spec_.uid;
     file.gid = spec_.gid;
-    downloaded_.last_modified = parse_http_time(answer.header("last-modified"));
-    file.mtime = downloaded_.last_modified.value_or(0);
+    file.mtime = content.last_modified.value_or(0);
     cache::MutableRef tree = TRY(context.cache.create(std::nullopt));
     {
       const snapshot::MountedTree mounted = TRY(tree.mount(snapshot::Access::read_write));
       const DownloadRules rules{.algorithm = spec_.checksum ? base::parse_sha2(*spec_.checksum)->algorithm : base::Sha2::sha256,
                                 .bytes_max = remote_.file_bytes_max};
-      downloaded_.checksum = TRY(write_download(mounted, file, answer, rules, context.bytes), "fetch {}", url_);
+      facts.checksum = TRY(write_download(mounted, file, answer, rules, context.bytes), "fetch {}", url_);
     }
-    if (spec_.checksum && downloaded_.checksum != *spec_.checksum) {
-      return fail(ErrorCode::corrupt, "fetch {}: its content is {}, but the source is pinned to {}", url_,
-                  downloaded_.checksum, *spec_.checksum);
+    if (spec_.checksum && facts.checksum != *spec_.checksum) {
+      return fail(ErrorCode::corrupt, "fetch {}: its content is {}, but the source is pinned to {}", url_, facts.checksum,
+                  *spec_.checksum);
     }
-    downloaded_.filename = std::move(file.name);
-    tree_ = std::move(tree);
+    made_ = std::make_shared<SharedDownload>(std::move(tree), std::move(file.name), std::move(facts));
     return {};
   }
 
@@ -184,9 +202,9 @@ class HttpSource final : public Op {
   std::string authorization_;
   RemoteUse remote_;
   std::string url_;  // for messages
-  HttpContent content_, downloaded_;
+  HttpContent content_;
   std::string hashed_;
-  std::optional<cache::MutableRef> tree_;  // what was downloaded to learn what it is
+  std::shared_ptr<SharedDownload> made_;  // with its bytes, maybe downloaded to learn what it is
 };
 
 // The host alone, as secrets for it are named.

@@ -89,8 +89,11 @@ void FlightsOf<Output>::run(const std::string& identity, const std::shared_ptr<F
     land(identity, flight, base::fail(base::ErrorCode::cancelled, "cancelled before it started"));
     return;
   }
-  for (const Listener& listener : waiting) listener.started();
   Listener to_all;
+  for (const Listener& listener : waiting) {
+    listener.started();
+    to_all.resolved.insert(to_all.resolved.end(), listener.resolved.begin(), listener.resolved.end());
+  }
   to_all.output = [this, flight](Stream stream, std::string_view bytes) {
     for (const Listener& listener : listeners(flight)) listener.output(stream, bytes);
   };

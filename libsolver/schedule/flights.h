@@ -33,6 +33,8 @@ class FlightsOf {
     std::function<void(Stream, std::string_view)> output;
     std::function<void(std::uint64_t, std::uint64_t)> bytes;
     std::function<void(const KeptTree&)> kept{};  // of work that fails; may be empty
+    // What its solve has been told; of to_all: what all have who are there when the work begins.
+    std::vector<std::shared_ptr<ResolverCache>> resolved{};
     enum class Role { leader, joiner };  // the leader's work it was
     std::function<void(Outcome, Role)> done;
   };

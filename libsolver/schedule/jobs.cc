@@ -64,6 +64,7 @@ void Run::identify_together(NodeIndex index, std::uint32_t at, const base::Sha25
   listener.started = [mailbox = mailbox_, this, index] { mailbox->post([this, index] { report_started(index); }); };
   listener.output = talk.output;
   listener.bytes = talk.bytes;
+  listener.resolved = talk.resolved;
   listener.done = [mailbox = mailbox_, this, index](IdentityFlights::Outcome outcome, IdentityFlights::Listener::Role) {
     mailbox->post([this, index, outcome = std::move(outcome)] {
       if (!steps_[index].asking) return;  // we left it to others
@@ -74,12 +75,12 @@ void Run::identify_together(NodeIndex index, std::uint32_t at, const base::Sha25
       });
     });
   };
-  auto work = [shared = &shared_, op = steps_[index].op, at, resolved = resolved_](
+  auto work = [shared = &shared_, op = steps_[index].op, at](
                   const IdentityFlights::Listener& to_all, std::stop_token stop) -> base::Result<OpIdentity> {
     const OpContext context{.cache = shared->cache, .executor = shared->executor, .output = to_all.output,
                             .bytes = to_all.bytes, .stop = std::move(stop), .fetcher = shared->fetcher, .solve = {},
                             .cache_mounts = shared->cache_mounts, .origins = &shared->origins,
-                            .resolved = {resolved}};
+                            .resolved = to_all.resolved};
     return op->identify(at, context);
   };
   ++outstanding_;
@@ -136,6 +137,7 @@ void Run::execute(NodeIndex index) {
   listener.kept = [mailbox = mailbox_, this, index](const KeptTree& tree) {
     mailbox->post([this, index, tree] { steps_[index].kept.push_back(tree); });
   };
+  listener.resolved = talk.resolved;
   listener.done = [mailbox = mailbox_, this, index, attempt = ++step.attempt](Flights::Outcome outcome, Role role) {
     mailbox->post([this, index, attempt, outcome = std::move(outcome), role] {
       finish_execute(index, attempt, outcome, role);

@@ -8,9 +8,8 @@ namespace cairn::solver {
 
 Run::Run(SolverShared& shared, const SolveRequest& request, ProgressSink& sink, std::stop_token stop,
          std::shared_ptr<ResolverCache> resolved)
-    : shared_(shared), request_(request), mailbox_(std::make_shared<Mailbox>(sink)), resolved_(std::move(resolved)),
-      stop_(std::move(stop)) {
-  if (!resolved_) resolved_ = std::make_shared<ResolverCache>();
+    : shared_(shared), request_(request), mailbox_(std::make_shared<Mailbox>(sink)), is_outermost_(resolved == nullptr),
+      resolved_(resolved ? std::move(resolved) : std::make_shared<ResolverCache>()), stop_(std::move(stop)) {
   stores_.push_back(&shared.results);
   stores_.insert(stores_.end(), request.more_results.begin(), request.more_results.end());
 }
@@ -35,6 +34,7 @@ SolveOutcome Run::run() {
   count_lookups();
   note_lookups(result);
   mailbox_->close();
+  if (is_outermost_) resolved_->let_go();
   result.duration = shared_.clock.steady_now() - begun_;
   return result;
 }

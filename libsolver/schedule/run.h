@@ -124,6 +124,7 @@ class Run final : private Graph::Host {
   const SolveRequest& request_;
   std::shared_ptr<Mailbox> mailbox_;
   std::shared_ptr<LiveCacheMounts> live_cache_mounts_ = std::make_shared<LiveCacheMounts>();
+  const bool is_outermost_;  // resolved_ is its own
   std::shared_ptr<ResolverCache> resolved_;
   std::stop_token stop_;
   std::stop_source jobs_stop_;  // asks this run's own jobs (not flights) to end

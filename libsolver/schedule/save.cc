@@ -114,7 +114,7 @@ Flights::Work Run::make_work(NodeIndex index, KeyPlan plan, std::vector<Optional
     OpContext context{.cache = shared->cache, .executor = shared->executor, .output = to_all.output,
                       .bytes = to_all.bytes, .stop = stop, .fetcher = shared->fetcher, .solve = {},
                       .cache_mounts = shared->cache_mounts, .live_cache_mounts = live, .origins = &shared->origins,
-                      .kept = to_all.kept, .owner = owner, .resolved = {resolved}};
+                      .kept = to_all.kept, .owner = owner, .resolved = to_all.resolved};
     if (sub) {
       context.solve = [&](Definition definition) { return solve_within(*shared, *sub, std::move(definition), stop, resolved); };
     }

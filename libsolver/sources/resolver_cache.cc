@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "libsolver/sources/shared_download.h"
+
 namespace cairn::solver {
 
 using base::ErrorCode;
@@ -30,6 +32,27 @@ Status ResolverCache::Turn::release(std::optional<std::string> answer) {
 void ResolverCache::Turn::end() {
   // Without an answer there is nothing that could be lost.
   if (cache_ != nullptr) (void)release(std::nullopt);
+}
+
+std::shared_ptr<SharedDownload> ResolverCache::Turn::download() const {
+  CHECK(cache_ != nullptr);
+  auto state = cache_->state_.lock();
+  const auto found = state->downloads.find(question_);
+  return found == state->downloads.end() ? nullptr : found->second;
+}
+
+void ResolverCache::Turn::keep(std::shared_ptr<SharedDownload> download) {
+  CHECK(cache_ != nullptr);
+  auto state = cache_->state_.lock();
+  // What is replaced is dropped by the caller, after the lock.
+  if (!state->has_let_go) state->downloads[question_].swap(download);
+}
+
+void ResolverCache::let_go() {
+  decltype(State::downloads) dropped;
+  auto state = state_.lock();
+  state->has_let_go = true;
+  dropped.swap(state->downloads);
 }
 
 Result<ResolverCache::Turn> ResolverCache::lock(const KeyDigest& question, std::stop_token stop) {
@@ -79,6 +102,17 @@ Result<CombinedTurn> CombinedTurn::lock(const ResolverCaches& caches, const KeyD
     combined.answers_.insert(combined.answers_.end(), answers.begin(), answers.end());
   }
   return combined;
+}
+
+std::shared_ptr<SharedDownload> CombinedTurn::download() const {
+  for (const ResolverCache::Turn& turn : turns_) {
+    if (auto kept = turn.download()) return kept;
+  }
+  return nullptr;
+}
+
+void CombinedTurn::keep(const std::shared_ptr<SharedDownload>& download) {
+  for (ResolverCache::Turn& turn : turns_) turn.keep(download);
 }
 
 Status CombinedTurn::release(const std::optional<std::string>& answer) {

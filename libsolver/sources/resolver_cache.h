@@ -20,6 +20,8 @@
 
 namespace cairn::solver {
 
+class SharedDownload;
+
 // Thread-safe. Remembers as long as it lives.
 class ResolverCache {
  public:
@@ -39,6 +41,10 @@ class ResolverCache {
     // may: the next one asks itself); the turn is given back all the same.
     base::Status release(std::optional<std::string> answer);
 
+    // What an earlier turn has left for those who have the same question, the newest; null: nothing.
+    std::shared_ptr<SharedDownload> download() const;
+    void keep(std::shared_ptr<SharedDownload> download);
+
    private:
     friend class ResolverCache;
     void end();
@@ -49,6 +55,8 @@ class ResolverCache {
 
   // Waits for whoever has the turn, in order of arrival. Errors: cancelled.
   base::Result<Turn> lock(const KeyDigest& question, std::stop_token stop);
+  // Drops all downloads, and keeps none from now on: the solve has ended, which holds nothing any more.
+  void let_go();
 
  private:
   struct Question {
@@ -59,6 +67,8 @@ class ResolverCache {
     std::map<KeyDigest, Question> questions;
     std::uint64_t next = 0;
     std::size_t answers = 0;
+    std::map<KeyDigest, std::shared_ptr<SharedDownload>> downloads;
+    bool has_let_go = false;
   };
   base::Status give_back(const KeyDigest& question, std::optional<std::string> answer);
 
@@ -76,6 +86,9 @@ class CombinedTurn {
   // Errors: as lock; then none is taken.
   static base::Result<CombinedTurn> lock(const ResolverCaches& caches, const KeyDigest& question, std::stop_token stop);
   const std::vector<std::string>& answers() const { return answers_; }
+  // As of a turn: the first that there is; for all of them.
+  std::shared_ptr<SharedDownload> download() const;
+  void keep(const std::shared_ptr<SharedDownload>& download);
   // Gives all back, whatever becomes of one. Errors: the first.
   base::Status release(const std::optional<std::string>& answer);
 

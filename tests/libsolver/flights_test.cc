@@ -14,6 +14,7 @@
 #include <gtest/gtest.h>
 
 #include "libbase/hash/sha256.h"
+#include "libsolver/sources/resolver_cache.h"
 
 namespace cairn::solver {
 namespace {
@@ -123,6 +124,30 @@ TEST_F(FlightsTest, WhoJoinsGetsTheLeadersOutcome) {
   EXPECT_EQ(leader.started, 1);
   EXPECT_EQ(leader.outputs, 1);
   EXPECT_EQ(leader.bytes, 1);
+}
+
+TEST_F(FlightsTest, WorkSeesWhatTheSolvesOfAllWhoWaitForItWereTold) {
+  Flights::Submit::result_type queued;
+  std::vector<base::ThreadPool::Task> tasks;
+  Flights held_back([&](base::ThreadPool::Task task, Op::Place) {
+    tasks.push_back(std::move(task));
+    return queued;
+  });
+  const auto first = std::make_shared<ResolverCache>(), second = std::make_shared<ResolverCache>();
+  std::vector<std::shared_ptr<ResolverCache>> seen;
+  const Flights::Work work = [&](const Flights::Listener& to_all, std::stop_token) -> base::Result<OpOutputs> {
+    seen = to_all.resolved;
+    return OpOutputs{};
+  };
+  Passenger leader, joiner;
+  Flights::Listener of_leader = leader.listener(), of_joiner = joiner.listener();
+  of_leader.resolved = {first};
+  of_joiner.resolved = {second};
+  held_back.join(a_, work, of_leader);
+  held_back.join(a_, work, of_joiner);
+  ASSERT_EQ(tasks.size(), 1u);
+  tasks.front()({});
+  EXPECT_EQ(seen, (std::vector{first, second}));
 }
 
 TEST_F(FlightsTest, OtherWorkIsDoneBesides) {

@@ -3,6 +3,7 @@
 #include <atomic>
 #include <thread>
 
+#include "libsolver/llb.h"
 #include "tests/libsolver_sources/remote_fixture.h"
 #include "tests/support/http_server.h"
 
@@ -171,6 +172,81 @@ TEST_F(HttpSourceTest, WithoutValidatorsTheBytesDecide) {
   EXPECT_TRUE(executes(request(url)));
   EXPECT_FALSE(executes(request(url)));
   EXPECT_EQ(server.count("GET", "/dir/file.txt"), 2u);
+}
+
+// Two sources that differ only in what becomes of the file.
+class HttpTwinsTest : public HttpSourceTest {
+ protected:
+  SolveRequest twins(const llb::HttpOptions& one, const llb::HttpOptions& two) {
+    SolveRequest made;
+    made.definition = must(load_definition(must(llb::marshal(llb::merge({llb::http(url, one), llb::http(url, two)}), {}))));
+    return made;
+  }
+  std::size_t executed(const SolveRequest& request) {
+    SolveOutcome outcome = solve(request);
+    EXPECT_TRUE(outcome.status) << outcome.status.error().message;
+    result = std::move(outcome.result);
+    return outcome.count(StepState::executed);
+  }
+  const llb::HttpOptions plain{.filename = "plain"}, other{.filename = "other", .mode = 0640, .uid = 7, .gid = 8};
+};
+
+TEST_F(HttpTwinsTest, OneSolveAsksOnceForAnAddress) {
+  file.lock()->last_modified = old_date;
+  EXPECT_EQ(executed(twins(plain, other)), 3u);
+  EXPECT_EQ(server.requests().size(), 1u);
+  EXPECT_EQ(content("plain"), "the file");
+  EXPECT_EQ(content("other"), "the file");
+  EXPECT_EQ(stat("other")->st_mode, S_IFREG | 0640u);
+  EXPECT_EQ(stat("other")->st_uid, 7u);
+  EXPECT_EQ(stat("other")->st_gid, 8u);
+  EXPECT_EQ(stat("other")->st_mtime, 1445412480);
+  // Unchanged, and changed.
+  EXPECT_EQ(executed(twins(plain, other)), 0u);
+  EXPECT_EQ(server.requests().size(), 2u);
+  file.lock()->body = "its second version";
+  file.lock()->etag = "\"2\"";
+  EXPECT_EQ(executed(twins(plain, other)), 3u);
+  EXPECT_EQ(server.requests().size(), 3u);
+  EXPECT_EQ(content("plain"), "its second version");
+  EXPECT_EQ(content("other"), "its second version");
+}
+
+TEST_F(HttpTwinsTest, APinnedOneGivesItsBytesToOneThatIsNot) {
+  llb::HttpOptions pinned = other;
+  for (const auto& [checksum, body] : std::map<std::string, std::string>{
+           {digest_text("the file"), "the file"},
+           // printf 'other file' | sha512sum
+           {"sha512:3170dce77cb452582f0f1356ebb69c5b7f552fe7546393186ad71058721b146531893341d8a7d134b32321c17fa9d30566457685f1b9aeeab40c15e88be3e27d", "other file"}}) {
+    file.lock()->body = body;
+    file.lock()->etag = '"' + body + '"';
+    pinned.checksum = checksum;
+    const std::size_t before = server.requests().size();
+    EXPECT_EQ(executed(twins(plain, pinned)), 3u);
+    EXPECT_EQ(server.requests().size(), before + 1);
+    EXPECT_EQ(content("plain"), body);
+    EXPECT_EQ(content("other"), body);
+  }
+}
+
+TEST_F(HttpTwinsTest, OneThatWantsOtherBytesSaysSo) {
+  llb::HttpOptions pinned = other;
+  pinned.checksum = digest_text("something else");
+  expect_error(twins(plain, pinned), ErrorCode::corrupt, "but the source is pinned to " + pinned.checksum);
+}
+
+TEST_F(HttpTwinsTest, NothingIsHeldAfterASolve) {
+  EXPECT_EQ(executed(twins(plain, other)), 3u);
+  result.reset();
+  EXPECT_EQ(must(store.cache->prune({.all = true})).records.size(), 3u);
+}
+
+// Another address, or an address asked in another way, is another question.
+TEST_F(HttpTwinsTest, OtherHeadersAskForThemselves) {
+  llb::HttpOptions with_header = other;
+  with_header.accept = "a/b";
+  EXPECT_EQ(executed(twins(plain, with_header)), 3u);
+  EXPECT_EQ(server.requests().size(), 2u);
 }
 
 TEST_F(HttpSourceTest, OfflineTakesWhatIsKnownAndAsksNobody) {
