@@ -7,7 +7,7 @@ namespace cairn::solver {
 
 base::Result<Definition> load_definition(std::string_view bytes, const DefinitionLimits& limits,
                                          ProxyNetwork proxy_network) {
-  return TRY(load_with_steps(bytes, limits, proxy_network)).definition;
+  return TRY(load_ops(bytes, limits, proxy_network)).definition;
 }
 
 std::string_view kind_of(const wire::Op& op) {

@@ -25,20 +25,23 @@ class Loader {
   Loader(const DefinitionLimits& limits, ProxyNetwork proxy_network, std::span<const SourcePolicy> policies)
       : limits_(limits), proxy_network_(proxy_network), policies_(policies), budget_{limits.memory_max} {}
 
-  Result<LoadedDefinition> load(std::string_view bytes) {
+  enum class Steps : std::uint8_t { unwanted, wanted };
+
+  Result<LoadedDefinition> load(std::string_view bytes, Steps steps) {
     TRY(decode(bytes), "load definition");
     if (ops_.empty()) return LoadedDefinition{};
     TRY(link(), "load definition");
     TRY(digest(), "load definition");
     TRY(find_head(), "load definition");
     TRY(build(), "load definition");
-    record_steps();
+    if (steps == Steps::wanted) record_steps();
     return std::move(out_);
   }
 
  private:
   struct LoadingOp {
     wire::Op op;
+    std::string raw;
     VertexDigest wire_digest;
     VertexDigest digest;
     std::vector<std::size_t> inputs;  // in ops_, the first op with that digest
@@ -62,10 +65,10 @@ class Loader {
     ops_.reserve(message.def.size());
     std::size_t inputs = 0;
     for (std::size_t i = 0; i < message.def.size(); ++i) {
-      const std::string& raw = message.def[i].value;
       LoadingOp loading;
-      loading.wire_digest = base::digest_of<VertexDigest>(raw);
-      loading.op = TRY(wire::decode_op(raw, budget_), "op {} ({})", i, loading.wire_digest);
+      loading.raw = std::move(message.def[i].value);
+      loading.wire_digest = base::digest_of<VertexDigest>(loading.raw);
+      loading.op = TRY(wire::decode_op(loading.raw, budget_), "op {} ({})", i, loading.wire_digest);
       TRY(check_input_indexes(loading.op), "{}", describe(i, loading));
       if (!policies_.empty()) TRY(apply_policies(loading.op), "{}", describe(i, loading));
       inputs += loading.op.inputs.size();
@@ -121,7 +124,8 @@ class Loader {
       }
       std::string bytes = wire::encode(loading.op);
       if (uses_proxy(loading.op)) bytes += std::string_view("\0buildkit.proxy-network.v0", 26);
-      loading.digest = base::digest_of<VertexDigest>(bytes);
+      loading.digest = bytes == loading.raw ? loading.wire_digest : base::digest_of<VertexDigest>(bytes);
+      loading.raw = {};
       // The first of equal ops in the order of the wire is the one that stays; order may visit a later one first.
       const auto [first, fresh] = by_digest_.emplace(loading.digest, i);
       if (!fresh && i < first->second) first->second = i;
@@ -167,12 +171,12 @@ class Loader {
     return {};
   }
 
-  // Takes the op: two copies of a large graph would be one too many.
+  // Takes the op and its metadata: two copies of a large graph would be one too many.
   Result<std::shared_ptr<const Vertex>> make_vertex(LoadingOp& loading) {
     auto vertex = std::make_shared<Vertex>();
     if (const auto found = metadata_.find(loading.wire_digest.str()); found != metadata_.end()) {
       TRY(check_capabilities(found->second));
-      vertex->metadata = found->second;
+      vertex->metadata = std::move(found->second);
     }
     vertex->digest = loading.digest;
     vertex->wire_digest = loading.wire_digest;
@@ -221,12 +225,17 @@ class Loader {
 
 Result<LoadedDefinition> load_with_steps(std::string_view bytes, const DefinitionLimits& limits,
                                          ProxyNetwork proxy_network, std::span<const SourcePolicy> policies) {
-  return Loader(limits, proxy_network, policies).load(bytes);
+  return Loader(limits, proxy_network, policies).load(bytes, Loader::Steps::wanted);
+}
+
+Result<LoadedDefinition> load_ops(std::string_view bytes, const DefinitionLimits& limits, ProxyNetwork proxy_network,
+                                  std::span<const SourcePolicy> policies) {
+  return Loader(limits, proxy_network, policies).load(bytes, Loader::Steps::unwanted);
 }
 
 Result<Definition> load_definition_under(std::string_view bytes, std::span<const SourcePolicy> policies,
                                          const DefinitionLimits& limits, ProxyNetwork proxy_network) {
-  return TRY(load_with_steps(bytes, limits, proxy_network, policies)).definition;
+  return TRY(load_ops(bytes, limits, proxy_network, policies)).definition;
 }
 
 }  // namespace cairn::solver

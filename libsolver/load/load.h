@@ -28,10 +28,13 @@ struct LoadedStep {
 
 struct LoadedDefinition {
   Definition definition;
-  std::vector<LoadedStep> steps;
+  std::vector<LoadedStep> steps;  // none if they are not wanted
 };
 
-// As load_definition, and under these policies as load_definition_under.
+// Under these policies, as load_definition_under.
+base::Result<LoadedDefinition> load_ops(std::string_view bytes, const DefinitionLimits& limits, ProxyNetwork proxy_network,
+                                        std::span<const SourcePolicy> policies = {});
+// The same with its steps.
 base::Result<LoadedDefinition> load_with_steps(std::string_view bytes, const DefinitionLimits& limits,
                                                ProxyNetwork proxy_network, std::span<const SourcePolicy> policies = {});
 

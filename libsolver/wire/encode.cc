@@ -44,9 +44,9 @@ class Encoder {
     requires std::is_integral_v<T>
   void operator()(std::uint32_t number, const char*, const std::vector<T>& values) {
     if (values.empty()) return;
-    std::string packed;
-    for (const T value : values) append_varint(packed, widen(value));
-    bytes(number, packed);
+    nested(number, [&] {
+      for (const T value : values) append_varint(out_, widen(value));
+    });
   }
   template <Message T>
   void operator()(std::uint32_t number, const char*, const std::vector<T>& values) {
@@ -55,11 +55,10 @@ class Encoder {
   template <class T>
   void operator()(std::uint32_t number, const char*, const std::map<std::string, T>& entries) {
     for (const auto& [key, value] : entries) {
-      std::string entry;
-      Encoder encoder(entry);
-      encoder.bytes(1, key);
-      encoder.always(2, value);
-      bytes(number, entry);
+      nested(number, [&] {
+        bytes(1, key);
+        always(2, value);
+      });
     }
   }
   // A member of a oneof has presence: it is written even with its default value.
@@ -100,9 +99,18 @@ class Encoder {
   }
   template <Message T>
   void message(std::uint32_t number, const T& value) {
-    std::string nested;
-    append_message(nested, value);
-    bytes(number, nested);
+    nested(number, [&] { append_message(out_, value); });
+  }
+  // What has its length before it, written in place: most lengths are one byte, which is moved up if it becomes more.
+  template <class Write>
+  void nested(std::uint32_t number, const Write& write) {
+    append_varint(out_, (std::uint64_t{number} << 3) | static_cast<std::uint64_t>(WireType::bytes));
+    out_.push_back('\0');
+    const std::size_t begin = out_.size();
+    write();
+    std::string length;
+    append_varint(length, out_.size() - begin);
+    out_.replace(begin - 1, 1, length);
   }
 
   std::string& out_;
