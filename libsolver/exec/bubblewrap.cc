@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "libsolver/exec/call_filter.h"
 #include "libsolver/exec/output_pump.h"
 #include "libsolver/exec/runtime.h"
 #include "libsolver/exec/step_init.h"
@@ -89,11 +90,12 @@ std::string init_plan(const PreparedStep& step) {
 
 class BubblewrapRun : public SandboxRun {
  public:
-  BubblewrapRun(const ExecRequest& request, Fd plan, Pipe report)
-      : request_(request), plan_(std::move(plan)), report_(std::move(report)) {}
+  BubblewrapRun(const ExecRequest& request, Fd plan, Pipe report, Fd call_filter)
+      : request_(request), plan_(std::move(plan)), report_(std::move(report)), call_filter_(std::move(call_filter)) {}
 
   int plan() const { return plan_.get(); }
   int report() const { return report_.write.get(); }
+  int call_filter() const { return call_filter_.get(); }  // -1: none
 
   base::Result<std::optional<base::Error>> failure(int code, std::string_view said) const override {
     step_init::Report reports[2] = {};
@@ -148,16 +150,18 @@ class BubblewrapRun : public SandboxRun {
   const ExecRequest& request_;
   const Fd plan_;
   const Pipe report_;
+  const Fd call_filter_;
 };
 
 bool is_below(std::string_view path, std::string_view top) { return path.starts_with(top) && path.size() > top.size(); }
 
 }  // namespace
 
-BubblewrapSandbox::BubblewrapSandbox(base::HostPath program, Fd init, std::vector<std::string> masked_files,
+BubblewrapSandbox::BubblewrapSandbox(base::HostPath program, Fd init, std::string call_filter, std::vector<std::string> masked_files,
                                      std::vector<std::string> masked_directories, std::vector<std::string> read_only)
     : program_(std::move(program)),
       init_(std::move(init)),
+      call_filter_(std::move(call_filter)),
       masked_files_(std::move(masked_files)),
       masked_directories_(std::move(masked_directories)),
       read_only_(std::move(read_only)) {}
@@ -175,7 +179,7 @@ base::Result<std::unique_ptr<BubblewrapSandbox>> BubblewrapSandbox::open() {
   for (const char* path : read_only_paths) {
     if (::lstat(path, &about) == 0) read_only.emplace_back(path);
   }
-  return std::unique_ptr<BubblewrapSandbox>(new BubblewrapSandbox(std::move(program), std::move(file), std::move(files),
+  return std::unique_ptr<BubblewrapSandbox>(new BubblewrapSandbox(std::move(program), std::move(file), TRY(refused_calls_program()), std::move(files),
                                                                   std::move(directories), std::move(read_only)));
 }
 
@@ -236,13 +240,19 @@ base::Result<std::unique_ptr<SandboxRun>> BubblewrapSandbox::tell(const Prepared
   }
   for (const std::string& dest : lock) add({"--remount-ro", dest});
   if (step.request.read_only_root) add({"--remount-ro", "/"});
+  Fd call_filter;
+  if (!is_insecure) {
+    call_filter = TRY(sealed_file("cairn-call-filter", call_filter_));
+    add({"--seccomp", std::to_string(step_init::call_filter_fd)});
+  }
   add({"--unshare-pid", "--as-pid-1", "--unshare-ipc", "--unshare-uts", "--hostname", step_hostname(step.request), "--die-with-parent", "--",
        fmt::format("/proc/self/fd/{}", static_cast<int>(step_init::program_fd))});
 
   auto run = std::make_unique<BubblewrapRun>(step.request, TRY(sealed_file("cairn-step", init_plan(step)), "describe a step"),
-                                             TRY(make_pipe()));
-  static_assert(SpawnPlan::first_kept == step_init::program_fd && step_init::report_fd == step_init::program_fd + 2);
+                                             TRY(make_pipe()), std::move(call_filter));
+  static_assert(SpawnPlan::first_kept == step_init::program_fd && step_init::call_filter_fd == step_init::program_fd + 3);
   plan.keep = {init_.get(), run->plan(), run->report()};
+  if (run->call_filter() >= 0) plan.keep.push_back(run->call_filter());
   if (step.request.network == NetworkMode::none) plan.own_network = OwnNetwork::yes;
   return run;
 }

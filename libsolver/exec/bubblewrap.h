@@ -24,11 +24,12 @@ class BubblewrapSandbox : public Sandbox {
   base::Result<std::unique_ptr<SandboxRun>> tell(const PreparedStep& step, Bundle& bundle, SpawnPlan& plan) const override;
 
  private:
-  BubblewrapSandbox(base::HostPath program, base::Fd init, std::vector<std::string> masked_files,
+  BubblewrapSandbox(base::HostPath program, base::Fd init, std::string call_filter, std::vector<std::string> masked_files,
                     std::vector<std::string> masked_directories, std::vector<std::string> read_only);
 
   const base::HostPath program_;
   const base::Fd init_;  // step_init, in memory
+  const std::string call_filter_;
   // As far as this kernel has them.
   const std::vector<std::string> masked_files_, masked_directories_, read_only_;
 };

@@ -7,6 +7,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "libsolver/exec/call_filter.h"
+
 namespace cairn::solver {
 namespace {
 
@@ -104,6 +106,7 @@ json linux_section(const ExecRequest& request, const Runtime& runtime, const Ste
   } else {
     section["maskedPaths"] = masked_paths;
     section["readonlyPaths"] = read_only_paths;
+    section["seccomp"] = refused_calls_for_runtime();
   }
   if (runtime.is_crun()) return section;
   section["cgroupsPath"] = "/cairn/" + request.id;

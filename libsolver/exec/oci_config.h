@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // The config.json of a step's bundle. spec/solver 6.2.
-//
-// No seccomp filter yet: steps run with the 14 usual capabilities and without CAP_SYS_ADMIN, in their own namespaces.
 #pragma once
 
 #include <string>

@@ -8,8 +8,8 @@
 
 namespace cairn::solver::step_init {
 
-// Descriptors that it is started with.
-enum : int { program_fd = 3, plan_fd = 4, report_fd = 5 };
+// Descriptors that it is started with. The filter is bubblewrap's, which loads it, where a step has one.
+enum : int { program_fd = 3, plan_fd = 4, report_fd = 5, call_filter_fd = 6 };
 
 struct Header {
   std::uint64_t capabilities;

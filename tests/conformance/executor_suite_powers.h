@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
+
 #include "tests/conformance/executor_fixture.h"
 #include "tests/support/own_network.h"
 
@@ -56,6 +58,22 @@ TEST_P(ExecutorSuite, a_step_has_no_power_over_the_machine) {
                    "echo 1 2>/dev/null > /proc/sys/kernel/dmesg_restrict || echo read-only; echo $$; tr '\\0' ' ' < "
                    "/proc/1/cmdline | cut -c1-5"));
   EXPECT_EQ(said, "no mount\n0\nread-only\n1\nsh -c\n");
+}
+
+TEST_P(ExecutorSuite, calls_that_no_step_needs_are_refused) {
+  std::filesystem::copy_file(CAIRN_BIN_DIR "/cairn_call_probe", (root_ / "bin/probe").str());
+  const std::string refused =
+      "keyctl EPERM\nbpf EPERM\nuserfaultfd EPERM\nio_uring_setup EPERM\nperf_event_open EPERM\nopen_by_handle_at EPERM\n"
+      "clone3 ENOSYS\nclone done\nclone_user EPERM\nclone_net EPERM\nunshare EPERM\nvsock EPERM\nunix done\n";
+  EXPECT_THAT(out_of(shell("probe")), ::testing::StartsWith(refused));
+#if defined(__x86_64__)
+  EXPECT_EQ(out_of(shell("probe | tail -n 1")), "keyctl_32 EPERM\n");
+#endif
+  EXPECT_EQ(out_of(shell("unshare -r true 2>/dev/null || echo no namespaces; grep Seccomp: /proc/self/status")),
+            "no namespaces\nSeccomp:\t2\n");
+  ExecRequest step = shell("probe | grep -E '^(clone_user|unshare|clone3|bpf)'; grep Seccomp: /proc/self/status");
+  step.security = SecurityMode::insecure;
+  EXPECT_EQ(out_of(step), "bpf EINVAL\nclone3 EINVAL\nclone_user done\nunshare done\nSeccomp:\t0\n");
 }
 
 TEST_P(ExecutorSuite, capabilities_are_those_of_every_container) {
