@@ -166,7 +166,8 @@ class Cache {
   base::Result<ImmutableRef> add_lazy(const LazyLayer& layer, std::optional<ImmutableRef> parent, Publication& into,
                                       RecordFacts facts);
   // Gives a lazy record its tree, and each lazy parent before it; nothing if it has one. Of many callers one works, and
-  // the others get its outcome. provider: asked for what is not here; may be empty.
+  // the others get its outcome. provider: asked for what is not here, up to 4 blobs at a time while lower layers are
+  // unpacked; may be empty. The first error ends all.
   // Errors: unavailable (blobs are nowhere; they are named), corrupt (they are others, or hold another diff), no_space,
   // cancelled, io, and those of the provider.
   base::Status unlazy(const ImmutableRef& ref, const BlobProvider& provider, std::stop_token stop = {});

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <stop_token>
 
 #include "libbase/compress/decoder.h"
 #include "libbase/lmdb/group_writer.h"
@@ -31,7 +32,8 @@ struct LazyLayer {
   base::Compression compression = base::Compression::gzip;
 };
 
-// Gives the bytes of a blob that is not here. They are compared with its name.
-using BlobProvider = std::function<base::Result<std::unique_ptr<base::ByteSource>>(const BlobDigest&)>;
+// Gives the bytes of a blob that is not here. They are compared with its name. Called on several threads at once; a stop
+// request ends what it gives, too.
+using BlobProvider = std::function<base::Result<std::unique_ptr<base::ByteSource>>(const BlobDigest&, std::stop_token)>;
 
 }  // namespace cairn::cache

@@ -67,7 +67,7 @@ SolveOutcome Solver::solve(const SolveRequest& request, ProgressSink& progress, 
 
 base::Status Solver::fetch(const cache::ImmutableRef& result, std::stop_token stop) {
   SolverShared& shared = state_->shared;
-  return shared.cache.unlazy(result, shared.origins.provider(stop), stop);
+  return shared.cache.unlazy(result, shared.origins.provider(), stop);
 }
 
 base::Status Solver::stop(std::string_view id) {

@@ -78,7 +78,7 @@ struct Store {
   base::Guarded<UnrowedMeasure> unrowed_measure;
   std::atomic<base::lmdb::SequenceNumber> last_number{0};  // queued by this cache
   FreshLayers fresh_layers;
-  Turns<RecordId> unlazy_turns, layer_turns;
+  Turns<RecordId> unlazy_turns, fetch_turns, layer_turns;
   std::atomic<std::uint64_t> layers_unpacked{0}, layers_written{0}, layers_converted{0};
   std::mutex prune_turn;  // held for a whole prune, and by nothing else
   std::mutex compaction_turn;  // of packs; the same

@@ -9,6 +9,7 @@
 #include "libcache/cache.h"
 #include "libcache/observed_layer.h"
 #include "libcache/records/ancestors.h"
+#include "libcache/records/layer_fetches.h"
 #include "libcache/records/layer_rows.h"
 #include "libcache/records/store.h"
 #include "libsnapshot/layer.h"
@@ -35,56 +36,6 @@ Result<std::vector<ImmutableRef>> lazy_chain(Store& store, const ImmutableRef& r
   }
   std::reverse(chain.begin(), chain.end());
   return chain;
-}
-
-// What holds the record's layer, those first that are here.
-struct Source {
-  LayerBlob layer;
-  bool here = false;
-};
-Result<std::vector<Source>> sources_of(Store& store, RecordId record) {
-  std::vector<LayerBlob> known = store.fresh_layers.of(record);
-  TRY(store.keys.in_version([&](ReadTxn& txn) -> Status {
-    const auto diff = TRY(diff_of(txn, record));
-    if (!diff) return {};
-    const auto durable = TRY(blobs_of_diff(txn, *diff));
-    known.insert(known.end(), durable.begin(), durable.end());
-    return {};
-  }));
-  std::vector<Source> sources;
-  for (const LayerBlob& layer : known) {
-    const auto blob = TRY(store.blobs.find(layer.blob));
-    sources.push_back({layer, blob.has_value()});
-  }
-  std::stable_partition(sources.begin(), sources.end(), [](const Source& source) { return source.here; });
-  return sources;
-}
-
-base::Error without(const std::vector<Source>& sources, RecordId record) {
-  std::string names;
-  for (const Source& source : sources) names += (names.empty() ? "" : ", ") + source.layer.blob.str();
-  return {ErrorCode::unavailable, fmt::format("record {}: its tree is not here, and nobody gives blob {}", record, names),
-          "give a provider that has it"};
-}
-
-// One blob that holds the layer, here.
-Result<LayerBlob> fetch(Store& store, RecordId record, const BlobProvider& provider) {
-  const std::vector<Source> sources = TRY(sources_of(store, record));
-  if (sources.empty()) return base::fail(ErrorCode::corrupt, "record {}: no blob holds its layer", record);
-  if (sources.front().here) return sources.front().layer;
-  if (!provider) return tl::unexpected(without(sources, record));
-  std::optional<base::Error> last;
-  for (const Source& source : sources) {
-    auto bytes = provider(source.layer.blob);
-    if (!bytes) {
-      last = bytes.error();
-      continue;
-    }
-    TRY(store.blobs.put(**bytes, source.layer.blob), "fetch blob {}", source.layer.blob);
-    CRASH_POINT("cache.unlazy.fetched");
-    return source.layer;
-  }
-  return tl::unexpected(base::add_context(std::move(*last), without(sources, record).message));
 }
 
 }  // namespace
@@ -166,14 +117,12 @@ Result<base::lmdb::SequenceNumber> enqueue_tree(Store& store, const ImmutableRef
   return enqueue(store, std::move(entry));
 }
 
-Status unlazy_one(Store& store, const ImmutableRef& ref, const BlobProvider& provider, const std::stop_token& stop) {
+Status unlazy_one(Store& store, const ImmutableRef& ref, LayerFetches& fetches, std::size_t index, const std::stop_token& stop) {
   const auto turn = store.unlazy_turns.take(ref.id());
   if (!ref.is_lazy()) return {};
-  if (store.holds.standing_of(ref.id()) == Standing::unpublished)
-    return base::fail(ErrorCode::invalid_argument, "record {} is lazy and not published", ref.id());
   std::optional<ImmutableRef> parent;
   if (!ref.info().parents.empty()) parent = TRY(find_ancestor(store, ref, ref.info().parents.front()));
-  const LayerBlob layer = TRY(fetch(store, ref.id(), provider));
+  const LayerBlob layer = TRY(fetches.wait(index));
   LazyTree tree = TRY(unpack(store, ref.id(), layer, parent, stop), "record {}", ref.id());
   CRASH_POINT("cache.unlazy.unpacked");
   store.holds.set_tree(ref.id(), tree.id);  // usable now, durable later
@@ -184,16 +133,19 @@ Status unlazy_one(Store& store, const ImmutableRef& ref, const BlobProvider& pro
   return {};
 }
 
-}  // namespace
-
-Status unlazy_from_here(Store& store, const ImmutableRef& ref) {
-  for (const ImmutableRef& lazy : TRY(lazy_chain(store, ref))) TRY(unlazy_one(store, lazy, {}, {}));
+Status unlazy_chain(Store& store, const ImmutableRef& ref, const BlobProvider& provider, const std::stop_token& stop) {
+  const std::vector<ImmutableRef> chain = TRY(lazy_chain(store, ref));
+  LayerFetches fetches(store, chain, provider, stop);
+  for (std::size_t i = 0; i < chain.size(); ++i) TRY(unlazy_one(store, chain[i], fetches, i, stop));
   return {};
 }
 
+}  // namespace
+
+Status unlazy_from_here(Store& store, const ImmutableRef& ref) { return unlazy_chain(store, ref, {}, {}); }
+
 Status Cache::unlazy(const ImmutableRef& ref, const BlobProvider& provider, std::stop_token stop) {
-  for (const ImmutableRef& lazy : TRY(lazy_chain(*state_, ref), "unlazy record {}", ref.id()))
-    TRY(unlazy_one(*state_, lazy, provider, stop), "unlazy");
+  TRY(unlazy_chain(*state_, ref, provider, stop), "unlazy record {}", ref.id());
   return {};
 }
 
@@ -219,7 +171,7 @@ Result<ImmutableRef> Cache::add_lazy(const LazyLayer& layer, std::optional<Immut
 Result<std::vector<BlobDigest>> Cache::missing_blobs(const ImmutableRef& ref) {
   std::vector<BlobDigest> missing;
   for (const ImmutableRef& lazy : TRY(lazy_chain(*state_, ref))) {
-    const std::vector<Source> sources = TRY(sources_of(*state_, lazy.id()));
+    const std::vector<LayerSource> sources = TRY(layer_sources(*state_, lazy.id()));
     if (!sources.empty() && !sources.front().here) missing.push_back(sources.front().layer.blob);
   }
   return missing;

@@ -70,7 +70,7 @@ class OciLayoutSource final : public Op {
 
  private:
   static cache::BlobProvider provider(const OciLayout& layout) {
-    return [&layout](const BlobDigest& blob) { return layout.open_blob_of(blob); };
+    return [&layout](const BlobDigest& blob, const std::stop_token&) { return layout.open_blob_of(blob); };
   }
 
   Result<cache::ImmutableRef> unpack(const OciLayout& layout, std::size_t index, const OptionalRef& parent,

@@ -29,7 +29,7 @@ OpContext Run::context(NodeIndex node, std::stop_token stop) {
 base::Status Run::unlazy(const OpContext& context, std::span<const OptionalRef> inputs) {
   for (const OptionalRef& input : inputs) {
     if (!input || !input->is_lazy()) continue;
-    TRY(context.cache.unlazy(*input, context.origins->provider(context.stop, context.bytes), context.stop));
+    TRY(context.cache.unlazy(*input, context.origins->provider(context.bytes), context.stop));
   }
   return {};
 }

@@ -18,25 +18,45 @@ constexpr std::uint8_t origin_version = 1;
 
 KeyDigest question_of(const BlobDigest& blob) { return private_key("cairn.blob.origin.v1:" + blob.str()); }
 
+// What has come of several blobs, and how much they are. Thread-safe.
+class Counted {
+ public:
+  explicit Counted(BlobOrigins::Progress progress) : progress_(std::move(progress)) {}
+  void begun(std::uint64_t bytes) { counts_.lock()->total += bytes; }
+  void came(std::uint64_t bytes) {
+    if (!progress_) return;
+    Counts now;
+    {
+      auto counts = counts_.lock();
+      counts->done += bytes;
+      now = *counts;
+    }
+    progress_(now.done, now.total);
+  }
+
+ private:
+  struct Counts {
+    std::uint64_t done = 0, total = 0;
+  };
+  BlobOrigins::Progress progress_;
+  base::Guarded<Counts> counts_;
+};
+
 // A repository keeps what it authenticated with, so it lives as long as whoever reads from it.
 class OfRepository final : public base::ByteSource {
  public:
-  OfRepository(std::shared_ptr<cache::Repository> repository, std::unique_ptr<base::ByteSource> bytes, std::uint64_t size,
-               BlobOrigins::Progress progress)
-      : repository_(std::move(repository)), bytes_(std::move(bytes)), size_(size), progress_(std::move(progress)) {}
+  OfRepository(std::shared_ptr<cache::Repository> repository, std::unique_ptr<base::ByteSource> bytes, std::shared_ptr<Counted> counted)
+      : repository_(std::move(repository)), bytes_(std::move(bytes)), counted_(std::move(counted)) {}
   Result<std::size_t> read(std::span<std::byte> out) override {
     const std::size_t count = TRY(bytes_->read(out));
-    done_ += count;
-    if (progress_) progress_(done_, size_);
+    counted_->came(count);
     return count;
   }
 
  private:
   std::shared_ptr<cache::Repository> repository_;
   std::unique_ptr<base::ByteSource> bytes_;
-  std::uint64_t done_ = 0;
-  const std::uint64_t size_;
-  BlobOrigins::Progress progress_;
+  std::shared_ptr<Counted> counted_;
 };
 
 }  // namespace
@@ -110,13 +130,14 @@ Result<BlobOrigins::Origin> BlobOrigins::find(const BlobDigest& blob) {
   return origin;
 }
 
-cache::BlobProvider BlobOrigins::provider(std::stop_token stop, Progress progress) {
-  return [this, stop = std::move(stop), progress = std::move(progress)](
-             const BlobDigest& blob) -> Result<std::unique_ptr<base::ByteSource>> {
+cache::BlobProvider BlobOrigins::provider(Progress progress) {
+  return [this, counted = std::make_shared<Counted>(std::move(progress))](
+             const BlobDigest& blob, std::stop_token stop) -> Result<std::unique_ptr<base::ByteSource>> {
     const Origin origin = TRY(find(blob));
     auto from = TRY(repository(origin.where));
-    auto bytes = TRY(from->open_blob(blob, origin.size, stop));
-    return std::make_unique<OfRepository>(std::move(from), std::move(bytes), origin.size, progress);
+    auto bytes = TRY(from->open_blob(blob, origin.size, std::move(stop)));
+    counted->begun(origin.size);
+    return std::make_unique<OfRepository>(std::move(from), std::move(bytes), counted);
   };
 }
 

@@ -38,9 +38,9 @@ class BlobOrigins {
   void add(const BlobDigest& blob, std::uint64_t size, const cache::RepositoryName& where);
 
   // Gives blobs from where they are said to be. Errors of what it gives: unavailable (nothing is known of the blob), and those of
-  // Repository. progress: gets what has come and the size; may be empty.
+  // Repository. progress: gets how much has come of all blobs that were begun, and how much they are; on any thread; may be empty.
   using Progress = std::function<void(std::uint64_t done, std::uint64_t total)>;
-  cache::BlobProvider provider(std::stop_token stop, Progress progress = {});
+  cache::BlobProvider provider(Progress progress = {});
 
  private:
   struct Origin {

@@ -13,6 +13,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <functional>
 #include <map>
 #include <thread>
 
@@ -129,7 +131,7 @@ Pulled make_layers(int count, const std::string& driver) {
   return pulled;
 }
 BlobProvider provider_of(const Pulled& pulled, std::atomic<int>* asked = nullptr) {
-  return [&pulled, asked](const BlobDigest& blob) -> base::Result<std::unique_ptr<base::ByteSource>> {
+  return [&pulled, asked](const BlobDigest& blob, const std::stop_token&) -> base::Result<std::unique_ptr<base::ByteSource>> {
     if (asked) ++*asked;
     const auto found = pulled.bytes.find(blob);
     if (found == pulled.bytes.end()) return base::fail(ErrorCode::not_found, "no blob {}", blob);
@@ -169,6 +171,77 @@ TEST_P(Manager, lazy_get_by_blob) {
   EXPECT_EQ(names(refs.back()), (std::vector<std::string>{"file0", "file1", "file2"}));
   settle(store);
   EXPECT_EQ(store.findings(), std::vector<std::string>{});
+}
+
+// Bytes that begin to come when somebody says so.
+class HeldBack final : public base::ByteSource {
+ public:
+  HeldBack(std::string bytes, std::function<Status()> wait) : bytes_(std::move(bytes)), wait_(std::move(wait)) {}
+  base::Result<std::size_t> read(std::span<std::byte> out) override {
+    TRY(wait_());
+    return bytes_.read(out);
+  }
+
+ private:
+  test::StringSource bytes_;
+  std::function<Status()> wait_;
+};
+
+bool eventually(const std::function<bool()>& holds) {
+  for (int i = 0; i < 60'000 && !holds(); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  return holds();
+}
+
+TEST_P(Manager, lazy_layers_are_fetched_beside_each_other) {
+  const Pulled pulled = make_layers(7, GetParam());
+  const std::vector<ImmutableRef> refs = add_all(store, pulled);
+  // The lowest comes only once three more have been asked for; and no more are until one has come.
+  std::atomic<int> asked{0}, asked_before_the_first_came{0};
+  const auto wait = [&]() -> Status {
+    if (!eventually([&] { return asked >= 4; })) return base::fail(ErrorCode::io, "nobody asked for the others");
+    asked_before_the_first_came = asked.load();
+    return {};
+  };
+  const auto wait_for_first = [&]() -> Status {
+    if (eventually([&] { return asked_before_the_first_came > 0; })) return {};
+    return base::fail(ErrorCode::io, "the first never came");
+  };
+  must(store.cache->unlazy(refs.back(), [&](const BlobDigest& blob, const std::stop_token&) -> base::Result<std::unique_ptr<base::ByteSource>> {
+    const bool is_first = blob == pulled.layers[0].blob;
+    ++asked;
+    return std::make_unique<HeldBack>(pulled.bytes.at(blob), is_first ? std::function<Status()>(wait) : wait_for_first);
+  }));
+  EXPECT_EQ(asked_before_the_first_came, 4);
+  EXPECT_EQ(asked, 7);
+  EXPECT_EQ(store.cache->counts().layers_unpacked, 7u);
+  EXPECT_EQ(names(refs.back()).size(), 7u);
+  settle(store);
+  EXPECT_EQ(store.findings(), std::vector<std::string>{});
+}
+
+TEST_P(Manager, lazy_layers_end_with_the_first_that_fails) {
+  const Pulled pulled = make_layers(3, GetParam());
+  const std::vector<ImmutableRef> refs = add_all(store, pulled);
+  const Status unlazied = store.cache->unlazy(
+      refs.back(), [&](const BlobDigest& blob, const std::stop_token& stop) -> base::Result<std::unique_ptr<base::ByteSource>> {
+        if (blob == pulled.layers[1].blob) return base::fail(ErrorCode::io, "the wire is cut");
+        return std::make_unique<HeldBack>(pulled.bytes.at(blob), [stop]() -> Status {
+          if (eventually([&] { return stop.stop_requested(); })) return base::fail(ErrorCode::cancelled, "asked to stop");
+          return base::fail(ErrorCode::io, "never asked to stop");
+        });
+      });
+  ASSERT_FALSE(unlazied);
+  EXPECT_EQ(unlazied.error().code, ErrorCode::io);
+  EXPECT_NE(unlazied.error().message.find("the wire is cut"), std::string::npos) << unlazied.error().message;
+  EXPECT_TRUE(refs[0].is_lazy());
+  // Nothing is in the way of the next try; one that is told to stop before it begins asks nobody.
+  std::stop_source stopped;
+  stopped.request_stop();
+  std::atomic<int> asked{0};
+  EXPECT_EQ(store.cache->unlazy(refs.back(), provider_of(pulled, &asked), stopped.get_token()).error().code, ErrorCode::cancelled);
+  EXPECT_EQ(asked, 0);
+  must(store.cache->unlazy(refs.back(), provider_of(pulled, &asked)));
+  EXPECT_EQ(asked, 3);
 }
 
 TEST_P(Manager, snapshot_extract) {

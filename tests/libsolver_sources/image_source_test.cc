@@ -2,7 +2,11 @@
 // docker-image:// and the blob sources against a real registry on the loopback: what is fetched, and when.
 #include <sys/stat.h>
 
+#include <atomic>
+#include <chrono>
 #include <filesystem>
+#include <functional>
+#include <thread>
 
 #include "libsolver/llb.h"
 #include "libsolver/sources/oci_layout.h"
@@ -74,6 +78,76 @@ TEST_F(ImageSourceTest, ATagIsAskedForAndItsLayersWaitUntilSomebodyNeedsThem) {
   EXPECT_FALSE(executes(image(app())));
   EXPECT_EQ(recorder.count("HEAD", "/manifests/v1"), 2u);
   EXPECT_EQ(recorder.count("GET", ""), 4u);
+}
+
+// A registry of one image, by its layout, that first asks somebody about each blob.
+class LayoutServer {
+ public:
+  using Judge = std::function<void(const std::string& digest, test::HttpReply&)>;
+  LayoutServer(const base::HostPath& layout, const BlobDigest& manifest, Judge judge)
+      : server_([layout, manifest, judge = std::move(judge)](const test::HttpRequest& request, test::HttpReply& reply) {
+          std::string digest = request.target.substr(request.target.rfind('/') + 1);
+          const bool is_manifest = request.target.find("/manifests/") != std::string::npos;
+          if (is_manifest) digest = manifest.str();
+          else judge(digest, reply);
+          if (reply.is_closed()) return;
+          const std::string bytes = must(base::read_file(layout / ("blobs/sha256/" + digest.substr(7)), 64 << 20));
+          test::HttpReply::Headers headers{{"Docker-Content-Digest", digest}};
+          if (is_manifest) headers.emplace_back("Content-Type", "application/vnd.oci.image.manifest.v1+json");
+          reply.send(200, headers, bytes);
+        }) {}
+  std::string reference() const { return server_.host() + "/team/app:v1"; }
+  std::size_t count(const BlobDigest& blob) const { return server_.count("GET", "/v2/team/app/blobs/" + blob.str()); }
+
+ private:
+  test::HttpServer server_;
+};
+
+TEST_F(ImageSourceTest, LayersOfOneImageAreFetchedBesideEachOther) {
+  const auto layers = must(must(OciLayout::open(images / "one")).resolve(manifest, linux("amd64"))).layers;
+  std::atomic<int> begun{0};
+  // Each layer comes when the other has been asked for, too.
+  const LayoutServer server(images / "one", manifest, [&](const std::string& digest, test::HttpReply& reply) {
+    if (digest != layers[0].digest.str() && digest != layers[1].digest.str()) return;
+    ++begun;
+    for (int i = 0; i < 60'000 && begun < 2; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (begun < 2) reply.close();
+  });
+  EXPECT_TRUE(executes(image(server.reference())));
+  EXPECT_EQ(content("low"), "lower bytes");
+  EXPECT_EQ(content("high"), "upper bytes");
+  EXPECT_EQ(server.count(layers[0].digest), 1u);
+  EXPECT_EQ(server.count(layers[1].digest), 1u);
+}
+
+TEST_F(ImageSourceTest, ALayerThatFailsEndsTheOthers) {
+  const auto layers = must(must(OciLayout::open(images / "one")).resolve(manifest, linux("amd64"))).layers;
+  std::atomic<bool> asked_for_low{false};
+  const LayoutServer server(images / "one", manifest, [&](const std::string& digest, test::HttpReply& reply) {
+    if (digest == layers[0].digest.str()) {
+      asked_for_low = true;
+      reply.hang();  // for longer than any test lasts
+    }
+    if (digest != layers[1].digest.str()) return;
+    for (int i = 0; i < 60'000 && !asked_for_low; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    reply.send(404, {}, "gone");
+    reply.close();
+  });
+  EXPECT_TRUE(executes(image(server.reference())));
+  const base::Status fetched = solver->fetch(*result);
+  ASSERT_FALSE(fetched);
+  EXPECT_EQ(fetched.error().code, ErrorCode::not_found) << fetched.error().message;
+  EXPECT_THAT(fetched.error().message, HasSubstr(layers[1].digest.str()));
+}
+
+// How many bytes a step waits for is that of all layers together, and in the end all of them have come.
+TEST_F(ImageSourceTest, ProgressCountsAllLayers) {
+  const auto layers = must(must(OciLayout::open(images / "one")).resolve(manifest, linux("amd64"))).layers;
+  const auto step = llb::image(app()).file(llb::FileActions().mkfile("/new", 0644, "new"));
+  const SolveOutcome outcome = solve(request_of(step));
+  ASSERT_TRUE(outcome.status) << outcome.status.error().message;
+  EXPECT_EQ(sink.done_max, layers[0].size + layers[1].size);
+  EXPECT_EQ(sink.total_max, layers[0].size + layers[1].size);
 }
 
 // The tag may move between two questions; one solve sees one state of it.

@@ -32,9 +32,12 @@ struct BytesSink final : ProgressSink {
   void on_bytes(std::size_t, std::uint64_t now, std::uint64_t of) override {
     done = now;
     total = of;
+    done_max = std::max(done_max, now);
+    total_max = std::max(total_max, of);
   }
   void on_finished(std::size_t, StepState, std::chrono::nanoseconds, std::string_view) override {}
-  std::uint64_t done = 0, total = 0;
+  std::uint64_t done = 0, total = 0;          // the last
+  std::uint64_t done_max = 0, total_max = 0;  // of all, since steps may tell in any order
   std::string output;
 };
 
