@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What each format offers to the door (decoder.h). For the files of this room only.
+// What each format offers to the doors (decoder.h, archive_decoder.h). For the files of this room only.
 #pragma once
 
 #include <cstring>
@@ -11,9 +11,13 @@
 
 namespace cairn::base {
 
-// Without the bound on the output, which decoder.cc adds; after an error they must not be read again.
+// Without the bound on the output; after an error they must not be read again.
 std::unique_ptr<ByteSource> make_gzip_decoder(std::unique_ptr<ByteSource> source);
 std::unique_ptr<ByteSource> make_zstd_decoder(std::unique_ptr<ByteSource> source);
+std::unique_ptr<ByteSource> make_xz_decoder(std::unique_ptr<ByteSource> source);
+std::unique_ptr<ByteSource> make_bzip2_decoder(std::unique_ptr<ByteSource> source);
+// Adds it (invalid_argument beyond output_max bytes), and repeats the first error for ever.
+std::unique_ptr<ByteSource> make_bounded(std::unique_ptr<ByteSource> decoder, std::uint64_t output_max);
 
 // Level as in decoder.h, within the range of the format.
 // threads: that compress; 0 for the one that writes.

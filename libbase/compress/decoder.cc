@@ -74,6 +74,10 @@ Compression detect_compression(std::string_view first_bytes) {
   return Compression::none;
 }
 
+std::unique_ptr<ByteSource> make_bounded(std::unique_ptr<ByteSource> decoder, std::uint64_t output_max) {
+  return std::make_unique<BoundedSource>(std::move(decoder), output_max);
+}
+
 std::unique_ptr<ByteSource> make_decoder(Compression compression, std::unique_ptr<ByteSource> source,
                                          std::uint64_t output_max) {
   switch (compression) {
@@ -81,7 +85,7 @@ std::unique_ptr<ByteSource> make_decoder(Compression compression, std::unique_pt
     case Compression::gzip: source = make_gzip_decoder(std::move(source)); break;
     case Compression::zstd: source = make_zstd_decoder(std::move(source)); break;
   }
-  return std::make_unique<BoundedSource>(std::move(source), output_max);
+  return make_bounded(std::move(source), output_max);
 }
 
 std::unique_ptr<Encoder> make_encoder(Compression compression, Encoder::Sink sink, int level) {

@@ -8,7 +8,7 @@
 #include <array>
 #include <cerrno>
 
-#include "libbase/compress/decoder.h"
+#include "libbase/compress/archive_decoder.h"
 #include "libbase/fs/beneath.h"
 #include "libbase/fs/file_source.h"
 #include "libsnapshot/layer.h"
@@ -26,7 +26,13 @@ namespace {
 
 constexpr std::size_t block = 512;
 constexpr std::uint64_t extended_max = 1 << 20;  // of the headers that carry long names
-constexpr std::uint64_t unpacked_max = std::uint64_t{1} << 40;
+
+// How much an archive may unpack to: as a layer of its size, whatever it is compressed with.
+std::uint64_t unpacked_max(std::uint64_t size) {
+  const snapshot::ApplyOptions limits;
+  if (size > limits.unpacked_max / limits.ratio_max) return limits.unpacked_max;
+  return std::max(limits.ratio_free, limits.ratio_max * size);
+}
 
 Result<std::string> first_bytes(int file) {
   std::array<char, 6> bytes{};
@@ -36,11 +42,12 @@ Result<std::string> first_bytes(int file) {
 }
 
 Result<std::unique_ptr<base::ByteSource>> open_archive(int file) {
-  const base::Compression compression = base::detect_compression(TRY(first_bytes(file)));
+  const base::ArchiveCompression compression = base::detect_archive_compression(TRY(first_bytes(file)));
+  const auto size = static_cast<std::uint64_t>(TRY(base::stat_fd(file)).st_size);
   // A descriptor of its own, since what reads may outlive the caller's.
   Fd own(::fcntl(file, F_DUPFD_CLOEXEC, 0));
   if (!own) return fail_errno(errno, "open an archive");
-  return base::make_decoder(compression, std::make_unique<base::FileSource>(std::move(own)), unpacked_max);
+  return base::make_archive_decoder(compression, std::make_unique<base::FileSource>(std::move(own)), unpacked_max(size));
 }
 
 // A number in a header: octal text, or binary after a first byte with the highest bit set.
@@ -83,7 +90,7 @@ class HeaderWalk {
   // What follows a header; only passed over if it is longer than `keep`. false: it ends too early.
   bool body(const std::string& header, std::uint64_t keep, std::string& out) {
     const std::uint64_t size = number_in(std::string_view(header).substr(124, 12));
-    if (size > unpacked_max) return false;
+    if (size > snapshot::ApplyOptions().unpacked_max) return false;
     const std::uint64_t padded = (size + block - 1) / block * block;
     if (size <= keep) {
       out = take(padded);
@@ -127,9 +134,6 @@ bool carries_a_name(char type) { return type == 'x' || type == 'g' || type == 'L
 }  // namespace
 
 Result<bool> is_archive(int file) {
-  const std::string magic = TRY(first_bytes(file));
-  if (magic == std::string("\xfd" "7zXZ\0", 6)) return fail(ErrorCode::unavailable, "not supported: unpacking what xz has compressed");
-  if (magic.starts_with("BZh")) return fail(ErrorCode::unavailable, "not supported: unpacking what bzip2 has compressed");
   HeaderWalk walk(TRY(open_archive(file)));
   std::string header = walk.next();
   if (header.empty()) return false;
@@ -187,14 +191,14 @@ class OwnerGiver final : public snapshot::LayerObserver {
 
 Status unpack(int file, int directory, std::optional<Ownership> owner, std::stop_token stop) {
   Fd own(::fcntl(directory, F_DUPFD_CLOEXEC, 0));
-  Fd archive(::fcntl(file, F_DUPFD_CLOEXEC, 0));
-  if (!own || !archive) return fail_errno(errno, "open what is unpacked to");
+  if (!own) return fail_errno(errno, "open what is unpacked to");
   const snapshot::MountedTree tree(std::move(own));
   OwnerGiver giver(directory, owner.value_or(Ownership{}));
   snapshot::ApplyOptions options;
   options.observer = owner ? &giver : nullptr;
   options.stop = std::move(stop);
-  TRY(snapshot::apply_layer(tree, std::make_unique<base::FileSource>(std::move(archive)), options), "unpack");
+  // Decompressed here, because some formats of archives are none of layers.
+  TRY(snapshot::apply_layer(tree, TRY(open_archive(file)), options), "unpack");
   return giver.outcome();
 }
 

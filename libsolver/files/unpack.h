@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Archives that a copy unpacks: tar, plain or compressed with gzip or zstd.
+// Archives that a copy unpacks: tar, plain or compressed with gzip, zstd, xz or bzip2.
 #pragma once
 
 #include <optional>
@@ -10,7 +10,7 @@
 namespace cairn::solver {
 
 // Whether an open file begins as a tar does, decompressed if need be; it is read from its start. Errors: unavailable
-// ("not supported: …": another compression, or a name that would be a whiteout if this were a layer).
+// ("not supported: …": a name that would be a whiteout if this were a layer).
 base::Result<bool> is_archive(int file);
 
 // Unpacks it into an open directory, which is the root of all that it holds: no name and no link in it leads out. What is

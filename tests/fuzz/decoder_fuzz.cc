@@ -2,15 +2,15 @@
 // Compressed bytes from anywhere: a decoder ends with at most the bytes allowed, and says the same however its input
 // and output are cut into pieces. The first byte of the input is the size of the pieces.
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
-#include "libbase/compress/decoder.h"
+#include "libbase/compress/archive_decoder.h"
 
 namespace {
 
@@ -33,12 +33,12 @@ class PieceSource final : public ByteSource {
   std::size_t piece_;
 };
 
-Result<std::string> decode_in_pieces(Compression compression, std::string_view bytes, std::size_t piece) {
-  const auto decoder = make_decoder(compression, std::make_unique<PieceSource>(bytes, piece), output_max);
+Result<std::string> decode_in_pieces(ArchiveCompression compression, std::string_view bytes, std::size_t piece, std::size_t room) {
+  const auto decoder = make_archive_decoder(compression, std::make_unique<PieceSource>(bytes, piece), output_max);
   std::string out;
-  std::array<std::byte, 257> buffer;
+  std::vector<std::byte> buffer(room);
   while (true) {
-    const Result<std::size_t> count = decoder->read(std::span(buffer).first(piece));
+    const Result<std::size_t> count = decoder->read(buffer);
     if (!count) {
       CHECK(!decoder->read(buffer), "an error is not repeated");
       return tl::unexpected(count.error());
@@ -55,9 +55,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::size_t piece = std::size_t{data[0]} + 1;
   const std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
   detect_compression(bytes);
-  for (const Compression compression : {Compression::none, Compression::gzip, Compression::zstd}) {
-    const Result<std::string> whole = decompress(compression, bytes, output_max);
-    const Result<std::string> pieces = decode_in_pieces(compression, bytes, piece);
+  detect_archive_compression(bytes);
+  using enum ArchiveCompression;
+  for (const ArchiveCompression compression : {none, gzip, zstd, xz, bzip2}) {
+    const Result<std::string> whole = decode_in_pieces(compression, bytes, bytes.size(), 4096);
+    const Result<std::string> pieces = decode_in_pieces(compression, bytes, piece, piece);
     CHECK(whole.has_value() == pieces.has_value(), "whole: {}, pieces: {}", whole ? "ok" : whole.error().message,
           pieces ? "ok" : pieces.error().message);
     if (!whole) continue;
