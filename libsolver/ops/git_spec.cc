@@ -37,19 +37,6 @@ std::optional<int> hex_digit(char c) {
   return std::nullopt;
 }
 
-// "%20" is ' '; what is no escape stays.
-std::string unescape_url(std::string_view text) {
-  std::string plain;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const bool escape = text[i] == '%' && i + 2 < text.size();
-    const auto high = escape ? hex_digit(text[i + 1]) : std::nullopt;
-    const auto low = escape ? hex_digit(text[i + 2]) : std::nullopt;
-    if (high && low) i += 2;
-    plain += high && low ? static_cast<char>(*high * 16 + *low) : text[i];
-  }
-  return plain;
-}
-
 base::Status check(const GitSpec& spec) {
   if (!is_hex(spec.checksum)) {
     return fail(ErrorCode::invalid_argument, "git.checksum \"{}\" is not the hash of a commit in hex", spec.checksum);
@@ -65,6 +52,20 @@ base::Status check(const GitSpec& spec) {
 
 }  // namespace
 
+std::string unescape_url(std::string_view text) {
+  std::string plain;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool escape = text[i] == '%' && i + 2 < text.size();
+    const auto high = escape ? hex_digit(text[i + 1]) : std::nullopt;
+    const auto low = escape ? hex_digit(text[i + 2]) : std::nullopt;
+    if (high && low) i += 2;
+    plain += high && low ? static_cast<char>(*high * 16 + *low) : text[i];
+  }
+  return plain;
+}
+
+bool is_ssh_address(std::string_view url) { return is_implicit_ssh(url) || url.starts_with("ssh://"); }
+
 bool is_git_commit(std::string_view text) { return (text.size() == 40 || text.size() == 64) && is_hex(text); }
 
 Result<GitAddress> parse_git_address(std::string_view url) {
@@ -78,7 +79,7 @@ Result<GitAddress> parse_git_address(std::string_view url) {
     return fail(ErrorCode::invalid_argument, "git address \"{}\" has a fragment: the ref and the directory are said beside it", url);
   }
   const bool implicit = is_implicit_ssh(rest);
-  address.over_ssh = implicit || rest.starts_with("ssh://");
+  address.over_ssh = is_ssh_address(rest);
   if (!implicit) rest.remove_prefix(rest.find("://") + 3);
   const std::size_t slash = rest.find('/');
   const std::size_t end = implicit ? rest.find(':', rest.find('@')) : std::min(slash, rest.size());

@@ -37,6 +37,11 @@ struct GitAddress {
 // Errors: invalid_argument: another transport, no host, a fragment.
 base::Result<GitAddress> parse_git_address(std::string_view url);
 
+// ssh://… and user@host:path.
+bool is_ssh_address(std::string_view url);
+// "%20" is ' '; what is no escape stays.
+std::string unescape_url(std::string_view text);
+
 // Whether this is the whole hash of an object, SHA-1 or SHA-256.
 bool is_git_commit(std::string_view text);
 

@@ -2,8 +2,6 @@
 // git://: the tree of a commit. A source that names its commit is known without asking anybody. Else the remote side says what
 // its ref is now, which is remembered as what HTTP servers say is. What is fetched goes into a repository that all sources
 // of one remote side share: a record of its own, forked by each fetch, so that no solve waits for another's.
-#include <charconv>
-
 #include "libbase/base64.h"
 #include "libbase/codec.h"
 #include "libbase/hash/sha256.h"
@@ -46,6 +44,7 @@ Result<GitResolved> decode_facts(std::string_view bytes) {
 struct GitUse {
   GitRemote remote;
   std::string secrets;
+  std::optional<std::string> agent = {};  // over SSH: the id of the agent; that of a solve which does not give it is not in `remote`
 };
 
 class GitSource final : public Op {
@@ -96,10 +95,18 @@ class GitSource final : public Op {
   KeyDigest repository_key() const { return git_repository_key(spec_.remote, resolved_.sha); }
 
   Result<std::unique_ptr<GitProgram>> open_git() const {
-    for (const char* transport : {"https://", "http://", "git://"}) {
-      if (spec_.remote.starts_with(transport)) return GitProgram::open(use_.remote);
+    if (use_.agent && !use_.remote.ssh) {
+      auto error = fail(ErrorCode::not_found, "git source {}: the ssh agent \"{}\" is not given",
+                        cache::url_without_secrets(spec_.remote), *use_.agent);
+      error.value().hint = fmt::format("add --ssh {}, or --ssh {}=SOCKET", *use_.agent, *use_.agent);
+      return error;
     }
-    return fail(ErrorCode::unavailable, "not supported: SSH of git source {}", cache::url_without_secrets(spec_.remote));
+    return GitProgram::open(use_.remote);
+  }
+  void warn_of_unknown_hosts(const OpContext& context) const {
+    if (!use_.remote.ssh || !use_.remote.ssh->known_hosts.empty()) return;
+    context.output(Stream::err, fmt::format("warning: git source {}: git.knownsshhosts says nothing, so whoever answers is believed\n",
+                                            cache::url_without_secrets(spec_.remote)));
   }
 
   base::Error offline_error() const {
@@ -144,6 +151,7 @@ class GitSource final : public Op {
                   cache::url_without_secrets(spec_.remote), spec_.ref);
     }
     const auto git = TRY(open_git());
+    warn_of_unknown_hosts(context);
     std::vector<std::string> arguments{"ls-remote", "--quiet", "--symref", "--", git_remote_name};
     for (std::string& pattern : git_ref_patterns(spec_.ref)) arguments.push_back(std::move(pattern));
     const std::string listing = TRY(git->expect(std::move(arguments), {}, GitProgram::Talks::yes, context.stop));
@@ -193,20 +201,6 @@ class GitSource final : public Op {
   std::string hashed_;
 };
 
-std::string url_decoded(std::string_view text) {
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    unsigned value = 0;
-    if (text[i] == '%' && i + 2 < text.size() && std::from_chars(&text[i + 1], &text[i + 3], value, 16).ptr == &text[i + 3]) {
-      out += static_cast<char>(value);
-      i += 2;
-    } else {
-      out += text[i];
-    }
-  }
-  return out;
-}
-
 // Takes user and password out of the URL: git would hand them to its helpers as arguments, which everybody can read.
 std::string take_credentials(std::string& url) {
   if (!url.starts_with("http://") && !url.starts_with("https://")) return {};
@@ -217,7 +211,7 @@ std::string take_credentials(std::string& url) {
   url.erase(begin, at + 1 - begin);
   if (user.find(':') == std::string::npos) user += ':';
   const std::size_t colon = user.find(':');
-  return "Basic " + base::base64(url_decoded(user.substr(0, colon)) + ":" + url_decoded(user.substr(colon + 1)));
+  return "Basic " + base::base64(unescape_url(user.substr(0, colon)) + ":" + unescape_url(user.substr(colon + 1)));
 }
 
 // The secrets that a source may use, in BuildKit's order: for its host before for all, headers before tokens.
@@ -236,9 +230,18 @@ std::string authorization_for(const wire::SourceOp& source, const std::string& u
   return {};
 }
 
+// SSH for a remote side that is reached by it, and for the submodules of one whose source names an agent.
+void take_ssh(const wire::SourceOp& source, const GitSpec& spec, const SolveRequest& request, GitUse& use) {
+  const std::string id = attr_text(source, "git.mountsshsock");
+  if (id.empty() && !is_ssh_address(spec.remote)) return;
+  use.agent = id.empty() ? "default" : id;
+  const auto agent = request.ssh_agents.find(*use.agent);
+  if (agent != request.ssh_agents.end()) use.remote.ssh = {.agent = agent->second, .known_hosts = attr_text(source, "git.knownsshhosts")};
+}
+
 base::Status check_supported(const wire::SourceOp& source, const GitSpec& spec) {
   for (const auto& [name, value] : source.attrs) {
-    if (name == "git.bundle" || name == "git.checkoutbundle" || name.starts_with("git.sig.")) {
+    if (name == "git.bundle" || (name == "git.checkoutbundle" && value == "true") || name.starts_with("git.sig.")) {
       return fail(ErrorCode::unavailable, "not supported: {} of a git source", name);
     }
   }
@@ -259,9 +262,11 @@ Result<std::unique_ptr<Op>> make_git_source(const wire::SourceOp& source, const 
   use.remote.url = spec.remote;
   use.remote.authorization = take_credentials(use.remote.url);
   if (std::string secret = authorization_for(source, use.remote.url, request); !secret.empty()) use.remote.authorization = std::move(secret);
+  take_ssh(source, spec, request, use);
   use.remote.stalled_after = request.remote.stalled_after;
   if (request.remote.ask == RemoteUse::Ask::never) use.remote.network = GitRemote::Network::closed;
   use.secrets = attr_text(source, "git.authheadersecret") + "\n" + attr_text(source, "git.authtokensecret");
+  if (use.agent) use.secrets += "\n" + *use.agent;
   return std::make_unique<GitSource>(std::move(spec), std::move(use), std::move(pinned), request.remote);
 }
 

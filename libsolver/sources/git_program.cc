@@ -11,6 +11,7 @@
 
 #include "libbase/sync.h"
 #include "libcache/fetcher.h"
+#include "libsolver/exec/agent_socket.h"
 #include "libsolver/exec/output_pump.h"
 #include "libsolver/exec/secret_tree.h"
 
@@ -28,6 +29,28 @@ constexpr int not_found_code = 127;  // of env and sh
 // In the memory that a run sees as /tmp.
 constexpr const char* config_file = "/tmp/secret";
 constexpr const char* origin_file = "origin";
+constexpr const char* known_hosts_file = "known_hosts";
+constexpr const char* agent_dir = "/tmp/agent";
+
+// git hands this to a shell, so it holds nothing that comes from elsewhere. Nothing of the machine's and its users' settings,
+// keys and hosts; nothing that asks, forwards or remembers.
+std::string ssh_command(const GitSsh& ssh) {
+  std::string command =
+      "ssh -F /dev/null -o BatchMode=yes -o IdentityFile=none -o PreferredAuthentications=publickey -o ForwardAgent=no"
+      " -o ClearAllForwardings=yes -o ControlPath=none -o PermitLocalCommand=no -o UpdateHostKeys=no"
+      " -o GlobalKnownHostsFile=/dev/null -o LogLevel=ERROR";
+  if (ssh.known_hosts.empty()) return command + " -o UserKnownHostsFile=/dev/null -o StrictHostKeyChecking=no";
+  return command + " -o UserKnownHostsFile=/tmp/known_hosts -o StrictHostKeyChecking=yes";
+}
+
+// Whether a line of ssh says why there is no connection.
+bool tells_of_ssh(std::string_view line) {
+  for (const char* part : {"Host key verification failed", "host key is known for", "REMOTE HOST IDENTIFICATION HAS CHANGED",
+                           ": Permission denied", "Connection closed by", "Connection reset by", "kex_exchange_identification"}) {
+    if (line.find(part) != line.npos) return true;
+  }
+  return line.starts_with("ssh: ");
+}
 
 bool has_control(std::string_view text) {
   return std::any_of(text.begin(), text.end(), [](unsigned char c) { return c < 0x20 || c == 0x7f; });
@@ -75,7 +98,9 @@ std::string configuration(const GitRemote& remote) {
       "[init]\n\tdefaultBranch = master\n\ttemplateDir =\n[advice]\n\tdetachedHead = false\n[fetch]\n\trecurseSubmodules = false\n"
       "[protocol]\n\tallow = never\n";
   if (remote.network == GitRemote::Network::open) {
-    for (const char* transport : {"https", "http", "git"}) text += fmt::format("[protocol \"{}\"]\n\tallow = always\n", transport);
+    std::vector<const char*> transports{"https", "http", "git"};
+    if (remote.ssh) transports.push_back("ssh");
+    for (const char* transport : transports) text += fmt::format("[protocol \"{}\"]\n\tallow = always\n", transport);
   }
   const auto stalled = std::chrono::ceil<std::chrono::seconds>(remote.stalled_after).count();
   text += fmt::format("[http]\n\tlowSpeedLimit = 1\n\tlowSpeedTime = {}\n", stalled);
@@ -101,7 +126,9 @@ std::string last_error(std::string_view said) {
     at = end + 1;
     std::erase_if(line, [](unsigned char c) { return c < 0x20 || c == 0x7f; });
     const bool tells = line.starts_with("fatal: ") || line.starts_with("error: ") || line.starts_with("remote: ");
-    if (tells && found.size() < error_bytes_max) found += (found.empty() ? "" : "; ") + line.substr(line.find(' ') + 1);
+    if (found.size() >= error_bytes_max) continue;
+    if (tells) found += (found.empty() ? "" : "; ") + line.substr(line.find(' ') + 1);
+    else if (tells_of_ssh(line)) found += (found.empty() ? "" : "; ") + line;
   }
   return found.substr(0, error_bytes_max);
 }
@@ -177,23 +204,47 @@ class GitProgram::Run {
 GitProgram::GitProgram(GitRemote remote, std::unique_ptr<Spawner> spawner)
     : remote_(std::move(remote)), name_(cache::url_without_secrets(remote_.url)), spawner_(std::move(spawner)) {}
 
+// What ssh would take for an option, or show to everybody among its arguments.
+base::Status check_ssh_address(const std::string& url) {
+  const bool has_scheme = url.starts_with("ssh://");
+  if (!has_scheme && url.find("://") != std::string::npos) return {};
+  const std::string whole = has_scheme ? url.substr(6, url.find_first_of("/?#", 6) - 6) : url;
+  const std::size_t at = has_scheme ? whole.rfind('@') : whole.find('@');
+  const std::string user = at == std::string::npos ? "" : whole.substr(0, at);
+  const std::string host = at == std::string::npos ? whole : whole.substr(at + 1);
+  if (user.starts_with('-') || host.starts_with('-')) {
+    return fail(ErrorCode::invalid_argument, "git source {}: a name that begins with \"-\"", cache::url_without_secrets(url));
+  }
+  if (user.find(':') != std::string::npos) {
+    return fail(ErrorCode::invalid_argument, "git source {}: a password in an address over SSH, which takes keys only", has_scheme ? cache::url_without_secrets(url) : host);
+  }
+  return {};
+}
+
 Result<std::unique_ptr<GitProgram>> GitProgram::open(GitRemote remote) {
   if (has_control(remote.url) || has_control(remote.authorization)) {
     return fail(ErrorCode::invalid_argument, "git source {}: control characters in its URL or its secret",
                 cache::url_without_secrets(remote.url));
   }
+  if (remote.ssh) TRY(check_ssh_address(remote.url));
   return std::unique_ptr<GitProgram>(new GitProgram(std::move(remote), TRY(Spawner::open())));
+}
+
+base::Status write_file(const snapshot::MountedTree& home, const char* name, std::string_view bytes) {
+  const base::Fd file(::openat(home.fd(), name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (!file) return base::fail_errno(errno, "prepare a run of git");
+  TRY(base::write_full(file.get(), bytes), "prepare a run of git");
+  return {};
 }
 
 // The memory that is /tmp for one run: the configuration, and where trees are mounted.
 Result<snapshot::MountedTree> GitProgram::make_home() const {
   snapshot::MountedTree home = TRY(make_secret_tree(configuration(remote_), {}));
-  for (const char* name : {"repository", "tree", "home"}) {
+  for (const char* name : {"repository", "tree", "home", "agent"}) {
     if (::mkdirat(home.fd(), name, 0755) != 0) return base::fail_errno(errno, "prepare a run of git");
   }
-  const base::Fd origin(::openat(home.fd(), origin_file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-  if (!origin) return base::fail_errno(errno, "prepare a run of git");
-  TRY(base::write_full(origin.get(), "[remote \"origin\"]\n\turl = " + quoted(remote_.url) + "\n"), "prepare a run of git");
+  TRY(write_file(home, origin_file, "[remote \"origin\"]\n\turl = " + quoted(remote_.url) + "\n"));
+  if (remote_.ssh) TRY(write_file(home, known_hosts_file, remote_.ssh->known_hosts));
   return home;
 }
 
@@ -204,11 +255,17 @@ Result<GitProgram::Ended> GitProgram::run(std::vector<std::string> arguments, Tr
   plan.command = {"/bin/sh", "-c", "ulimit -c 0; exec \"$@\"", "sh", "/usr/bin/env", "-i",
                   "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/tmp/home", "LC_ALL=C",
                   "GIT_CONFIG_NOSYSTEM=1", "GIT_ATTR_NOSYSTEM=1", fmt::format("GIT_CONFIG_GLOBAL={}", config_file),
-                  "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=/bin/false", "SSH_ASKPASS=/bin/false", "GIT_SSH_COMMAND=/bin/false"};
+                  "GIT_TERMINAL_PROMPT=0", "GIT_ASKPASS=/bin/false", "SSH_ASKPASS=/bin/false", "GIT_SSH_VARIANT=ssh"};
+  std::optional<AgentSocket> agent;
+  if (talks == Talks::yes && remote_.ssh) agent = TRY(AgentSocket::open(remote_.ssh->agent, {.mode = 0600}), "git source {}", name_);
+  const snapshot::MountedTree agent_tree = agent ? agent->take_tree() : snapshot::MountedTree();
+  plan.command.push_back("GIT_SSH_COMMAND=" + (agent ? ssh_command(*remote_.ssh) : "/bin/false"));
+  if (agent) plan.command.push_back(fmt::format("SSH_AUTH_SOCK={}/{}", agent_dir, AgentSocket::file));
   if (const std::string hosts = variable("no_proxy", "NO_PROXY"); !hosts.empty()) plan.command.push_back("no_proxy=" + hosts);
   plan.command.emplace_back("git");
   plan.command.insert(plan.command.end(), std::make_move_iterator(arguments.begin()), std::make_move_iterator(arguments.end()));
   plan.attach.push_back({home.fd(), "/tmp"});
+  if (agent_tree) plan.attach.push_back({agent_tree.fd(), agent_dir});
   if (trees.repository) plan.attach.push_back({trees.repository.fd(), git_repository});
   if (trees.tree) plan.attach.push_back({trees.tree.fd(), git_tree});
   Pipe out = TRY(make_pipe());

@@ -1,14 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/libsolver_sources/git_server.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <signal.h>
-#include <spawn.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <filesystem>
 #include <fstream>
 
@@ -69,50 +61,11 @@ std::string GitRepo::commit_file(const std::string& path, const std::string& byt
   return commit("write " + path);
 }
 
-GitDaemon::GitDaemon(const base::HostPath& dir) : dir_(dir) {
-  listening_ = base::Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  auto* generic = reinterpret_cast<sockaddr*>(&address);
-  CHECK(::bind(listening_.get(), generic, size) == 0, "bind on the loopback");
-  CHECK(::listen(listening_.get(), 64) == 0, "listen on the loopback");
-  CHECK(::getsockname(listening_.get(), generic, &size) == 0, "getsockname");
-  port_ = ntohs(address.sin_port);
-  accepting_ = std::thread([this] { accept_all(); });
-}
+GitDaemon::GitDaemon(const base::HostPath& dir)
+    : server_({"env", "GIT_CONFIG_NOSYSTEM=1", "git", "-c", "safe.directory=*", "daemon", "--inetd", "--export-all",
+               "--base-path=" + dir.str(), dir.str()}) {}
 
-GitDaemon::~GitDaemon() {
-  ::shutdown(listening_.get(), SHUT_RDWR);
-  accepting_.join();
-  for (const pid_t child : *children_.lock()) {
-    ::kill(child, SIGKILL);
-    ::waitpid(child, nullptr, 0);
-  }
-}
-
-std::string GitDaemon::url(const std::string& name) const { return fmt::format("git://127.0.0.1:{}/{}", port_, name); }
-
-void GitDaemon::accept_all() {
-  const std::string base_path = "--base-path=" + dir_.str();
-  while (true) {
-    const base::Fd socket(::accept4(listening_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-    if (!socket) return;
-    ++accepted_;
-    const char* const arguments[] = {"env", "GIT_CONFIG_NOSYSTEM=1", "git", "-c", "safe.directory=*", "daemon", "--inetd",
-                                     "--export-all", base_path.c_str(), dir_.c_str(), nullptr};
-    posix_spawn_file_actions_t streams;
-    posix_spawn_file_actions_init(&streams);
-    posix_spawn_file_actions_adddup2(&streams, socket.get(), 0);
-    posix_spawn_file_actions_adddup2(&streams, socket.get(), 1);
-    pid_t child = -1;
-    const int error = ::posix_spawnp(&child, "env", &streams, nullptr, const_cast<char* const*>(arguments), environ);
-    posix_spawn_file_actions_destroy(&streams);
-    CHECK(error == 0, "start git daemon: {}", base::errno_text(error));
-    children_.lock()->push_back(child);
-  }
-}
+std::string GitDaemon::url(const std::string& name) const { return fmt::format("git://127.0.0.1:{}/{}", server_.port(), name); }
 
 void answer_git_request(const base::HostPath& dir, const HttpRequest& request, HttpReply& reply, GitProtocol protocol) {
   const std::size_t mark = request.target.find('?');

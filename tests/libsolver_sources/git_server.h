@@ -3,17 +3,11 @@
 // http:// by `git http-backend`.
 #pragma once
 
-#include <atomic>
-#include <list>
-#include <map>
-#include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
-#include "libbase/fs/fd.h"
-#include "libbase/sync.h"
 #include "tests/support/http_server.h"
+#include "tests/support/loopback_listener.h"
 #include "tests/support/temp_dir.h"
 
 namespace cairn::test {
@@ -39,18 +33,11 @@ class GitRepo {
 class GitDaemon {
  public:
   explicit GitDaemon(const base::HostPath& dir);
-  ~GitDaemon();
   std::string url(const std::string& name) const;
-  int connections() const { return accepted_; }
+  int connections() const { return server_.connections(); }
 
  private:
-  void accept_all();
-  base::HostPath dir_;
-  base::Fd listening_;
-  int port_ = 0;
-  std::atomic<int> accepted_{0};
-  base::Guarded<std::vector<pid_t>> children_;
-  std::thread accepting_;
+  InetdServer server_;
 };
 
 // The CGI answer of `git http-backend` to a request. protocol: what servers that know no newer one do without.

@@ -323,9 +323,14 @@ TEST_F(GitSourceTest, WhatIsNotThereIsSaidSo) {
 }
 
 TEST_F(GitSourceTest, WhatIsNotSupportedIsSaidSo) {
-  expect_error(git("ssh://git@127.0.0.1/x.git", "main"), ErrorCode::unavailable, "not supported: SSH of git source");
-  expect_error(git("main", {{"git.bundle", "x"}}), ErrorCode::unavailable, "not supported: git.bundle of a git source");
-  expect_error(git("main", {{"git.sig.pubkey", "x"}}), ErrorCode::unavailable, "not supported: git.sig.pubkey of a git source");
+  // Everything that a source can ask for (spec/solver 1.2) and that is not done here.
+  for (const auto& [name, value] : Attrs{{"git.bundle", "oci-layout://x@" + digest_text("")}, {"git.checkoutbundle", "true"},
+                                         {"git.sig.pubkey", "x"}, {"git.sig.rejectexpired", "true"},
+                                         {"git.sig.requiresignedtag", "true"}, {"git.sig.ignoresignedtag", "true"}}) {
+    expect_error(git("main", {{name, value}}), ErrorCode::unavailable, "not supported: " + name + " of a git source");
+  }
+  expect_error(git("main", {{"git.mtime", "now"}}), ErrorCode::unavailable, "not supported: git.mtime \"now\" of a git source");
+  EXPECT_TRUE(executes(git("main", {{"git.checkoutbundle", "false"}})));
 }
 
 }  // namespace

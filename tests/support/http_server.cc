@@ -94,44 +94,24 @@ void HttpReply::close() {
   closed_ = true;
 }
 
-HttpServer::HttpServer(Handler handler) : handler_(std::move(handler)) {
-  listening_ = base::Fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  auto* generic = reinterpret_cast<sockaddr*>(&address);
-  CHECK(::bind(listening_.get(), generic, size) == 0, "bind on the loopback");
-  CHECK(::listen(listening_.get(), 64) == 0, "listen on the loopback");
-  CHECK(::getsockname(listening_.get(), generic, &size) == 0, "getsockname");
-  port_ = ntohs(address.sin_port);
-  accepting_ = std::thread([this] { accept_all(); });
-}
+HttpServer::HttpServer(Handler handler)
+    : handler_(std::move(handler)), listener_([this](base::Fd socket) {
+        const int one = 1;
+        ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        auto connections = connections_.lock();
+        const int number = socket.get();
+        connections->push_back({std::move(socket), std::thread([this, number] { serve(number); })});
+      }) {}
 
 HttpServer::~HttpServer() {
-  ::shutdown(listening_.get(), SHUT_RDWR);
-  accepting_.join();
+  listener_.stop();
   std::list<Connection> all;
   {
     auto connections = connections_.lock();
-    for (const Connection& each : *connections) ::shutdown(each.socket, SHUT_RDWR);
+    for (const Connection& each : *connections) ::shutdown(each.socket.get(), SHUT_RDWR);
     all.swap(*connections);
   }
-  for (Connection& each : all) {
-    each.thread.join();
-    ::close(each.socket);
-  }
-}
-
-void HttpServer::accept_all() {
-  while (true) {
-    const int socket = ::accept4(listening_.get(), nullptr, nullptr, SOCK_CLOEXEC);
-    if (socket < 0) return;
-    const int one = 1;
-    ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    auto connections = connections_.lock();
-    connections->push_back({socket, std::thread([this, socket] { serve(socket); })});
-  }
+  for (Connection& each : all) each.thread.join();
 }
 
 void HttpServer::serve(int socket) {
@@ -147,7 +127,7 @@ void HttpServer::serve(int socket) {
   ::shutdown(socket, SHUT_RDWR);
 }
 
-std::string HttpServer::host() const { return fmt::format("127.0.0.1:{}", port_); }
+std::string HttpServer::host() const { return fmt::format("127.0.0.1:{}", listener_.port()); }
 std::string HttpServer::url(std::string_view path) const { return fmt::format("http://{}{}", host(), path); }
 std::vector<HttpRequest> HttpServer::requests() const { return *requests_.lock(); }
 

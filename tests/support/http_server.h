@@ -12,6 +12,7 @@
 
 #include "libbase/fs/fd.h"
 #include "libbase/sync.h"
+#include "tests/support/loopback_listener.h"
 
 namespace cairn::test {
 
@@ -58,18 +59,15 @@ class HttpServer {
 
  private:
   struct Connection {
-    int socket = -1;
+    base::Fd socket;
     std::thread thread;
   };
-  void accept_all();
   void serve(int socket);
 
   Handler handler_;
-  base::Fd listening_;
-  int port_ = 0;
   mutable base::Guarded<std::vector<HttpRequest>> requests_;
   base::Guarded<std::list<Connection>> connections_;
-  std::thread accepting_;
+  LoopbackListener listener_;  // last: it uses the rest
 };
 
 }  // namespace cairn::test
