@@ -68,7 +68,7 @@ Status pull(cache::Cache& cache, const cache::LayerBlob& layer, const std::strin
   const ImmutableRef lazy =
       TRY(cache.add_lazy({layer.diff, layer.blob, layer.size, layer.compression}, {}, publication, {}));
   TRY(publish(cache, std::move(publication)));
-  TRY(cache.unlazy(lazy, [&](const BlobDigest&) -> Result<std::unique_ptr<base::ByteSource>> {
+  TRY(cache.unlazy(lazy, [&](const BlobDigest&, const std::stop_token&) -> Result<std::unique_ptr<base::ByteSource>> {
     return std::make_unique<StringSource>(bytes);
   }));
   return cache.writer().wait_durable(TRY(cache.change_record(lazy, {.description = "was lazy"})));

@@ -184,7 +184,7 @@ TEST(ObservedLayer, ALazyRecordsTreeComesWithItsPages) {
       must(image.store.writer->wait_durable(must(image.store.cache->publish(std::move(publication)))));
     }
     int fetched = 0;
-    must(image.store.cache->unlazy(*image.top, [&](const BlobDigest& blob) -> base::Result<std::unique_ptr<base::ByteSource>> {
+    must(image.store.cache->unlazy(*image.top, [&](const BlobDigest& blob, const std::stop_token&) -> base::Result<std::unique_ptr<base::ByteSource>> {
       ++fetched;
       return std::make_unique<test::StringSource>(elsewhere.at(blob));
     }));
