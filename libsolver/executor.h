@@ -69,7 +69,8 @@ enum class Stream { out = 1, err = 2 };
 struct ExecExit {
   int code = 0;       // 128+n after signal n
   bool valid = true;  // code is one of valid_exit_codes
-  std::string note;   // what a limit did to it, for people: "the limit of 100 processes was reached"; ""
+  // What a limit did to it, for people: "the limit of 100 processes was reached"; "" if none did, or with runc on cgroup v2.
+  std::string note;
 };
 
 class Executor {
@@ -112,6 +113,6 @@ struct ExecutorTrial {
 // state_dir: as for open_executor; no executor is open on it. Errors: io, no_space (nothing could be tried).
 base::Result<std::vector<ExecutorTrial>> try_executors(const base::HostPath& state_dir);
 // Why steps have no limits of their own here; "": they have.
-std::string why_no_step_limits(const base::HostPath& state_dir);
+std::string why_no_step_limits();
 
 }  // namespace cairn::solver

@@ -29,6 +29,7 @@ using Hierarchy = Cgroups::Hierarchy;
 using Kind = Cgroups::Hierarchy::Kind;
 
 constexpr std::size_t file_max = 1 << 20;
+constexpr std::string_view controllers = "+pids +memory";  // of v2, handed down
 
 bool has_word(std::string_view list, char at, std::string_view word) {
   const auto words = split(list, at);
@@ -107,7 +108,6 @@ Result<Fd> make_group(int parent, const std::string& name) {
 
 // v2 hands controllers down only from a group that has no process, so this one moves into a group of its own first.
 Status hand_down(int dir) {
-  constexpr std::string_view controllers = "+pids +memory";
   if (write_value(dir, "cgroup.subtree_control", controllers)) return {};
   const Fd leaf = TRY(make_group(dir, "cairn-engine"));
   TRY(write_value(leaf.get(), "cgroup.procs", "0"));
@@ -181,13 +181,13 @@ Cgroups Cgroups::open(const std::vector<Hierarchy>& hierarchies, std::string_vie
     const auto usable = [&]() -> Status {
       const Fd own = TRY(base::open_host_dir(hierarchy.own));
       if (hierarchy.kind == Kind::v2) {
-        const std::string controllers = read_value(own.get(), "cgroup.controllers");
-        const std::string_view list = std::string_view(controllers).substr(0, controllers.find('\n'));
+        const std::string held = read_value(own.get(), "cgroup.controllers");
+        const std::string_view list = std::string_view(held).substr(0, held.find('\n'));
         if (!has_word(list, ' ', "pids") || !has_word(list, ' ', "memory")) return base::fail(ErrorCode::unavailable, "no controllers");
         TRY(hand_down(own.get()));
       }
       const Fd group = TRY(make_group(own.get(), cgroups.name_));
-      if (hierarchy.kind == Kind::v2) TRY(write_value(group.get(), "cgroup.subtree_control", "+pids +memory"));
+      if (hierarchy.kind == Kind::v2) TRY(write_value(group.get(), "cgroup.subtree_control", controllers));
       remove_left(group.get());
       return {};
     }();
@@ -222,16 +222,13 @@ Result<StepCgroup> Cgroups::make(const std::string& id, std::string_view parent,
   for (const Hierarchy& hierarchy : usable_) {
     Fd above = TRY(base::open_host_dir(hierarchy.own));
     std::string name = id;
-    if (parent.empty()) {
-      above = TRY(make_group(above.get(), name_));
-    } else {
-      for (const std::string_view part : split(parent, '/')) {
-        if (part.empty()) continue;
-        above = TRY(make_group(above.get(), std::string(part)));
-        if (hierarchy.kind == Kind::v2) TRY(write_value(above.get(), "cgroup.subtree_control", "+pids +memory"));
-      }
-      name = name_ + "-" + id;
+    const std::string_view path = parent.empty() ? std::string_view(name_) : parent;
+    for (const std::string_view part : split(path, '/')) {
+      if (part.empty()) continue;
+      above = TRY(make_group(above.get(), std::string(part)));
+      if (hierarchy.kind == Kind::v2) TRY(write_value(above.get(), "cgroup.subtree_control", controllers));
     }
+    if (!parent.empty()) name = name_ + "-" + id;
     Fd dir = TRY(make_group(above.get(), name));
     StepCgroup::Group& group = made.groups_.emplace_back();
     group.parent = std::move(above);

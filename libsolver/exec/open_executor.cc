@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Chooses the sandbox.
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -114,15 +115,15 @@ StepLimits default_limits() {
           .memory_bytes = number_of("CAIRN_STEP_MEMORY").value_or(0)};
 }
 
-Cgroups find_cgroups(const base::HostPath& state_dir) {
+// What is in groups of this name is killed.
+Cgroups find_cgroups(std::string_view name) {
   constexpr std::size_t text_max = 1 << 20;
   const auto read = [](const char* path) { return base::read_file(*base::HostPath::parse(path), text_max).value_or(""); };
-  const std::string name = base::to_hex(base::sha256(state_dir.str())).substr(0, 12);
   return Cgroups::open(Cgroups::find(read("/proc/self/mountinfo"), read("/proc/self/cgroup")), name);
 }
 
 Cgroups open_cgroups(const base::HostPath& state_dir) {
-  Cgroups cgroups = find_cgroups(state_dir);
+  Cgroups cgroups = find_cgroups(base::to_hex(base::sha256(state_dir.str())).substr(0, 12));
   if (!cgroups.why_not().empty()) base::log_info("executor: steps have no limits of their own: {}", cgroups.why_not());
   return cgroups;
 }
@@ -150,6 +151,6 @@ base::Result<std::vector<ExecutorTrial>> try_executors(const base::HostPath& sta
   return trials;
 }
 
-std::string why_no_step_limits(const base::HostPath& state_dir) { return find_cgroups(state_dir).why_not(); }
+std::string why_no_step_limits() { return find_cgroups(fmt::format("probe-{}", ::getpid())).why_not(); }
 
 }  // namespace cairn::solver

@@ -105,7 +105,8 @@ CAIRN_CHILD_SIDE bool mount_own_view(ChildPlan* plan) {
     return give_up(plan, "mount /proc");
   }
   if (plan->private_cgroup2 &&
-      ::syscall(SYS_mount, "cgroup2", "/sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) != 0) {
+      ::syscall(SYS_mount, "cgroup2", "/sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) != 0 &&
+      errno != EBUSY /* it is there already */) {
     return give_up(plan, "mount cgroup2 on /sys/fs/cgroup");
   }
   return true;

@@ -22,9 +22,9 @@ TEST_P(ExecutorSuite, a_fork_bomb_stops_at_the_limit) {
   const Ran bomb = run(shell("i=0; while [ $i -lt 200 ]; do sleep 100 & i=$((i+1)); done; echo all"));
   ASSERT_TRUE(bomb.exit) << bomb.message();
   // Where no cgroup holds processes, there is no limit, which doctor says.
-  if (why_no_step_limits(state_).empty()) {
+  if (why_no_step_limits().empty()) {
     EXPECT_NE(bomb.code(), 0) << bomb.out;
-    EXPECT_EQ(bomb.exit->note, "the limit of 40 processes was reached");
+    EXPECT_EQ(bomb.exit->note, tells_limits() ? "the limit of 40 processes was reached" : "");
   } else {
     EXPECT_EQ(bomb.out, "all\n");
   }
@@ -39,9 +39,9 @@ TEST_P(ExecutorSuite, a_step_that_takes_too_much_memory_is_killed_and_told_so) {
   // 64 MiB in a variable.
   const Ran hungry = run(shell("x=$(head -c 67108864 /dev/zero | tr '\\0' x); echo ${#x}"));
   ASSERT_TRUE(hungry.exit) << hungry.message();
-  if (why_no_step_limits(state_).empty()) {
+  if (why_no_step_limits().empty()) {
     EXPECT_NE(hungry.code(), 0);
-    EXPECT_EQ(hungry.exit->note, "a process was killed, for the memory limit of 33554432 bytes was reached");
+    EXPECT_EQ(hungry.exit->note, tells_limits() ? "a process was killed, for the memory limit of 33554432 bytes was reached" : "");
   } else {
     EXPECT_EQ(hungry.code(), 0);
   }

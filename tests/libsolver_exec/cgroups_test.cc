@@ -172,9 +172,9 @@ TEST_F(Limited, groups_are_kept_for_the_next_step) {
   if (!has_limits_) return;
   const auto executor = open_executor({.runtime = {}, .state_dir = temp_ / "state", .limits = StepLimits{.processes = 50}});
   ASSERT_TRUE(executor) << executor.error().message;
-  auto tree = test::mount_tree(root_);
-  ASSERT_TRUE(tree);
   const auto group_of = [&](SecurityMode security, const std::string& script) {
+    auto tree = test::mount_tree(root_);  // before Linux 6.15 one serves one run
+    EXPECT_TRUE(tree);
     ExecRequest request;
     request.id = "step";
     request.args = {"sh", "-c", script};

@@ -89,8 +89,8 @@ TEST(Lifetime, descriptors_are_not_leaked_to_steps_or_kept) {
   const auto open_count = [] { return test::names_in(*base::HostPath::parse("/proc/self/fd")).size(); };
   std::string listed;
   const auto collect = [&listed](Stream, std::string_view text) { listed += text; };
-  // The first makes the place that the next ones are in.
-  ASSERT_TRUE((*executor)->run(request_on(*tree, {"true"}), collect, {}));
+  // The first makes the place that the next ones are in. (Before Linux 6.15 a tree serves one run.)
+  ASSERT_TRUE((*executor)->run(request_on(*test::mount_tree(temp / "root"), {"true"}), collect, {}));
   const std::size_t before = open_count();
   ASSERT_TRUE((*executor)->run(request_on(*tree, {"sh", "-c", "echo /proc/self/fd/*"}), collect, {}));
   // The shell expands the pattern itself, with the directory that it reads open.

@@ -80,7 +80,7 @@ void look_at_executors(Findings& findings) {
   if (::mkdtemp(scratch.data()) == nullptr) return findings.problems.push_back("no place to try executors in: " + scratch);
   const HostPath dir = *HostPath::parse(scratch);
   const auto trials = solver::try_executors(dir / "exec");
-  std::string why_no_limits = solver::why_no_step_limits(dir / "exec");
+  std::string why_no_limits = solver::why_no_step_limits();
   (void)::rmdir((dir / "exec").c_str());
   (void)::rmdir(dir.c_str());
   if (!trials) return findings.problems.push_back(trials.error().message);
