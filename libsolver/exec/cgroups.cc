@@ -109,6 +109,10 @@ Result<Fd> make_group(int parent, const std::string& name) {
 // v2 hands controllers down only from a group that has no process, so this one moves into a group of its own first.
 Status hand_down(int dir) {
   if (write_value(dir, "cgroup.subtree_control", controllers)) return {};
+  const std::string processes = read_value(dir, "cgroup.procs");
+  if (processes.find_first_not_of("0123456789\n") == std::string::npos && processes.find('\n') + 1 < processes.size()) {
+    return base::fail(ErrorCode::unavailable, "other processes are in it");
+  }
   const Fd leaf = TRY(make_group(dir, "cairn-engine"));
   TRY(write_value(leaf.get(), "cgroup.procs", "0"));
   return write_value(dir, "cgroup.subtree_control", controllers);
@@ -147,6 +151,20 @@ Status set_limits(int dir, Kind kind, const StepLimits& limits) {
   return {};
 }
 
+Status make_store_group(const Hierarchy& hierarchy, const std::string& name) {
+  const Fd own = TRY(base::open_host_dir(hierarchy.own));
+  if (hierarchy.kind == Kind::v2) {
+    const std::string held = read_value(own.get(), "cgroup.controllers");
+    const std::string_view list = std::string_view(held).substr(0, held.find('\n'));
+    if (!has_word(list, ' ', "pids") || !has_word(list, ' ', "memory")) return base::fail(ErrorCode::unavailable, "no controllers");
+    TRY(hand_down(own.get()));
+  }
+  const Fd group = TRY(make_group(own.get(), name));
+  if (hierarchy.kind == Kind::v2) TRY(write_value(group.get(), "cgroup.subtree_control", controllers));
+  remove_left(group.get());
+  return {};
+}
+
 bool is_plain_path(std::string_view path) {
   const auto parts = split(path, '/');
   return std::all_of(parts.begin(), parts.end(), [](std::string_view part) {
@@ -159,7 +177,9 @@ bool is_plain_path(std::string_view path) {
 std::vector<Hierarchy> Cgroups::find(std::string_view mountinfo, std::string_view own_groups) {
   std::vector<Hierarchy> found;
   const auto add = [&](Kind kind, const MountedHierarchy& mounted, std::string_view controller) {
-    if (auto dir = own_dir(mounted, own_path(own_groups, controller))) found.push_back({kind, std::move(*dir)});
+    auto dir = own_dir(mounted, own_path(own_groups, controller));
+    auto top = HostPath::parse(std::string(mounted.at));
+    if (dir && top) found.push_back({kind, std::move(*dir), std::move(*top)});
   };
   for (const std::string_view line : split(mountinfo, '\n')) {
     const auto mounted = parse_mount(line);
@@ -177,20 +197,15 @@ Cgroups Cgroups::open(const std::vector<Hierarchy>& hierarchies, std::string_vie
   cgroups.name_ = fmt::format("cairn-{}", name);
   bool pids = false, memory = false;
   std::string failures;
-  for (const Hierarchy& hierarchy : hierarchies) {
-    const auto usable = [&]() -> Status {
-      const Fd own = TRY(base::open_host_dir(hierarchy.own));
-      if (hierarchy.kind == Kind::v2) {
-        const std::string held = read_value(own.get(), "cgroup.controllers");
-        const std::string_view list = std::string_view(held).substr(0, held.find('\n'));
-        if (!has_word(list, ' ', "pids") || !has_word(list, ' ', "memory")) return base::fail(ErrorCode::unavailable, "no controllers");
-        TRY(hand_down(own.get()));
+  for (Hierarchy hierarchy : hierarchies) {
+    Status usable = make_store_group(hierarchy, cgroups.name_);
+    if (!usable && hierarchy.kind == Kind::v2 && hierarchy.own.str() != hierarchy.top.str()) {
+      const Hierarchy at_top{hierarchy.kind, hierarchy.top, hierarchy.top};
+      if (make_store_group(at_top, cgroups.name_)) {
+        hierarchy = at_top;
+        usable = {};
       }
-      const Fd group = TRY(make_group(own.get(), cgroups.name_));
-      if (hierarchy.kind == Kind::v2) TRY(write_value(group.get(), "cgroup.subtree_control", controllers));
-      remove_left(group.get());
-      return {};
-    }();
+    }
     if (!usable) {
       failures.append(failures.empty() ? "" : "; ").append(fmt::format("{}: {}", hierarchy.own.str(), usable.error().message));
       continue;
@@ -257,6 +272,10 @@ StepCgroup::~StepCgroup() {
     }
     if (!is_gone) base::log_debug("remove the cgroup {}: {}", group.name, base::errno_text(errno));
   }
+}
+
+bool StepCgroup::is_there() const {
+  return std::all_of(groups_.begin(), groups_.end(), [](const Group& group) { return ::faccessat(group.dir.get(), "cgroup.procs", F_OK, 0) == 0; });
 }
 
 int StepCgroup::directory() const {

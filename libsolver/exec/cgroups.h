@@ -2,7 +2,8 @@
 // The cgroups of steps: one for each while it runs, so that what it takes of processes and memory has a limit, and ends
 // with it. cgroup v1 and v2, whichever holds the controllers here (they may be in different places).
 //
-// A store's groups are <own>/cairn-<name>/<id> in each hierarchy, where <own> is the group of this process.
+// A store's groups are <own>/cairn-<name>/<id> in each hierarchy, where <own> is the group of this process. Where that one of v2
+// cannot hand controllers down because others are in it, as in a session of systemd, <own> is the top of what is mounted.
 #pragma once
 
 #include <cstdint>
@@ -25,6 +26,7 @@ class StepCgroup {
   StepCgroup& operator=(StepCgroup&&) = delete;
   ~StepCgroup();
 
+  bool is_there() const;  // nobody has removed it
   // The group of v2, which a process can begin in; -1: there is none.
   int directory() const;
   // The groups of v1: for a child, which writes "0" to each before it becomes the runtime, ...
@@ -60,6 +62,7 @@ class Cgroups {
   struct Hierarchy {
     enum class Kind : std::uint8_t { v1_pids, v1_memory, v2 } kind;
     base::HostPath own;  // the directory of the group of this process
+    base::HostPath top;  // where the hierarchy is mounted
   };
   // What is mounted here, by the texts of /proc/self/mountinfo and /proc/self/cgroup.
   static std::vector<Hierarchy> find(std::string_view mountinfo, std::string_view own_groups);

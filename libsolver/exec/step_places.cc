@@ -8,9 +8,10 @@ namespace cairn::solver {
 base::Result<StepPlace> StepPlaces::take() {
   {
     auto idle = idle_.lock();
-    if (!idle->empty()) {
+    while (!idle->empty()) {
       StepPlace place = std::move(idle->back());
       idle->pop_back();
+      if (!place.cgroup.is_there()) continue;
       place.cgroup.begin_step();
       return place;
     }

@@ -15,7 +15,7 @@ base::Result<std::unique_ptr<Executor>> open_attaching(const HostPath& state_dir
   TRY(open_executor({"crun", state_dir}));
   Runtime runtime = TRY(find_runtime("crun"));
   runtime.cgroups = CgroupView::private_v2;
-  Cgroups cgroups = Cgroups::open(Cgroups::find(test::read_text("/proc/self/mountinfo"), test::read_text("/proc/self/cgroup")), fmt::format("attaching-{}", ::getpid()));
+  Cgroups cgroups = Cgroups::open(Cgroups::find(test::read_text("/proc/self/mountinfo"), test::read_text("/proc/self/cgroup")), fmt::format("attaching-{:x}", std::hash<std::string>()(state_dir.str())));
   return std::make_unique<StepExecutor>(std::make_shared<OciSandbox>(std::move(runtime)), state_dir, TRY(Spawner::open()),
                                         TreeTransfer::attach, std::move(cgroups), limits.value_or(StepLimits()));
 }
