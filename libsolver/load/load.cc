@@ -62,7 +62,13 @@ class Loader {
       return fail(ErrorCode::invalid_argument, "{} ops, the limit is {}", message.def.size(), limits_.ops_max);
     }
     metadata_ = std::move(message.metadata);
+    metadata_of_.reserve(metadata_.size());
+    for (auto& [digest, metadata] : metadata_) {
+      if (const auto parsed = VertexDigest::parse(digest)) metadata_of_.emplace(*parsed, &metadata);
+    }
     ops_.reserve(message.def.size());
+    by_wire_digest_.reserve(message.def.size());
+    by_digest_.reserve(message.def.size());
     std::size_t inputs = 0;
     for (std::size_t i = 0; i < message.def.size(); ++i) {
       LoadingOp loading;
@@ -174,9 +180,9 @@ class Loader {
   // Takes the op and its metadata: two copies of a large graph would be one too many.
   Result<std::shared_ptr<const Vertex>> make_vertex(LoadingOp& loading) {
     auto vertex = std::make_shared<Vertex>();
-    if (const auto found = metadata_.find(loading.wire_digest.str()); found != metadata_.end()) {
-      TRY(check_capabilities(found->second));
-      vertex->metadata = std::move(found->second);
+    if (const auto found = metadata_of_.find(loading.wire_digest); found != metadata_of_.end()) {
+      TRY(check_capabilities(*found->second));
+      vertex->metadata = std::move(*found->second);
     }
     vertex->digest = loading.digest;
     vertex->wire_digest = loading.wire_digest;
@@ -212,7 +218,8 @@ class Loader {
   wire::DecodeBudget budget_;
   NameBudget names_;
   const wire::Platform host_ = host_platform();
-  std::map<std::string, wire::OpMetadata> metadata_;  // by the digest of the raw bytes
+  std::map<std::string, wire::OpMetadata> metadata_;
+  std::unordered_map<VertexDigest, wire::OpMetadata*> metadata_of_;  // by the digest of the raw bytes
   std::vector<LoadingOp> ops_;
   std::unordered_map<VertexDigest, std::size_t> by_wire_digest_;
   std::unordered_map<VertexDigest, std::size_t> by_digest_;

@@ -149,7 +149,7 @@ class Decoder {
       if (decoder.status()) decoder.map_value(value);
       TRY(std::move(decoder.status()), "{}", name);
     }
-    entries.insert_or_assign(std::move(key), std::move(value));
+    entries.insert_or_assign(entries.end(), std::move(key), std::move(value));  // mostly they come in order
     return {};
   }
   void map_value(std::string& value) { (*this)(2, "value", value); }
