@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The directory that describes one run to the runtime:
-//   config.json  hosts  resolv.conf  log  state/ (the runtime's own)  rootfs/ and m/<n> (where trees are attached, in
-//   the child's mount namespace only)  t/<n> (whole trees, where the kernel cannot clone detached ones)
+//   config.json  hosts  resolv.conf  log  state/ (the runtime's own)  rootfs/ and m/<n> (where trees are attached)
+//   t/<n> (whole trees, where the kernel cannot clone detached ones)
+// It is in memory, for config.json tells the step's environment, in which secrets may be; and as each file and directory on a
+// disk costs twice. The host has an empty directory of the id, over which the child attaches it in its mount namespace.
 #pragma once
 
 #include <string>
@@ -10,6 +12,7 @@
 #include "libbase/fs/fd.h"
 #include "libbase/path.h"
 #include "libbase/result.h"
+#include "libsnapshot/snapshotter.h"
 #include "libsolver/exec/mount_points.h"
 
 namespace cairn::solver {
@@ -24,15 +27,16 @@ class Bundle {
   base::Status write(const std::string& name, std::string_view text);
   std::string path(const std::string& name) const;
   const std::string& dir() const { return dir_; }
+  int mount() const { return tree_.fd(); }  // to be attached at dir(), before all else
   // Empty if the runtime wrote none.
   base::Result<std::string> read_log() const;
-  // Removes everything. Nothing is attached to the host's mounts, so this meets the bundle's own files only.
+  // Nothing is attached to the host's mounts, so this meets the directory of the id only.
   base::Status remove() &&;
 
  private:
-  Bundle(base::Fd parent, base::Fd fd, base::TreePath name, std::string dir);
+  Bundle(base::Fd parent, base::TreePath name, std::string dir);
   base::Fd parent_;
-  base::Fd fd_;
+  snapshot::MountedTree tree_;
   base::TreePath name_;
   std::string dir_;
   int targets_ = 0;

@@ -262,6 +262,7 @@ base::Status StepExecutor::place_mounts(Run& run) {
 }
 
 base::Status StepExecutor::transfer_trees(Run& run) {
+  run.plan.attach.push_back({run.bundle->mount(), run.bundle->dir()});
   std::vector<std::pair<const Mount*, std::string>> targets{{&run.root, run.bundle->path("rootfs")}};
   for (const Mount& mount : run.mounts) {
     if (mount.tree != nullptr) targets.emplace_back(&mount, mount.told.source);

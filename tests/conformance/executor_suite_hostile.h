@@ -76,12 +76,13 @@ TEST_P(ExecutorSuite, a_secret_is_where_it_was_mounted_and_nowhere_else) {
   step.mounts.push_back(bind("/run/secret", kept, "secret"));
   step.mounts.back().read_only = true;
   std::stop_source source;
-  std::vector<std::string> told_to;
+  std::vector<std::string> told_to, written;
   std::jthread looker([&] {
     test::eventually([] { return test::find_process("100023").has_value(); });
     for (const std::string& pid : test::names_in(*base::HostPath::parse("/proc"))) {
       if (test::read_text("/proc/" + pid + "/cmdline").find(secret) != std::string::npos) told_to.push_back(pid);
     }
+    written = test::names_in(state_ / step.id);
     source.request_stop();
   });
   const Ran ran = run(step, source.get_token());
@@ -89,6 +90,7 @@ TEST_P(ExecutorSuite, a_secret_is_where_it_was_mounted_and_nowhere_else) {
   EXPECT_EQ(ran.error(), base::ErrorCode::cancelled);
   EXPECT_EQ(ran.out, secret + " 400 1000\n");
   EXPECT_THAT(told_to, ::testing::IsEmpty()) << "command lines";
+  EXPECT_THAT(written, ::testing::IsEmpty()) << "on the disk";
   EXPECT_THAT(test::names_in(root_), ::testing::ElementsAre("bin", "etc", "run", "tmp")) << "made for the mount, with nothing in it";
   EXPECT_THAT(test::names_in(root_ / "run"), ::testing::IsEmpty());
 }
