@@ -20,6 +20,7 @@
 #include "libcache/key_store.h"
 #include "libcache/layer_blob.h"
 #include "libcache/lease.h"
+#include "libcache/ledger.h"
 #include "libcache/options.h"
 #include "libcache/prune.h"
 #include "libcache/ref.h"
@@ -45,6 +46,9 @@ class Publication {
   void took(std::chrono::nanoseconds build_time) { build_time_ = build_time; }
   // Whose its records are. Facts that say it themselves stay.
   void owned_by(Owner owner) { owner_ = std::move(owner); }
+  // This step has just made its results, which are those that are added from here on: if their keys led to others, the ledger
+  // says in what they differ.
+  void executed(ExecutedStep step);
   bool empty() const;
 
  private:
@@ -62,6 +66,8 @@ class Publication {
   std::vector<std::shared_ptr<const Reopened>> reopened_;
   std::chrono::nanoseconds build_time_{0};
   Owner owner_;
+  std::optional<ExecutedStep> step_;
+  std::size_t results_of_step_ = 0;  // the first of them
 };
 
 // What is given is set, the rest stays.
@@ -264,6 +270,13 @@ class Cache {
   // What was begun comes to an end first, as far as rows go; a second at most.
   void stop_collector();
   void settle_collector();  // returns when it has nothing to do
+  // Compares what steps make again with what they had made, in the background, until stop_ledger() or the end (ledger.h). Once.
+  // Until then both records are held, so a prune waits for it.
+  void start_ledger(const LedgerOptions& options);
+  // What waits is compared first, for some seconds at most, and then counted as not compared.
+  void stop_ledger();
+  // Returns when all that was published before is compared, and is in the ledger.
+  void settle_ledger(std::stop_token stop = {});
   // For whoever found the disk full: takes what the policy's floors let go, whatever its ceilings say, until `bytes` more
   // are free, and waits for the files. Returns the bytes freed; 0 without a collector. Errors: io, corrupt, cancelled.
   base::Result<std::int64_t> make_room(std::int64_t bytes, std::stop_token stop = {});

@@ -21,6 +21,7 @@ struct TreeDifference {
   std::string path;  // as the digest sees it: relative to the selection's path; "" for that itself
   Kind kind = Kind::changed;
   std::vector<DifferenceField> fields;  // of a changed one, in the order above
+  bool operator==(const TreeDifference&) const = default;
 };
 std::string_view to_string(TreeDifference::Kind kind);
 

@@ -41,6 +41,7 @@ base::Status check_leases(CheckState& state);      // what they name, and when t
 base::Status check_layers(CheckState& state);      // diffs, what holds them, and trees that came later
 base::Status check_statistics(CheckState& state);
 base::Status check_history(CheckState& state);
+base::Status check_ledger(CheckState& state);
 base::Status check_tmp(CheckState& state);
 
 struct Counters;

@@ -3,6 +3,7 @@
 
 #include "libcache/blobs/chunk_rule.h"
 #include "libcache/history.h"
+#include "libcache/ledger.h"
 #include "libcache/policy.h"
 #include "libcache/policy/toml_table.h"
 
@@ -20,14 +21,29 @@ Result<toml::parse_result> parse(std::string_view text, std::string_view name) {
                     parsed.error().description());
 }
 
-Result<HistoryOptions> read_history(TomlTable& document) {
-  HistoryOptions options;
-  const std::pair<const char*, std::uint64_t*> fields[] = {{"history_solves", &options.solves_max}, {"history_bytes", &options.bytes_max}};
+base::Status read_amounts(TomlTable& document, std::initializer_list<std::pair<const char*, std::uint64_t*>> fields) {
   for (const auto& [field, value] : fields) {
     if (!document.has(field)) continue;
     const auto number = TRY(document.integer(field));
     if (!number || *number < 0) return document.wrong(field, "want a number of at least 0");
     *value = static_cast<std::uint64_t>(*number);
+  }
+  return {};
+}
+
+Result<HistoryOptions> read_history(TomlTable& document) {
+  HistoryOptions options;
+  TRY(read_amounts(document, {{"history_solves", &options.solves_max}, {"history_bytes", &options.bytes_max}}));
+  return options;
+}
+
+Result<LedgerOptions> read_ledger_options(TomlTable& document) {
+  LedgerOptions options;
+  TRY(read_amounts(document, {{"ledger_steps", &options.steps_max}, {"ledger_bytes", &options.bytes_max}}));
+  if (const auto age_max = TRY(document.text("ledger_age"))) {
+    const auto age = parse_age(*age_max);
+    if (!age) return document.wrong("ledger_age", age.error().message);
+    options.age_max = *age;
   }
   return options;
 }
@@ -48,6 +64,7 @@ Result<CacheOptions> parse_options(std::string_view text, std::string_view name)
     }
   }
   TRY(read_history(document));
+  TRY(read_ledger_options(document));
   if (document.has("scrub_bytes_per_second")) {
     const auto bytes = TRY(document.integer("scrub_bytes_per_second"));
     if (!bytes || *bytes < 0) return document.wrong("scrub_bytes_per_second", "want a number of bytes; 0: off");
@@ -66,6 +83,12 @@ Result<HistoryOptions> parse_history_options(std::string_view text, std::string_
   const toml::parse_result parsed = TRY(parse(text, name));
   TomlTable document(parsed.table(), std::string(name), "", KeyCase::exact);
   return read_history(document);
+}
+
+Result<LedgerOptions> parse_ledger_options(std::string_view text, std::string_view name) {
+  const toml::parse_result parsed = TRY(parse(text, name));
+  TomlTable document(parsed.table(), std::string(name), "", KeyCase::exact);
+  return read_ledger_options(document);
 }
 
 }  // namespace cairn::cache

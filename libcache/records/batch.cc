@@ -100,6 +100,7 @@ void finish_batch(Store& store, const std::shared_ptr<Batch>& batch, const Statu
   }
   for (const auto& [record, layer] : batch->layers)
     store.readers.after_current([&store, id = record, blob = layer.blob] { store.fresh_layers.remove(id, blob); });
+  if (outcome) store.ledger.note(*batch);
   batch->holds.clear();
   if (grown > 0) store.collector.grown(grown);  // at last: what is held by us it could not take, and nothing would wake it again
 }
@@ -151,7 +152,8 @@ Result<base::lmdb::SequenceNumber> enqueue_batch(Store& store, Batch batch) {
     if (record.snapshot) entry.data.push_back(store.snapshots.data_token(record.snapshot));
     entry.bytes += static_cast<std::size_t>(std::max<std::int64_t>(record.usage.bytes, 0));
   }
-  entry.change = [&snapshots = std::as_const(store.snapshots), shared](WriteTxn& txn) {
+  entry.change = [&snapshots = std::as_const(store.snapshots), shared](WriteTxn& txn) -> Status {
+    if (shared->step) shared->repeated = TRY(find_repeated(txn, *shared));
     return write_rows(txn, snapshots, *shared);
   };
   for (const auto& [record, layer] : shared->layers) store.fresh_layers.add(record, layer);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "libbase/lmdb/env.h"
+#include "libcache/history/ledger.h"
 #include "libcache/key_store.h"
 #include "libcache/layer_blob.h"
 #include "libcache/pages/pending_pages.h"
@@ -40,6 +41,9 @@ struct Batch {
   std::vector<std::pair<RecordId, LayerBlob>> layers;
   std::vector<PendingPages::SetPtr> pages;
   std::vector<std::shared_ptr<const Reopened>> reopened;  // records whose place is taken
+  std::optional<ExecutedStep> step;  // made the results from here on; only if there is a ledger
+  std::size_t results_of_step = 0;
+  std::vector<Repeated> repeated;    // found by the change
   std::vector<ImmutableRef> holds;  // on every record named above, until the outcome is known
 };
 

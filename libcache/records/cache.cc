@@ -26,6 +26,7 @@
 #include "libcache/gc/prune.h"
 #include "libcache/gc/tombstones.h"
 #include "libcache/history/history_rows.h"
+#include "libcache/history/ledger_rows.h"
 #include "libcache/keys/operations.h"
 #include "libcache/records/batch.h"
 #include "libcache/records/layer_rows.h"
@@ -46,7 +47,7 @@ using base::Status;
 
 namespace {
 
-constexpr std::array<const base::lmdb::RawTableSpec*, 48> all_tables = {
+constexpr std::array<const base::lmdb::RawTableSpec*, 50> all_tables = {
     &table::records,   &table::children,      &table::chains, &table::tree_digests, &table::key_results, &table::record_keys,
     &table::key_links, &table::key_backlinks, &table::blobs,  &table::record_blobs, &table::blob_records,
     &table::stats,     &table::resolved,  &table::pages,         &table::page_counts, &table::page_roots, &table::page_trash,
@@ -57,7 +58,7 @@ constexpr std::array<const base::lmdb::RawTableSpec*, 48> all_tables = {
     &table::layers,    &table::diff_records, &table::diff_blobs,    &table::tree_owners, &table::statistics,
     &table::candidates_by_age, &table::candidates_by_cost, &table::candidate_places, &table::collector,
     &table::tombstones, &table::tombstones_by_age, &table::regret, &table::blob_chunks, &table::chunk_blobs,
-    &table::operations, &table::history, &table::scrub_totals,
+    &table::operations, &table::history, &table::scrub_totals, &table::ledger, &table::ledger_totals,
 };
 
 Status make_dir(const HostPath& path) {
@@ -121,6 +122,7 @@ Result<std::unique_ptr<Cache>> Cache::open(const HostPath& root, base::lmdb::Env
 }
 
 Cache::~Cache() {
+  stop_ledger();
   state_->scrubber.stop();
   state_->collector.stop();
   // Asking for durability makes the writer commit now instead of at the end of its half second. Whoever cares about a
@@ -175,6 +177,8 @@ Result<base::lmdb::SequenceNumber> Cache::publish(Publication publication) {
     batch.holds.push_back(std::move(ref));
   }
   batch.reopened = std::move(publication.reopened_);
+  if (state_->ledger.is_running()) batch.step = std::move(publication.step_);
+  batch.results_of_step = publication.results_of_step_;
   const bool empty = batch.records.empty() && batch.results.empty() && batch.links.empty() && batch.blobs.empty();
   if (empty) return base::lmdb::SequenceNumber{0};
   enqueue_use_times(*state_);
@@ -194,6 +198,7 @@ std::unique_ptr<StatCache> Cache::remember_files(StatsOf of) {
 }
 
 Result<PruneReport> Cache::prune(const PruneOptions& options, std::stop_token stop) {
+  settle_ledger(stop);  // it holds what nobody else may need
   const std::lock_guard turn(state_->prune_turn);
   return prune_store(*state_, options, stop);
 }
@@ -244,6 +249,18 @@ void Cache::stop_collector() {
 void Cache::settle_collector() {
   (void)await_outcomes(*state_);
   state_->collector.settle();
+}
+
+void Cache::start_ledger(const LedgerOptions& options) { state_->ledger.start(options); }
+void Cache::stop_ledger() {
+  if (state_->ledger.is_running()) (void)await_outcomes(*state_);  // it hears of a publication when its outcome is known
+  state_->ledger.stop();
+}
+void Cache::settle_ledger(std::stop_token stop) {
+  if (!state_->ledger.is_running()) return;
+  (void)await_outcomes(*state_);
+  state_->ledger.settle(stop);
+  (void)await_outcomes(*state_);
 }
 
 Result<std::int64_t> Cache::make_room(std::int64_t bytes, std::stop_token stop) {

@@ -63,7 +63,7 @@ void add_memory(Store& store, RecordInfo& info) {
   info.use_count += uses->count;
 }
 
-Result<std::optional<ImmutableRef>> find_record(Store& store, RecordId id) {
+Result<std::optional<ImmutableRef>> hold_record(Store& store, RecordId id) {
   using MaybeRef = std::optional<ImmutableRef>;
   if (!id) return MaybeRef();
   Holds::Begun begun = store.holds.begin(id);  // I4: first the hold, then the look
@@ -80,8 +80,13 @@ Result<std::optional<ImmutableRef>> find_record(Store& store, RecordId id) {
     }
     begun.ref = store.holds.finish(to_info(id, std::move(**row)));
   }
-  store.use_times.note(id, {store.clock.now(), 1});
   return std::move(begun.ref);
+}
+
+Result<std::optional<ImmutableRef>> find_record(Store& store, RecordId id) {
+  auto ref = TRY(hold_record(store, id));
+  if (ref) store.use_times.note(id, {store.clock.now(), 1});
+  return ref;
 }
 
 Result<std::optional<ImmutableRef>> find_record_of_chain(Store& store, const ChainId& chain) {

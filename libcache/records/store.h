@@ -17,6 +17,7 @@
 #include "libcache/gc/collector.h"
 #include "libcache/gc/reserve.h"
 #include "libcache/gc/scrubber.h"
+#include "libcache/history/ledger.h"
 #include "libcache/keys/local_key_store.h"
 #include "libcache/pages/pending_pages.h"
 #include "libcache/records/fresh_layers.h"
@@ -87,14 +88,16 @@ struct Store {
   std::atomic<std::uint64_t> dropped_writes{0};  // publications for which the disk had no room
   Reserve reserve{root};
   ScrubTally scrub_tally;
-  Collector collector{*this};  // last, with the next: they use all of the above
+  Ledger ledger{*this};
+  Collector collector{*this};  // last, with the next and the one before: they use all of the above
   Scrubber scrubber{*this};
 };
 
 // What a row says, with the uses that no row says yet.
 void add_memory(Store& store, RecordInfo& info);
 
-// A hold on a record that exists; nullopt if it does not, or is going.
+// A hold on a record that exists; nullopt if it does not, or is going. hold_record: it does not count as a use.
+base::Result<std::optional<ImmutableRef>> hold_record(Store& store, RecordId id);
 base::Result<std::optional<ImmutableRef>> find_record(Store& store, RecordId id);
 base::Result<std::optional<ImmutableRef>> find_record_of_chain(Store& store, const ChainId& chain);
 

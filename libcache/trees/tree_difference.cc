@@ -13,6 +13,7 @@
 #include "libbase/fs/beneath.h"
 #include "libbase/hash/sha256.h"
 #include "libcache/patterns/clean.h"
+#include "libcache/trees/differing_fields.h"
 #include "libcache/trees/disk_tree.h"
 #include "libcache/trees/selection_filter.h"
 
@@ -86,17 +87,19 @@ struct Details {
   base::Sha256Bytes content{};
 };
 
-Result<base::Sha256Bytes> hash_file(int tree, const base::TreePath& name) {
+Result<base::Sha256Bytes> hash_file(int tree, const base::TreePath& name, const std::stop_token& stop) {
   const Fd file = TRY(base::open_beneath(tree, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK), "read \"{}\"", name.str());
   base::Sha256 hash;
   std::vector<std::byte> buffer(chunk_size);
   while (const std::size_t got = TRY(base::read_full(file.get(), buffer), "read \"{}\"", name.str())) {
     hash.update(std::span<const std::byte>(buffer).first(got));
+    if (stop.stop_requested()) return fail(ErrorCode::cancelled, "read \"{}\"", name.str());
   }
   return hash.finish();
 }
 
-Result<Details> look_closely(const SelectedTree& selected, const std::string& path, const Normalisation& policy) {
+Result<Details> look_closely(const SelectedTree& selected, const std::string& path, const Normalisation& policy,
+                             const std::stop_token& stop) {
   Details details;
   EntryReader reader(policy, {});
   const auto place = TRY(base::TreePath::parse(path));
@@ -108,7 +111,7 @@ Result<Details> look_closely(const SelectedTree& selected, const std::string& pa
     TRY(reader.read_header(fd.get(), seen, path, details.entry));
   } else {
     TRY(reader.read({parent.get(), name, path}, seen, details.entry));
-    if (details.entry.type == EntryType::file) details.content = TRY(hash_file(selected.tree, place));
+    if (details.entry.type == EntryType::file) details.content = TRY(hash_file(selected.tree, place, stop));
   }
   if (selected.rules == DigestRules::scan) {
     details.entry.device_major = details.entry.device_minor = 0;
@@ -152,6 +155,13 @@ std::string_view to_string(TreeDifference::Kind kind) {
   return names[static_cast<std::size_t>(kind)];
 }
 
+Result<std::vector<DifferenceField>> differing_fields(const NameInTree& first, const NameInTree& second, const Normalisation& policy,
+                                                      const std::stop_token& stop) {
+  const Details old = TRY(look_closely(first.tree, first.path, policy, stop));
+  const Details now = TRY(look_closely(second.tree, second.path, policy, stop));
+  return compare(old, now, policy.times);
+}
+
 Status each_difference(const SelectedTree& first, const SelectedTree& second, const Selection& selection,
                        const std::function<Status(const TreeDifference&)>& visit, std::stop_token stop) {
   const Listing a = TRY(list(first, selection, stop)), b = TRY(list(second, selection, stop));
@@ -169,9 +179,8 @@ Status each_difference(const SelectedTree& first, const SelectedTree& second, co
       TRY(visit({shown(right++->first), TreeDifference::Kind::added, {}}));
     } else {
       if (left->second.digest != right->second.digest) {
-        const Details old = TRY(look_closely(first, left->second.path, selection.normalisation));
-        const Details now = TRY(look_closely(second, right->second.path, selection.normalisation));
-        TRY(visit({shown(left->first), TreeDifference::Kind::changed, compare(old, now, selection.normalisation.times)}));
+        auto fields = TRY(differing_fields({first, left->second.path}, {second, right->second.path}, selection.normalisation, stop));
+        TRY(visit({shown(left->first), TreeDifference::Kind::changed, std::move(fields)}));
       }
       ++left;
       ++right;

@@ -61,6 +61,13 @@ base::Result<OpOutputs> with_room(cache::Cache& cache, const std::stop_token& st
   return done;
 }
 
+cache::ExecutedStep executed_step(const Vertex& vertex, std::span<const OptionalRef> inputs) {
+  cache::ExecutedStep step{vertex.digest.bytes(), owner_label(vertex.name), {}};
+  for (const OptionalRef& input : inputs)
+    if (input) step.inputs.push_back(input->id());
+  return step;
+}
+
 // What a step that solves other definitions hands on to them.
 SolveRequest sub_request(const SolveRequest& request) {
   SolveRequest sub;
@@ -106,7 +113,7 @@ Flights::Work Run::make_work(NodeIndex index, KeyPlan plan, std::vector<Optional
   const bool looks_into_inputs = !std::holds_alternative<wire::PassthroughOp>(step.vertex->op.op);
   auto sub = step.op->place() == Op::Place::beside ? std::make_shared<const SolveRequest>(sub_request(request_)) : nullptr;
   return [shared = &shared_, op = step.op, plan = std::move(plan), inputs = std::move(inputs), look_again, looks_into_inputs,
-          tried = std::move(tried), owner = std::move(owner), live = live_cache_mounts_, sub, resolved = resolved_](
+          tried = std::move(tried), vertex = step.vertex, owner = std::move(owner), live = live_cache_mounts_, sub, resolved = resolved_](
              const Flights::Listener& to_all, std::stop_token stop) -> base::Result<OpOutputs> {
     if (look_again) {
       if (auto found = find_again(shared->results, plan, tried, stop)) return std::move(*found);
@@ -129,6 +136,7 @@ Flights::Work Run::make_work(NodeIndex index, KeyPlan plan, std::vector<Optional
     }));
     publication.took(shared->clock.steady_now() - begun);
     publication.owned_by(owner);
+    publication.executed(executed_step(*vertex, inputs));
     Missed missed = why_missed(shared->cache, plan);
     if (missed.cause == cache::MissCause::never_seen && outputs.done_otherwise) missed.cause = cache::MissCause::key_differs;
     outputs.evicted = std::move(missed.evicted);

@@ -142,6 +142,21 @@ Status remember_solves(cache::Cache& cache, const base::HostPath& root) {
   return history.dropped() == 0 ? Status() : base::fail(base::ErrorCode::io, "{} solves are not remembered", history.dropped());
 }
 
+// A step that makes something else each time it is run, under one key.
+Status repeat_a_step(cache::Cache& cache) {
+  for (const char* file : {"first", "second"}) {
+    Publication publication;
+    MutableRef tree = TRY(cache.create({}));
+    TRY(put_file(tree, file, file));
+    const ImmutableRef ref = TRY(std::move(tree).commit(publication, {.description = "repeated"}));
+    publication.executed({base::sha256("repeated"), "repeated", {}});
+    publication.add_result(base::digest_of<KeyDigest>("repeated"), ref);
+    TRY(publish(cache, std::move(publication)));
+  }
+  cache.settle_ledger();
+  return {};
+}
+
 Status use_records(cache::Cache& cache, const base::HostPath& root) {
   const ImmutableRef a = TRY(make(cache, {}, "a")), b = TRY(make(cache, {}, "b"));
   const BlobDigest blob = TRY(cache.blobs().put("leased")).info.digest;
@@ -150,6 +165,7 @@ Status use_records(cache::Cache& cache, const base::HostPath& root) {
   TRY(use_layers(cache, b));
   TRY(use_retained(cache));
   TRY(remember_solves(cache, root));
+  TRY(repeat_a_step(cache));
   TRY(mend_trees(cache, root));
   cache.count(cache.one_hit(a), {.project = "crash", .build = {}, .step = {}});
   TRY(make(cache, {}, "carries the counts"));

@@ -14,6 +14,7 @@
 #include "libcache/keys/operations.h"
 #include "libcache/pages/page_rows.h"
 #include "libcache/history/history_rows.h"
+#include "libcache/history/ledger_rows.h"
 #include "libcache/records/layer_rows.h"
 #include "libcache/records/lease_rows.h"
 #include "libcache/records/record_rows.h"
@@ -37,7 +38,7 @@ void decode(std::string_view bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
-  switch (data[0] % 39) {
+  switch (data[0] % 41) {
     case 0: decode<cache::RecordRow>(bytes); break;
     case 1: decode<cache::TreeDigestRow>(bytes); break;
     case 2: decode<cache::KeyResultRow>(bytes); break;
@@ -83,6 +84,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       for (const std::string_view row : cache::decode_waiting(bytes)) CHECK(row.size() < bytes.size());
       break;
     case 38: decode<cache::ScrubTotals>(bytes); break;
+    case 39: decode<cache::LedgerRow>(bytes); break;
+    case 40: decode<cache::LedgerTotals>(bytes); break;
   }
   return 0;
 }

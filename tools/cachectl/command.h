@@ -117,10 +117,12 @@ ExitCode run_ls(const GlobalOptions& global, Output format);
 struct HistoryArguments {
   std::string solve;  // its id, or "last"
   std::uint64_t limit = 20;
-  Output list_format = Output::text, show_format = Output::text;
+  std::string key;     // of a step in the ledger, or the first digits of it; "": all
+  Output list_format = Output::text, show_format = Output::text, ledger_format = Output::text;
 };
 ExitCode run_history_list(const GlobalOptions& global, const HistoryArguments& arguments);
 ExitCode run_history_show(const GlobalOptions& global, const HistoryArguments& arguments);
+ExitCode run_history_ledger(const GlobalOptions& global, const HistoryArguments& arguments);
 struct ExportArguments {
   std::uint64_t record = 0;
   std::string dest;

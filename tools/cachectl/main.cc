@@ -199,6 +199,16 @@ Examples:
   show->add_option("SOLVE", history.solve, "Its id, or last")->required();
   add_json(show, history.show_format);
   show->callback([&arguments] { arguments.exit_code = run_history_show(arguments.global, arguments.history); });
+  CLI::App* ledger = noun->add_subcommand("ledger", R"(Steps that made something else when they were run again, and the paths that differ.
+
+Examples:
+  cachectl --root DIR history ledger
+  cachectl --root DIR history ledger 4c67a1
+  cachectl --root DIR history ledger --limit 0 --json)");
+  ledger->add_option("KEY", history.key, "Of one step, with all its paths; the first digits will do");
+  ledger->add_option("--limit", history.limit, "How many steps; 0: all that are kept")->capture_default_str();
+  add_json(ledger, history.ledger_format);
+  ledger->callback([&arguments] { arguments.exit_code = run_history_ledger(arguments.global, arguments.history); });
 }
 
 void add_gc(CLI::App& app, Arguments& arguments) {

@@ -286,6 +286,7 @@ Result<std::unique_ptr<Engine>> Engine::open(EngineOptions options) {
 
   state.snapshots->start(*state.writer);
   state.policy = state.options.policy ? *state.options.policy : load_policy(root);
+  state.cache->start_ledger(load_options(root, &cache::parse_ledger_options));
   state.cache->start_collector({.policy = state.policy});
   state.cache->start_scrubber(cache_options.scrub);
   return engine;
@@ -293,6 +294,7 @@ Result<std::unique_ptr<Engine>> Engine::open(EngineOptions options) {
 
 Engine::~Engine() {
   if (!state_) return;
+  if (state_->cache) state_->cache->stop_ledger();
   if (state_->cache) state_->cache->stop_scrubber();
   if (state_->cache) state_->cache->stop_collector();
   if (state_->snapshots) state_->snapshots->stop();
