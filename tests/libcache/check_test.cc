@@ -8,6 +8,7 @@
 #include "libcache/account/totals.h"
 #include "libcache/blobs/blob_files.h"
 #include "libcache/blobs/blob_rows.h"
+#include "libcache/history/history_rows.h"
 #include "libcache/keys/key_rows.h"
 #include "libcache/records/record_rows.h"
 #include "tests/libcache/store_fixture.h"
@@ -112,6 +113,21 @@ std::vector<Defect> row_defects() {
        [](WriteTxn& txn, const Ids&) { return change_total(txn, {TotalKind::project, "none"}, {.count = 1}); }},
       {"space of a record off by a byte", 9,
        [](WriteTxn& txn, const Ids& ids) { return change_space(txn, ids.child, {.shared_bytes = 1}); }},
+      {"solve filed under another time", 9,
+       [](WriteTxn& txn, const Ids&) {
+         SolveRow row;
+         row.id = SolveId(8);
+         return txn.put(table::history, SolveId(7), row);
+       }},
+      {"solve that took less than nothing", 9,
+       [](WriteTxn& txn, const Ids&) {
+         SolveRow row;
+         row.id = SolveId(7);
+         row.duration = std::chrono::nanoseconds(-1);
+         return txn.put(table::history, SolveId(7), row);
+       }},
+      {"solve that cannot be read", 2,
+       [](WriteTxn& txn, const Ids&) { return txn.put_raw(table::history, base::Codec<SolveId>::encode(SolveId(7)), "\x01\x02"); }},
       {"row of another version", 2,
        [](WriteTxn& txn, const Ids&) { return txn.put_raw(table::blobs, blob.raw(), "\x7f"); }},
   };

@@ -9,6 +9,7 @@
 #include "libbase/fs/fd.h"
 #include "libcache/history/history_rows.h"
 #include "tests/libcache/store_fixture.h"
+#include "tests/support/small_disk.h"
 
 namespace cairn::cache {
 namespace {
@@ -150,6 +151,21 @@ TEST(History, WhatCannotBeKeptIsCounted) {
   history.add(row_of(2, 1));
   EXPECT_EQ(history.dropped(), 1u);
   EXPECT_EQ(ids(must(solve_history(*store.env, store.root()))), (std::vector<std::uint64_t>{2}));
+}
+
+TEST(History, AFullDiskDropsARowWholeAndKeepsThoseBeforeAndBehindIt) {
+  OpenStore store;
+  const base::HostPath root = store.dir_ / "small";
+  const test::SmallDisk disk(root, "64k");
+  History history(root, *store.writer, {});
+  history.add(row_of(1, 1, 20'000));
+  history.add(row_of(2, 1, 20'000));
+  history.add(row_of(3, 1, 60'000));  // half of it finds room
+  EXPECT_EQ(history.dropped(), 1u);
+  history.add(row_of(4, 1, 500));
+  EXPECT_EQ(history.dropped(), 1u);
+  EXPECT_EQ(ids(must(solve_history(*store.env, root))), (std::vector<std::uint64_t>{1, 2, 4}));
+  EXPECT_EQ(must(find_solve(*store.env, root, SolveId(4))), row_of(4, 1, 500));
 }
 
 TEST(History, IsBoundedAsStoreTomlSays) {
