@@ -26,6 +26,8 @@ namespace cairn::cache {
 
 using SolveId = base::Id<struct SolveMeaning>;  // when it began, in unix ns; text form: 16 hex digits
 
+inline constexpr std::size_t tried_keys_max = 16;  // of a step that are kept
+
 struct SolvedStep {
   enum class State : std::uint8_t { executed = 0, cached = 1, failed = 2, cancelled = 3 };
   base::Sha256Bytes digest{};  // of its vertex
@@ -34,6 +36,7 @@ struct SolvedStep {
   std::chrono::nanoseconds started{0};   // after the solve began; 0 and no duration: nothing of it ran
   std::chrono::nanoseconds duration{0};
   std::uint64_t keys_tried = 0;          // whose results were looked for, of all its outputs
+  std::vector<KeyDigest> keys{};         // the first of them, in the order in which they were looked for
   std::optional<KeyDigest> hit{};        // the key that led to what was taken
   std::optional<MissCause> missed{};     // why nothing was, if it was asked for
   bool operator==(const SolvedStep&) const = default;

@@ -89,6 +89,7 @@ struct StepResult {
   // How it was looked for, all of its outputs together.
   std::chrono::nanoseconds started{0};        // after the solve began; 0 and no duration: nothing of it ran
   std::uint64_t keys_tried = 0;               // keys whose results were looked for
+  std::vector<KeyDigest> keys{};              // the first of them
   std::optional<KeyDigest> hit{};             // the key that led to what was taken, if the solver's own store had it
   std::optional<cache::MissCause> missed{};   // why nothing was, if it was asked for
 };

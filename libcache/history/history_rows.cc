@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libcache/history/history_rows.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "libbase/compress/decoder.h"
@@ -13,9 +14,11 @@ using base::ByteReader;
 using base::ByteWriter;
 using base::ErrorCode;
 using base::Result;
+using base::Status;
 
 namespace {
 
+constexpr std::uint8_t solve_row_version = 2;  // 1: without the keys that were looked for
 constexpr std::size_t plain_max = 1024;  // what is larger is compressed
 constexpr std::size_t error_max = 4096;
 constexpr std::size_t checksum_size = 8;
@@ -39,12 +42,32 @@ Result<Enum> read_enum(ByteReader& reader, Enum last) {
 void write_step(ByteWriter& writer, const SolvedStep& step) {
   writer.raw(raw_of(step.digest)).string(step.name).u8(static_cast<std::uint8_t>(step.state));
   writer.i64(step.started.count()).i64(step.duration.count()).varint(step.keys_tried);
-  writer.u8(step.hit ? 1 : 0);
-  if (step.hit) writer.raw(step.hit->raw());
+  const std::size_t keys = std::min(step.keys.size(), tried_keys_max);
+  writer.varint(keys);
+  for (std::size_t i = 0; i < keys; ++i) writer.raw(step.keys[i].raw());
+  const auto known = step.hit ? std::find(step.keys.begin(), step.keys.begin() + static_cast<std::ptrdiff_t>(keys), *step.hit) : step.keys.end();
+  const auto place = static_cast<std::size_t>(known - step.keys.begin());
+  writer.u8(!step.hit ? 0 : place < keys ? 2 : 1);  // most often it is the only one
+  if (step.hit && place < keys) writer.varint(place);
+  if (step.hit && place >= keys) writer.raw(step.hit->raw());
   writer.u8(step.missed ? static_cast<std::uint8_t>(1 + static_cast<int>(*step.missed)) : 0);
 }
 
-Result<SolvedStep> read_step(ByteReader& reader) {
+Status read_keys(ByteReader& reader, SolvedStep& step, std::uint8_t version) {
+  const std::uint64_t keys = version == 1 ? 0 : TRY(reader.varint());
+  for (std::uint64_t i = 0; i < keys; ++i) step.keys.push_back(TRY(KeyDigest::from_raw(TRY(reader.raw(32)))));
+  const std::uint8_t hit = TRY(reader.u8());
+  if (hit > 2) return base::fail(ErrorCode::corrupt, "solve row: a strange {}", hit);
+  if (hit == 1) step.hit = TRY(KeyDigest::from_raw(TRY(reader.raw(32))));
+  if (hit == 2) {
+    const std::uint64_t place = TRY(reader.varint());
+    if (place >= step.keys.size()) return base::fail(ErrorCode::corrupt, "solve row: key {} of {} was hit", place, step.keys.size());
+    step.hit = step.keys[place];
+  }
+  return {};
+}
+
+Result<SolvedStep> read_step(ByteReader& reader, std::uint8_t version) {
   SolvedStep step;
   step.digest = TRY(read_digest(reader));
   step.name = TRY(reader.string());
@@ -52,16 +75,14 @@ Result<SolvedStep> read_step(ByteReader& reader) {
   step.started = std::chrono::nanoseconds(TRY(reader.i64()));
   step.duration = std::chrono::nanoseconds(TRY(reader.i64()));
   step.keys_tried = TRY(reader.varint());
-  const std::uint8_t has_hit = TRY(reader.u8());
-  if (has_hit > 1) return base::fail(ErrorCode::corrupt, "solve row: a strange {}", has_hit);
-  if (has_hit == 1) step.hit = TRY(KeyDigest::from_raw(TRY(reader.raw(32))));
+  TRY(read_keys(reader, step, version));
   const std::uint8_t missed = TRY(reader.u8());
   if (missed > miss_causes) return base::fail(ErrorCode::corrupt, "solve row: a strange {}", missed);
   if (missed > 0) step.missed = static_cast<MissCause>(missed - 1);
   return step;
 }
 
-Result<SolveRow> read_body(std::string_view bytes) {
+Result<SolveRow> read_body(std::string_view bytes, std::uint8_t version) {
   ByteReader reader(bytes);
   SolveRow row;
   row.id = SolveId(TRY(reader.u64()));
@@ -72,7 +93,7 @@ Result<SolveRow> read_body(std::string_view bytes) {
   row.outcome = TRY(read_enum(reader, SolveRow::Outcome::cancelled));
   row.error = TRY(reader.string());
   const std::uint64_t steps = TRY(reader.varint());
-  for (std::uint64_t i = 0; i < steps; ++i) row.steps.push_back(TRY(read_step(reader)));
+  for (std::uint64_t i = 0; i < steps; ++i) row.steps.push_back(TRY(read_step(reader, version)));
   TRY(reader.expect_end());
   return row;
 }
@@ -140,7 +161,7 @@ std::string Codec<cache::SolveRow>::encode(const cache::SolveRow& row) {
   for (const cache::SolvedStep& step : row.steps) cache::write_step(body, step);
   const std::string bytes = body.take();
   ByteWriter out;
-  out.u8(cache::row_version);
+  out.u8(cache::solve_row_version);
   if (bytes.size() > cache::plain_max) {
     if (const auto packed = compress(Compression::zstd, bytes); packed && packed->size() < bytes.size()) return out.u8(1).raw(*packed).take();
   }
@@ -149,12 +170,13 @@ std::string Codec<cache::SolveRow>::encode(const cache::SolveRow& row) {
 
 Result<cache::SolveRow> Codec<cache::SolveRow>::decode(std::string_view bytes) {
   ByteReader reader(bytes);
-  TRY(cache::expect_row_version(reader));
+  const std::uint8_t version = TRY(reader.u8());
+  if (version == 0 || version > cache::solve_row_version) return fail(ErrorCode::corrupt, "solve row of version {}", version);
   const std::uint8_t packed = TRY(reader.u8());
-  if (packed == 0) return cache::read_body(reader.rest());
+  if (packed == 0) return cache::read_body(reader.rest(), version);
   if (packed != 1) return fail(ErrorCode::corrupt, "solve row: a strange {}", packed);
   const std::string body = TRY(decompress(Compression::zstd, reader.rest(), cache::solve_row_bytes_max));
-  return cache::read_body(body);
+  return cache::read_body(body, version);
 }
 
 }  // namespace cairn::base

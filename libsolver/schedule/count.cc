@@ -9,6 +9,7 @@
 #include <set>
 #include <utility>
 
+#include "libcache/history.h"
 #include "libsolver/schedule/run.h"
 
 namespace cairn::solver {
@@ -105,7 +106,9 @@ void Run::note_lookups(SolveOutcome& outcome) const {
     for (const auto& [output, edge] : graph_.node(node).edges) {
       if (edge >= lookups_.size()) continue;  // the solve failed before it began
       const Lookup& lookup = lookups_[edge];
-      step.keys_tried += graph_.edge(edge).state.keys_read;
+      const EdgeState& state = graph_.edge(edge).state;
+      step.keys_tried += state.keys_read;
+      for (std::size_t key = 0; key < state.keys_read && step.keys.size() < cache::tried_keys_max; ++key) step.keys.push_back(state.keys[key]);
       if (lookup.hit) step.hit = lookup.hit;
       for (std::size_t cause = 0; lookup.counted && cause < cache::miss_causes; ++cause) {
         if (lookup.counted->misses[cause] != 0) step.missed = static_cast<MissCause>(cause);

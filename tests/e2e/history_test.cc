@@ -50,6 +50,10 @@ TEST_F(HistoryOfSolves, EachSolveIsARowThatSaysHowItsStepsWereLookedFor) {
   EXPECT_EQ(steps.at("second").at("state"), "cached");
   EXPECT_EQ(steps.at("second").at("hit").get<std::string>().substr(0, 7), "sha256:");
   EXPECT_GE(steps.at("second").at("keys_tried").get<int>(), 1);
+  EXPECT_EQ(steps.at("second").at("keys").size(), steps.at("second").at("keys_tried").get<std::size_t>());
+  EXPECT_THAT(steps.at("second").at("keys").get<Words>(), ::testing::Contains(steps.at("second").at("hit").get<std::string>()));
+  const std::string digits = steps.at("second").at("hit").get<std::string>().substr(7, 12);
+  EXPECT_THAT(cachectl({"--root", root_.str(), "history", "show", "last"}).out, ::testing::HasSubstr("*" + digits));
   EXPECT_FALSE(steps.at("second").contains("missed"));
 
   ASSERT_EQ(solve(chain("echo b > /out/file")).code, 0);

@@ -32,7 +32,8 @@ SolveRow row_of(std::uint64_t id, std::size_t steps, std::size_t name_size = 20)
     step.started = std::chrono::nanoseconds(i);
     step.duration = std::chrono::nanoseconds(2 * i);
     step.keys_tried = 3 * i;
-    if (i % 2 == 0) step.hit = key(static_cast<int>(i));
+    for (std::size_t tried = 0; tried < i % 5; ++tried) step.keys.push_back(key(static_cast<int>(10 * i + tried)));
+    if (i % 2 == 0) step.hit = i % 4 == 0 && !step.keys.empty() ? step.keys.back() : key(static_cast<int>(i));
     if (i % 2 == 1) step.missed = static_cast<MissCause>(i % miss_causes);
   }
   return row;
@@ -59,6 +60,29 @@ TEST(HistoryRows, ComeBackAsTheyWereAndLargeOnesAreCompressed) {
   }
   EXPECT_EQ(must(parse_solve_id(to_text(SolveId(7)))), SolveId(7));
   for (const char* wrong : {"", "7", "000000000000000g", "0000000000000000", "00000000000000007"}) EXPECT_FALSE(parse_solve_id(wrong)) << wrong;
+}
+
+TEST(HistoryRows, KeepTheFirstKeysOfAStepAndThoseOfVersionOneHaveNone) {
+  SolveRow row = row_of(7, 1, 1);
+  SolvedStep& step = row.steps[0];
+  for (int i = 0; i < 40; ++i) step.keys.push_back(key(i));
+  step.keys_tried = 40;
+  step.hit = key(30);  // not among those that are kept
+  step.name = "n";
+  SolveRow kept = row;
+  kept.steps[0].keys.resize(tried_keys_max);
+  EXPECT_EQ(must(base::Codec<SolveRow>::decode(base::Codec<SolveRow>::encode(row))), kept);
+
+  step.keys.clear();
+  std::string bytes = base::Codec<SolveRow>::encode(row);
+  ASSERT_EQ(bytes.substr(0, 2), std::string("\2\0", 2));
+  const std::size_t keys = bytes.find(std::string("\0\1", 2) + std::string(step.hit->raw()));  // no key, and one follows that was hit
+  ASSERT_NE(keys, std::string::npos);
+  bytes.erase(keys, 1);
+  bytes[0] = 1;
+  EXPECT_EQ(must(base::Codec<SolveRow>::decode(bytes)), row);
+  bytes[0] = 3;
+  EXPECT_FALSE(base::Codec<SolveRow>::decode(bytes));
 }
 
 TEST(History, ARowIsFoundAtOnceAndWritesNoMetadata) {

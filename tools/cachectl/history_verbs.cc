@@ -64,6 +64,8 @@ ordered_json step_json(const cache::SolvedStep& step) {
                        {"started_ns", step.started.count()},
                        {"duration_ns", step.duration.count()},
                        {"keys_tried", step.keys_tried}};
+  json["keys"] = ordered_json::array();
+  for (const KeyDigest& key : step.keys) json["keys"].push_back(key.str());
   if (step.hit) json["hit"] = step.hit->str();
   if (step.missed) {
     std::string cause(to_string(*step.missed));
@@ -71,6 +73,17 @@ ordered_json step_json(const cache::SolvedStep& step) {
     json["missed"] = cause;
   }
   return json;
+}
+
+// "3: 4c67a1b2c3d4 *187bcd5f2a3c +1", with a star at the one that hit.
+std::string tried(const cache::SolvedStep& step) {
+  constexpr std::size_t shown_max = 4;
+  std::string text = std::to_string(step.keys_tried);
+  const std::size_t shown = std::min(step.keys.size(), shown_max);
+  for (std::size_t i = 0; i < shown; ++i)
+    text += fmt::format("{}{}{}", i == 0 ? ": " : " ", step.hit == step.keys[i] ? "*" : "", step.keys[i].hex().substr(0, 12));
+  if (shown > 0 && shown < step.keys_tried) text += fmt::format(" +{}", step.keys_tried - shown);
+  return text;
 }
 
 std::string dump(const ordered_json& json) { return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n"; }
@@ -115,14 +128,13 @@ ExitCode run_history_show(const GlobalOptions& global, const HistoryArguments& a
                            human_duration(row->duration));
   if (!row->error.empty()) std::cout << printable(row->error) << '\n';
   using Align = TextTable::Align;
-  TextTable table({{"STATE", Align::left}, {"AT", Align::right}, {"TOOK", Align::right}, {"KEYS", Align::right},
-                   {"LOOKUP", Align::left}, {"STEP", Align::left}});
+  TextTable table({{"STATE", Align::left}, {"AT", Align::right}, {"TOOK", Align::right}, {"LOOKUP", Align::left}, {"KEYS TRIED", Align::left}, {"STEP", Align::left}});
   for (const cache::SolvedStep& step : row->steps) {
     const std::string lookup = step.hit      ? "hit " + step.hit->hex().substr(0, 12)
                                : step.missed ? std::string(to_string(*step.missed))
                                              : "";
     table.add({std::string(to_string(step.state)), human_duration(step.started), human_duration(step.duration),
-               std::to_string(step.keys_tried), lookup, printable(step.name)});
+               lookup, tried(step), printable(step.name)});
   }
   std::cout << table.str();
   return ExitCode::done;
