@@ -44,9 +44,10 @@ struct Solver::State {
 };
 
 Solver::Solver(cache::Cache& cache, OpenExecutor open_executor, const base::Clock& clock, SolverOptions options) {
+  // A step waits for the kernel when its mounts are made and when they go: with one for each core the cores rest (bench/budgets.md).
   const std::size_t cores = std::max(1u, std::thread::hardware_concurrency());
   state_ = std::make_unique<State>(cache, std::move(open_executor), clock, options,
-                                   options.parallelism != 0 ? options.parallelism : std::max<std::size_t>(2, cores));
+                                   options.parallelism != 0 ? options.parallelism : cores + 2);
 }
 
 Solver::~Solver() = default;

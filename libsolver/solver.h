@@ -116,7 +116,7 @@ class Op;
 using MakeOp = std::function<base::Result<std::unique_ptr<Op>>(std::shared_ptr<const Vertex>, const SolveRequest&)>;
 
 struct SolverOptions {
-  std::size_t parallelism = 0;  // steps at a time; 0: one per core
+  std::size_t parallelism = 0;  // steps at a time; 0: two more than there are cores
   MakeOp make_op = {};          // empty: the ops of this library
   cache::Fetcher* fetcher = nullptr;  // for sources of the network; outlives the solver
   cache::Registries* registries = nullptr;  // for images; outlives the solver

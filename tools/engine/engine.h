@@ -30,7 +30,7 @@ struct EngineOptions {
   base::HostPath root;
   std::string snapshotter;      // "": probe; "overlay", "native"
   std::string runtime;          // solver::ExecutorOptions::runtime
-  std::size_t parallelism = 0;  // steps at a time; 0: one per core
+  std::size_t parallelism = 0;  // steps at a time; 0: two more than there are cores
   unsigned chain_max = 400;     // flatten chains of more layers
   base::lmdb::GroupWriter::Options writer;
   // What may stay in the store; none: <root>/gc.toml, and without one the default.
