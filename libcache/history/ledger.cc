@@ -129,9 +129,9 @@ void Ledger::stop() {
   late.swap(state->waiting);
 }
 
-void Ledger::settle(const std::stop_token& stop) {
+void Ledger::settle(const std::stop_token& stop, std::chrono::milliseconds at_most) {
   auto state = state_.lock();
-  idle_.wait(state.lock(), stop, [&] { return !running_.load() || state->is_idle(); });
+  idle_.wait_for(state.lock(), stop, at_most, [&] { return !running_.load() || state->is_idle(); });
 }
 
 void Ledger::note(const Batch& batch) {

@@ -4,6 +4,7 @@
 // its records are held.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <memory>
@@ -41,8 +42,9 @@ class Ledger {
   // What waits is compared first, but for a few seconds at most; the rest is counted as not compared.
   void stop();
   bool is_running() const { return running_.load(); }
-  // Returns when all that was noted before is compared and handed to the writer, or the caller is asked to stop.
-  void settle(const std::stop_token& stop);
+  // Returns when all that was noted is compared and handed to the writer, the caller is asked to stop, or that much time has
+  // passed: while steps are run again and again there is always something.
+  void settle(const std::stop_token& stop, std::chrono::milliseconds at_most);
   // Takes the holds of the batch, which is durable. On the writer's thread.
   void note(const Batch& batch);
 

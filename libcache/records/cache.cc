@@ -90,6 +90,13 @@ void absorb_late_facts(Store& store) {
   for (const auto& [project, counters] : facts->counters) store.tally.add(project, counters);
 }
 
+void settle(Store& store, const std::stop_token& stop, std::chrono::milliseconds at_most) {
+  if (!store.ledger.is_running()) return;
+  (void)await_outcomes(store);
+  store.ledger.settle(stop, at_most);
+  (void)await_outcomes(store);
+}
+
 }  // namespace
 
 std::span<const base::lmdb::RawTableSpec* const> tables() { return all_tables; }
@@ -198,7 +205,8 @@ std::unique_ptr<StatCache> Cache::remember_files(StatsOf of) {
 }
 
 Result<PruneReport> Cache::prune(const PruneOptions& options, std::stop_token stop) {
-  settle_ledger(stop);  // it holds what nobody else may need
+  // It holds what nobody else may need. What it still holds then is spared, as what a build holds is.
+  settle(*state_, stop, std::chrono::seconds(3));
   const std::lock_guard turn(state_->prune_turn);
   return prune_store(*state_, options, stop);
 }
@@ -256,12 +264,7 @@ void Cache::stop_ledger() {
   if (state_->ledger.is_running()) (void)await_outcomes(*state_);  // it hears of a publication when its outcome is known
   state_->ledger.stop();
 }
-void Cache::settle_ledger(std::stop_token stop) {
-  if (!state_->ledger.is_running()) return;
-  (void)await_outcomes(*state_);
-  state_->ledger.settle(stop);
-  (void)await_outcomes(*state_);
-}
+void Cache::settle_ledger(std::stop_token stop) { settle(*state_, stop, std::chrono::hours(24)); }
 
 Result<std::int64_t> Cache::make_room(std::int64_t bytes, std::stop_token stop) {
   if (!state_->collector.is_running()) return std::int64_t{0};
