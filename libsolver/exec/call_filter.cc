@@ -9,7 +9,10 @@
 
 #include <array>
 #include <cerrno>
+#include <cstdint>
 #include <memory>
+#include <optional>
+#include <string_view>
 
 #include <nlohmann/json.hpp>
 
@@ -21,6 +24,17 @@ namespace {
 using base::ErrorCode;
 
 constexpr std::size_t program_size_max = 1 << 20;  // the kernel takes 4096 instructions of 8 bytes
+
+struct RefusedCall {
+  std::string_view name;
+  int error;  // that it gets
+  // Only if this argument has these bits, all of them; nullopt: always.
+  struct Bits {
+    unsigned argument;
+    std::uint64_t mask, value;
+  };
+  std::optional<Bits> only = std::nullopt;
+};
 
 constexpr auto refused = std::to_array<RefusedCall>({
     // Keyrings are not divided by namespaces.
@@ -83,8 +97,6 @@ base::Status refuse(const Filter& filter, const RefusedCall& call) {
 }
 
 }  // namespace
-
-std::span<const RefusedCall> refused_calls() { return refused; }
 
 nlohmann::json refused_calls_for_runtime() {
   using nlohmann::json;

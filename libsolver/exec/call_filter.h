@@ -7,29 +7,13 @@
 // profiles"), and what joined them since. All else is allowed: docs/decisions/0024.
 #pragma once
 
-#include <cstdint>
-#include <optional>
-#include <span>
 #include <string>
-#include <string_view>
 
 #include <nlohmann/json_fwd.hpp>
 
 #include "libbase/result.h"
 
 namespace cairn::solver {
-
-struct RefusedCall {
-  std::string_view name;
-  int error;  // that it gets
-  // Only if this argument has these bits, all of them; nullopt: always.
-  struct Bits {
-    unsigned argument;
-    std::uint64_t mask, value;
-  };
-  std::optional<Bits> only = std::nullopt;
-};
-std::span<const RefusedCall> refused_calls();
 
 // "linux.seccomp" of an OCI config.
 nlohmann::json refused_calls_for_runtime();
