@@ -129,18 +129,22 @@ class Limited : public ::testing::Test {
     const auto executor = open_executor({.runtime = {}, .state_dir = temp_ / "state", .limits = limits});
     EXPECT_TRUE(executor) << executor.error().message;
     if (!executor) return {};
-    auto tree = test::mount_tree(root_);
+    return run_in(**executor, script, SecurityMode::sandbox, parent);
+  }
+  ExecExit run_in(Executor& executor, const std::string& script, SecurityMode security, const std::string& parent = "") {
+    auto tree = test::mount_tree(root_);  // before Linux 6.15 one serves one run
     EXPECT_TRUE(tree);
     ExecRequest request;
     request.id = "step";
     request.args = {"sh", "-c", script};
     request.network = NetworkMode::host;
+    request.security = security;
     request.cgroup_parent = parent;
     request.mounts.emplace_back();
     request.mounts.back().dest = "/";
     request.mounts.back().tree = &*tree;
     said_.clear();
-    const auto exit = (*executor)->run(request, [&](Stream, std::string_view text) { said_.append(text); }, {});
+    const auto exit = executor.run(request, [&](Stream, std::string_view text) { said_.append(text); }, {});
     EXPECT_TRUE(exit) << exit.error().message;
     return exit ? *exit : ExecExit{};
   }
@@ -187,22 +191,9 @@ TEST_F(Limited, groups_are_kept_for_the_next_step) {
   const auto executor = open_executor({.runtime = {}, .state_dir = temp_ / "state", .limits = StepLimits{.processes = 50}});
   ASSERT_TRUE(executor) << executor.error().message;
   const auto group_of = [&](SecurityMode security, const std::string& script) {
-    auto tree = test::mount_tree(root_);  // before Linux 6.15 one serves one run
-    EXPECT_TRUE(tree);
-    ExecRequest request;
-    request.id = "step";
-    request.args = {"sh", "-c", script};
-    request.network = NetworkMode::host;
-    request.security = security;
-    request.mounts.emplace_back();
-    request.mounts.back().dest = "/";
-    request.mounts.back().tree = &*tree;
-    std::string said;
-    const auto exit = (*executor)->run(request, [&](Stream, std::string_view text) { said.append(text); }, {});
-    EXPECT_TRUE(exit) << exit.error().message;
-    if (!exit) return std::string("it did not run");
-    EXPECT_THAT(exit->note, HasSubstr(script.find("exit") == std::string::npos ? "" : "limit of 50 processes"));
-    return said.substr(0, said.find("\n#"));
+    const ExecExit exit = run_in(**executor, script, security);
+    EXPECT_THAT(exit.note, HasSubstr(script.find("exit") == std::string::npos ? "" : "limit of 50 processes"));
+    return said_.substr(0, said_.find("\n#"));
   };
   const std::string groups = "grep -E '^[0-9]+:(pids|memory):|^0::' /proc/self/cgroup; echo '#'";
   const std::string first = group_of(SecurityMode::sandbox, groups);
