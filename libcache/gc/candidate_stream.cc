@@ -19,7 +19,7 @@ Result<std::optional<RankInLine>> CandidateStream::head() {
 }
 
 Status CandidateStream::read_more() {
-  const auto& rows = order_ == Order::by_age ? table::candidates_by_age : table::candidates_by_cost;
+  const auto& rows = order_ == CandidateOrder::by_age ? table::candidates_by_age : table::candidates_by_cost;
   at_end_ = true;
   return env_->view([&](ReadTxn& txn) -> Status {
     return txn.scan_raw(rows, key_prefix(type_), from_, [&](std::string_view raw, std::string_view) -> Result<Scan> {

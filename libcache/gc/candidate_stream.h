@@ -17,10 +17,11 @@ struct RankInLine {
   auto operator<=>(const RankInLine&) const = default;
 };
 
+enum class CandidateOrder : std::uint8_t { by_age, by_cost };
+
 class CandidateStream {
  public:
-  enum class Order : std::uint8_t { by_age, by_cost };
-  CandidateStream(base::lmdb::Env& env, Order order, RecordType type) : env_(&env), order_(order), type_(number_of(type)) {}
+  CandidateStream(base::lmdb::Env& env, CandidateOrder order, RecordType type) : env_(&env), order_(order), type_(number_of(type)) {}
 
   base::Result<std::optional<RankInLine>> head();  // nullopt: at the end
   void take() { read_.pop_front(); }
@@ -29,7 +30,7 @@ class CandidateStream {
   base::Status read_more();
 
   base::lmdb::Env* env_;
-  Order order_;
+  CandidateOrder order_;
   TypeNumber type_;
   std::deque<RankInLine> read_;
   std::string from_;

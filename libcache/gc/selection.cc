@@ -7,22 +7,12 @@
 #include <unordered_map>
 #include <unordered_set>
 
-#include "libcache/account/account.h"
-#include "libcache/account/totals.h"
-#include "libcache/gc/candidate_stream.h"
-#include "libcache/keys/key_rows.h"
-#include "libcache/records/lease_rows.h"
-#include "libcache/records/record_rows.h"
-#include "libcache/records/scan.h"
-#include "libcache/records/store.h"
 
 namespace cairn::cache {
 
 using base::ErrorCode;
 using base::Result;
 using base::Status;
-using base::lmdb::ReadTxn;
-using base::lmdb::Scan;
 
 namespace {
 
@@ -37,22 +27,18 @@ bool is_internal(RecordType type) { return type == RecordType::internal || type 
 
 class Selector {
  public:
-  Selector(Store& store, const SelectionRules& rules, const std::stop_token& stop)
+  Selector(SelectionView& store, const SelectionRules& rules, const std::stop_token& stop)
       : store_(store), rules_(rules), stop_(stop) {}
 
   Result<PrunePlan> run();
 
  private:
-  using Order = CandidateStream::Order;
-  struct Candidate {
-    RecordInfo record;
-    Keyed keyed = Keyed::no;
-    bool leased = false;
-  };
+  using Order = CandidateOrder;
+  using Candidate = SelectionView::Candidate;
   // What one rule goes along: the tables, and what gets a place in the meantime.
   struct Line {
     Order order = Order::by_cost;
-    std::vector<CandidateStream> streams;
+    std::vector<std::unique_ptr<SelectionView::Line>> streams;
     std::set<RankInLine> waiting;
     std::unordered_set<RecordId> orphans;  // unkeyed, and the last child was taken by this rule
   };
@@ -63,8 +49,7 @@ class Selector {
   Status open_line(std::uint32_t index);
   void leave_line(std::uint32_t index);
   Result<std::optional<RankInLine>> next_place();
-  Result<CandidateStream*> first_stream();
-  Result<std::optional<Candidate>> load(RecordId id);
+  Result<SelectionView::Line*> first_stream();
   Result<PlacesRow> places_now(const Candidate& candidate);
   Rank in_line(const PlacesRow& places) const {
     return line_.order == Order::by_age ? place_by_age(places.last_used) : places.by_cost;
@@ -75,7 +60,7 @@ class Selector {
   Status expose(RecordId parent);
   Result<bool> has_staying_child(RecordId parent);
 
-  Store& store_;
+  SelectionView& store_;
   const SelectionRules& rules_;
   const std::stop_token stop_;
   PrunePlan selection_;
@@ -88,8 +73,8 @@ class Selector {
 };
 
 Result<PrunePlan> Selector::run() {
-  live_ = TRY(live_bytes(store_.env));
-  selection_.level = TRY(store_.env.view([](ReadTxn& txn) { return collector_level(txn); })).value_or(Rank(1));
+  live_ = TRY(store_.live_bytes());
+  selection_.level = TRY(store_.level()).value_or(Rank(1));
   for (std::uint32_t i = 0; i < rules_.policy->rules.size() && selection_.picks.size() < rules_.picks_max; ++i)
     TRY(apply(i), "{}", rule_title(*rules_.policy, i));
   for (const auto& moves : {&moved_, &exposed_})
@@ -120,7 +105,7 @@ Status Selector::go_along(std::uint32_t index, std::int64_t live, std::optional<
     if (stop_.stop_requested()) return base::fail(ErrorCode::cancelled, "select records");
     const auto at = TRY(next_place());
     if (!at || is_past_the_last(*at, rule)) return {};
-    auto candidate = TRY(load(at->id));
+    auto candidate = TRY(store_.load(at->id));
     if (!candidate || !may_go(*candidate, rule)) continue;
     const std::int64_t frees = freed_by(candidate->record);
     if (floor && live - frees < *floor) {
@@ -139,24 +124,15 @@ Result<std::int64_t> Selector::live_of(const PolicyRule& rule) {
   if (rule.filters.empty()) return live_ - freed_;
   std::int64_t live = 0;
   if (const auto types = rule.only_types()) {
-    TRY(store_.env.view([&](ReadTxn& txn) -> Status {
-      live = 0;
-      for (const RecordType type : *types) {
-        const Totals total = TRY(total_of(txn, {TotalKind::type, std::string(to_string(type))}));
-        live += total.exclusive_bytes + total.shared_bytes;
-      }
-      return {};
-    }));
+    live = TRY(store_.live_bytes_of(*types));
     for (const Pick& pick : selection_.picks)
       if (std::find(types->begin(), types->end(), pick.record.facts.type) != types->end()) live -= pick.frees_bytes;
     return live;
   }
-  TRY(each_row(store_.env, table::records, [&](ReadTxn&, const RecordId& id, const RecordRow& row) -> Status {
+  TRY(store_.each_record([&](const RecordInfo& record) {
     ++selection_.rows_visited;
-    const RecordInfo record = to_info(id, row);
-    if (!picked_.contains(id) && rule.matches(record, InUse::no))
+    if (!picked_.contains(record.id) && rule.matches(record, InUse::no))
       live += freed_by(record) + record.space.shared_bytes + record.space.blob_shared_bytes;
-    return {};
   }));
   return live;
 }
@@ -169,7 +145,7 @@ Status Selector::open_line(std::uint32_t index) {
   const auto types = rule.only_types();
   for (const RecordType type : all_types)
     if (!types || std::find(types->begin(), types->end(), type) != types->end())
-      line_.streams.emplace_back(store_.env, line_.order, type);
+      line_.streams.push_back(store_.line(line_.order, type));
   for (const auto& [id, places] : exposed_)
     if (!picked_.contains(id)) line_.waiting.insert({in_line(places), id});
   if (rules_.orphans == nullptr) return {};
@@ -187,13 +163,13 @@ void Selector::leave_line(std::uint32_t index) {
     if (!picked_.contains(id)) selection_.orphans.emplace_back(id, index);
 }
 
-Result<CandidateStream*> Selector::first_stream() {
-  CandidateStream* first = nullptr;
+Result<SelectionView::Line*> Selector::first_stream() {
+  SelectionView::Line* first = nullptr;
   std::optional<RankInLine> first_head;
-  for (CandidateStream& stream : line_.streams) {
-    const auto head = TRY(stream.head());
+  for (const auto& stream : line_.streams) {
+    const auto head = TRY(stream->head());
     if (!head || (first_head && *first_head <= *head)) continue;
-    first = &stream;
+    first = stream.get();
     first_head = head;
   }
   return first;
@@ -202,7 +178,7 @@ Result<CandidateStream*> Selector::first_stream() {
 // The next in line, at the place that it is worth now.
 Result<std::optional<RankInLine>> Selector::next_place() {
   while (true) {
-    CandidateStream* stream = TRY(first_stream());
+    SelectionView::Line* stream = TRY(first_stream());
     const auto head = stream != nullptr ? TRY(stream->head()) : std::nullopt;
     if (!line_.waiting.empty() && (!head || *line_.waiting.begin() < *head)) {
       const RankInLine at = *line_.waiting.begin();
@@ -213,7 +189,7 @@ Result<std::optional<RankInLine>> Selector::next_place() {
     stream->take();
     ++selection_.rows_visited;
     if (picked_.contains(head->id)) continue;
-    const auto candidate = TRY(load(head->id));
+    const auto candidate = TRY(store_.load(head->id));
     if (!candidate) continue;
     const PlacesRow now = TRY(places_now(*candidate));
     if (in_line(now) <= head->place) return head;
@@ -221,26 +197,11 @@ Result<std::optional<RankInLine>> Selector::next_place() {
   }
 }
 
-Result<std::optional<Selector::Candidate>> Selector::load(RecordId id) {
-  std::optional<Candidate> candidate;
-  TRY(store_.env.view([&](ReadTxn& txn) -> Status {
-    candidate.reset();
-    auto row = TRY(txn.get(table::records, id));
-    if (!row) return {};
-    const bool keyed = TRY(has_rows(txn, table::record_keys, key_prefix(id)));
-    const bool leased = TRY(is_leased(txn, id, rules_.now));
-    candidate = Candidate{to_info(id, std::move(*row)), keyed ? Keyed::yes : Keyed::no, leased};
-    return {};
-  }));
-  if (candidate) add_memory(store_, candidate->record);
-  return candidate;
-}
-
 // What was used since it got its place starts again from today's level.
 Result<PlacesRow> Selector::places_now(const Candidate& candidate) {
   const RecordId id = candidate.record.id;
   if (const auto found = moved_.find(id); found != moved_.end()) return found->second;
-  auto places = TRY(store_.env.view([&](ReadTxn& txn) { return txn.get(table::candidate_places, id); }));
+  const auto places = TRY(store_.places(id));
   if (places && places->last_used >= candidate.record.last_used) return *places;
   const PlacesRow now = places_of(candidate.record, selection_.level, candidate.keyed);
   moved_.emplace(id, now);
@@ -256,7 +217,7 @@ bool Selector::may_go(const Candidate& candidate, const PolicyRule& rule) {
   const RecordInfo& record = candidate.record;
   Passed& passed = selection_.passed;
   if (rules_.reach == Reach::unkeyed_only && candidate.keyed == Keyed::yes) return false;
-  if (candidate.leased || store_.holds.is_held(record.id)) return ++passed.in_use, false;
+  if (candidate.leased || store_.is_held(record.id)) return ++passed.in_use, false;
   const auto matches = [&](const RecordFilter& pin) { return pin.matches(record, InUse::no); };
   if (std::any_of(rules_.policy->pins.begin(), rules_.policy->pins.end(), matches)) return ++passed.pinned, false;
   if (!rule.all && is_internal(record.facts.type)) return ++passed.internal, false;
@@ -280,7 +241,7 @@ Status Selector::take(Candidate candidate, Rank place, std::uint32_t rule) {
 
 Status Selector::expose(RecordId parent) {
   if (exposed_.contains(parent) || TRY(has_staying_child(parent))) return {};
-  const auto candidate = TRY(load(parent));
+  const auto candidate = TRY(store_.load(parent));
   if (!candidate) return {};
   const PlacesRow places = places_of(candidate->record, selection_.level, candidate->keyed);
   exposed_.emplace(parent, places);
@@ -292,29 +253,28 @@ Status Selector::expose(RecordId parent) {
 
 // Children are looked at once each: from the one that was found to stay, until it goes itself.
 Result<bool> Selector::has_staying_child(RecordId parent) {
-  std::string from;
+  RecordId after;
   if (const auto found = watched_.find(parent); found != watched_.end()) {
     if (!picked_.contains(found->second)) return true;
-    from = key_prefix(parent, found->second) + '\0';
+    after = found->second;
   }
-  bool stays = false;
-  TRY(store_.env.view([&](ReadTxn& txn) {
-    return txn.scan_raw(table::children, key_prefix(parent), from, [&](std::string_view raw, std::string_view) -> Result<Scan> {
-      using Row = base::Codec<std::tuple<RecordId, RecordId>>;
-      const RecordId child = std::get<1>(TRY(Row::decode(raw)));
-      ++selection_.rows_visited;
-      watched_[parent] = child;
-      stays = !picked_.contains(child);
-      return stays ? Scan::stop : Scan::next;
-    });
-  }));
-  return stays;
+  while (const auto child = TRY(store_.child_after(parent, after))) {
+    ++selection_.rows_visited;
+    watched_[parent] = *child;
+    if (!picked_.contains(*child)) return true;
+    after = *child;
+  }
+  return false;
 }
 
 }  // namespace
 
+Result<PrunePlan> select_records(SelectionView& view, const SelectionRules& rules, std::stop_token stop) {
+  return Selector(view, rules, stop).run();
+}
+
 Result<PrunePlan> select_records(Store& store, const SelectionRules& rules, std::stop_token stop) {
-  return Selector(store, rules, stop).run();
+  return select_records(*view_store(store, rules.now), rules, std::move(stop));
 }
 
 }  // namespace cairn::cache

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "libcache/gc/candidates.h"
+#include "libcache/gc/selection_view.h"
 #include "libcache/prune.h"
 
 namespace cairn::cache {
@@ -49,6 +50,7 @@ struct PrunePlan {
 };
 
 // Errors: corrupt, io, cancelled.
+base::Result<PrunePlan> select_records(SelectionView& view, const SelectionRules& rules, std::stop_token stop = {});
 base::Result<PrunePlan> select_records(Store& store, const SelectionRules& rules, std::stop_token stop = {});
 
 }  // namespace cairn::cache
