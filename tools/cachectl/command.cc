@@ -8,6 +8,8 @@
 #include <ctime>
 #include <iostream>
 
+#include "libbase/fs/fd.h"
+
 namespace cairn::cachectl {
 
 using base::ErrorCode;
@@ -20,6 +22,12 @@ ExitCode exit_code_of(const base::Error& error) {
     case ErrorCode::cancelled: return ExitCode::interrupted;
     default: return ExitCode::failed;
   }
+}
+
+base::Result<std::string> read_input(const std::string& file) {
+  constexpr std::size_t input_bytes_max = 64u << 20;
+  if (file == "-") return TRY(base::read_all(STDIN_FILENO, input_bytes_max), "read standard input");
+  return TRY(base::read_file(TRY(base::HostPath::from_user(file)), input_bytes_max), "read {}", file);
 }
 
 base::Result<engine::StoreOptions> store_options(const GlobalOptions& options) {

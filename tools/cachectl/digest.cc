@@ -10,8 +10,8 @@
 #include "libbase/fs/fd.h"
 #include "libcache/stat_cache.h"
 #include "libcache/tree_difference.h"
-#include "tools/cachectl/command.h"
 #include "tools/cachectl/interrupt.h"
+#include "tools/cachectl/verb.h"
 
 namespace cairn::cachectl {
 namespace {
@@ -20,6 +20,26 @@ using base::ErrorCode;
 using base::Result;
 using base::Status;
 using nlohmann::ordered_json;
+
+struct DigestArguments {
+  std::vector<std::string> targets;  // directories, or records by their numbers
+  std::string path = "/";
+  bool diff = false, follow = false, wildcard = false;
+  std::vector<std::string> include, exclude;
+  bool ignore_owner = false, count_times = false, no_xattrs = false;
+  std::string mode_mask = "7777";  // octal
+  std::vector<std::string> xattrs;  // the only ones that count, if there are any
+  Output format = Output::text;
+};
+
+// Up to 7777.
+std::optional<std::uint32_t> octal_mode(const std::string& text) {
+  std::uint32_t mode = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, mode, 8);
+  if (error != std::errc() || stop != end || mode > 07777) return std::nullopt;
+  return mode;
+}
 
 // Digits alone name a record; a directory with such a name is written with a slash.
 bool names_record(const std::string& target) {
@@ -161,16 +181,6 @@ ExitCode run_difference(const GlobalOptions& global, const DigestArguments& argu
   return ExitCode::done;
 }
 
-}  // namespace
-
-std::optional<std::uint32_t> octal_mode(const std::string& text) {
-  std::uint32_t mode = 0;
-  const char* end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, mode, 8);
-  if (error != std::errc() || stop != end || mode > 07777) return std::nullopt;
-  return mode;
-}
-
 ExitCode run_digest(const GlobalOptions& global, const DigestArguments& arguments) {
   const std::size_t wanted = arguments.diff ? 2 : 1;
   if (arguments.targets.size() != wanted) {
@@ -188,6 +198,34 @@ ExitCode run_digest(const GlobalOptions& global, const DigestArguments& argument
     std::cout << digest->str() << '\n';
   }
   return ExitCode::done;
+}
+
+}  // namespace
+
+void add_digest(CLI::App& app, Program& program) {
+  auto [verb, digest] = add_verb<DigestArguments>(app, program, "digest", R"(The content digest of a directory, by BuildKit's rules for scanned trees, or of a record, by its own.
+
+Examples:
+  cachectl digest ./src
+  cachectl --root DIR digest ./src    # what is learned of the files is kept in the store
+  cachectl --root DIR digest --diff 1027 1031
+  cachectl digest ./src --path lib --include '**/*.c' --json)", run_digest);
+  verb.add_option("DIR|RECORD", digest.targets, "A directory, or a record by its number")->required()->expected(1, 2);
+  verb.add_flag("--diff", digest.diff, "Of two: which paths make their digests differ, and in what");
+  verb.add_option("--path", digest.path, "What of it counts")->capture_default_str();
+  verb.add_flag("--follow", digest.follow, "Follow a symlink that PATH names");
+  verb.add_flag("--wildcard", digest.wildcard, "PATH is a pattern");
+  verb.add_option("--include", digest.include, "Only what matches (.dockerignore language)")->type_name("PATTERN");
+  verb.add_option("--exclude", digest.exclude, "Not what matches")->type_name("PATTERN");
+  const std::string group = "What counts (else it is BuildKit's digest)";
+  verb.add_flag("--ignore-owner", digest.ignore_owner, "Owners and groups do not count")->group(group);
+  verb.add_option("--mode-mask", digest.mode_mask, "The bits of modes that count, octal")
+      ->capture_default_str()->type_name("OCTAL")->group(group)
+      ->check([](const std::string& text) { return octal_mode(text) ? "" : "not an octal number up to 7777: " + text; });
+  verb.add_flag("--count-times", digest.count_times, "Times of modification count, to the nanosecond")->group(group);
+  CLI::Option* xattrs = verb.add_option("--xattr", digest.xattrs, "Only these extended attributes count");
+  xattrs->type_name("NAME")->group(group);
+  verb.add_flag("--no-xattrs", digest.no_xattrs, "No extended attribute counts")->excludes(xattrs)->group(group);
 }
 
 }  // namespace cairn::cachectl

@@ -18,7 +18,7 @@
 #include "libcache/options.h"
 #include "libcache/policy.h"
 #include "libsolver/executor.h"
-#include "tools/cachectl/command.h"
+#include "tools/cachectl/verb.h"
 #include "tools/engine/backing.h"
 
 namespace cairn::cachectl {
@@ -181,14 +181,12 @@ void print_text(const ordered_json& json, const std::string& prefix) {
   }
 }
 
-}  // namespace
-
-ExitCode run_doctor(const GlobalOptions& global, Output format) {
+ExitCode run_doctor(const GlobalOptions& global, const OnlyFormat& arguments) {
   const auto options = store_options(global);
   if (!options) return report_error(options.error());
   const auto findings = examine(options->engine.root);
   if (!findings) return report_error(findings.error());
-  if (format == Output::json) {
+  if (arguments.format == Output::json) {
     std::cout << findings->facts.dump(-1, ' ', false, ordered_json::error_handler_t::replace) << '\n';
     return ExitCode::done;
   }
@@ -196,6 +194,16 @@ ExitCode run_doctor(const GlobalOptions& global, Output format) {
   for (const std::string& problem : findings->problems) std::cout << "problem: " << printable(problem) << '\n';
   if (findings->problems.empty()) std::cout << "nothing is wrong\n";
   return ExitCode::done;
+}
+
+}  // namespace
+
+void add_doctor(CLI::App& app, Program& program) {
+  add_verb<OnlyFormat>(app, program, "doctor", R"(What the store stands on, and what is wrong with it.
+
+Examples:
+  cachectl --root DIR doctor
+  cachectl --root DIR doctor --json)", run_doctor);
 }
 
 }  // namespace cairn::cachectl

@@ -7,13 +7,18 @@
 
 #include "libbase/fs/fd.h"
 #include "libcache/policy.h"
-#include "tools/cachectl/command.h"
+#include "tools/cachectl/verb.h"
 
 namespace cairn::cachectl {
 
 using nlohmann::ordered_json;
 
 namespace {
+
+struct CheckArguments {
+  std::string file;
+  Output format = Output::text;
+};
 
 void put_space(ordered_json& json, const char* name, const cache::Space& space) {
   if (!space.is_given()) return;
@@ -64,9 +69,7 @@ std::string sentence(const cache::PolicyRule& rule) {
   return text;
 }
 
-}  // namespace
-
-ExitCode run_gc_check(const GcCheckArguments& arguments) {
+ExitCode run_gc_check(const GlobalOptions&, const CheckArguments& arguments) {
   const auto text = read_input(arguments.file);
   if (!text) return report_error(text.error());
   const auto policy = cache::parse_policy(*text, arguments.file);
@@ -82,6 +85,17 @@ ExitCode run_gc_check(const GcCheckArguments& arguments) {
     std::cout << printable(cache::rule_title(*policy, i)) << ": " << sentence(policy->rules[i]) << '\n';
   for (const std::string& note : policy->notes) std::cout << "note: " << printable(note) << '\n';
   return ExitCode::done;
+}
+
+}  // namespace
+
+void add_gc_verbs(CLI::App& app, Program& program) {
+  auto [verb, arguments] = add_verb<CheckArguments>(noun(app, "gc"), program, "check", R"(What a policy means, and what is wrong or risky in it.
+
+Examples:
+  cachectl gc check gc.toml
+  cachectl gc check /etc/buildkit/buildkitd.toml    # translated)", run_gc_check);
+  verb.add_option("FILE", arguments.file, "A policy, or BuildKit's configuration; - reads standard input")->required();
 }
 
 }  // namespace cairn::cachectl

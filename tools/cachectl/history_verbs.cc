@@ -5,13 +5,22 @@
 #include <nlohmann/json.hpp>
 
 #include "libcache/history.h"
-#include "tools/cachectl/command.h"
+#include "tools/cachectl/verb.h"
 
 namespace cairn::cachectl {
 
 using nlohmann::ordered_json;
 
 namespace {
+
+struct ListArguments {
+  std::uint64_t limit = 20;
+  Output format = Output::text;
+};
+struct ShowArguments {
+  std::string solve;  // its id, or "last"
+  Output format = Output::text;
+};
 
 using State = cache::SolvedStep::State;
 
@@ -88,14 +97,12 @@ std::string tried(const cache::SolvedStep& step) {
 
 std::string dump(const ordered_json& json) { return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n"; }
 
-}  // namespace
-
-ExitCode run_history_list(const GlobalOptions& global, const HistoryArguments& arguments) {
+ExitCode run_history_list(const GlobalOptions& global, const ListArguments& arguments) {
   auto rows = read_history(global);
   if (!rows) return report_error(rows.error());
   std::reverse(rows->begin(), rows->end());
   if (arguments.limit != 0 && rows->size() > arguments.limit) rows->resize(arguments.limit);
-  if (arguments.list_format == Output::json) {
+  if (arguments.format == Output::json) {
     ordered_json solves = ordered_json::array();
     for (const cache::SolveRow& row : *rows) solves.push_back(solve_json(row));
     std::cout << dump({{"format", 1}, {"solves", std::move(solves)}});
@@ -113,10 +120,10 @@ ExitCode run_history_list(const GlobalOptions& global, const HistoryArguments& a
   return ExitCode::done;
 }
 
-ExitCode run_history_show(const GlobalOptions& global, const HistoryArguments& arguments) {
+ExitCode run_history_show(const GlobalOptions& global, const ShowArguments& arguments) {
   const auto row = read_solve(global, arguments.solve);
   if (!row) return report_error(row.error());
-  if (arguments.show_format == Output::json) {
+  if (arguments.format == Output::json) {
     ordered_json json = {{"format", 1}};
     json.update(solve_json(*row));
     json["steps"] = ordered_json::array();
@@ -138,6 +145,23 @@ ExitCode run_history_show(const GlobalOptions& global, const HistoryArguments& a
   }
   std::cout << table.str();
   return ExitCode::done;
+}
+
+}  // namespace
+
+void add_history_verbs(CLI::App& app, Program& program) {
+  auto [list, to_list] = add_verb<ListArguments>(noun(app, "history"), program, "list", R"(The last solves, the newest first.
+
+Examples:
+  cachectl --root DIR history list
+  cachectl --root DIR history list --limit 0 --json)", run_history_list);
+  list.add_option("--limit", to_list.limit, "How many; 0: all that are kept")->capture_default_str();
+  auto [show, to_show] = add_verb<ShowArguments>(noun(app, "history"), program, "show", R"(The steps of one solve: how each was looked for, and what came of it.
+
+Examples:
+  cachectl --root DIR history show last
+  cachectl --root DIR history show 187bcd5f2a3c9e10 --json)", run_history_show);
+  show.add_option("SOLVE", to_show.solve, "Its id, or last")->required();
 }
 
 }  // namespace cairn::cachectl

@@ -4,13 +4,19 @@
 #include <nlohmann/json.hpp>
 
 #include "libcache/ledger.h"
-#include "tools/cachectl/command.h"
+#include "tools/cachectl/verb.h"
 
 namespace cairn::cachectl {
 
 using nlohmann::ordered_json;
 
 namespace {
+
+struct LedgerArguments {
+  std::uint64_t limit = 20;
+  std::string key;  // of a step, or the first digits of it; "": all
+  Output format = Output::text;
+};
 
 base::Result<cache::LedgerView> read_view(const GlobalOptions& global, const std::string& key) {
   const engine::StoreOptions options = TRY(store_options(global));
@@ -83,14 +89,12 @@ void print_paths(const cache::LedgerEntry& entry) {
   if (row.paths.size() < row.paths_total) std::cout << "and " << row.paths_total - row.paths.size() << " more\n";
 }
 
-}  // namespace
-
-ExitCode run_history_ledger(const GlobalOptions& global, const HistoryArguments& arguments) {
+ExitCode run_history_ledger(const GlobalOptions& global, const LedgerArguments& arguments) {
   auto view = read_view(global, arguments.key);
   if (!view) return report_error(view.error());
   if (arguments.limit != 0 && view->entries.size() > arguments.limit) view->entries.resize(arguments.limit);
   const cache::LedgerTotals& totals = view->totals;
-  if (arguments.ledger_format == Output::json) {
+  if (arguments.format == Output::json) {
     ordered_json json = {
         {"format", 1}, {"compared", totals.compared}, {"differed", totals.differed}, {"not_compared", totals.not_compared}};
     json["steps"] = ordered_json::array();
@@ -106,6 +110,19 @@ ExitCode run_history_ledger(const GlobalOptions& global, const HistoryArguments&
                            totals.compared + totals.not_compared, totals.differed, totals.not_compared);
   if (!view->entries.empty()) print_steps(*view);
   return ExitCode::done;
+}
+
+}  // namespace
+
+void add_ledger_verbs(CLI::App& app, Program& program) {
+  auto [verb, ledger] = add_verb<LedgerArguments>(noun(app, "history"), program, "ledger", R"(Steps that made something else when they were run again, and the paths that differ.
+
+Examples:
+  cachectl --root DIR history ledger
+  cachectl --root DIR history ledger 4c67a1
+  cachectl --root DIR history ledger --limit 0 --json)", run_history_ledger);
+  verb.add_option("KEY", ledger.key, "Of one step, with all its paths; the first digits will do");
+  verb.add_option("--limit", ledger.limit, "How many steps; 0: all that are kept")->capture_default_str();
 }
 
 }  // namespace cairn::cachectl

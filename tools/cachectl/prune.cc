@@ -8,6 +8,7 @@
 #include "libcache/policy.h"
 #include "tools/cachectl/interrupt.h"
 #include "tools/cachectl/record_json.h"
+#include "tools/cachectl/verb.h"
 
 namespace cairn::cachectl {
 
@@ -16,6 +17,15 @@ using nlohmann::ordered_json;
 namespace {
 
 using Align = TextTable::Align;
+
+struct PruneArguments {
+  bool all = false, dry_run = false;
+  std::vector<std::string> filters;
+  std::string keep_storage, max_used, min_free, until;  // "": not given
+  std::string policy_file;
+  bool own_policy = false;  // the store's
+  Output format = Output::text;
+};
 
 // JSON's escapes are TOML's.
 std::string quoted(const std::string& text) {
@@ -129,8 +139,6 @@ void print_shares(const Shares& shares) {
     if (!name.empty()) std::cout << printable(name) << ": " << share.records << " records, " << human_bytes(share.bytes) << '\n';
 }
 
-}  // namespace
-
 ExitCode run_prune(const GlobalOptions& global, const PruneArguments& arguments) {
   const auto options = store_options(global);
   if (!options) return report_error(options.error());
@@ -152,6 +160,34 @@ ExitCode run_prune(const GlobalOptions& global, const PruneArguments& arguments)
   std::cout << (arguments.dry_run ? "would remove " : "removed ") << report.records.size() << " records, "
             << human_bytes(report.freed_bytes) << (arguments.dry_run ? " would be free\n" : " freed\n");
   return ExitCode::done;
+}
+
+}  // namespace
+
+void add_prune(CLI::App& app, Program& program) {
+  auto [prune, arguments] = add_verb<PruneArguments>(app, program, "prune", R"(Remove records that nothing uses.
+
+Examples:
+  cachectl --root DIR prune --dry-run
+  cachectl --root DIR prune --all
+  cachectl --root DIR prune --filter type==exec.cachemount --until 48h --dry-run
+  cachectl --root DIR prune --max-used 10GB --keep-storage 1GB)", run_prune);
+  prune.add_flag("--all", arguments.all, "Also what a cache key leads to; with rules, also what is internal");
+  prune.add_option("--filter", arguments.filters, "Only what matches (BuildKit's filters); several: one of them")->type_name("FILTER");
+  prune.add_option("--until", arguments.until, "Only what was not used for so long")->type_name("AGE");
+  prune.add_option("--max-used", arguments.max_used, "Only down to so many live bytes")->type_name("SPACE");
+  prune.add_option("--min-free", arguments.min_free, "Only until so much of the disk is free")->type_name("SPACE");
+  prune.add_option("--keep-storage", arguments.keep_storage, "Never below so many live bytes")->type_name("SPACE");
+  prune.add_flag("--dry-run", arguments.dry_run, "Say what would be removed and remove nothing");
+
+  auto [run, policy] = add_verb<PruneArguments>(noun(app, "gc"), program, "run", R"(Apply a policy once: the store's own, or another.
+
+Examples:
+  cachectl --root DIR gc run --dry-run
+  cachectl --root DIR gc run --policy gc.toml)", run_prune);
+  policy.own_policy = true;
+  run.add_option("--policy", policy.policy_file, "A policy, or BuildKit's configuration")->type_name("FILE");
+  run.add_flag("--dry-run", policy.dry_run, "Say what would be removed and remove nothing");
 }
 
 }  // namespace cairn::cachectl

@@ -3,11 +3,17 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "tools/cachectl/command.h"
 #include "tools/cachectl/interrupt.h"
+#include "tools/cachectl/verb.h"
 
 namespace cairn::cachectl {
 namespace {
+
+struct ExportArguments {
+  std::uint64_t record = 0;
+  std::string dest;
+  Output format = Output::text;
+};
 
 base::Result<solver::ExportReport> export_record(const GlobalOptions& global, const ExportArguments& arguments) {
   const engine::StoreOptions options = TRY(store_options(global));
@@ -15,8 +21,6 @@ base::Result<solver::ExportReport> export_record(const GlobalOptions& global, co
   const Interrupt interrupt;
   return engine::export_from_store(options, {arguments.record, dest.str()}, interrupt.token());
 }
-
-}  // namespace
 
 ExitCode run_record_export(const GlobalOptions& global, const ExportArguments& arguments) {
   const auto exported = export_record(global, arguments);
@@ -31,6 +35,18 @@ ExitCode run_record_export(const GlobalOptions& global, const ExportArguments& a
     std::cout << fmt::format("exported {} files, {}\n", exported->files, human_bytes(static_cast<std::int64_t>(exported->bytes)));
   }
   return ExitCode::done;
+}
+
+}  // namespace
+
+void add_record_verbs(CLI::App& app, Program& program) {
+  auto [verb, arguments] = add_verb<ExportArguments>(noun(app, "record"), program, "export", R"(Copy the tree of a record out of the store.
+
+Examples:
+  cachectl --root DIR ls
+  cachectl --root DIR record export 1027 ./look)", run_record_export);
+  verb.add_option("RECORD", arguments.record, "Its number, as ls and a failed step that was kept say it")->required();
+  verb.add_option("DIR", arguments.dest, "Made if it is missing")->required();
 }
 
 }  // namespace cairn::cachectl

@@ -12,8 +12,8 @@
 #include "libbase/fs/host_tree.h"
 #include "libcache/fsck.h"
 #include "libsnapshot/stray.h"
-#include "tools/cachectl/command.h"
 #include "tools/cachectl/interrupt.h"
+#include "tools/cachectl/verb.h"
 #include "tools/engine/client.h"
 #include "tools/engine/engine.h"
 
@@ -25,6 +25,16 @@ using base::Status;
 using nlohmann::ordered_json;
 
 namespace {
+
+struct FsckArguments {
+  bool repair = false, rebuild = false;
+  Output format = Output::text;
+};
+struct ScrubArguments {
+  std::uint64_t bytes_per_second = 0;
+  bool from_beginning = false;
+};
+struct MigrateArguments {};
 
 bool is_sound(const cache::ScrubReport& scrubbed) { return scrubbed.damaged == 0 && scrubbed.damaged_trees == 0; }
 
@@ -197,8 +207,6 @@ void print_text(const FsckReport& report) {
   std::cout << report.walk.rows << " rows, " << (report.clean() ? "clean" : "not clean") << "\n";
 }
 
-}  // namespace
-
 ExitCode run_fsck(const GlobalOptions& global, const FsckArguments& arguments) {
   const auto options = store_options(global);
   if (!options) return report_error(options.error());
@@ -233,7 +241,7 @@ ExitCode run_scrub(const GlobalOptions& global, const ScrubArguments& arguments)
   return is_sound(*report) ? ExitCode::done : ExitCode::corruption;
 }
 
-ExitCode run_migrate(const GlobalOptions& global) {
+ExitCode run_migrate(const GlobalOptions& global, const MigrateArguments&) {
   const auto options = store_options(global);
   if (!options) return report_error(options.error());
   const HostPath& root = options->engine.root;
@@ -257,6 +265,32 @@ ExitCode run_migrate(const GlobalOptions& global) {
   if (const auto written = (*engine)->cache().checkpoint_if_due(); !written) return report_error(written.error());
   std::cout << "the store has format " << engine::store_version << "; " << *rows << " rows were brought to it\n";
   return ExitCode::done;
+}
+
+}  // namespace
+
+void add_repair_verbs(CLI::App& app, Program& program) {
+  auto [fsck, to_check] = add_verb<FsckArguments>(app, program, "fsck", R"(Whether the store is what its metadata says, also while it is in use.
+
+Examples:
+  cachectl --root DIR fsck
+  cachectl --root DIR fsck --repair     # nobody else uses the store
+  cachectl --root DIR fsck --rebuild    # the metadata anew, from the journal)", run_fsck);
+  fsck.add_flag("--repair", to_check.repair, "Make damaged metadata anew, read all blobs back, and make misses of what is damaged");
+  fsck.add_flag("--rebuild", to_check.rebuild, "Make the metadata anew, whatever it is like");
+
+  auto [scrub, to_scrub] = add_verb<ScrubArguments>(app, program, "scrub", R"(Read blobs and trees back and compare them with their names and seals.
+
+Examples:
+  cachectl --root DIR scrub --rate 20000000
+  cachectl --root DIR scrub --from-beginning)", run_scrub);
+  scrub.add_option("--rate", to_scrub.bytes_per_second, "Bytes per second, on the average; 0: as fast as it goes");
+  scrub.add_flag("--from-beginning", to_scrub.from_beginning, "Not from where the last scrub stopped");
+
+  add_verb<MigrateArguments>(app, program, "migrate", R"(Bring a store of an older format to this one.
+
+Examples:
+  cachectl --root DIR migrate)", run_migrate);
 }
 
 }  // namespace cairn::cachectl

@@ -7,9 +7,9 @@
 
 #include "libbase/fs/fd.h"
 #include "libcache/policy.h"
-#include "tools/cachectl/command.h"
 #include "tools/cachectl/interrupt.h"
 #include "tools/cachectl/progress_view.h"
+#include "tools/cachectl/verb.h"
 
 namespace cairn::cachectl {
 
@@ -19,6 +19,21 @@ using base::Result;
 using solver::StepState;
 
 namespace {
+
+struct SolveArguments {
+  std::string file;
+  std::vector<std::string> locals, oci_layouts, secrets, ssh_agents, allowed;
+  std::string cache_mount_on_fail = "keep";
+  bool keep_failed = false;
+  std::string output;
+  std::string source_policy;  // a file; "": none
+  bool no_cache = false, offline = false;
+  std::string resolve_age, max_download;  // "": not given
+  std::string project, build;
+  std::string progress = "auto";
+  std::string executor;  // "": what CAIRN_RUNTIME says, else "auto"
+  Output format = Output::text;
+};
 
 Result<std::map<std::string, std::string>> parse_bindings(const std::vector<std::string>& texts, const char* option) {
   std::map<std::string, std::string> bindings;
@@ -180,8 +195,6 @@ void print_text(const engine::SolveReport& report) {
   }
 }
 
-}  // namespace
-
 ExitCode run_solve(const GlobalOptions& global, const SolveArguments& arguments) {
   engine::SolveOrder order;
   auto locals = parse_bindings(arguments.locals, "--local");
@@ -237,6 +250,41 @@ ExitCode run_solve(const GlobalOptions& global, const SolveArguments& arguments)
   }
   if (arguments.format == Output::text) print_text(*report);
   return ExitCode::done;
+}
+
+}  // namespace
+
+void add_solve(CLI::App& app, Program& program) {
+  auto [verb, solve] = add_verb<SolveArguments>(app, program, "solve", R"(Solve a graph: run what has not been done before.
+
+Examples:
+  cachectl solve graph.pb --local src=. --oci-layout base=./base-image --output type=local,dest=out
+  my-front-end | cachectl solve - --progress plain)", run_solve);
+  verb.add_option("FILE", solve.file, "A pb.Definition as BuildKit's clients send it; - reads standard input")->required();
+  verb.add_option("--local", solve.locals, "The directory behind local://NAME")->type_name("NAME=DIR");
+  verb.add_option("--oci-layout", solve.oci_layouts, "The image layout behind oci-layout://NAME@DIGEST")->type_name("NAME=DIR");
+  verb.add_option("--secret", solve.secrets, "A secret that steps may see, from a file or a variable; it is stored nowhere")
+      ->type_name("id=ID,src=FILE|env=NAME");
+  verb.add_option("--ssh", solve.ssh_agents, "The agent behind a step's ssh mount, by its socket; alone, that of SSH_AUTH_SOCK")
+      ->type_name("ID[=SOCKET]");
+  verb.add_option("--allow", solve.allowed, "What steps may have beyond the usual: network.host, security.insecure")
+      ->check(CLI::IsMember({"network.host", "security.insecure"}));
+  verb.add_option("--cache-mount-on-fail", solve.cache_mount_on_fail, "What becomes of a failed step's cache mounts")
+      ->check(CLI::IsMember({"keep", "drop"}))->capture_default_str();
+  verb.add_flag("--keep-failed", solve.keep_failed, "Keep the trees of a step that fails, as records to look at");
+  verb.add_option("--output", solve.output, "Where the result goes")->type_name("type=local,dest=DIR");
+  verb.add_option("--source-policy", solve.source_policy, "Which sources it may have, and which it gets instead: BuildKit's JSON")
+      ->type_name("FILE");
+  verb.add_option("--executor", solve.executor, "What steps run in, if this process becomes the store's owner; auto: the first that works")
+      ->check(CLI::IsMember({"auto", "oci", "crun", "runc", "bubblewrap"}));
+  verb.add_option("--project", solve.project, "Whose build it is: a label for du and stats")->type_name("NAME");
+  verb.add_option("--build", solve.build, "Which build it is: a label for du")->type_name("NAME");
+  verb.add_flag("--no-cache", solve.no_cache, "Run every step; results are stored all the same");
+  verb.add_option("--resolve-age", solve.resolve_age, "What remote sides have said is not asked again for so long")->type_name("AGE");
+  verb.add_option("--max-download", solve.max_download, "The largest file that a source may fetch")->type_name("SPACE");
+  verb.add_flag("--offline", solve.offline, "Ask no remote side: sources are what they were when they were last asked");
+  verb.add_option("--progress", solve.progress, "How progress is shown on standard error")
+      ->check(CLI::IsMember({"auto", "plain", "json", "none"}))->capture_default_str();
 }
 
 }  // namespace cairn::cachectl

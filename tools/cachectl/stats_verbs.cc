@@ -3,7 +3,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "tools/cachectl/command.h"
+#include "tools/cachectl/verb.h"
 
 namespace cairn::cachectl {
 
@@ -76,12 +76,10 @@ std::vector<std::string> row_of(std::string name, const cache::Counters& counter
   return row;
 }
 
-}  // namespace
-
-ExitCode run_stats(const GlobalOptions& global, Output format) {
+ExitCode run_stats(const GlobalOptions& global, const OnlyFormat& arguments) {
   const auto statistics = read_statistics(global);
   if (!statistics) return report_error(statistics.error());
-  if (format == Output::json) {
+  if (arguments.format == Output::json) {
     print_json(*statistics);
     return ExitCode::done;
   }
@@ -99,6 +97,16 @@ ExitCode run_stats(const GlobalOptions& global, Output format) {
   std::cout << fmt::format("scrub: {} read back, {} damaged, {}\n", human_bytes(static_cast<std::int64_t>(scrubs.bytes)), scrubs.damaged,
                            scrubs.last_complete ? "all of it last at " + rfc3339(*scrubs.last_complete) : "the end never reached");
   return ExitCode::done;
+}
+
+}  // namespace
+
+void add_stats_verbs(CLI::App& app, Program& program) {
+  add_verb<OnlyFormat>(app, program, "stats", R"(Hits, misses by cause, and what hits have saved, by project.
+
+Examples:
+  cachectl --root DIR stats
+  cachectl --root DIR stats --json)", run_stats);
 }
 
 }  // namespace cairn::cachectl

@@ -5,14 +5,19 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "tools/cachectl/command.h"
 #include "tools/cachectl/record_json.h"
+#include "tools/cachectl/verb.h"
 
 namespace cairn::cachectl {
 
 using nlohmann::ordered_json;
 
 namespace {
+
+struct DuArguments {
+  std::string by;  // "": the lines of the store; else a word of cache::Dimension
+  Output format = Output::text;
+};
 
 std::string dump(const ordered_json& json) {
   return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
@@ -112,8 +117,6 @@ ExitCode run_du_by(const GlobalOptions& global, const DuArguments& arguments) {
   return ExitCode::done;
 }
 
-}  // namespace
-
 ExitCode run_du(const GlobalOptions& global, const DuArguments& arguments) {
   if (!arguments.by.empty()) return run_du_by(global, arguments);
   const Output format = arguments.format;
@@ -144,11 +147,30 @@ ExitCode run_du(const GlobalOptions& global, const DuArguments& arguments) {
   return ExitCode::done;
 }
 
-ExitCode run_ls(const GlobalOptions& global, Output format) {
+ExitCode run_ls(const GlobalOptions& global, const OnlyFormat& arguments) {
   const auto records = read_records(global);
   if (!records) return report_error(records.error());
-  std::cout << (format == Output::json ? records_json(*records) : records_table(*records));
+  std::cout << (arguments.format == Output::json ? records_json(*records) : records_table(*records));
   return ExitCode::done;
+}
+
+}  // namespace
+
+void add_store_verbs(CLI::App& app, Program& program) {
+  auto [du, arguments] = add_verb<DuArguments>(app, program, "du", R"(What the store takes on disk, and whose it is.
+
+Examples:
+  cachectl --root DIR du
+  cachectl --root DIR du --by project
+  cachectl --root DIR du --by type --json)", run_du);
+  du.add_option("--by", arguments.by, "Trees and blobs by what is said of their records")
+      ->check(CLI::IsMember({"type", "project", "build", "step"}));
+
+  add_verb<OnlyFormat>(app, program, "ls", R"(The records of the store.
+
+Examples:
+  cachectl --root DIR ls
+  cachectl --root DIR ls --json)", run_ls);
 }
 
 }  // namespace cairn::cachectl

@@ -1,27 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 // llb inspect: a verb that needs no store.
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <iostream>
 
-#include "libbase/fs/fd.h"
 #include "libsolver/inspect.h"
-#include "tools/cachectl/command.h"
+#include "tools/cachectl/verb.h"
 
 namespace cairn::cachectl {
 namespace {
 
-constexpr std::size_t input_bytes_max = 64u << 20;
+struct InspectArguments {
+  std::string file;
+  Output format = Output::text;
+};
 
-}  // namespace
-
-base::Result<std::string> read_input(const std::string& file) {
-  if (file == "-") return TRY(base::read_all(STDIN_FILENO, input_bytes_max), "read standard input");
-  return TRY(base::read_file(TRY(base::HostPath::from_user(file)), input_bytes_max), "read {}", file);
-}
-
-ExitCode run_llb_inspect(const InspectArguments& arguments) {
+ExitCode run_llb_inspect(const GlobalOptions&, const InspectArguments& arguments) {
   const auto bytes = read_input(arguments.file);
   if (!bytes) return report_error(bytes.error());
   const auto text =
@@ -30,6 +22,17 @@ ExitCode run_llb_inspect(const InspectArguments& arguments) {
   std::cout << *text;
   if (!text->ends_with('\n')) std::cout << '\n';
   return ExitCode::done;
+}
+
+}  // namespace
+
+void add_llb_verbs(CLI::App& app, Program& program) {
+  auto [verb, arguments] = add_verb<InspectArguments>(noun(app, "llb"), program, "inspect", R"(The steps of a graph, with their digests and cache maps.
+
+Examples:
+  cachectl llb inspect graph.pb
+  cachectl llb inspect --json - < graph.pb)", run_llb_inspect);
+  verb.add_option("FILE", arguments.file, "A pb.Definition; - reads standard input")->required();
 }
 
 }  // namespace cairn::cachectl
