@@ -2,18 +2,23 @@
 // The text form of digests.
 #include "libbase/digest.h"
 
+#include <array>
+
 namespace cairn::base {
 
 namespace {
 
 constexpr std::string_view prefix = "sha256:";
 
-// The value of a lower-case hex digit; -1 if it is none. Upper case is refused: a digest has one text.
-int hex_value(char digit) {
-  if (digit >= '0' && digit <= '9') return digit - '0';
-  if (digit >= 'a' && digit <= 'f') return digit - 'a' + 10;
-  return -1;
-}
+// The values of lower-case hex digits; -1 for what is none. Upper case is refused: a digest has one text.
+constexpr auto hex_values = [] {
+  std::array<std::int8_t, 256> values{};
+  values.fill(-1);
+  constexpr std::string_view digits = "0123456789abcdef";
+  for (std::size_t i = 0; i < digits.size(); ++i) values[static_cast<std::uint8_t>(digits[i])] = static_cast<std::int8_t>(i);
+  return values;
+}();
+int hex_value(char digit) { return hex_values[static_cast<std::uint8_t>(digit)]; }
 
 }  // namespace
 

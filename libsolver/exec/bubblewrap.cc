@@ -67,18 +67,19 @@ void append_bytes(std::string& plan, const auto& value) {
 std::string init_plan(const PreparedStep& step) {
   const ExecRequest& request = step.request;
   const std::vector<std::string> environment = step_environment(request, step.user);
+  const std::vector<ExecUlimit> ulimits = step_ulimits(request);
   const auto count = [](const auto& list) { return static_cast<std::uint32_t>(list.size()); };
   const bool is_insecure = request.security == SecurityMode::insecure;
   const step_init::Header header{step.capabilities,        step.user.uid,
                                  step.user.gid,            count(step.user.groups),
-                                 count(request.ulimits),   count(request.args),
+                                 count(ulimits),           count(request.args),
                                  count(environment),       request.network == NetworkMode::none ? 1u : 0u,
                                  is_insecure ? 1u : 0u};
   std::string plan;
   append_bytes(plan, header);
   for (const std::uint32_t group : step.user.groups) append_bytes(plan, group);
   if (step.user.groups.size() % 2 != 0) append_bytes(plan, std::uint32_t{0});  // what follows is aligned to 8
-  for (const ExecUlimit& ulimit : request.ulimits) {
+  for (const ExecUlimit& ulimit : ulimits) {
     append_bytes(plan, step_init::Limit{static_cast<std::uint64_t>(ulimit.soft), static_cast<std::uint64_t>(ulimit.hard),
                                         static_cast<std::uint32_t>(ulimit_number(ulimit.name)), 0});
   }
@@ -129,7 +130,7 @@ class BubblewrapRun : public SandboxRun {
       case Stage::proc: return start(ErrorCode::io, "uncover /proc");
       case Stage::limit: {
         const std::size_t which = report.detail;
-        const std::string name = which < request_.ulimits.size() ? request_.ulimits[which].name : "";
+        const std::string name = which < request_.ulimits.size() ? request_.ulimits[which].name : "core";
         return start(ErrorCode::invalid_argument, fmt::format("set its ulimit \"{}\"", name));
       }
       case Stage::directory: return start(ErrorCode::invalid_argument, fmt::format("enter the working directory {}", request_.cwd));

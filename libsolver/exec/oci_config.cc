@@ -35,7 +35,7 @@ json process_section(const ExecRequest& request, const StepUser& user, const std
                   {"cwd", request.cwd},
                   {"noNewPrivileges", false},
                   {"capabilities", {{"bounding", capabilities}, {"effective", capabilities}, {"permitted", capabilities}}}};
-  if (!request.ulimits.empty()) section["rlimits"] = rlimits_section(request.ulimits);
+  section["rlimits"] = rlimits_section(step_ulimits(request));
   return section;
 }
 

@@ -75,6 +75,16 @@ std::vector<std::string> step_environment(const ExecRequest& request, const Step
   return environment;
 }
 
+std::vector<ExecUlimit> step_ulimits(const ExecRequest& request) {
+  std::vector<ExecUlimit> limits = request.ulimits;
+  const bool asks = std::any_of(limits.begin(), limits.end(), [](const ExecUlimit& limit) { return limit.name == "core"; });
+  if (asks) return limits;
+  rlimit own{};
+  const bool is_none = ::getrlimit(RLIMIT_CORE, &own) == 0 && own.rlim_max == 0;  // without root there is no way back up
+  limits.push_back({.name = "core", .soft = is_none ? 0 : 1, .hard = is_none ? 0 : 1});
+  return limits;
+}
+
 int ulimit_number(std::string_view name) {
   for (const auto& ulimit : ulimits) {
     if (ulimit.name == name) return ulimit.number;

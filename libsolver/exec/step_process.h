@@ -17,6 +17,10 @@ base::Status check_request(const ExecRequest& request);
 // The request's, with a PATH and a HOME.
 std::vector<std::string> step_environment(const ExecRequest& request, const StepUser& user);
 
+// The request's, and none of its memory in a core file unless it asks for one: a step that dies would leave its secrets in
+// its tree. Where the kernel hands cores to a program (core_pattern(5)), only a limit of one byte keeps it from that.
+std::vector<ExecUlimit> step_ulimits(const ExecRequest& request);
+
 // RLIMIT_… of getrlimit(2); -1: there is none of this name.
 int ulimit_number(std::string_view name);
 

@@ -123,12 +123,14 @@ class Loader {
     std::vector<std::size_t> all(ops_.size());
     for (std::size_t i = 0; i < all.size(); ++i) all[i] = i;
     const auto order = TRY(post_order(ops_.size(), all, [&](std::size_t i) { return std::span(ops_[i].inputs); }));
+    std::string bytes;  // one buffer for all of them
     for (const std::size_t i : order) {
       LoadingOp& loading = ops_[i];
       for (std::size_t k = 0; k < loading.inputs.size(); ++k) {
         loading.op.inputs[k].digest = ops_[loading.inputs[k]].digest.str();
       }
-      std::string bytes = wire::encode(loading.op);
+      bytes.clear();
+      wire::append(bytes, loading.op);
       if (uses_proxy(loading.op)) bytes += std::string_view("\0buildkit.proxy-network.v0", 26);
       loading.digest = bytes == loading.raw ? loading.wire_digest : base::digest_of<VertexDigest>(bytes);
       loading.raw = {};

@@ -20,6 +20,7 @@ struct DecodeBudget {
 };
 
 std::string encode(const Op& op);
+void append(std::string& out, const Op& op);  // the same bytes, behind what is there
 std::string encode(const OpMetadata& metadata);
 std::string encode(const DefinitionMessage& definition);
 

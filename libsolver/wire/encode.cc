@@ -133,6 +133,7 @@ std::string encoded(const M& message) {
 }  // namespace
 
 std::string encode(const Op& op) { return encoded(op); }
+void append(std::string& out, const Op& op) { append_message(out, op); }
 std::string encode(const OpMetadata& metadata) { return encoded(metadata); }
 std::string encode(const DefinitionMessage& definition) { return encoded(definition); }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libsolver/wire/scan.h"
 
+#include <cstring>
 #include <vector>
 
 namespace cairn::solver::wire {
@@ -117,7 +118,13 @@ std::size_t utf8_length(std::string_view text) {
 }
 
 bool is_utf8(std::string_view text) {
+  constexpr std::uint64_t high_bits = 0x8080808080808080;
   while (!text.empty()) {
+    for (std::uint64_t eight = 0; text.size() >= sizeof(eight); text.remove_prefix(sizeof(eight))) {  // mostly it is ASCII
+      std::memcpy(&eight, text.data(), sizeof(eight));
+      if ((eight & high_bits) != 0) break;
+    }
+    if (text.empty()) break;
     const std::size_t length = utf8_length(text);
     if (length == 0) return false;
     text.remove_prefix(length);

@@ -114,6 +114,15 @@ TEST_P(ExecutorSuite, shared_memory_has_64_mib_or_the_size_of_its_mount) {
   EXPECT_EQ(out_of(step), "1048576 tmpfs\n1777\n");
 }
 
+TEST_P(ExecutorSuite, nothing_of_a_step_that_dies_is_in_a_core_file) {
+  // One byte, less than any core file has: a program that is handed cores would be given them with a limit of 0.
+  EXPECT_EQ(out_of(shell("grep 'Max core file size' /proc/self/limits | tr -s ' '; cd /tmp && sh -c 'kill -SEGV $$'; ls /tmp | wc -l")),
+            "Max core file size 1 1 bytes \n0\n");
+  ExecRequest asks = shell("grep 'Max core file size' /proc/self/limits | tr -s ' '");
+  asks.ulimits = {{"core", 4096, 8192}};
+  EXPECT_EQ(out_of(asks), "Max core file size 4096 8192 bytes \n");
+}
+
 TEST_P(ExecutorSuite, ulimits_are_set_for_any_user) {
   for (const char* user : {"", "worker"}) {
     ExecRequest step = shell("ulimit -n; ulimit -Hn; ulimit -c; ulimit -s");

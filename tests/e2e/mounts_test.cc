@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What processes of steps are given besides trees: secrets, cache mounts, limits.
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <filesystem>
@@ -64,6 +65,28 @@ TEST_F(Mounts, ASecretIsSeenByItsStepAndStoredNowhere) {
   // Another secret under the same id is the same step.
   write_text(temp_ / "word", "another word");
   EXPECT_EQ(solve(step, given).executed, 0u);
+}
+
+// Neither of the step's processes nor of the engine that knows it, whatever the user's shell allows.
+TEST_F(Mounts, ASecretIsInNoCoreFile) {
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_CORE, &before), 0);
+  const rlimit raised{before.rlim_max, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_CORE, &raised), 0);
+  write_text(temp_ / "word", the_secret);
+  const auto step = run("dies", "cd /out; sh -c 'test -n \"$WORD\"; kill -SEGV $$'; sh -c 'kill -ABRT $$'; ls /out; echo ready; sleep 1000",
+                        {.secrets = {{.id = "word", .dest = "/run/word", .env = "WORD"}}});
+  auto solving = start_solve(step, {"--secret", "id=word,src=" + (temp_ / "word").str()});
+  ASSERT_EQ(::setrlimit(RLIMIT_CORE, &before), 0);
+  ASSERT_TRUE(eventually([&] { return solving->err_so_far().find("ready") != std::string::npos; }));
+  EXPECT_THAT(solving->err_so_far(), Not(HasSubstr("core"))) << "what the step listed";
+  rlimit engines{};
+  ASSERT_EQ(::prlimit(solving->pid(), RLIMIT_CORE, nullptr, &engines), 0);
+  EXPECT_LE(engines.rlim_cur, 1u);
+  EXPECT_EQ(engines.rlim_max, before.rlim_max);
+  EXPECT_THAT(files_with(the_secret), IsEmpty());
+  solving->signal(SIGINT);
+  solving->wait();
 }
 
 TEST_F(Mounts, TheSearchForASecretFindsWhatAStepHasWritten) {
@@ -220,6 +243,24 @@ TEST_F(Mounts, StepsOfOneSolveThatShareACacheMountSeeEachOtherWrite) {
 }
 
 // The marker would be seen by a second step in the cache at the same time.
+// Two at a time, which meet in a shared one: each has its own, and both have left what they wrote afterwards.
+TEST_F(Mounts, APrivateCacheMountIsEachStepsOwnAndKeepsWhatBothWrote) {
+  std::vector<llb::State> steps;
+  for (const std::string name : {"a", "b"}) {
+    llb::RunOptions options{.mounts = {{.dest = "/cache", .cache_id = "own", .cache_sharing = wire::CacheSharing::exclusive},
+                                       {.dest = "/meet", .cache_id = "meet", .cache_sharing = wire::CacheSharing::shared}}};
+    const std::string other = name == "a" ? "b" : "a";
+    steps.push_back(run(name, "echo x > /cache/" + name + "; echo x > /meet/" + name + "; until test -e /meet/" + other +
+                                  "; do sleep 0.01; done; ls /cache > /out/" + name, options));
+  }
+  ASSERT_EQ(solve(llb::merge(steps), {"--output", export_to("out")}).code, 0);
+  EXPECT_EQ(exported("out", "a"), "a\n");
+  EXPECT_EQ(exported("out", "b"), "b\n");
+  ASSERT_EQ(solve(run("looks", "ls /cache > /out/now", {.mounts = {{.dest = "/cache", .cache_id = "own", .cache_sharing = wire::CacheSharing::exclusive}}}),
+                  {"--output", export_to("after")}).code, 0);
+  EXPECT_EQ(exported("after", "now"), "a\nb\n");
+}
+
 TEST_F(Mounts, ALockedCacheMountServesOneStepAfterTheOther) {
   std::vector<llb::State> steps;
   for (const char* name : {"a", "b", "c"}) {

@@ -44,7 +44,9 @@ TEST(OciConfig, process) {
   EXPECT_EQ(process["noNewPrivileges"], false);
   EXPECT_EQ(process["capabilities"]["bounding"], json::array({"CAP_CHOWN"}));
   EXPECT_FALSE(process["capabilities"].contains("ambient"));
-  EXPECT_FALSE(process.contains("rlimits"));
+  ASSERT_EQ(process["rlimits"].size(), 1u);
+  EXPECT_EQ(process["rlimits"][0]["type"], "RLIMIT_CORE");
+  EXPECT_LE(process["rlimits"][0]["hard"], 1);
 }
 
 TEST(OciConfig, only_no_network_has_a_network_of_its_own) {

@@ -209,6 +209,7 @@ ExitCode run_solve(const GlobalOptions& global, const SolveArguments& arguments)
   const base::Status labels = cache::check_owner({.project = arguments.project, .build = arguments.build, .step = {}});
   if (wrong(labels) || wrong(locals) || wrong(layouts) || wrong(agents) || wrong(output) || wrong(options)) return ExitCode::usage;
   if (wrong(read_remote_options(arguments, order))) return ExitCode::usage;
+  if (!arguments.secrets.empty()) engine::forbid_core_files();
   auto secrets = parse_secrets(arguments.secrets);
   if (!secrets) return secrets.error().code == ErrorCode::invalid_argument ? (report_error(secrets.error()), ExitCode::usage) : report_error(secrets.error());
   order.secrets = std::move(*secrets);

@@ -187,7 +187,9 @@ Result<SolveOrder> decode_order(const Message& message) {
   order.definition = TRY(take<std::string>(message, "definition"));
   order.locals = TRY(decode_paths(message, "locals"));
   order.oci_layouts = TRY(decode_paths(message, "oci_layouts"));
-  for (const Message& secret : *TRY(take_array(message, "secrets"))) {
+  const Message* const secrets = TRY(take_array(message, "secrets"));
+  if (!secrets->empty()) forbid_core_files();
+  for (const Message& secret : *secrets) {
     order.secrets[TRY(take<std::string>(secret, "id"))] = TRY(take<std::string>(secret, "bytes"));
   }
   order.ssh_agents = TRY(decode_paths(message, "ssh_agents"));

@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/engine/order.h"
 
+#include <sys/resource.h>
+
 #include <algorithm>
+#include <cerrno>
 
 #include "libbase/fs/host_tree.h"
+#include "libbase/log/log.h"
 #include "libsolver/definition.h"
 #include "libsolver/source_policy.h"
 
@@ -88,6 +92,13 @@ Result<OpenSide> open_side(Engine& engine, const DifferenceOrder::Side& side) {
 }
 
 }  // namespace
+
+void forbid_core_files() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_CORE, &limit) != 0 || limit.rlim_cur == 0) return;
+  limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, 1);  // 0 would not count where cores go to a program (core_pattern(5))
+  if (::setrlimit(RLIMIT_CORE, &limit) != 0) base::log_debug("forbid core files: {}", base::errno_text(errno));
+}
 
 std::size_t SolveReport::count(solver::StepState state) const {
   return static_cast<std::size_t>(

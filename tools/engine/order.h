@@ -19,6 +19,9 @@
 
 namespace cairn::engine {
 
+// From now on a crash of this process writes no core file: whoever holds secrets calls it before it takes them.
+void forbid_core_files();
+
 struct SolveOrder {
   std::string definition;                          // pb.Definition, as it came
   std::map<std::string, std::string> locals;       // name → absolute directory
