@@ -105,6 +105,7 @@ class Tidy(unittest.TestCase):
 
     def test_named_tests_that_are_not_there(self):
         self.found("docs/tests.md", "`Rows.ComeBack`, `Rows.AreGone`\n", 3, "there is no test Rows.AreGone")
+        self.found("docs/tests.md", "all of `Rows.*` and of `Columns.*`\n", 3, "there is no test Columns.*")
 
     def test_marks(self):
         for mark in ["TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK"]:
