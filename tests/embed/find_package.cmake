@@ -15,6 +15,13 @@ run(${CMAKE_COMMAND} --install ${build} --prefix ${work}/first)
 file(RENAME ${work}/first ${work}/prefix)
 file(COPY ${example}/ DESTINATION ${work}/example)
 
+foreach(file man/man1/cachectl.1 man/man1/cachectl-prune.1 bash-completion/completions/cachectl zsh/site-functions/_cachectl
+        fish/vendor_completions.d/cachectl.fish)
+  if(NOT EXISTS ${work}/prefix/share/${file})
+    message(FATAL_ERROR "${file} was not installed")
+  endif()
+endforeach()
+
 # Headers of rooms stay at home.
 file(GLOB_RECURSE headers RELATIVE ${work}/prefix/include/cairn ${work}/prefix/include/cairn/*.h)
 foreach(header ${headers})

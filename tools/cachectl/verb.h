@@ -59,5 +59,7 @@ void add_history_verbs(CLI::App& app, Program& program);
 void add_ledger_verbs(CLI::App& app, Program& program);
 void add_gc_verbs(CLI::App& app, Program& program);
 void add_repair_verbs(CLI::App& app, Program& program);
+void add_completion(CLI::App& app, Program& program);
+void add_man(CLI::App& app, Program& program);
 
 }  // namespace cairn::cachectl
