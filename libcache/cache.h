@@ -30,6 +30,7 @@
 namespace cairn::cache {
 
 struct Store;  // private
+struct Recipe;  // recipe.h
 class StatCache;
 struct ResolvedSource;  // resolved_source.h
 enum class StatsOf : std::uint8_t;
@@ -49,6 +50,8 @@ class Publication {
   // This step has just made its results, which are those that are added from here on: if their keys led to others, the ledger
   // says in what they differ.
   void executed(ExecutedStep step);
+  // What those results were made of; kept beside them, as long as there is room (CacheOptions::recipes_max).
+  void made_of(std::shared_ptr<const Recipe> recipe) { recipe_ = std::move(recipe); }
   bool empty() const;
 
  private:
@@ -68,6 +71,7 @@ class Publication {
   Owner owner_;
   std::optional<ExecutedStep> step_;
   std::size_t results_of_step_ = 0;  // the first of them
+  std::shared_ptr<const Recipe> recipe_;
 };
 
 // What is given is set, the rest stays.

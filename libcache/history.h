@@ -20,6 +20,7 @@
 #include "libbase/path.h"
 #include "libbase/result.h"
 #include "libcache/digests.h"
+#include "libcache/record.h"
 #include "libcache/statistics.h"
 
 namespace cairn::cache {
@@ -39,6 +40,7 @@ struct SolvedStep {
   std::vector<KeyDigest> keys{};         // the first of them, in the order in which they were looked for
   std::optional<KeyDigest> hit{};        // the key that led to what was taken
   std::optional<MissCause> missed{};     // why nothing was, if it was asked for
+  RecordId made{};                       // of an executed one: its first result that is no scratch; 0: none is known
   bool operator==(const SolvedStep&) const = default;
 };
 

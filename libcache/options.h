@@ -22,6 +22,8 @@ struct CacheOptions {
   // blobs it is in: a power of two, 1 KiB to 1 MiB. 0: each blob is stored as it is. What is stored already stays as it is.
   std::uint32_t chunk_bytes = 0;
   BackgroundScrub scrub{};
+  // Of how many records what they were made of is kept, for explanations; beyond that the oldest go. Some 250 bytes each.
+  std::uint64_t recipes_max = 1'000'000;
 };
 
 // The text of store.toml; `name` is what errors call it, and they say line and field. Errors: invalid_argument.

@@ -92,6 +92,7 @@ struct StepResult {
   std::vector<KeyDigest> keys{};              // the first of them
   std::optional<KeyDigest> hit{};             // the key that led to what was taken, if the solver's own store had it
   std::optional<cache::MissCause> missed{};   // why nothing was, if it was asked for
+  cache::RecordId made{};                     // of an executed one: its first result that is not scratch; 0: there is none
 };
 
 struct SolveOutcome {

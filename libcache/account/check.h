@@ -42,6 +42,7 @@ base::Status check_layers(CheckState& state);      // diffs, what holds them, an
 base::Status check_statistics(CheckState& state);
 base::Status check_history(CheckState& state);
 base::Status check_ledger(CheckState& state);
+base::Status check_recipes(CheckState& state);  // texts and their counts, the index
 base::Status check_tmp(CheckState& state);
 
 struct Counters;

@@ -2,6 +2,7 @@
 #include <unordered_map>
 
 #include "libcache/account/check.h"
+#include "libcache/explain/recipe_rows.h"
 #include "libcache/pages/page_rows.h"
 #include "libcache/records/scan.h"
 
@@ -20,6 +21,10 @@ Status check_pages(CheckState& state) {
                    state.found(5, "page of record {}, which does not exist", std::get<0>(key));
                  return {};
                }));
+  TRY(each_row(state.env, table::recipe_trees, [&](ReadTxn&, const RecordId&, const KeptTreeRow& row) -> Status {
+    ++pointed[row.page];
+    return {};
+  }));
   TRY(each_row(state.env, table::page_counts, [&](ReadTxn& txn, const PageName& page, const PageCount& count) -> Status {
     counted.emplace(page, count.count);
     const auto bytes = TRY(txn.get_raw(table::pages, page.raw()));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libcache/account/totals.h"
 #include "libcache/blobs/blob_rows.h"
+#include "libcache/explain/recipe_writer.h"
 #include "libcache/gc/candidates.h"
 #include "libcache/gc/prune.h"
 #include "libcache/keys/key_rows.h"
@@ -36,6 +37,7 @@ Status erase_record(WriteTxn& txn, const snapshot::Snapshotter& snapshots, const
                     Erasure& erasure) {
   TRY(erase_results_of(txn, info.id, erasure.dead_keys));
   TRY(erase_tree_digests(txn, info.id));
+  TRY(keep_tree_of(txn, info.id));
   TRY(release_pages_of(txn, info.id));
   TRY(erase_blobs_of(txn, info.id));
   TRY(erase_leases_of(txn, info.id));

@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "libcache/explain/recipe_writer.h"
 #include "libcache/keys/key_rows.h"
 #include "libcache/records/scan.h"
 
@@ -64,7 +65,7 @@ Status bury_keys_of(WriteTxn& txn, RecordId record, const Tombstone& tombstone) 
     TRY(txn.put(table::tombstones_by_age, {place_by_age(tombstone.when), key}, Present{}));
     TRY(drop_oldest(txn, tombstone.when));
   }
-  return {};
+  return note_evicted(txn, record, tombstone);
 }
 
 Result<std::optional<Tombstone>> exhume(WriteTxn& txn, const KeyDigest& key) {

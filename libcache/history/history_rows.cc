@@ -18,7 +18,7 @@ using base::Status;
 
 namespace {
 
-constexpr std::uint8_t solve_row_version = 2;  // 1: without the keys that were looked for
+constexpr std::uint8_t solve_row_version = 3;  // 1: without the keys that were looked for; 2: without what was made
 constexpr std::size_t plain_max = 1024;  // what is larger is compressed
 constexpr std::size_t error_max = 4096;
 constexpr std::size_t checksum_size = 8;
@@ -51,6 +51,7 @@ void write_step(ByteWriter& writer, const SolvedStep& step) {
   if (step.hit && place < keys) writer.varint(place);
   if (step.hit && place >= keys) writer.raw(step.hit->raw());
   writer.u8(step.missed ? static_cast<std::uint8_t>(1 + static_cast<int>(*step.missed)) : 0);
+  writer.varint(step.made.value());
 }
 
 Status read_keys(ByteReader& reader, SolvedStep& step, std::uint8_t version) {
@@ -79,6 +80,7 @@ Result<SolvedStep> read_step(ByteReader& reader, std::uint8_t version) {
   const std::uint8_t missed = TRY(reader.u8());
   if (missed > miss_causes) return base::fail(ErrorCode::corrupt, "solve row: a strange {}", missed);
   if (missed > 0) step.missed = static_cast<MissCause>(missed - 1);
+  if (version > 2) step.made = RecordId(TRY(reader.varint()));
   return step;
 }
 

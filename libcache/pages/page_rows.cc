@@ -97,6 +97,13 @@ Status release_pages_of(WriteTxn& txn, RecordId record) {
   return {};
 }
 
+Status hold_page(WriteTxn& txn, const PageName& page) {
+  (void)TRY(count_up(txn, PageSet{}, page));
+  return {};
+}
+
+Status release_page(WriteTxn& txn, const PageName& page) { return count_down(txn, page); }
+
 Result<bool> erase_page_trash(WriteTxn& txn, std::size_t pages_max) {
   for (std::size_t erased = 0; erased < pages_max;) {
     std::vector<PageName> batch;

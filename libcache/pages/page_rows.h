@@ -52,6 +52,9 @@ base::Result<bool> can_store_pages(base::lmdb::WriteTxn& txn, const PageSet& set
 base::Status store_pages(base::lmdb::WriteTxn& txn, const PageSet& set);
 // Takes away the rows of a record, and counts down what they point at.
 base::Status release_pages_of(base::lmdb::WriteTxn& txn, RecordId record);
+// Counts one more user of a stored page, and one less. Errors: not_found (it is not stored), corrupt.
+base::Status hold_page(base::lmdb::WriteTxn& txn, const PageName& page);
+base::Status release_page(base::lmdb::WriteTxn& txn, const PageName& page);
 // Erases up to this many pages of the trash; true if more are left.
 base::Result<bool> erase_page_trash(base::lmdb::WriteTxn& txn, std::size_t pages_max);
 

@@ -27,9 +27,10 @@ class PageTree final : public RecordSource {
   base::Result<TreeDigest> contents(std::string_view path) override;
   // The page of the directory at this path; nullopt if there is none.
   base::Result<std::optional<PageName>> page_at(std::string_view path);
+  // What is at this path; of a directory only its page and contents. nullopt if there is nothing.
+  base::Result<std::optional<PageEntry>> entry_at(std::string_view path);
 
  private:
-  base::Result<std::optional<PageEntry>> entry_at(std::string_view path);
   base::Result<TreeDigest> digest_of(const PageEntry& entry) const;
   base::Result<TreeDigest> header_digest(std::string_view path, const PageEntry& header) const;
 

@@ -65,6 +65,7 @@ Result<CacheOptions> parse_options(std::string_view text, std::string_view name)
   }
   TRY(read_history(document));
   TRY(read_ledger_options(document));
+  TRY(read_amounts(document, {{"explain_steps", &options.recipes_max}}));
   if (document.has("scrub_bytes_per_second")) {
     const auto bytes = TRY(document.integer("scrub_bytes_per_second"));
     if (!bytes || *bytes < 0) return document.wrong("scrub_bytes_per_second", "want a number of bytes; 0: off");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libcache/records/batch.h"
 
+#include <algorithm>
 #include <memory>
 #include <semaphore>
 #include <unordered_set>
@@ -9,6 +10,7 @@
 #include "libbase/log/log.h"
 #include "libcache/account/totals.h"
 #include "libcache/blobs/blob_rows.h"
+#include "libcache/explain/recipe_writer.h"
 #include "libcache/gc/candidates.h"
 #include "libcache/gc/tombstones.h"
 #include "libcache/records/scan.h"
@@ -112,6 +114,26 @@ Status write_pages(WriteTxn& txn, const PageSet& set) {
   return store_pages(txn, set);
 }
 
+// What the records of the step were made of; nobody else's is touched, for a step may hand on what another one has made.
+Status write_recipes(WriteTxn& txn, const Batch& batch) {
+  std::unordered_set<RecordId> written;
+  for (std::size_t i = batch.results_of_step; batch.recipe && i < batch.results.size(); ++i) {
+    const Batch::Result& result = batch.results[i];
+    if (!result.record || !written.insert(result.record).second) continue;
+    const auto made = std::find_if(batch.records.begin(), batch.records.end(),
+                                   [&](const RecordInfo& record) { return record.id == result.record; });
+    NewRecipe recipe{.record = result.record, .key = result.key, .recipe = *batch.recipe, .made = result.created};
+    if (made != batch.records.end()) {
+      recipe.took = made->facts.build_time;
+      recipe.rules = made->facts.rules;
+    } else if (!TRY(record_exists(txn, result.record)) || TRY(has_recipe(txn, result.record))) {
+      continue;
+    }
+    TRY(put_recipe(txn, recipe, batch.recipes_max));
+  }
+  return {};
+}
+
 }  // namespace
 
 Status write_rows(WriteTxn& txn, const snapshot::Snapshotter& snapshots, const Batch& batch) {
@@ -140,6 +162,7 @@ Status write_rows(WriteTxn& txn, const snapshot::Snapshotter& snapshots, const B
     if (exists) TRY(txn.put(table::tree_digests, {digest.record, digest.selections}, TreeDigestRow{digest.digest}));
   }
   for (const PendingPages::SetPtr& set : batch.pages) TRY(write_pages(txn, *set));
+  TRY(write_recipes(txn, batch));
   CRASH_POINT("cache.publish.rows_written");
   return {};
 }

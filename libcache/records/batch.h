@@ -13,6 +13,7 @@
 #include "libcache/key_store.h"
 #include "libcache/layer_blob.h"
 #include "libcache/pages/pending_pages.h"
+#include "libcache/recipe.h"
 #include "libcache/record.h"
 #include "libcache/records/record_rows.h"
 #include "libcache/ref.h"
@@ -43,6 +44,8 @@ struct Batch {
   std::vector<std::shared_ptr<const Reopened>> reopened;  // records whose place is taken
   std::optional<ExecutedStep> step;  // made the results from here on; only if there is a ledger
   std::size_t results_of_step = 0;
+  std::shared_ptr<const Recipe> recipe;  // of those results
+  std::uint64_t recipes_max = 0;
   std::vector<Repeated> repeated;    // found by the change
   std::vector<ImmutableRef> holds;  // on every record named above, until the outcome is known
 };

@@ -22,6 +22,7 @@
 #include "libcache/blobs/quarantine.h"
 #include "libcache/blobs/repair.h"
 #include "libcache/blobs/scrub.h"
+#include "libcache/explain/recipe_rows.h"
 #include "libcache/gc/candidates.h"
 #include "libcache/gc/prune.h"
 #include "libcache/gc/tombstones.h"
@@ -47,7 +48,7 @@ using base::Status;
 
 namespace {
 
-constexpr std::array<const base::lmdb::RawTableSpec*, 50> all_tables = {
+constexpr std::array<const base::lmdb::RawTableSpec*, 54> all_tables = {
     &table::records,   &table::children,      &table::chains, &table::tree_digests, &table::key_results, &table::record_keys,
     &table::key_links, &table::key_backlinks, &table::blobs,  &table::record_blobs, &table::blob_records,
     &table::stats,     &table::resolved,  &table::pages,         &table::page_counts, &table::page_roots, &table::page_trash,
@@ -59,6 +60,7 @@ constexpr std::array<const base::lmdb::RawTableSpec*, 50> all_tables = {
     &table::candidates_by_age, &table::candidates_by_cost, &table::candidate_places, &table::collector,
     &table::tombstones, &table::tombstones_by_age, &table::regret, &table::blob_chunks, &table::chunk_blobs,
     &table::operations, &table::history, &table::scrub_totals, &table::ledger, &table::ledger_totals,
+    &table::recipes, &table::recipe_texts, &table::recipe_index, &table::recipe_trees,
 };
 
 Status make_dir(const HostPath& path) {
@@ -114,6 +116,7 @@ Result<std::unique_ptr<Cache>> Cache::open(const HostPath& root, base::lmdb::Env
   TRY(empty_tmp(root / "tmp"));
   std::unique_ptr<Cache> cache(new Cache());
   cache->state_ = std::make_unique<Store>(root, env, writer, snapshots, clock);
+  cache->state_->recipes_max = options.recipes_max;
   if (options.chunk_bytes != 0) cache->state_->blobs.use_chunks(TRY(ChunkRule::of_average(options.chunk_bytes), "open store {}", root.str()));
   cache->state_->packs = TRY(Packs::open(root), "open store {}", root.str());
   TRY(erase_unnamed_packs(*cache->state_), "open store {}", root.str());
@@ -186,6 +189,8 @@ Result<base::lmdb::SequenceNumber> Cache::publish(Publication publication) {
   batch.reopened = std::move(publication.reopened_);
   if (state_->ledger.is_running()) batch.step = std::move(publication.step_);
   batch.results_of_step = publication.results_of_step_;
+  if (state_->recipes_max > 0) batch.recipe = std::move(publication.recipe_);
+  batch.recipes_max = state_->recipes_max;
   const bool empty = batch.records.empty() && batch.results.empty() && batch.links.empty() && batch.blobs.empty();
   if (empty) return base::lmdb::SequenceNumber{0};
   enqueue_use_times(*state_);

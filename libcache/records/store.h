@@ -85,6 +85,7 @@ struct Store {
   std::mutex compaction_turn;  // of packs; the same
   std::atomic<std::uint64_t> trees_mounted{0}, tree_bytes_read{0};
   base::Guarded<DigestCounts> digest_counts;  // of all content digests
+  std::uint64_t recipes_max = 0;  // of store.toml; set when it is opened
   std::atomic<std::uint64_t> dropped_writes{0};  // publications for which the disk had no room
   Reserve reserve{root};
   ScrubTally scrub_tally;

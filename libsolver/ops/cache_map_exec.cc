@@ -25,14 +25,7 @@ bool is_plain_root(const wire::Mount& mount) {
 }
 
 wire::ExecOp normalized(wire::ExecOp exec) {
-  if (exec.meta) {
-    for (auto& host : exec.meta->extra_hosts) host.ip.clear();
-    exec.meta->proxy_env.reset();
-  }
-  for (auto& mount : exec.mounts) {
-    mount.selector.clear();  // selectors are in the deps
-    if (mount.cache && !has_default_cache_id(mount)) mount.cache = wire::CacheOpt{};
-  }
+  exec = counted_of(std::move(exec));
   if (exec.mounts.size() == 1 && is_plain_root(exec.mounts.front())) exec.mounts.clear();
   return exec;
 }
@@ -67,6 +60,18 @@ std::vector<cache::Selection> selections_of(const std::vector<std::string>& sele
 }
 
 }  // namespace
+
+wire::ExecOp counted_of(wire::ExecOp exec) {
+  if (exec.meta) {
+    for (auto& host : exec.meta->extra_hosts) host.ip.clear();
+    exec.meta->proxy_env.reset();
+  }
+  for (auto& mount : exec.mounts) {
+    mount.selector.clear();  // selectors are in the deps
+    if (mount.cache && !has_default_cache_id(mount)) mount.cache = wire::CacheOpt{};
+  }
+  return exec;
+}
 
 Result<CacheMap> exec_cache_map(const Vertex& vertex, const wire::ExecOp& exec) {
   const wire::Platform& platform = *vertex.op.platform;

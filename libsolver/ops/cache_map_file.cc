@@ -130,8 +130,8 @@ struct ActionEncoder {
   }
 };
 
-// Numbers that follow from the order of the actions are left out of the key: a chain over input 0, reading input 1,
-// whose last action is the result.
+}  // namespace
+
 bool has_default_indexes(const std::vector<wire::FileAction>& actions) {
   const auto count = static_cast<std::int64_t>(actions.size());
   for (std::int64_t i = 0; i < count; ++i) {
@@ -142,8 +142,6 @@ bool has_default_indexes(const std::vector<wire::FileAction>& actions) {
   }
   return count > 0;
 }
-
-}  // namespace
 
 Result<CacheMap> file_cache_map(const Vertex& vertex, const wire::FileOp& file) {
   FileReads reads(vertex.inputs.size());

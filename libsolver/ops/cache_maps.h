@@ -17,6 +17,12 @@ base::Result<CacheMap> exec_cache_map(const Vertex& vertex, const wire::ExecOp& 
 base::Result<CacheMap> file_cache_map(const Vertex& vertex, const wire::FileOp& file);
 base::Result<CacheMap> source_cache_map(const Vertex& vertex, const wire::SourceOp& source, std::string_view session);
 
+// What of an exec step counts: without what may differ between two builds of the same thing. As many mounts as it has.
+wire::ExecOp counted_of(wire::ExecOp exec);
+// Numbers that follow from the order of the actions are left out of the key: a chain over input 0, reading input 1,
+// whose last action is the result.
+bool has_default_indexes(const std::vector<wire::FileAction>& actions);
+
 // The digest of selectors: of the paths joined by NUL, as they stand.
 SelectorDigest selector_digest(const std::vector<std::string>& paths);
 

@@ -41,6 +41,7 @@ SolveOutcome Run::outcome() {
     }
     report_finished(i, state);
     result.steps.push_back({step.vertex->digest, step.vertex->name, state, step.duration, step.error, step.evicted, step.kept});
+    result.steps.back().made = step.made;
     if (step.started) result.steps.back().started = *step.started - begun_;
   }
   if (!error_ && target_) result.result = refs_[*target_];

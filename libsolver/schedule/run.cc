@@ -16,6 +16,7 @@ Run::Run(SolverShared& shared, const SolveRequest& request, ProgressSink& sink, 
 
 SolveOutcome Run::run() {
   begun_ = shared_.clock.steady_now();
+  began_ = shared_.clock.now();
   std::vector<StepInfo> infos;
   for (const auto& vertex : request_.definition.vertices) infos.push_back({vertex->digest, vertex->name});
   mailbox_->progress([&](ProgressSink& sink) { sink.on_graph(infos); });

@@ -56,6 +56,7 @@ struct Step {
   std::optional<cache::Tombstone> evicted;  // what it had made before was taken
   std::vector<KeptTree> kept;
   bool reported = false;
+  cache::RecordId made;  // by its op: the first result
 };
 
 class Run final : private Graph::Host {
@@ -148,6 +149,7 @@ class Run final : private Graph::Host {
   std::optional<SolveOutcome::FailedInput> failed_input_;
   bool giving_up_ = false;
   std::chrono::steady_clock::time_point begun_;
+  base::WallTime began_{};  // the same, for what is stored
   base::lmdb::SequenceNumber durable_after_ = 0;  // highest number used or made
   std::string not_cached_;
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "libsolver/schedule/count.h"
+#include "libsolver/schedule/recipe.h"
 #include "libsolver/schedule/run.h"
 
 namespace cairn::solver {
@@ -111,9 +112,10 @@ Flights::Work Run::make_work(NodeIndex index, KeyPlan plan, std::vector<Optional
   cache::Owner owner = request_.owner;
   if (owner != cache::Owner{}) owner.step = owner_label(step.vertex->name);
   const bool looks_into_inputs = !std::holds_alternative<wire::PassthroughOp>(step.vertex->op.op);
+  auto recipe = make_recipe(graph_, index, *step.vertex, inputs, began_);
   auto sub = step.op->place() == Op::Place::beside ? std::make_shared<const SolveRequest>(sub_request(request_)) : nullptr;
   return [shared = &shared_, op = step.op, plan = std::move(plan), inputs = std::move(inputs), look_again, looks_into_inputs,
-          tried = std::move(tried), vertex = step.vertex, owner = std::move(owner), live = live_cache_mounts_, sub, resolved = resolved_](
+          tried = std::move(tried), recipe = std::move(recipe), vertex = step.vertex, owner = std::move(owner), live = live_cache_mounts_, sub, resolved = resolved_](
              const Flights::Listener& to_all, std::stop_token stop) -> base::Result<OpOutputs> {
     if (look_again) {
       if (auto found = find_again(shared->results, plan, tried, stop)) return std::move(*found);
@@ -137,6 +139,7 @@ Flights::Work Run::make_work(NodeIndex index, KeyPlan plan, std::vector<Optional
     publication.took(shared->clock.steady_now() - begun);
     publication.owned_by(owner);
     publication.executed(executed_step(*vertex, inputs));
+    publication.made_of(recipe);
     Missed missed = why_missed(shared->cache, plan);
     if (missed.cause == cache::MissCause::never_seen && outputs.done_otherwise) missed.cause = cache::MissCause::key_differs;
     outputs.evicted = std::move(missed.evicted);
@@ -167,6 +170,8 @@ void Run::finish_execute(NodeIndex index, std::uint32_t attempt, const Flights::
   step.ran = step.ran || !outputs.found;
   durable_after_ = std::max(durable_after_, outputs.sequence);
   for (const OptionalRef& ref : outputs.refs) use(ref);
+  for (const OptionalRef& ref : outputs.refs)
+    if (ref && !outputs.found && !step.made) step.made = ref->id();
   if (!outputs.not_cached.empty()) not_cached_ = outputs.not_cached;
   const KeyPlan plan = graph_.plan_keys(index, step.op->outputs());
   if (role == Role::joiner) store_joined(index, outputs);

@@ -9,6 +9,7 @@
 #include "libcache/blobs/chunk_rows.h"
 #include "libcache/blobs/journal.h"
 #include "libcache/blobs/quarantine.h"
+#include "libcache/explain/recipe_rows.h"
 #include "libcache/gc/tombstones.h"
 #include "libcache/keys/key_rows.h"
 #include "libcache/keys/operations.h"
@@ -38,7 +39,7 @@ void decode(std::string_view bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
-  switch (data[0] % 41) {
+  switch (data[0] % 45) {
     case 0: decode<cache::RecordRow>(bytes); break;
     case 1: decode<cache::TreeDigestRow>(bytes); break;
     case 2: decode<cache::KeyResultRow>(bytes); break;
@@ -86,6 +87,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     case 38: decode<cache::ScrubTotals>(bytes); break;
     case 39: decode<cache::LedgerRow>(bytes); break;
     case 40: decode<cache::LedgerTotals>(bytes); break;
+    case 41: decode<cache::RecipeRow>(bytes); break;
+    case 42: decode<cache::RecipeTextRow>(bytes); break;
+    case 43: decode<cache::RecipeBucket>(bytes); break;
+    case 44: decode<cache::KeptTreeRow>(bytes); break;
   }
   return 0;
 }
