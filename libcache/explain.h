@@ -31,8 +31,9 @@ struct Reason {
   base::WallTime evicted_at{};                 // of `evicted`
   std::string rule;                            // by which
   std::chrono::nanoseconds build_time{0};      // what making it had taken
-  // Of `content`, from the earlier to the later, as paths from the top of the tree; the first in key order. None: the pages
-  // of one of the trees are gone, or were never made.
+  // Of `content`, and of whatever else if the content of an input decides: its paths, of those that are selected, from the top of its
+  // tree, and how the later one differs from the earlier; the first in key order. None of `content`: the pages of one of the trees
+  // are gone, or were never made.
   std::vector<TreeDifference> paths;
   std::uint64_t paths_total = 0;
 };
@@ -64,8 +65,14 @@ struct Explanation {
 // Beside the owner of the store; one version of the metadata. Errors: not_found (nothing is kept of that record), io, corrupt.
 // O(log n) in records: some hundred rows, and the pages of directories that differ.
 base::Result<Explanation> explain(base::lmdb::Env& env, RecordId record);
-// The records of steps with this name, or with a vertex whose digest begins with these hex digits ("sha256:" or none before
-// them); the newest first, at most 16 of one name or digest. Also those that are gone.
-base::Result<std::vector<RecordId>> find_steps(base::lmdb::Env& env, std::string_view step);
+struct FoundStep {
+  RecordId record;  // that it made; it may be gone
+  std::string name;
+  std::string vertex;  // the first 32 hex digits of its digest
+  base::WallTime made{};
+};
+// The steps with this name, or with a vertex whose digest begins with these hex digits (at least 4; "sha256:" or nothing before
+// them); the newest first, at most 16 of one name or digest.
+base::Result<std::vector<FoundStep>> find_steps(base::lmdb::Env& env, std::string_view step);
 
 }  // namespace cairn::cache

@@ -9,6 +9,7 @@
 #include "libcache/account/tally.h"
 #include "libcache/account/totals.h"
 #include "libcache/blobs/blob_rows.h"
+#include "libcache/explain/repair_recipes.h"
 #include "libcache/keys/operations.h"
 #include "libcache/records/layer_rows.h"
 #include "libcache/records/lease_rows.h"
@@ -159,6 +160,15 @@ Status repair_operations(Repair& repair, const OperationMap& counts) {
   return repair.set_all(table::operations, rows);
 }
 
+// Only if they are wrong: what the index has of recipes that are gone is right, and costs nothing.
+Status repair_recipes(Repair& repair, bool wrong) {
+  if (!wrong) return {};
+  const RecipeTables tables = TRY(consistent_recipes(repair.txn()));
+  TRY(repair.set_all(table::recipes, tables.recipes));
+  TRY(repair.set_all(table::recipe_texts, tables.texts));
+  return repair.set_all(table::recipe_index, tables.index);
+}
+
 }  // namespace
 
 Result<std::uint64_t> Cache::repair_rows() {
@@ -166,9 +176,11 @@ Result<std::uint64_t> Cache::repair_rows() {
   TRY(await_outcomes(store), "repair rows");
   const TotalMap rows = TRY(add_up(store.env), "repair rows"), stored = TRY(stored_totals(store.env), "repair rows");
   const OperationMap operations = TRY(count_operations(store.env), "repair rows");
+  CheckState recipes{store.env, store.root, {}, {}, {}, {}};
+  TRY(check_recipes(recipes), "repair rows");
   const auto changed = std::make_shared<std::uint64_t>(0);
   base::lmdb::GroupWriter::Entry entry;
-  entry.change = [changed, rows, stored, operations](WriteTxn& txn) -> Status {
+  entry.change = [changed, rows, stored, operations, wrong_recipes = !recipes.findings.empty()](WriteTxn& txn) -> Status {
     Repair repair(txn);
     const RecordMap records = TRY(repair.all(table::records));
     TRY(repair_leases(repair, records));
@@ -176,6 +188,7 @@ Result<std::uint64_t> Cache::repair_rows() {
     TRY(repair_statistics(repair));
     TRY(repair_sums(repair, rows, stored));
     TRY(repair_operations(repair, operations));
+    TRY(repair_recipes(repair, wrong_recipes));
     CRASH_POINT("cache.repair.rows_written");
     *changed = repair.changed;
     return {};

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <tuple>
 
 #include "libcache/explain/content.h"
 #include "libcache/explain/recipe_reader.h"
@@ -26,6 +27,12 @@ constexpr std::size_t short_digits = 2 * std::tuple_size_v<ShortDigest>;
 
 std::string_view type_of(const RecipeText& text) { return text.fields.empty() ? std::string_view() : std::string_view(text.fields.front().value); }
 
+std::string hex_of(const ShortDigest& digest) {
+  std::string text;
+  for (const char byte : digest) text += fmt::format("{:02x}", static_cast<unsigned char>(byte));
+  return text;
+}
+
 class Explainer {
  public:
   Explainer(const ReadTxn& txn, Explanation& out) : txn_(txn), out_(out), reader_(txn, out.counts) {}
@@ -35,8 +42,7 @@ class Explainer {
     if (now == nullptr) return fail(ErrorCode::not_found, "record {}: it is not kept what it was made of", record);
     out_.record = record;
     out_.name = now->text.name;
-    const ShortDigest& vertex = now->row.vertex;
-    for (const char byte : vertex) out_.vertex += fmt::format("{:02x}", static_cast<unsigned char>(byte));
+    out_.vertex = hex_of(now->row.vertex);
     out_.made = now->row.made;
     out_.took = now->row.took;
     // It was taken since, and nobody has made it again: that is what the next solve will find.
@@ -91,7 +97,7 @@ class Explainer {
       return done;
     }
     if (earlier.text.operation != now.text.operation) {
-      differ(Kind::field, "operation", hex(earlier.text.operation), hex(now.text.operation));
+      differ(Kind::field, "operation", hex_of(earlier.text.operation), hex_of(now.text.operation));
       return done;
     }
     if (earlier.row.inputs.size() != now.row.inputs.size()) {
@@ -102,40 +108,48 @@ class Explainer {
     for (std::uint32_t i = 0; i < now.row.inputs.size(); ++i)
       if (!TRY(reader_.same(earlier.row.inputs[i], now.row.inputs[i]))) differing.push_back(i);
     if (!differing.empty()) return compare_inputs(earlier, now, differing);
-    return equal(earlier, now), done;
+    TRY(equal(earlier, now));
+    return done;
   }
 
-  void equal(const KnownRecipe& earlier, const KnownRecipe& now) {
-    if (now.row.inputs.empty() && earlier.row.key != now.row.key) {
-      content(earlier, now, {}, earlier.row, now.row);
+  Status equal(const KnownRecipe& earlier, const KnownRecipe& now) {
+    if (now.row.inputs.empty() && now.row.further == earlier.row.further && earlier.row.key != now.row.key) {
+      out_.reason.kind = Kind::content;
+      if (out_.reason.paths_total == 0) note_paths(earlier, now, {});
     } else if (earlier.row.evicted && !now.row.asked_anew) {
       evicted(earlier);
     } else {
       out_.reason.kind = now.row.asked_anew ? Kind::asked : Kind::again;
     }
+    // An input that was asked to run again in the same solve: so all that is made of it runs again, too.
+    for (std::uint32_t i = 0; out_.reason.kind == Kind::again && i < now.row.inputs.size(); ++i) {
+      const KnownRecipe* input = TRY(reader_.find(now.row.inputs[i].record));
+      if (input == nullptr || input->row.made < now.row.solve_began() || input->record == earlier.row.inputs[i].record) continue;
+      if (input->row.asked_anew) out_.reason.kind = Kind::asked;
+      if (input->row.asked_anew) out_.way.push_back({i, input->text.name, input->record});
+    }
+    return {};
   }
 
-  // Of a source, or of what is selected of an input.
-  bool content(const KnownRecipe& earlier, const KnownRecipe& now, const std::vector<Selection>& selections, const RecipeRow& old_tree,
-               const RecipeRow& tree) {
-    auto paths = differing_paths(txn_, {earlier.record, old_tree.rules}, {now.record, tree.rules}, selections, out_.counts);
-    out_.reason.kind = Kind::content;
-    if (!paths || !*paths) return false;
+  // The paths in which two trees differ, of those that are selected; whether there are any that are known.
+  bool note_paths(const KnownRecipe& earlier, const KnownRecipe& now, const std::vector<Selection>& selections) {
+    auto paths = differing_paths(txn_, {earlier.record, earlier.row.rules}, {now.record, now.row.rules}, selections, out_.counts);
+    if (!paths || !*paths || (*paths)->total == 0) return false;
     out_.reason.paths = std::move((*paths)->paths);
     out_.reason.paths_total = (*paths)->total;
-    return out_.reason.paths_total > 0;
+    return true;
   }
 
   Result<std::optional<std::uint32_t>> compare_inputs(const KnownRecipe& earlier, const KnownRecipe& now, const std::vector<std::uint32_t>& differing) {
     const std::vector<RecipeRow::Input>&old = earlier.row.inputs, &inputs = now.row.inputs;
-    for (const std::uint32_t i : differing) {
-      for (const std::uint32_t other : differing) {
-        if (other <= i || !TRY(reader_.same(old[i], inputs[other])) || !TRY(reader_.same(old[other], inputs[i]))) continue;
-        differ(Kind::inputs, fmt::format("inputs {} and {}", i, other), TRY(names_of(old[i], old[other])), TRY(names_of(inputs[i], inputs[other])));
-        return std::optional<std::uint32_t>();
-      }
-    }
     const std::uint32_t first = differing.front();
+    for (const std::uint32_t other : differing) {
+      const bool swapped = other != first && TRY(reader_.same(old[first], inputs[other])) && TRY(reader_.same(old[other], inputs[first]));
+      if (!swapped) continue;
+      differ(Kind::inputs, fmt::format("inputs {} and {}", first, other), TRY(names_of(old[first], old[other])),
+             TRY(names_of(inputs[first], inputs[other])));
+      return std::optional<std::uint32_t>();
+    }
     const KnownRecipe* was = TRY(reader_.find(old[first].record));
     const KnownRecipe* is = TRY(reader_.find(inputs[first].record));
     if (was == nullptr || is == nullptr) {
@@ -147,16 +161,9 @@ class Explainer {
       differ(Kind::inputs, fmt::format("input {}", first), was->text.name, is->text.name);
       return std::optional<std::uint32_t>();
     }
-    const bool is_source = is->row.inputs.empty() && differing_fields(was->text.fields, is->text.fields).empty();
-    if (is_source && was->text.operation == is->text.operation) {
-      out_.way.push_back({first, is->text.name, is->record});
-      const RecipeText::Input& said = now.text.inputs[first];
-      // The paths that are selected; of a source of which all counts, or of which only its own key has changed, all.
-      const bool selected = said.by_content && content(*was, *is, said.selections, was->row, is->row);
-      if (!selected) content(*was, *is, {}, was->row, is->row);
-      compared_with(*was);
-      return std::optional<std::uint32_t>();
-    }
+    // The paths that decide are those of the step itself, however far it is to what is to blame.
+    const RecipeText::Input& said = now.text.inputs[first];
+    if (said.by_content && out_.way.empty()) note_paths(*was, *is, said.selections);
     return std::optional<std::uint32_t>(first);
   }
 
@@ -181,12 +188,6 @@ class Explainer {
     return names;
   }
 
-  static std::string hex(const ShortDigest& digest) {
-    std::string text;
-    for (const char byte : digest) text += fmt::format("{:02x}", static_cast<unsigned char>(byte));
-    return text;
-  }
-
   const ReadTxn& txn_;
   Explanation& out_;
   RecipeReader reader_;
@@ -194,12 +195,6 @@ class Explainer {
 
 bool is_hex(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
-}
-
-std::string hex_of(const ShortDigest& digest) {
-  std::string text;
-  for (const char byte : digest) text += fmt::format("{:02x}", static_cast<unsigned char>(byte));
-  return text;
 }
 
 // Of vertices whose digests begin so: those in one part of the index, as the digits name it.
@@ -232,8 +227,8 @@ Result<Explanation> explain(base::lmdb::Env& env, RecordId record) {
   return explanation;
 }
 
-Result<std::vector<RecordId>> find_steps(base::lmdb::Env& env, std::string_view step) {
-  std::vector<std::pair<base::WallTime, RecordId>> found;
+Result<std::vector<FoundStep>> find_steps(base::lmdb::Env& env, std::string_view step) {
+  std::vector<FoundStep> found;
   TRY(env.view([&](ReadTxn& txn) -> Status {
     ExplainCounts counts;
     RecipeReader reader(txn, counts);
@@ -243,16 +238,17 @@ Result<std::vector<RecordId>> find_steps(base::lmdb::Env& env, std::string_view 
     const std::string_view name = step.substr(0, owner_label_bytes_max);
     for (const RecordId record : TRY(reader.look_up(RecipeIndex::name, spread(name)))) {
       const KnownRecipe* recipe = TRY(reader.find(record));
-      if (recipe != nullptr && recipe->text.name == name) records.push_back(record);
+      const bool known = recipe == nullptr || std::find(records.begin(), records.end(), record) != records.end();
+      if (!known && recipe->text.name == name) records.push_back(record);
     }
-    for (const RecordId record : records) found.emplace_back(TRY(reader.find(record))->row.made, record);
+    for (const RecordId record : records) {
+      const KnownRecipe* recipe = TRY(reader.find(record));
+      found.push_back({record, recipe->text.name, hex_of(recipe->row.vertex), recipe->row.made});
+    }
     return {};
   }));
-  std::sort(found.begin(), found.end(), std::greater<>());
-  std::vector<RecordId> records;
-  for (const auto& [made, record] : found)
-    if (records.empty() || records.back() != record) records.push_back(record);
-  return records;
+  std::sort(found.begin(), found.end(), [](const FoundStep& a, const FoundStep& b) { return std::tuple(a.made, a.record) > std::tuple(b.made, b.record); });
+  return found;
 }
 
 }  // namespace cairn::cache

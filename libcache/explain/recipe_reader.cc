@@ -93,10 +93,10 @@ Result<const KnownRecipe*> nearest_earlier(RecipeReader& reader, const KnownReci
   Distance best;
   for (const RecordId record : beside) {
     const KnownRecipe* recipe = TRY(reader.find(record));
-    if (recipe == nullptr || record == now.record || recipe->row.made >= now.row.solve_began()) continue;
+    if (recipe == nullptr || record == now.record || recipe->row.made > now.row.solve_began()) continue;
     const auto fields = differing_fields(recipe->text.fields, now.text.fields);
     if (!alike.contains(record) && !are_akin(fields)) continue;
-    const bool other_content = now.row.inputs.empty() && recipe->row.key != now.row.key;
+    const bool other_content = now.row.inputs.empty() && !now.row.further && recipe->row.key != now.row.key;
     const Distance distance{.differing = fields.size() + TRY(differing_inputs(reader, recipe->row, now.row)) + (other_content ? 1 : 0),
                             .other_vertex = recipe->row.vertex != now.row.vertex,
                             .other_name = recipe->text.name != now.text.name,

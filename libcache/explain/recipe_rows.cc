@@ -28,7 +28,7 @@ constexpr std::string_view dictionary =
     "env PATH/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin cwd/ user root network sandbox valid exit codes "
     "mount / bind, from input 0, output 0 platform linux/amd64";
 
-constexpr std::uint8_t flag_anew = 1, flag_evicted = 2, flag_stream = 4;
+constexpr std::uint8_t flag_anew = 1, flag_evicted = 2, flag_stream = 4, flag_further = 8;
 constexpr std::uint8_t input_has_key = 1, input_has_content = 2;
 constexpr std::uint8_t selection_follows = 1, selection_wildcard = 2;
 constexpr std::size_t rule_bytes_max = 80;
@@ -156,7 +156,7 @@ std::string Codec<cache::RecipeRow>::encode(const cache::RecipeRow& row) {
   writer.varint(static_cast<std::uint64_t>(std::max<std::int64_t>(row.took.count(), 0)));
   writer.varint(static_cast<std::uint64_t>(std::max<std::int64_t>(row.since_begin.count(), 0)));
   writer.u8(static_cast<std::uint8_t>((row.asked_anew ? cache::flag_anew : 0) | (row.evicted ? cache::flag_evicted : 0) |
-                                      (row.rules == cache::DigestRules::stream ? cache::flag_stream : 0)));
+                                      (row.rules == cache::DigestRules::stream ? cache::flag_stream : 0) | (row.further ? cache::flag_further : 0)));
   writer.varint(row.inputs.size());
   for (const cache::RecipeRow::Input& input : row.inputs) cache::write_input(writer, input);
   if (row.evicted) writer.i64(to_unix_ns(row.evicted->when)).string(std::string_view(row.evicted->rule).substr(0, cache::rule_bytes_max));
@@ -172,13 +172,14 @@ Result<cache::RecipeRow> Codec<cache::RecipeRow>::decode(std::string_view bytes)
   row.vertex = TRY(cache::read_short(reader));
   row.made = from_unix_ns(TRY(reader.i64()));
   const std::uint64_t took = TRY(reader.varint()), since_begin = TRY(reader.varint());
-  constexpr std::uint64_t time_max = std::uint64_t{1} << 43;  // so that neither overflows as nanoseconds
-  if (took > time_max * 1000 || since_begin > time_max) return fail(ErrorCode::corrupt, "recipe: a strange duration");
+  constexpr std::uint64_t time_max = std::uint64_t{1} << 53;  // so that neither overflows as nanoseconds
+  if (took > time_max || since_begin > time_max) return fail(ErrorCode::corrupt, "recipe: a strange duration");
   row.took = std::chrono::microseconds(took);
-  row.since_begin = std::chrono::milliseconds(since_begin);
+  row.since_begin = std::chrono::microseconds(since_begin);
   const std::uint8_t flags = TRY(reader.u8());
-  if (flags > (cache::flag_anew | cache::flag_evicted | cache::flag_stream)) return fail(ErrorCode::corrupt, "recipe: a strange {}", flags);
+  if (flags > (cache::flag_anew | cache::flag_evicted | cache::flag_stream | cache::flag_further)) return fail(ErrorCode::corrupt, "recipe: a strange {}", flags);
   row.asked_anew = (flags & cache::flag_anew) != 0;
+  row.further = (flags & cache::flag_further) != 0;
   row.rules = (flags & cache::flag_stream) != 0 ? cache::DigestRules::stream : cache::DigestRules::scan;
   const std::uint64_t inputs = TRY(reader.varint());
   for (std::uint64_t i = 0; i < inputs; ++i) row.inputs.push_back(TRY(cache::read_input(reader)));

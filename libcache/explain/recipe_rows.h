@@ -32,8 +32,9 @@ struct RecipeRow {
   ShortDigest vertex{};
   base::WallTime made{};
   std::chrono::microseconds took{0};
-  std::chrono::milliseconds since_begin{0};  // of its solve, until it was made
+  std::chrono::microseconds since_begin{0};  // of its solve, until it was made
   bool asked_anew = false;
+  bool further = false;                      // the step has made others, one of which the index leads to
   DigestRules rules = DigestRules::scan;     // of its tree
   std::vector<Input> inputs;
   struct Evicted {

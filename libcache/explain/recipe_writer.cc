@@ -79,9 +79,10 @@ Result<RecipeRow> row_of(const ReadTxn& txn, const NewRecipe& made) {
   row.vertex = shortened(raw_of(made.recipe.vertex));
   row.made = made.made;
   row.took = std::chrono::duration_cast<std::chrono::microseconds>(made.took);
-  row.since_begin = std::chrono::ceil<std::chrono::milliseconds>(made.made - made.recipe.solve_began);
+  row.since_begin = std::chrono::floor<std::chrono::microseconds>(made.made - made.recipe.solve_began);
   row.asked_anew = made.recipe.asked_anew;
   row.rules = made.rules;
+  row.further = made.further;
   for (const RecipeInput& input : made.recipe.inputs) {
     RecipeRow::Input& kept = row.inputs.emplace_back(RecipeRow::Input{.record = input.record});
     if (input.content) kept.content = shortened(input.content->raw());
@@ -140,6 +141,7 @@ Status put_row(WriteTxn& txn, const NewRecipe& made, std::uint64_t recipes_max) 
   TRY(txn.put(table::recipes, made.record, row));
   for (int dropped = 0; dropped < oldest_per_new && TRY(txn.count(table::recipes)) > recipes_max; ++dropped)
     if (const auto oldest = TRY(lowest_of(txn, table::recipes))) TRY(erase_recipe(txn, *oldest));
+  if (made.further) return {};
   const RecordId lowest = TRY(lowest_of(txn, table::recipes)).value_or(made.record);
   TRY(add_to_index(txn, RecipeIndex::vertex, raw_of(recipe.vertex), made.record, lowest));
   TRY(add_to_index(txn, RecipeIndex::name, spread(recipe.name.substr(0, owner_label_bytes_max)), made.record, lowest));

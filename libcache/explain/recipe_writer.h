@@ -16,6 +16,7 @@ struct NewRecipe {
   base::WallTime made{};
   std::chrono::nanoseconds took{0};
   DigestRules rules = DigestRules::scan;
+  bool further = false;  // another result of the same step has been put before
 };
 
 inline constexpr std::size_t index_entries_max = 16;       // of one hash; older ones go

@@ -117,6 +117,7 @@ Status write_pages(WriteTxn& txn, const PageSet& set) {
 // What the records of the step were made of; nobody else's is touched, for a step may hand on what another one has made.
 Status write_recipes(WriteTxn& txn, const Batch& batch) {
   std::unordered_set<RecordId> written;
+  bool put = false;
   for (std::size_t i = batch.results_of_step; batch.recipe && i < batch.results.size(); ++i) {
     const Batch::Result& result = batch.results[i];
     if (!result.record || !written.insert(result.record).second) continue;
@@ -129,7 +130,9 @@ Status write_recipes(WriteTxn& txn, const Batch& batch) {
     } else if (!TRY(record_exists(txn, result.record)) || TRY(has_recipe(txn, result.record))) {
       continue;
     }
+    recipe.further = put;
     TRY(put_recipe(txn, recipe, batch.recipes_max));
+    put = true;
   }
   return {};
 }

@@ -50,6 +50,14 @@ std::string network_text(wire::NetMode mode) {
   return std::to_string(static_cast<int>(mode));
 }
 
+std::string security_text(wire::SecurityMode mode) {
+  switch (mode) {
+    case wire::SecurityMode::sandbox: return "sandbox";
+    case wire::SecurityMode::insecure: return "insecure";
+  }
+  return std::to_string(static_cast<int>(mode));
+}
+
 std::string sharing_text(wire::CacheSharing sharing) {
   switch (sharing) {
     case wire::CacheSharing::shared: return "shared";
@@ -110,7 +118,7 @@ void add_process(Writer& out, const wire::Meta& meta) {
 void add_exec(Writer& out, const wire::ExecOp& exec, const wire::Platform& platform) {
   if (exec.meta) add_process(out, *exec.meta);
   out.add("network", network_text(exec.network));
-  out.add("security", exec.security == wire::SecurityMode::insecure ? "insecure" : "sandbox");
+  out.add("security", security_text(exec.security));
   const wire::ExecOp counted = counted_of(exec);
   for (std::size_t i = 0; i < counted.mounts.size(); ++i) add_mount(out, counted.mounts[i], rooted_path(exec.mounts[i].selector));
   for (const wire::SecretEnv& secret : exec.secret_env)

@@ -73,6 +73,7 @@ ordered_json step_json(const cache::SolvedStep& step) {
                        {"started_ns", step.started.count()},
                        {"duration_ns", step.duration.count()},
                        {"keys_tried", step.keys_tried}};
+  if (step.made) json["made"] = step.made.value();
   json["keys"] = ordered_json::array();
   for (const KeyDigest& key : step.keys) json["keys"].push_back(key.str());
   if (step.hit) json["hit"] = step.hit->str();

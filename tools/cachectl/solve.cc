@@ -7,6 +7,7 @@
 
 #include "libbase/fs/fd.h"
 #include "libcache/policy.h"
+#include "tools/cachectl/explanation.h"
 #include "tools/cachectl/interrupt.h"
 #include "tools/cachectl/progress_view.h"
 #include "tools/cachectl/verb.h"
@@ -27,7 +28,7 @@ struct SolveArguments {
   bool keep_failed = false;
   std::string output;
   std::string source_policy;  // a file; "": none
-  bool no_cache = false, offline = false;
+  bool no_cache = false, offline = false, explain = false;
   std::string resolve_age, max_download;  // "": not given
   std::string project, build;
   std::string progress = "auto";
@@ -142,7 +143,32 @@ ProgressMode progress_mode(const std::string& name) {
   return ProgressMode::automatic;
 }
 
-void print_json(const engine::SolveReport& report) {
+using Reasons = std::map<cache::RecordId, cache::Explanation>;
+
+// Of what was executed and is stored; read beside the owner. What is not known is left out.
+Result<Reasons> find_reasons(const base::HostPath& root, const engine::SolveReport& report) {
+  Reasons reasons;
+  const auto env = TRY(engine::open_read_only(root));
+  for (const solver::StepResult& step : report.steps) {
+    if (!step.made) continue;
+    auto reason = cache::explain(*env, step.made);
+    if (!reason && reason.error().code != ErrorCode::not_found) return tl::unexpected(std::move(reason).error());
+    if (reason) reasons.emplace(step.made, std::move(*reason));
+  }
+  return reasons;
+}
+
+void print_reasons(const engine::SolveReport& report, const Reasons& reasons) {
+  const base::WallTime now = base::SystemClock().now();
+  for (const solver::StepResult& step : report.steps) {
+    if (step.state != StepState::executed) continue;
+    const auto reason = reasons.find(step.made);
+    std::cout << printable(step.name) << ": " << (reason != reasons.end() ? reason_line(reason->second, now) : "nothing is kept of how it was made") << '\n';
+    if (reason != reasons.end()) std::cout << path_lines(reason->second.reason);
+  }
+}
+
+void print_json(const engine::SolveReport& report, const Reasons& reasons) {
   nlohmann::ordered_json steps = nlohmann::ordered_json::array();
   for (const solver::StepResult& step : report.steps) {
     nlohmann::ordered_json json = {{"digest", step.digest.str()},
@@ -153,6 +179,7 @@ void print_json(const engine::SolveReport& report) {
       json["evicted"] = {{"when", rfc3339(step.evicted->when)},
                          {"rule", step.evicted->rule},
                          {"build_time_ns", step.evicted->build_time.count()}};
+    if (const auto reason = reasons.find(step.made); reason != reasons.end()) json["why"] = explanation_json(reason->second);
     if (step.state == StepState::failed) json["error"] = step.error;
     for (const solver::KeptTree& tree : step.kept) {
       json["kept"].push_back({{"mount", tree.mount}, {"record", std::to_string(tree.record.value())}});
@@ -183,7 +210,6 @@ void print_evicted(const engine::SolveReport& report) {
 }
 
 void print_text(const engine::SolveReport& report) {
-  print_evicted(report);
   std::cout << fmt::format("{} steps: {} executed, {} cached", report.steps.size(), report.count(StepState::executed),
                            report.count(StepState::cached));
   if (const auto failed = report.count(StepState::failed)) std::cout << ", " << failed << " failed";
@@ -244,11 +270,15 @@ ExitCode run_solve(const GlobalOptions& global, const SolveArguments& arguments)
   progress.reset();  // the live view gives the terminal back
   if (!report) return report_error(report.error());
   for (const std::string& warning : report->warnings) std::cerr << "cachectl: warning: " << printable(warning) << '\n';
-  if (arguments.format == Output::json) print_json(*report);
+  Result<Reasons> reasons = arguments.explain ? find_reasons(options->engine.root, *report) : Reasons();
+  if (!reasons) std::cerr << "cachectl: warning: no reasons: " << printable(reasons.error().message) << '\n';
+  if (arguments.format == Output::json) print_json(*report, reasons ? *reasons : Reasons());
+  if (arguments.format == Output::text && arguments.explain && reasons) print_reasons(*report, *reasons);
   if (report->error) {
     const ExitCode code = report_error(*report->error);
     return code == ExitCode::busy ? ExitCode::failed : code;  // 5 means the store, nothing else
   }
+  if (arguments.format == Output::text && !arguments.explain) print_evicted(*report);
   if (arguments.format == Output::text) print_text(*report);
   return ExitCode::done;
 }
@@ -280,6 +310,7 @@ Examples:
       ->check(CLI::IsMember({"auto", "oci", "crun", "runc", "bubblewrap"}));
   verb.add_option("--project", solve.project, "Whose build it is: a label for du and stats")->type_name("NAME");
   verb.add_option("--build", solve.build, "Which build it is: a label for du")->type_name("NAME");
+  verb.add_flag("--explain", solve.explain, "Say at the end why each executed step had to run");
   verb.add_flag("--no-cache", solve.no_cache, "Run every step; results are stored all the same");
   verb.add_option("--resolve-age", solve.resolve_age, "What remote sides have said is not asked again for so long")->type_name("AGE");
   verb.add_option("--max-download", solve.max_download, "The largest file that a source may fetch")->type_name("SPACE");

@@ -173,7 +173,7 @@ cache::SolveRow history_row(const solver::SolveRequest& request, const solver::S
     return cache::SolvedStep::State::cancelled;
   };
   for (const solver::StepResult& step : outcome.steps) {
-    row.steps.push_back({step.digest.bytes(), step.name, state_of(step.state), step.started, step.duration, step.keys_tried, step.keys, step.hit, step.missed});
+    row.steps.push_back({step.digest.bytes(), step.name, state_of(step.state), step.started, step.duration, step.keys_tried, step.keys, step.hit, step.missed, step.made});
   }
   return row;
 }

@@ -133,6 +133,7 @@ Result<solver::StepResult> decode_step(const Message& entry) {
   step.state = static_cast<solver::StepState>(state);
   step.duration = std::chrono::nanoseconds(TRY(take<std::int64_t>(entry, "duration")));
   step.error = TRY(take<std::string>(entry, "error"));
+  if (entry.contains("made")) step.made = cache::RecordId(TRY(take<std::uint64_t>(entry, "made")));
   if (const auto evicted = entry.find("evicted"); evicted != entry.end() && evicted->is_object()) {
     step.evicted = cache::Tombstone{base::from_unix_ns(TRY(take<std::int64_t>(*evicted, "when"))),
                                     TRY(take<std::string>(*evicted, "rule")),
@@ -289,7 +290,8 @@ Message encode(const SolveReport& report) {
                        {"name", bytes_of(step.name)},
                        {"state", static_cast<int>(step.state)},
                        {"duration", step.duration.count()},
-                       {"error", bytes_of(step.error)}};
+                       {"error", bytes_of(step.error)},
+                       {"made", step.made.value()}};
     if (step.evicted)
       message["evicted"] = {{"when", base::to_unix_ns(step.evicted->when)},
                             {"rule", bytes_of(step.evicted->rule)},
