@@ -62,26 +62,31 @@ TEST(HistoryRows, ComeBackAsTheyWereAndLargeOnesAreCompressed) {
   for (const char* wrong : {"", "7", "000000000000000g", "0000000000000000", "00000000000000007"}) EXPECT_FALSE(parse_solve_id(wrong)) << wrong;
 }
 
-TEST(HistoryRows, KeepTheFirstKeysOfAStepAndThoseOfVersionOneHaveNone) {
+TEST(HistoryRows, KeepTheFirstKeysOfAStepAndWhatOlderVersionsHaveOfThem) {
   SolveRow row = row_of(7, 1, 1);
   SolvedStep& step = row.steps[0];
   for (int i = 0; i < 40; ++i) step.keys.push_back(key(i));
   step.keys_tried = 40;
   step.hit = key(30);  // not among those that are kept
   step.name = "n";
+  step.made = RecordId(300);
   SolveRow kept = row;
   kept.steps[0].keys.resize(tried_keys_max);
   EXPECT_EQ(must(base::Codec<SolveRow>::decode(base::Codec<SolveRow>::encode(row))), kept);
 
   step.keys.clear();
   std::string bytes = base::Codec<SolveRow>::encode(row);
-  ASSERT_EQ(bytes.substr(0, 2), std::string("\2\0", 2));
+  ASSERT_EQ(bytes.substr(0, 2), std::string("\3\0", 2));
+  bytes.resize(bytes.size() - 2);  // version 2 ends before what was made
+  bytes[0] = 2;
+  step.made = RecordId();
+  EXPECT_EQ(must(base::Codec<SolveRow>::decode(bytes)), row);
   const std::size_t keys = bytes.find(std::string("\0\1", 2) + std::string(step.hit->raw()));  // no key, and one follows that was hit
   ASSERT_NE(keys, std::string::npos);
   bytes.erase(keys, 1);
   bytes[0] = 1;
   EXPECT_EQ(must(base::Codec<SolveRow>::decode(bytes)), row);
-  bytes[0] = 3;
+  bytes[0] = 4;
   EXPECT_FALSE(base::Codec<SolveRow>::decode(bytes));
 }
 

@@ -22,6 +22,15 @@ Vertex vertex_of(wire::Op op, std::size_t inputs) {
   return vertex;
 }
 
+wire::Mount mount(const char* dest, std::int64_t input, wire::MountType type = wire::MountType::bind) {
+  wire::Mount made;
+  made.input = input;
+  made.dest = dest;
+  made.output = wire::no_output;
+  made.type = type;
+  return made;
+}
+
 struct Named {
   std::string key;  // its digest, and what is selected of its inputs
   std::vector<cache::RecipeField> fields;
@@ -54,17 +63,19 @@ TEST(RecipeFields, OfAnExecAreWhatItsKeyIsMadeOf) {
   exec.meta->valid_exit_codes = {0};
   exec.secret_env = {{"id", "TOKEN", false, {}}};
   exec.cdi_devices = {{"gpu", false, {}}};
-  exec.mounts.resize(6);
+  exec.mounts.resize(1);
   exec.mounts[0].dest = "/";
-  exec.mounts[1].input = 1;
-  exec.mounts[1].dest = "/src";
-  exec.mounts[1].selector = "/a";
-  exec.mounts[1].output = wire::no_output;
-  exec.mounts[1].readonly = true;
-  exec.mounts[2] = {.input = wire::no_input, .selector = {}, .dest = "/c", .output = wire::no_output, .type = wire::MountType::cache, .cache = wire::CacheOpt{"/c", wire::CacheSharing::shared, {}}, .result_id = {}, .unknown = {}};
-  exec.mounts[3] = {.input = wire::no_input, .selector = {}, .dest = "/t", .output = wire::no_output, .type = wire::MountType::tmpfs, .tmpfs = wire::TmpfsOpt{5, {}}, .result_id = {}, .unknown = {}};
-  exec.mounts[4] = {.input = wire::no_input, .selector = {}, .dest = "/s", .output = wire::no_output, .type = wire::MountType::secret, .secret = wire::SecretOpt{"id", 1, 2, 0400, false, {}}, .result_id = {}, .unknown = {}};
-  exec.mounts[5] = {.input = wire::no_input, .selector = {}, .dest = "/h", .output = wire::no_output, .type = wire::MountType::ssh, .ssh = wire::SshOpt{"id", 1, 2, 0600, false, {}}, .result_id = {}, .unknown = {}};
+  exec.mounts.push_back(mount("/src", 1));
+  exec.mounts.back().selector = "/a";
+  exec.mounts.back().readonly = true;
+  exec.mounts.push_back(mount("/c", wire::no_input, wire::MountType::cache));
+  exec.mounts.back().cache.emplace().id = "/c";
+  exec.mounts.push_back(mount("/t", wire::no_input, wire::MountType::tmpfs));
+  exec.mounts.back().tmpfs.emplace().size = 5;
+  exec.mounts.push_back(mount("/s", wire::no_input, wire::MountType::secret));
+  exec.mounts.back().secret = wire::SecretOpt{"id", 1, 2, 0400, false, {}};
+  exec.mounts.push_back(mount("/h", wire::no_input, wire::MountType::ssh));
+  exec.mounts.back().ssh = wire::SshOpt{"id", 1, 2, 0600, false, {}};
   wire::Op op;
   op.op = exec;
   const auto change = [&](const char* what, const std::function<void(wire::ExecOp&)>& mutate, bool counts = true) {
@@ -97,7 +108,7 @@ TEST(RecipeFields, OfAnExecAreWhatItsKeyIsMadeOf) {
   change("it may be missing", [](auto& e) { e.secret_env[0].optional = true; });
   change("device", [](auto& e) { e.cdi_devices[0].name = "fpga"; });
   change("device may be missing", [](auto& e) { e.cdi_devices[0].optional = true; });
-  change("mount more", [](auto& e) { e.mounts.push_back({.input = 1, .selector = {}, .dest = "/z", .output = wire::no_output, .readonly = true, .result_id = {}, .unknown = {}}); });
+  change("mount more", [](auto& e) { e.mounts.push_back(mount("/z", 1)); });
   change("mount gone", [](auto& e) { e.mounts.pop_back(); });
   change("mount elsewhere", [](auto& e) { e.mounts[1].dest = "/dst"; });
   change("mount of another input", [](auto& e) { e.mounts[1].input = 0; });
@@ -128,8 +139,13 @@ TEST(RecipeFields, OfAnExecAreWhatItsKeyIsMadeOf) {
 TEST(RecipeFields, OfAFileOpAreWhatItsKeyIsMadeOf) {
   const auto file = [](const std::function<void(std::vector<wire::FileAction>&)>& change) {
     std::vector<wire::FileAction> actions(5);
-    actions[0] = {0, 1, wire::no_output, wire::FileActionCopy{.src = "/a/b", .dest = "/d", .owner = {}, .mode = -1, .timestamp = -1, .include_patterns = {}, .exclude_patterns = {}, .mode_str = {}, .required_paths = {}, .unknown = {}}, {}};
-    actions[1] = {5, wire::no_input, wire::no_output, wire::FileActionMkFile{"/f", 0644, {"data"}, {}, -1, {}}, {}};
+    wire::FileActionCopy copy;
+    copy.src = "/a/b";
+    copy.dest = "/d";
+    copy.mode = -1;
+    copy.timestamp = -1;
+    actions[0] = {0, 1, wire::no_output, copy, {}};
+    actions[1] = {5, wire::no_input, wire::no_output, wire::FileActionMkFile{"/f", 0644, {.value = "data"}, {}, -1, {}}, {}};
     actions[2] = {6, wire::no_input, wire::no_output, wire::FileActionMkDir{"/m", 0755, false, {}, -1, {}}, {}};
     actions[3] = {7, wire::no_input, wire::no_output, wire::FileActionRm{"/r", false, false, {}}, {}};
     actions[4] = {8, wire::no_input, 0, wire::FileActionSymlink{"/old", "/new", {}, -1, {}}, {}};
