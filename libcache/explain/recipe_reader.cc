@@ -12,6 +12,8 @@ using base::Result;
 
 namespace {
 
+constexpr std::size_t inputs_compared_max = 64;  // of a step that may have thousands, to find the nearest
+
 // A row that cannot be read is as good as none.
 template <class Row>
 Result<std::optional<Row>> unless_corrupt(Result<std::optional<Row>> row) {
@@ -21,7 +23,7 @@ Result<std::optional<Row>> unless_corrupt(Result<std::optional<Row>> row) {
 
 Result<std::size_t> differing_inputs(RecipeReader& reader, const RecipeRow& a, const RecipeRow& b) {
   std::size_t differing = std::max(a.inputs.size(), b.inputs.size()) - std::min(a.inputs.size(), b.inputs.size());
-  for (std::size_t i = 0; i < std::min(a.inputs.size(), b.inputs.size()); ++i)
+  for (std::size_t i = 0; i < std::min({a.inputs.size(), b.inputs.size(), inputs_compared_max}); ++i)
     if (!TRY(reader.same(a.inputs[i], b.inputs[i]))) ++differing;
   return differing;
 }

@@ -12,6 +12,7 @@
 
 #include "tests/e2e/world.h"
 #include "tools/engine/engine.h"
+#include "tools/engine/server.h"
 
 namespace cairn::test {
 namespace {
@@ -292,6 +293,28 @@ TEST_F(Explained, ASolveEndsWithTheReasonForEachExecutedStep) {
   const Ended text = cachectl(solve_command(write_graph(bytes_of(graph(spec()))), options));
   EXPECT_THAT(text.out, ::testing::HasSubstr("local://context: its content is another in 1 path\n    changed content  a\n"));
   EXPECT_THAT(text.out, ::testing::HasSubstr("step: input 1 \"local://context\": its content is another in 1 path\n    changed content  a\n"));
+}
+
+// Another process owns the store and does the work: what it made is said over the socket.
+TEST_F(Explained, WhoeverOwnsTheStoreTheReasonsAreTheSame) {
+  solve_spec(spec());
+  auto engine = engine::Engine::open(engine::EngineOptions(root_));
+  ASSERT_TRUE(engine) << engine.error().message;
+  auto server = engine::Server::start(**engine);
+  ASSERT_TRUE(server) << server.error().message;
+  Spec changed = spec();
+  changed.run.cwd = "/bin";
+  Words options = locals();
+  options.push_back("--explain");
+  const Solved solved = solve(graph(changed), options);
+  ASSERT_EQ(solved.code, 0) << solved.err;
+  const Json json = Json::parse(solved.out);
+  for (const Json& step : json["steps"]) {
+    if (step["name"] != "step") continue;
+    EXPECT_EQ(step["why"]["reason"]["field"], "cwd");
+    EXPECT_EQ(step["why"]["record"], explain({"step"})["steps"][0]["record"]);
+  }
+  EXPECT_EQ(reason(), field("cwd", "/", "/bin"));
 }
 
 TEST_F(Explained, HistorySaysWhatOneSolveHasExecutedAndTheOtherNot) {

@@ -72,6 +72,25 @@ TEST(Recipes, AreBoundedAndTheOldestGo) {
   EXPECT_LT(count(store, table::recipes), 30u);
 }
 
+TEST(Recipes, AreAsManyAsStoreTomlSaysAndNoneIfItSaysSo) {
+  EXPECT_EQ(must(parse_options("explain_steps = 7\n", "store.toml")).recipes_max, 7u);
+  EXPECT_EQ(must(parse_options("", "store.toml")).recipes_max, 1'000'000u);
+  for (const char* wrong : {"explain_steps = -1\n", "explain_steps = \"all\"\n"}) {
+    const auto options = parse_options(wrong, "store.toml");
+    ASSERT_FALSE(options);
+    EXPECT_NE(options.error().message.find("explain_steps"), std::string::npos) << options.error().message;
+  }
+  OpenStore store;
+  store.close();
+  store.cache_options.recipes_max = 0;
+  store.open();
+  const RecordId made = make_step(store, 1, one_field("step", "a")).id();
+  EXPECT_EQ(count(store, table::recipes), 0u);
+  const auto why = explain(*store.env, made);
+  ASSERT_FALSE(why);
+  EXPECT_EQ(why.error().message, fmt::format("record {}: it is not kept what it was made of", made));
+}
+
 TEST(Recipes, OfOneOperationShareTheirTextAndTakeFewBytesOnAverage) {
   OpenStore store;
   const test::RecipeModel model{.steps = 500, .times = 10};
@@ -187,6 +206,26 @@ TEST(Explanations, ReadTheSameRowsHoweverManyRecipesThereAre) {
     if (few == 0) few = why.counts.rows_read;
     EXPECT_EQ(why.counts.rows_read, few);
   }
+}
+
+TEST(Explanations, StepsAreFoundByNameAndByHowTheirDigestBegins) {
+  OpenStore store;
+  const RecordId first = make_step(store, 1, one_field("step", "a")).id(), second = make_step(store, 2, one_field("step", "b")).id();
+  const auto by_name = must(find_steps(*store.env, "step"));
+  ASSERT_EQ(by_name.size(), 2u);
+  EXPECT_EQ(by_name[0].record, second) << "the newest comes first";
+  EXPECT_EQ(by_name[1].record, first);
+  const std::string digest = base::to_hex(base::sha256("vertex stepa"));
+  EXPECT_EQ(by_name[1].vertex, digest.substr(0, 32));
+  for (const std::string& wanted : {digest, digest.substr(0, 4), digest.substr(0, 7), "sha256:" + digest, "sha256:" + digest.substr(0, 40)}) {
+    const auto found = must(find_steps(*store.env, wanted));
+    ASSERT_EQ(found.size(), 1u) << wanted;
+    EXPECT_EQ(found[0].record, first);
+  }
+  std::string other = digest.substr(0, 6);
+  other.back() = other.back() == '0' ? '1' : '0';
+  EXPECT_TRUE(must(find_steps(*store.env, other)).empty());
+  for (const std::string& nobody : {std::string(), std::string("s"), std::string("ste"), digest.substr(0, 3), std::string("sha256:"), std::string("zzzz")}) EXPECT_TRUE(must(find_steps(*store.env, nobody)).empty()) << nobody;
 }
 
 TEST(Explanations, OfFieldsTakeTheFirstThatDiffers) {
