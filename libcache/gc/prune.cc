@@ -277,10 +277,12 @@ Status remove_unused_pages(Store& store, std::stop_token stop) {
   return {};
 }
 
-Result<DiskSpace> measure_disk(Store& store) {
+Result<DiskSpace> measure_disk(Store& store) { return measure_disk(store.env, store.root); }
+
+Result<DiskSpace> measure_disk(base::lmdb::Env& env, const base::HostPath& root) {
   struct ::statfs facts {};
-  if (::statfs(store.root.c_str(), &facts) != 0) return base::fail_errno(errno, "measure the disk of {}", store.root.str());
-  const auto trees = TRY(store.env.view([](ReadTxn& txn) { return snapshot::tree_totals(txn); }));
+  if (::statfs(root.c_str(), &facts) != 0) return base::fail_errno(errno, "measure the disk of {}", root.str());
+  const auto trees = TRY(env.view([](ReadTxn& txn) { return snapshot::tree_totals(txn); }));
   const auto block = static_cast<std::int64_t>(facts.f_frsize > 0 ? facts.f_frsize : facts.f_bsize);
   return DiskSpace{.total_bytes = static_cast<std::int64_t>(facts.f_blocks) * block,
                    .free_bytes = static_cast<std::int64_t>(facts.f_bavail) * block + trees.trash.bytes};

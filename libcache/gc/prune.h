@@ -18,6 +18,7 @@ namespace cairn::cache {
 base::Result<PruneReport> prune_store(Store& store, const PruneOptions& options, std::stop_token stop);
 
 // The file system under the store, with what is being freed counted as free.
+base::Result<DiskSpace> measure_disk(base::lmdb::Env& env, const base::HostPath& root);
 base::Result<DiskSpace> measure_disk(Store& store);
 
 // Selects and removes in rounds of a bounded number of records, until the rules find no more: what a round took is not live

@@ -54,7 +54,10 @@ class Selector {
   Rank in_line(const PlacesRow& places) const {
     return line_.order == Order::by_age ? place_by_age(places.last_used) : places.by_cost;
   }
+  using Outcome = RuleVerdict::Outcome;
+  std::optional<Outcome> why_stays(const Candidate& candidate, const PolicyRule& rule) const;
   bool may_go(const Candidate& candidate, const PolicyRule& rule);
+  Status explain(std::uint32_t index, RuleVerdict verdict);
   bool is_past_the_last(const RankInLine& at, const PolicyRule& rule) const;
   Status take(Candidate candidate, Rank place, std::uint32_t rule);
   Status expose(RecordId parent);
@@ -89,10 +92,35 @@ Status Selector::apply(std::uint32_t index) {
   const DiskSpace disk{rules_.disk.total_bytes, rules_.disk.free_bytes + freed_};
   const auto keep = rule.keep_bytes(live, disk);
   const auto floor = rule.effective_floor().on(disk);
-  if (keep && live <= *keep) return {};
-  TRY(open_line(index));
-  TRY(go_along(index, live, keep, floor));
-  leave_line(index);
+  const bool is_satisfied = keep && live <= *keep;
+  line_ = Line();
+  if (!is_satisfied) {
+    TRY(open_line(index));
+    TRY(go_along(index, live, keep, floor));
+    leave_line(index);
+  }
+  if (!rules_.explained) return {};
+  const auto otherwise = is_satisfied ? Outcome::satisfied : Outcome::later_in_line;
+  return explain(index, {.outcome = otherwise, .live_bytes = live, .keep_bytes = keep, .floor_bytes = floor});
+}
+
+// After the rule was applied: what it found of the record that somebody asks about, by the same questions.
+Status Selector::explain(std::uint32_t index, RuleVerdict verdict) {
+  const RecordId id = *rules_.explained;
+  const PolicyRule& rule = rules_.policy->rules[index];
+  const auto candidate = TRY(store_.load(id));
+  const auto pick = std::find_if(selection_.picks.begin(), selection_.picks.end(), [&](const Pick& each) { return each.record.id == id; });
+  if (pick != selection_.picks.end()) {
+    verdict.outcome = pick->rule == index ? Outcome::taken : Outcome::taken_before;
+  } else if (const auto why = candidate ? why_stays(*candidate, rule) : std::nullopt) {
+    verdict.outcome = *why;
+  } else if (verdict.outcome != Outcome::satisfied && TRY(has_staying_child(id))) {
+    verdict.outcome = Outcome::built_upon;
+  } else if (verdict.outcome != Outcome::satisfied && candidate && verdict.floor_bytes &&
+             TRY(live_of(rule)) - freed_by(candidate->record) < *verdict.floor_bytes) {
+    verdict.outcome = Outcome::below_floor;
+  }
+  selection_.verdicts.push_back(verdict);
   return {};
 }
 
@@ -213,19 +241,30 @@ bool Selector::is_past_the_last(const RankInLine& at, const PolicyRule& rule) co
   return rule.unused_for && at.place > place_by_age(rules_.now - *rule.unused_for);
 }
 
-bool Selector::may_go(const Candidate& candidate, const PolicyRule& rule) {
+std::optional<RuleVerdict::Outcome> Selector::why_stays(const Candidate& candidate, const PolicyRule& rule) const {
   const RecordInfo& record = candidate.record;
-  Passed& passed = selection_.passed;
-  if (rules_.reach == Reach::unkeyed_only && candidate.keyed == Keyed::yes) return false;
-  if (candidate.leased || store_.is_held(record.id)) return ++passed.in_use, false;
+  if (candidate.leased || store_.is_held(record.id)) return Outcome::in_use;
   const auto matches = [&](const RecordFilter& pin) { return pin.matches(record, InUse::no); };
-  if (std::any_of(rules_.policy->pins.begin(), rules_.policy->pins.end(), matches)) return ++passed.pinned, false;
-  if (!rule.all && is_internal(record.facts.type)) return ++passed.internal, false;
+  if (std::any_of(rules_.policy->pins.begin(), rules_.policy->pins.end(), matches)) return Outcome::pinned;
+  if (!rule.all && is_internal(record.facts.type)) return Outcome::internal;
   // Age and filter are about a record and what only it keeps.
-  if (line_.orphans.contains(record.id)) return true;
-  if (!rule.matches(record, InUse::no)) return ++passed.other_filter, false;
-  if (rule.unused_for && record.last_used > rules_.now - *rule.unused_for) return ++passed.too_young, false;
-  return true;
+  if (line_.orphans.contains(record.id)) return std::nullopt;
+  if (!rule.matches(record, InUse::no)) return Outcome::other_filter;
+  if (rule.unused_for && record.last_used > rules_.now - *rule.unused_for) return Outcome::too_young;
+  return std::nullopt;
+}
+
+bool Selector::may_go(const Candidate& candidate, const PolicyRule& rule) {
+  if (rules_.reach == Reach::unkeyed_only && candidate.keyed == Keyed::yes) return false;
+  const auto why = why_stays(candidate, rule);
+  if (!why) return true;
+  Passed& passed = selection_.passed;
+  if (*why == Outcome::in_use) ++passed.in_use;
+  if (*why == Outcome::pinned) ++passed.pinned;
+  if (*why == Outcome::internal) ++passed.internal;
+  if (*why == Outcome::other_filter) ++passed.other_filter;
+  if (*why == Outcome::too_young) ++passed.too_young;
+  return false;
 }
 
 Status Selector::take(Candidate candidate, Rank place, std::uint32_t rule) {

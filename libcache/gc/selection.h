@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "libcache/explain_policy.h"
 #include "libcache/gc/candidates.h"
 #include "libcache/gc/selection_view.h"
 #include "libcache/prune.h"
@@ -31,6 +32,7 @@ struct SelectionRules {
   base::WallTime now{};
   std::size_t picks_max = SIZE_MAX;  // stop here; selecting again afterwards, with the orphans of before, goes on
   const Orphans* orphans = nullptr;  // PrunePlan::orphans of the last time
+  std::optional<RecordId> explained{};  // the one that PrunePlan::verdicts are about
 };
 
 struct Pick {
@@ -45,6 +47,7 @@ struct PrunePlan {
   std::vector<std::pair<RecordId, PlacesRow>> moves;
   Rank level;  // where the order by cost has come to
   Orphans orphans;  // that would be next
+  std::vector<RuleVerdict> verdicts;  // of each rule
   std::uint64_t rows_visited = 0;
   Passed passed;
 };

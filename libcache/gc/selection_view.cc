@@ -30,12 +30,13 @@ class StoredLine final : public SelectionView::Line {
 
 class StoreView final : public SelectionView {
  public:
-  StoreView(Store& store, base::WallTime now) : store_(store), now_(now) {}
+  // store: of whoever owns it, who knows of holds and of uses that no row says; else nullptr.
+  StoreView(base::lmdb::Env& env, Store* store, base::WallTime now) : env_(env), store_(store), now_(now) {}
 
-  Result<std::int64_t> live_bytes() override { return cache::live_bytes(store_.env); }
+  Result<std::int64_t> live_bytes() override { return cache::live_bytes(env_); }
   Result<std::int64_t> live_bytes_of(std::span<const RecordType> types) override {
     std::int64_t live = 0;
-    TRY(store_.env.view([&](ReadTxn& txn) -> Status {
+    TRY(env_.view([&](ReadTxn& txn) -> Status {
       live = 0;
       for (const RecordType type : types) {
         const Totals total = TRY(total_of(txn, {TotalKind::type, std::string(to_string(type))}));
@@ -46,32 +47,33 @@ class StoreView final : public SelectionView {
     return live;
   }
   Status each_record(const std::function<void(const RecordInfo&)>& visit) override {
-    return each_row(store_.env, table::records, [&](ReadTxn&, const RecordId& id, const RecordRow& row) -> Status {
+    return each_row(env_, table::records, [&](ReadTxn&, const RecordId& id, const RecordRow& row) -> Status {
       visit(to_info(id, row));
       return {};
     });
   }
   Result<std::optional<Rank>> level() override {
-    return store_.env.view([](ReadTxn& txn) { return collector_level(txn); });
+    return env_.view([](ReadTxn& txn) { return collector_level(txn); });
   }
   std::unique_ptr<Line> line(CandidateOrder order, RecordType type) override {
-    return std::make_unique<StoredLine>(store_.env, order, type);
+    return std::make_unique<StoredLine>(env_, order, type);
   }
   Result<std::optional<Candidate>> load(RecordId id) override;
   Result<std::optional<PlacesRow>> places(RecordId id) override {
-    return store_.env.view([&](ReadTxn& txn) { return txn.get(table::candidate_places, id); });
+    return env_.view([&](ReadTxn& txn) { return txn.get(table::candidate_places, id); });
   }
   Result<std::optional<RecordId>> child_after(RecordId parent, RecordId after) override;
-  bool is_held(RecordId id) override { return store_.holds.is_held(id); }
+  bool is_held(RecordId id) override { return store_ != nullptr && store_->holds.is_held(id); }
 
  private:
-  Store& store_;
+  base::lmdb::Env& env_;
+  Store* const store_;
   const base::WallTime now_;
 };
 
 Result<std::optional<SelectionView::Candidate>> StoreView::load(RecordId id) {
   std::optional<Candidate> candidate;
-  TRY(store_.env.view([&](ReadTxn& txn) -> Status {
+  TRY(env_.view([&](ReadTxn& txn) -> Status {
     candidate.reset();
     auto row = TRY(txn.get(table::records, id));
     if (!row) return {};
@@ -80,14 +82,14 @@ Result<std::optional<SelectionView::Candidate>> StoreView::load(RecordId id) {
     candidate = Candidate{to_info(id, std::move(*row)), keyed ? Keyed::yes : Keyed::no, leased};
     return {};
   }));
-  if (candidate) add_memory(store_, candidate->record);
+  if (candidate && store_ != nullptr) add_memory(*store_, candidate->record);
   return candidate;
 }
 
 Result<std::optional<RecordId>> StoreView::child_after(RecordId parent, RecordId after) {
   const std::string from = after ? key_prefix(parent, after) + '\0' : std::string();
   std::optional<RecordId> child;
-  TRY(store_.env.view([&](ReadTxn& txn) {
+  TRY(env_.view([&](ReadTxn& txn) {
     child.reset();
     return txn.scan_raw(table::children, key_prefix(parent), from, [&](std::string_view raw, std::string_view) -> Result<Scan> {
       using Row = base::Codec<std::tuple<RecordId, RecordId>>;
@@ -100,6 +102,7 @@ Result<std::optional<RecordId>> StoreView::child_after(RecordId parent, RecordId
 
 }  // namespace
 
-std::unique_ptr<SelectionView> view_store(Store& store, base::WallTime now) { return std::make_unique<StoreView>(store, now); }
+std::unique_ptr<SelectionView> view_store(Store& store, base::WallTime now) { return std::make_unique<StoreView>(store.env, &store, now); }
+std::unique_ptr<SelectionView> view_rows(base::lmdb::Env& env, base::WallTime now) { return std::make_unique<StoreView>(env, nullptr, now); }
 
 }  // namespace cairn::cache

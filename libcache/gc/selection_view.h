@@ -46,5 +46,7 @@ class SelectionView {
 
 // Leases that are over at `now` keep nothing.
 std::unique_ptr<SelectionView> view_store(Store& store, base::WallTime now);
+// Beside the owner: what his process holds is not seen.
+std::unique_ptr<SelectionView> view_rows(base::lmdb::Env& env, base::WallTime now);
 
 }  // namespace cairn::cache

@@ -75,7 +75,11 @@ class FilterParser {
   using Operator = RecordFilter::Operator;
 
   tl::unexpected<base::Error> wrong(std::string_view why) const {
-    return fail(ErrorCode::invalid_argument, "filter \"{}\", at {}: {}", text_.substr(0, 256), at_ + 1, why);
+    auto wrong = fail(ErrorCode::invalid_argument, "filter \"{}\", at {}: {}", text_.substr(0, 256), at_ + 1, why);
+    constexpr std::size_t shown_max = 40;
+    const std::size_t from = at_ - std::min(at_, shown_max);
+    wrong.value().hint = fmt::format("it was read as far as \"{}\", like type==exec.cachemount,until=24h", text_.substr(from, at_ - from));
+    return wrong;
   }
   void skip_space() {
     while (at_ < text_.size() && is_space(text_[at_])) ++at_;

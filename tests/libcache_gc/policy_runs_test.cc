@@ -2,6 +2,7 @@
 // What rules take and leave, that a rehearsal says exactly what the next run deletes, and what selecting costs.
 #include <random>
 
+#include "libcache/explain_policy.h"
 #include "libcache/gc/candidates.h"
 #include "tests/libcache_gc/policy_fixture.h"
 
@@ -254,8 +255,9 @@ class RandomStore {
 
 TEST(PolicyRun, ARehearsalSaysExactlyWhatTheNextRunDeletes) {
   PolicyStore store;
+  const unsigned seeds = std::getenv("CAIRN_TEST_FULL") != nullptr ? 334 : 40;  // three policies each
   std::size_t removed = 0, spared = 0;
-  for (unsigned seed = 0; seed < 40; ++seed) {
+  for (unsigned seed = 0; seed < seeds; ++seed) {
     RandomStore chance(seed);
     std::vector<ImmutableRef> held;
     chance.fill(store, held);
@@ -284,6 +286,80 @@ TEST(PolicyRun, ARehearsalSaysExactlyWhatTheNextRunDeletes) {
   }
   EXPECT_GT(removed, 200u);  // else the test says little
   EXPECT_GT(spared, 200u);
+}
+
+TEST(PolicyRun, ExplainSaysOfEachRecordWhatTheNextRunDoesWithIt) {
+  PolicyStore store;
+  std::size_t taken = 0, stayed = 0;
+  for (unsigned seed = 0; seed < 6; ++seed) {
+    RandomStore chance(1000 + seed);
+    std::vector<ImmutableRef> held;
+    chance.fill(store, held);
+    held.clear();  // what a process holds is seen by nobody else
+    const Policy policy = chance.policy(store.live());
+    const DiskSpace disk = PolicyStore::disk(chance.below(60'000'000));
+    store.add({}, {});  // uses ride on its group
+    store.sync();
+    const PruneReport rehearsed = store.rehearse(policy, disk);
+    std::vector<RecordId> all;
+    must(store.cache->each_record([&](const RecordInfo& record) -> base::Status { return all.push_back(record.id), base::Status(); }));
+    for (const RecordId id : all) {
+      const auto answer = must(explain_policy(*store.env, store.dir_.path(), policy, id, store.clock.now(), disk));
+      const auto found = std::find_if(rehearsed.records.begin(), rehearsed.records.end(), [&](const auto& each) { return each.id == id; });
+      ASSERT_EQ(answer.taken.has_value(), found != rehearsed.records.end()) << "seed " << seed << ", record " << id.value();
+      ASSERT_EQ(answer.verdicts.size(), policy.rules.size());
+      const auto takes = [](const RuleVerdict& verdict) { return verdict.outcome == RuleVerdict::Outcome::taken; };
+      ASSERT_EQ(std::count_if(answer.verdicts.begin(), answer.verdicts.end(), takes), answer.taken ? 1 : 0);
+      if (!answer.taken) continue;
+      EXPECT_EQ(answer.verdicts[found->rule].outcome, RuleVerdict::Outcome::taken);
+      EXPECT_EQ(answer.place, static_cast<std::size_t>(found - rehearsed.records.begin()) + 1);
+      EXPECT_EQ(answer.taken->freed_bytes, found->freed_bytes);
+    }
+    taken += rehearsed.records.size();
+    stayed += all.size() - rehearsed.records.size();
+    must(store.cache->prune({.all = true}));
+  }
+  EXPECT_GT(taken, 20u);
+  EXPECT_GT(stayed, 20u);
+}
+
+TEST(PolicyRun, ExplainNamesTheGroundsOnWhichARecordStays) {
+  using Outcome = RuleVerdict::Outcome;
+  PolicyStore store;
+  const RecordId parent = store.add({}, {.key = key(0)}).id();
+  const RecordId child = store.add(must(store.cache->find(parent)), {.key = key(1), .build_time = 100s}).id();
+  const RecordId internal = store.add({}, {.key = key(2), .type = RecordType::internal}).id();
+  store.sync();
+  const auto outcome = [&](const Policy& policy, RecordId id) {
+    return must(explain_policy(*store.env, store.dir_.path(), policy, id, store.clock.now(), PolicyStore::disk())).verdicts.at(0).outcome;
+  };
+  PolicyRule rule;
+  rule.all = true;
+  EXPECT_EQ(outcome(policy_of({rule}), child), Outcome::taken);
+  PolicyRule of_others = rule;
+  of_others.filters = {filter("type==source.local")};
+  EXPECT_EQ(outcome(policy_of({of_others}), child), Outcome::other_filter);
+  PolicyRule old = rule;
+  old.unused_for = 24h;
+  EXPECT_EQ(outcome(policy_of({old}), child), Outcome::too_young);
+  PolicyRule wide = rule;
+  wide.ceiling = Space::bytes(1'000'000'000);
+  EXPECT_EQ(outcome(policy_of({wide}), child), Outcome::satisfied);
+  PolicyRule usual = rule;
+  usual.all = false;
+  EXPECT_EQ(outcome(policy_of({usual}), internal), Outcome::internal);
+  Policy pinned = policy_of({rule});
+  pinned.pins = {filter("id==" + std::to_string(child.value()))};
+  EXPECT_EQ(outcome(pinned, child), Outcome::pinned);
+  EXPECT_EQ(outcome(pinned, parent), Outcome::built_upon);
+  PolicyRule high_floor = rule;
+  high_floor.floor = Space::bytes(static_cast<std::uint64_t>(store.live() - 1));
+  EXPECT_EQ(outcome(policy_of({high_floor}), child), Outcome::below_floor);
+  const auto lease = must(store.cache->create_lease({.owner = "test", .records = {*must(store.cache->find(child))}}));
+  must(store.writer->wait_durable(lease.sequence));
+  EXPECT_EQ(outcome(policy_of({rule}), child), Outcome::in_use);
+  EXPECT_EQ(explain_policy(*store.env, store.dir_.path(), policy_of({rule}), RecordId(999'999), store.clock.now()).error().code,
+            base::ErrorCode::not_found);
 }
 
 TEST(PolicyRun, LooksAtWhatItTakesAndNotAtTheStore) {

@@ -42,6 +42,11 @@ ExitCode report_error(const base::Error& error) {
   return exit_code_of(error);
 }
 
+ExitCode report_usage(const base::Error& error) {
+  report_error(error);
+  return ExitCode::usage;
+}
+
 bool is_terminal(int fd) { return ::isatty(fd) == 1; }
 
 std::string printable(std::string_view text) {

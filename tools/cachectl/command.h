@@ -31,6 +31,7 @@ base::Result<engine::StoreOptions> store_options(const GlobalOptions& options);
 
 // "cachectl: <message>" and, if there is one, "hint: <hint>" on standard error.
 ExitCode report_error(const base::Error& error);
+ExitCode report_usage(const base::Error& error);  // the same, of what somebody has said: ExitCode::usage
 
 // "1.4 GiB" on a terminal, exact bytes elsewhere.
 std::string human_bytes(std::int64_t bytes);

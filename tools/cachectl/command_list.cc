@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <sstream>
+#include <utility>
 
 namespace cairn::cachectl {
 namespace {
@@ -65,7 +66,32 @@ void add_commands(const CLI::App& app, const std::vector<std::string>& path, std
   }
 }
 
+// How many letters to add, leave out or replace.
+std::size_t distance(const std::string& a, const std::string& b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = std::exchange(row[0], i);
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, replaced});
+    }
+  }
+  return row[b.size()];
+}
+
 }  // namespace
+
+std::string nearest_command(const CLI::App& app, const std::string& word) {
+  std::string nearest;
+  std::size_t least = std::min<std::size_t>(3, word.size());
+  for (const CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; })) {
+    const std::size_t far = distance(word, verb->get_name());
+    if (far < least) nearest = verb->get_name(), least = far;
+  }
+  return nearest;
+}
 
 bool OptionFacts::is(std::string_view name) const { return std::find(names.begin(), names.end(), name) != names.end(); }
 

@@ -32,4 +32,7 @@ struct CommandFacts {
 // The program first, each noun before its verbs.
 std::vector<CommandFacts> list_commands(const CLI::App& app);
 
+// The command below `app` that somebody who wrote `word` may have meant; "": none is near.
+std::string nearest_command(const CLI::App& app, const std::string& word);
+
 }  // namespace cairn::cachectl

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// gc check: what a policy means, without a store.
-#include <unistd.h>
-
+// gc check and gc explain: what a policy means, without a store, and what it says of one record of a store.
 #include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "libbase/fs/fd.h"
+#include "libcache/explain_policy.h"
 #include "libcache/policy.h"
+#include "tools/cachectl/interrupt.h"
 #include "tools/cachectl/verb.h"
 
 namespace cairn::cachectl {
@@ -87,6 +87,87 @@ ExitCode run_gc_check(const GlobalOptions&, const CheckArguments& arguments) {
   return ExitCode::done;
 }
 
+struct ExplainArguments {
+  std::uint64_t record = 0;
+  std::string policy_file;  // "": the store's own
+  Output format = Output::text;
+};
+
+using Outcome = cache::RuleVerdict::Outcome;
+
+std::string reason(const cache::RuleVerdict& verdict) {
+  switch (verdict.outcome) {
+    case Outcome::taken: return "takes it";
+    case Outcome::taken_before: return "an earlier rule has taken it";
+    case Outcome::in_use: return "keeps it: somebody holds or leases it";
+    case Outcome::pinned: return "keeps it: it is pinned by the policy";
+    case Outcome::internal: return "keeps it: it is internal, and the rule does not say all";
+    case Outcome::other_filter: return "is not about it: no filter of the rule matches";
+    case Outcome::too_young: return "keeps it: it was used too lately";
+    case Outcome::satisfied:
+      return fmt::format("takes nothing: {} live, and {} may stay", human_bytes(verdict.live_bytes), human_bytes(verdict.keep_bytes.value_or(0)));
+    case Outcome::built_upon: return "keeps it: something that stays is built on it";
+    case Outcome::below_floor:
+      return fmt::format("keeps it: without it less would live than the floor of {}", human_bytes(verdict.floor_bytes.value_or(0)));
+    case Outcome::later_in_line: return "does not come to it: what stands before it in the line is enough";
+  }
+  return "";
+}
+
+base::Result<cache::Policy> policy_of(const base::HostPath& root, const std::string& file) {
+  if (!file.empty()) return cache::parse_policy(TRY(read_input(file)), file);
+  const base::HostPath own = root / "gc.toml";
+  const auto text = base::read_file(own, 1 << 20);
+  if (!text && text.error().code == base::ErrorCode::not_found) return cache::default_policy();
+  return cache::parse_policy(TRY(base::Result<std::string>(text)), own.str());
+}
+
+struct Explained {
+  cache::Policy policy;
+  cache::PolicyAnswer answer;
+};
+base::Result<Explained> explain(const GlobalOptions& global, const ExplainArguments& arguments) {
+  const engine::StoreOptions options = TRY(store_options(global));
+  const base::HostPath& root = options.engine.root;
+  const auto env = TRY(engine::open_read_only(root));
+  Explained explained{.policy = TRY(policy_of(root, arguments.policy_file)), .answer = {}};
+  const Interrupt interrupt;
+  explained.answer = TRY(cache::explain_policy(*env, root, explained.policy, cache::RecordId(arguments.record), base::SystemClock().now(), {}, interrupt.token()));
+  return explained;
+}
+
+ExitCode run_gc_explain(const GlobalOptions& global, const ExplainArguments& arguments) {
+  const auto explained = explain(global, arguments);
+  if (!explained) return report_error(explained.error());
+  const auto& verdicts = explained->answer.verdicts;
+  const auto& taken = explained->answer.taken;
+  if (arguments.format == Output::json) {
+    ordered_json rules = ordered_json::array();
+    for (std::size_t i = 0; i < verdicts.size(); ++i) {
+      ordered_json rule = {{"rule", cache::rule_title(explained->policy, i)}, {"outcome", std::string(to_string(verdicts[i].outcome))}, {"live_bytes", verdicts[i].live_bytes}};
+      if (verdicts[i].keep_bytes) rule["keep_bytes"] = *verdicts[i].keep_bytes;
+      if (verdicts[i].floor_bytes) rule["floor_bytes"] = *verdicts[i].floor_bytes;
+      rules.push_back(std::move(rule));
+    }
+    ordered_json json = {{"format", 1}, {"record", std::to_string(arguments.record)}, {"goes", taken.has_value()}, {"rules", std::move(rules)}};
+    if (taken) {
+      json["freed_bytes"] = taken->freed_bytes;
+      json["rebuild_ns"] = taken->facts.build_time.count();
+    }
+    std::cout << json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) << '\n';
+    return ExitCode::done;
+  }
+  for (std::size_t i = 0; i < verdicts.size(); ++i)
+    std::cout << printable(cache::rule_title(explained->policy, i)) << ' ' << reason(verdicts[i]) << '\n';
+  if (taken) {
+    std::cout << fmt::format("record {} goes with the next collection, as number {} of {}: {}, {} to rebuild\n", arguments.record,
+                             explained->answer.place, explained->answer.going, human_bytes(taken->freed_bytes), human_duration(taken->facts.build_time));
+  } else {
+    std::cout << fmt::format("record {} stays\n", arguments.record);
+  }
+  return ExitCode::done;
+}
+
 }  // namespace
 
 void add_gc_verbs(CLI::App& app, Program& program) {
@@ -96,6 +177,14 @@ Examples:
   cachectl gc check gc.toml
   cachectl gc check /etc/buildkit/buildkitd.toml    # translated)", run_gc_check);
   verb.add_option("FILE", arguments.file, "A policy, or BuildKit's configuration; - reads standard input")->required();
+
+  auto [explain, to_explain] = add_verb<ExplainArguments>(noun(app, "gc"), program, "explain", R"(Which rule of the policy keeps a record or takes it, and why.
+
+Examples:
+  cachectl --root DIR gc explain 1027
+  cachectl --root DIR gc explain 1027 --policy gc.toml --json)", run_gc_explain);
+  explain.add_option("RECORD", to_explain.record, "Its number, as record list says it")->required();
+  explain.add_option("--policy", to_explain.policy_file, "Another policy than the store's own")->type_name("FILE");
 }
 
 }  // namespace cairn::cachectl

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // cachectl: solve, look, prune. Each verb is in a file of its own, with its options; here they are put together.
+#include <poll.h>
+#include <signal.h>
+#include <unistd.h>
+
 #include <cstdlib>
 #include <iostream>
 
 #include "libbase/log/log.h"
-#include "tools/cachectl/verb.h"
+#include "tools/cachectl/command_list.h"
 
 namespace cairn::cachectl {
 namespace {
@@ -21,9 +25,23 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 corruption found, 5 store 
 
 // One line for each file of verbs, in the order of --help.
 constexpr void (*verbs[])(CLI::App&, Program&) = {
-    add_solve, add_digest, add_llb_verbs, add_store_verbs, add_stats_verbs, add_doctor, add_prune, add_record_verbs,
+    add_solve, add_digest, add_llb_verbs, add_du, add_who, add_record_list, add_stats_verbs, add_doctor, add_prune, add_record_verbs,
     add_explain, add_history_verbs, add_history_diff, add_ledger_verbs, add_gc_verbs, add_repair_verbs, add_completion, add_man,
 };
+
+// As every error reads.
+std::string usage_error(const CLI::App* app, const CLI::Error& error) {
+  const std::string what = error.what();
+  const std::string near = what.find("not expected") != std::string::npos ? nearest_command(*app, what.substr(what.rfind(' ') + 1)) : "";
+  std::string text = fmt::format("cachectl: {}\n", printable(what));
+  return text + (near.empty() ? "hint: --help shows examples, and cachectl commands lists all commands\n" : fmt::format("hint: did you mean \"{}\"?\n", near));
+}
+
+// Whoever read the output has gone: what was asked for is done, and nobody wants to hear the rest.
+bool reader_is_gone() {
+  pollfd output{.fd = STDOUT_FILENO, .events = 0, .revents = 0};
+  return ::poll(&output, 1, 0) == 1 && (output.revents & POLLERR) != 0;
+}
 
 int main_checked(int argc, char** argv) {
   Program program;
@@ -42,7 +60,9 @@ int main_checked(int argc, char** argv) {
   app.add_flag("--no-daemon", program.global.no_daemon, "Fail with exit code 5 if another process owns the store");
   app.add_flag("--verbose", program.global.verbose, "Say more on standard error")
       ->each([](const std::string&) { base::set_log_level(base::LogLevel::info); });
+  app.failure_message(usage_error);
   for (const auto add : verbs) add(app, program);
+  ::signal(SIGPIPE, SIG_IGN);
 
   // CLI11 reports by exceptions; this is its door.
   try {
@@ -52,7 +72,7 @@ int main_checked(int argc, char** argv) {
     return code == 0 ? 0 : static_cast<int>(ExitCode::usage);
   }
   std::cout.flush();
-  if (!std::cout) {
+  if (!std::cout && !reader_is_gone()) {
     std::cerr << "cachectl: write the result: standard output is closed or full\n";
     return static_cast<int>(ExitCode::failed);
   }

@@ -7,6 +7,7 @@
 
 #include "libcache/policy.h"
 #include "tools/cachectl/interrupt.h"
+#include "tools/cachectl/record_filter.h"
 #include "tools/cachectl/record_json.h"
 #include "tools/cachectl/verb.h"
 
@@ -62,38 +63,43 @@ base::Result<engine::PruneOrder> order_of(const PruneArguments& arguments) {
   return order;
 }
 
-struct Share {
+// What goes of something, and what it would take to make it again.
+struct Loss {
   std::uint64_t records = 0;
   std::int64_t bytes = 0;
+  std::chrono::nanoseconds rebuild{0};
+  void add(const cache::PrunedRecord& record) {
+    ++records;
+    bytes += record.freed_bytes;
+    rebuild += record.facts.build_time;
+  }
 };
-using Shares = std::map<std::string, Share>;
+using Losses = std::map<std::string, Loss>;
 
-Shares by_rule(const engine::PruneAnswer& answer) {
-  Shares shares;
-  for (const std::string& rule : answer.rules) shares[rule];
-  for (const cache::PrunedRecord& record : answer.report.records) {
-    if (record.rule >= answer.rules.size()) continue;
-    Share& share = shares[answer.rules[record.rule]];
-    ++share.records;
-    share.bytes += record.freed_bytes;
-  }
-  return shares;
+Losses by_rule(const engine::PruneAnswer& answer) {
+  Losses losses;
+  for (const std::string& rule : answer.rules) losses[rule];
+  for (const cache::PrunedRecord& record : answer.report.records)
+    if (record.rule < answer.rules.size()) losses[answer.rules[record.rule]].add(record);
+  return losses;
 }
 
-Shares by_project(const engine::PruneAnswer& answer) {
-  Shares shares;
-  for (const cache::PrunedRecord& record : answer.report.records) {
-    Share& share = shares[record.facts.owner.project];
-    ++share.records;
-    share.bytes += record.freed_bytes;
-  }
-  return shares;
+Losses by_project(const engine::PruneAnswer& answer) {
+  Losses losses;
+  for (const cache::PrunedRecord& record : answer.report.records) losses[record.facts.owner.project].add(record);
+  return losses;
 }
 
-ordered_json shares_json(const Shares& shares, const char* name) {
+Loss of_all(const engine::PruneAnswer& answer) {
+  Loss all;
+  for (const cache::PrunedRecord& record : answer.report.records) all.add(record);
+  return all;
+}
+
+ordered_json losses_json(const Losses& losses, const char* name) {
   ordered_json list = ordered_json::array();
-  for (const auto& [text, share] : shares)
-    list.push_back({{name, text}, {"records", share.records}, {"freed_bytes", share.bytes}});
+  for (const auto& [text, loss] : losses)
+    list.push_back({{name, text}, {"records", loss.records}, {"freed_bytes", loss.bytes}, {"rebuild_ns", loss.rebuild.count()}});
   return list;
 }
 
@@ -102,6 +108,7 @@ std::string answer_json(const engine::PruneAnswer& answer) {
   for (const cache::PrunedRecord& record : answer.report.records) {
     ordered_json json = record_json(record);
     json["freed_bytes"] = record.freed_bytes;
+    json["rebuild_ns"] = record.facts.build_time.count();
     if (record.rule < answer.rules.size()) json["rule"] = answer.rules[record.rule];
     json["project"] = record.facts.owner.project;
     list.push_back(std::move(json));
@@ -111,8 +118,9 @@ std::string answer_json(const engine::PruneAnswer& answer) {
                              {"records", std::move(list)},
                              {"blobs", answer.report.blobs},
                              {"freed_bytes", answer.report.freed_bytes},
-                             {"rules", shares_json(by_rule(answer), "rule")},
-                             {"projects", shares_json(by_project(answer), "project")},
+                             {"rebuild_ns", of_all(answer).rebuild.count()},
+                             {"rules", losses_json(by_rule(answer), "rule")},
+                             {"projects", losses_json(by_project(answer), "project")},
                              {"stayed",
                               {{"in_use", passed.in_use},
                                {"pinned", passed.pinned},
@@ -124,19 +132,22 @@ std::string answer_json(const engine::PruneAnswer& answer) {
 }
 
 std::string answer_table(const engine::PruneAnswer& answer) {
-  TextTable table({{"ID", Align::right}, {"TYPE", Align::left}, {"SIZE", Align::right}, {"LAST USED", Align::left},
+  TextTable table({{"ID", Align::right}, {"TYPE", Align::left}, {"SIZE", Align::right}, {"REBUILD", Align::right}, {"LAST USED", Align::left},
                    {"RULE", Align::left}, {"DESCRIPTION", Align::left}});
   for (const cache::PrunedRecord& record : answer.report.records) {
     table.add({std::to_string(record.id.value()), std::string(cache::to_string(record.facts.type)),
-               human_bytes(record.freed_bytes), rfc3339(record.last_used).substr(0, 19) + "Z",
+               human_bytes(record.freed_bytes), human_duration(record.facts.build_time), rfc3339(record.last_used).substr(0, 19) + "Z",
                record.rule < answer.rules.size() ? printable(answer.rules[record.rule]) : "", printable(record.facts.description)});
   }
   return table.str();
 }
 
-void print_shares(const Shares& shares) {
-  for (const auto& [name, share] : shares)
-    if (!name.empty()) std::cout << printable(name) << ": " << share.records << " records, " << human_bytes(share.bytes) << '\n';
+void print_losses(const char* title, const Losses& losses) {
+  if (losses.empty()) return;
+  TextTable table({{title, Align::left}, {"RECORDS", Align::right}, {"SIZE", Align::right}, {"REBUILD", Align::right}});
+  for (const auto& [name, loss] : losses)
+    table.add({name.empty() ? "(not said)" : printable(name), std::to_string(loss.records), human_bytes(loss.bytes), human_duration(loss.rebuild)});
+  std::cout << table.str();
 }
 
 ExitCode run_prune(const GlobalOptions& global, const PruneArguments& arguments) {
@@ -155,10 +166,11 @@ ExitCode run_prune(const GlobalOptions& global, const PruneArguments& arguments)
     return ExitCode::done;
   }
   if (!report.records.empty()) std::cout << answer_table(*answer);
-  print_shares(by_rule(*answer));
-  print_shares(by_project(*answer));
+  print_losses("RULE", by_rule(*answer));
+  print_losses("PROJECT", by_project(*answer));
   std::cout << (arguments.dry_run ? "would remove " : "removed ") << report.records.size() << " records, "
-            << human_bytes(report.freed_bytes) << (arguments.dry_run ? " would be free\n" : " freed\n");
+            << human_bytes(report.freed_bytes) << (arguments.dry_run ? " would be free" : " freed") << ", "
+            << human_duration(of_all(*answer).rebuild) << " to rebuild\n";
   return ExitCode::done;
 }
 
@@ -173,7 +185,7 @@ Examples:
   cachectl --root DIR prune --filter type==exec.cachemount --until 48h --dry-run
   cachectl --root DIR prune --max-used 10GB --keep-storage 1GB)", run_prune);
   prune.add_flag("--all", arguments.all, "Also what a cache key leads to; with rules, also what is internal");
-  prune.add_option("--filter", arguments.filters, "Only what matches (BuildKit's filters); several: one of them")->type_name("FILTER");
+  add_filters(prune, arguments.filters);
   prune.add_option("--until", arguments.until, "Only what was not used for so long")->type_name("AGE");
   prune.add_option("--max-used", arguments.max_used, "Only down to so many live bytes")->type_name("SPACE");
   prune.add_option("--min-free", arguments.min_free, "Only until so much of the disk is free")->type_name("SPACE");

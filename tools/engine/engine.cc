@@ -63,12 +63,11 @@ Result<bool> check_version(const HostPath& root) {
   return true;
 }
 
-// Makes the fixed parts of a new store. VERSION is written last: what has none is no store yet, but it may be what a
-// process or the power that died left of one, the temporary file of write_file_atomic included.
-Status create_store(const HostPath& root) {
-  const std::vector<std::string> found = TRY(base::list_host_dir(root));
+// Of a directory without VERSION: it may be what a process or the power that died left of a store, the temporary file of
+// write_file_atomic included, but nothing else. Returns those files.
+Result<std::vector<std::string>> expect_no_stranger(const HostPath& root) {
   std::vector<std::string> unfinished;
-  for (const std::string& name : found) {
+  for (const std::string& name : TRY(base::list_host_dir(root), "open store {}", root.str())) {
     if (name.starts_with(".cairn-new-")) {
       unfinished.push_back(name);
       continue;
@@ -78,7 +77,12 @@ Status create_store(const HostPath& root) {
     return fail(ErrorCode::invalid_argument, "open store {}: the directory is not empty and holds no store (found \"{}\")",
                 root.str(), name);
   }
-  for (const std::string& name : unfinished) TRY(base::remove_host_tree(root / name));
+  return unfinished;
+}
+
+// Makes the fixed parts of a new store. VERSION is written last: what has none is no store yet.
+Status create_store(const HostPath& root) {
+  for (const std::string& name : TRY(expect_no_stranger(root))) TRY(base::remove_host_tree(root / name));
   for (const char* name : {"meta", "blobs", "trees", "tmp"}) TRY(base::make_host_dirs(root / name));
   return write_version(root);
 }
@@ -255,6 +259,7 @@ Result<std::unique_ptr<Engine>> Engine::open(EngineOptions options) {
   const Backing backing = judge_backing(TRY(type_of ? type_of(root) : file_system_type(root), "open store {}", root.str()));
   if (backing.fit == Backing::Fit::refused) return fail(ErrorCode::unavailable, "open store {}: {}", root.str(), backing.why);
   TRY(base::make_host_dirs(root), "open store {}", root.str());
+  if (!TRY(version_of_store(root))) TRY(expect_no_stranger(root));  // the lock would be the first thing of ours in it
   state.lock = TRY(lock_store(root));
   if (!TRY(check_version(root))) TRY(create_store(root));
   TRY(empty_dir(root / "tmp"));

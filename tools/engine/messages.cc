@@ -401,6 +401,7 @@ Message encode(const PruneAnswer& answer) {
     Message message = encode_record(record);
     message["rule"] = record.rule;
     message["freed"] = record.freed_bytes;
+    message["build_time"] = record.facts.build_time.count();
     const cache::Owner& owner = record.facts.owner;
     message["owner"] = {{"project", bytes_of(owner.project)}, {"build", bytes_of(owner.build)}, {"step", bytes_of(owner.step)}};
     records.push_back(std::move(message));
@@ -426,6 +427,7 @@ Result<PruneAnswer> decode_prune_answer(const Message& message) {
     if (owner == entry.end() || !owner->is_object()) return fail(ErrorCode::corrupt, "message without \"owner\"");
     record.facts.owner = {TRY(take<std::string>(*owner, "project")), TRY(take<std::string>(*owner, "build")),
                           TRY(take<std::string>(*owner, "step"))};
+    record.facts.build_time = std::chrono::nanoseconds(TRY(take<std::int64_t>(entry, "build_time")));
     report.records.push_back(std::move(record));
   }
   for (const Message& entry : *TRY(take_array(message, "rules"))) answer.rules.push_back(TRY(take<std::string>(entry, "title")));

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// du and ls. They read beside whoever owns the store.
+// du and top: where the bytes are, and whose. They read sums, whatever the store holds, beside whoever owns it; only du --filter
+// adds up records.
 #include <algorithm>
 #include <cctype>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
-#include "tools/cachectl/record_json.h"
+#include "tools/cachectl/record_filter.h"
 #include "tools/cachectl/verb.h"
 
 namespace cairn::cachectl {
@@ -15,7 +16,13 @@ using nlohmann::ordered_json;
 namespace {
 
 struct DuArguments {
-  std::string by;  // "": the lines of the store; else a word of cache::Dimension
+  std::string by;  // "": the lines of the store; else as TopArguments
+  std::vector<std::string> filters;
+  Output format = Output::text;
+};
+struct TopArguments {
+  std::string by = "project";  // a word of cache::Dimension, or "owner"
+  std::uint64_t limit = 10;
   Output format = Output::text;
 };
 
@@ -23,46 +30,10 @@ std::string dump(const ordered_json& json) {
   return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 
-std::string records_table(const std::vector<cache::RecordInfo>& records) {
-  using Align = TextTable::Align;
-  TextTable table({{"ID", Align::right}, {"TYPE", Align::left}, {"SIZE", Align::right}, {"LAST USED", Align::left},
-                   {"DESCRIPTION", Align::left}});
-  for (const cache::RecordInfo& record : records) {
-    table.add({std::to_string(record.id.value()), std::string(cache::to_string(record.facts.type)),
-               human_bytes(record.usage.bytes), rfc3339(record.last_used).substr(0, 19) + "Z",
-               printable(record.facts.description)});
-  }
-  return table.str();
-}
-
-std::string records_json(const std::vector<cache::RecordInfo>& records) {
-  ordered_json list = ordered_json::array();
-  for (const cache::RecordInfo& record : records) {
-    ordered_json json = record_json(record);
-    const cache::Owner& owner = record.facts.owner;
-    json["exclusive_bytes"] = record.space.exclusive_bytes + record.space.blob_exclusive_bytes;
-    json["shared_bytes"] = record.space.shared_bytes + record.space.blob_shared_bytes;
-    json["owner"] = {{"project", owner.project}, {"build", owner.build}, {"step", owner.step}};
-    list.push_back(std::move(json));
-  }
-  return dump({{"format", 1}, {"records", std::move(list)}, {"freed_bytes", 0}});
-}
-
 base::Result<cache::DiskUsage> read_usage(const GlobalOptions& global) {
   const engine::StoreOptions options = TRY(store_options(global));
   const auto env = TRY(engine::open_read_only(options.engine.root));
   return cache::disk_usage(*env, options.engine.root);
-}
-
-base::Result<std::vector<cache::RecordInfo>> read_records(const GlobalOptions& global) {
-  const engine::StoreOptions options = TRY(store_options(global));
-  const auto env = TRY(engine::open_read_only(options.engine.root));
-  std::vector<cache::RecordInfo> records;
-  TRY(cache::each_record(*env, options.engine.root, [&](const cache::RecordInfo& record) -> base::Status {
-    records.push_back(record);
-    return {};
-  }));
-  return records;
 }
 
 base::Result<cache::Breakdown> read_breakdown(const GlobalOptions& global, cache::Dimension dimension) {
@@ -87,10 +58,14 @@ std::string breakdown_json(const cache::Breakdown& breakdown, const std::string&
                {"total_bytes", breakdown.total_bytes}});
 }
 
-std::string breakdown_table(cache::Breakdown breakdown, std::string by) {
-  const auto bytes_of = [](const cache::Share& share) { return share.exclusive_bytes + share.shared_bytes; };
+std::int64_t bytes_of(const cache::Share& share) { return share.exclusive_bytes + share.shared_bytes; }
+
+void sort_by_size(cache::Breakdown& breakdown) {
   std::stable_sort(breakdown.shares.begin(), breakdown.shares.end(),
-                   [&](const cache::Share& a, const cache::Share& b) { return bytes_of(a) > bytes_of(b); });
+                   [](const cache::Share& a, const cache::Share& b) { return bytes_of(a) > bytes_of(b); });
+}
+
+std::string breakdown_table(const cache::Breakdown& breakdown, std::string by) {
   std::transform(by.begin(), by.end(), by.begin(), [](unsigned char c) { return std::toupper(c); });
   using Align = TextTable::Align;
   TextTable table({{by, Align::left}, {"RECORDS", Align::right}, {"INODES", Align::right}, {"EXCLUSIVE", Align::right},
@@ -105,20 +80,47 @@ std::string breakdown_table(cache::Breakdown breakdown, std::string by) {
   return table.str();
 }
 
+// The owner that quotas and policies know is the project.
+cache::Dimension dimension_of(const std::string& by) {
+  for (const auto each : {cache::Dimension::type, cache::Dimension::build, cache::Dimension::step})
+    if (by == cache::to_string(each)) return each;
+  return cache::Dimension::project;
+}
+
 ExitCode run_du_by(const GlobalOptions& global, const DuArguments& arguments) {
-  auto dimension = cache::Dimension::type;
-  for (const auto each : {cache::Dimension::project, cache::Dimension::build, cache::Dimension::step}) {
-    if (arguments.by == cache::to_string(each)) dimension = each;
-  }
-  auto breakdown = read_breakdown(global, dimension);
+  auto breakdown = read_breakdown(global, dimension_of(arguments.by));
   if (!breakdown) return report_error(breakdown.error());
-  std::cout << (arguments.format == Output::json ? breakdown_json(*breakdown, arguments.by)
-                                                 : breakdown_table(std::move(*breakdown), arguments.by));
+  if (arguments.format == Output::json) {
+    std::cout << breakdown_json(*breakdown, arguments.by);
+    return ExitCode::done;
+  }
+  sort_by_size(*breakdown);
+  std::cout << breakdown_table(*breakdown, arguments.by);
+  return ExitCode::done;
+}
+
+ExitCode run_du_filter(const GlobalOptions& global, const DuArguments& arguments) {
+  const auto filters = parse_filters(arguments.filters);
+  if (!filters) return report_usage(filters.error());
+  std::uint64_t records = 0;
+  std::int64_t exclusive = 0, shared = 0;
+  const auto read = each_matching(global, *filters, [&](const cache::RecordInfo& record) {
+    ++records;
+    exclusive += record.space.exclusive_bytes + record.space.blob_exclusive_bytes;
+    shared += record.space.shared_bytes + record.space.blob_shared_bytes;
+  });
+  if (!read) return report_error(read.error());
+  if (arguments.format == Output::json) {
+    std::cout << dump({{"format", 1}, {"records", records}, {"exclusive_bytes", exclusive}, {"shared_bytes", shared}});
+  } else {
+    std::cout << records << " records, " << human_bytes(exclusive) << " of their own, " << human_bytes(shared) << " shared\n";
+  }
   return ExitCode::done;
 }
 
 ExitCode run_du(const GlobalOptions& global, const DuArguments& arguments) {
   if (!arguments.by.empty()) return run_du_by(global, arguments);
+  if (!arguments.filters.empty()) return run_du_filter(global, arguments);
   const Output format = arguments.format;
   const auto usage = read_usage(global);
   if (!usage) return report_error(usage.error());
@@ -147,30 +149,43 @@ ExitCode run_du(const GlobalOptions& global, const DuArguments& arguments) {
   return ExitCode::done;
 }
 
-ExitCode run_ls(const GlobalOptions& global, const OnlyFormat& arguments) {
-  const auto records = read_records(global);
-  if (!records) return report_error(records.error());
-  std::cout << (arguments.format == Output::json ? records_json(*records) : records_table(*records));
+ExitCode run_top(const GlobalOptions& global, const TopArguments& arguments) {
+  auto breakdown = read_breakdown(global, dimension_of(arguments.by));
+  if (!breakdown) return report_error(breakdown.error());
+  const std::size_t all = breakdown->shares.size();
+  sort_by_size(*breakdown);
+  if (arguments.limit != 0 && all > arguments.limit) breakdown->shares.resize(arguments.limit);
+  if (arguments.format == Output::json) {
+    std::cout << breakdown_json(*breakdown, arguments.by);
+    return ExitCode::done;
+  }
+  std::cout << breakdown_table(*breakdown, arguments.by);
+  if (breakdown->shares.size() < all) std::cout << "and " << all - breakdown->shares.size() << " more\n";
   return ExitCode::done;
 }
 
 }  // namespace
 
-void add_store_verbs(CLI::App& app, Program& program) {
+void add_du(CLI::App& app, Program& program) {
   auto [du, arguments] = add_verb<DuArguments>(app, program, "du", R"(What the store takes on disk, and whose it is.
 
 Examples:
   cachectl --root DIR du
   cachectl --root DIR du --by project
-  cachectl --root DIR du --by type --json)", run_du);
-  du.add_option("--by", arguments.by, "Trees and blobs by what is said of their records")
-      ->check(CLI::IsMember({"type", "project", "build", "step"}));
+  cachectl --root DIR du --by type --json
+  cachectl --root DIR du --filter type==exec.cachemount,until=24h)", run_du);
+  const auto dimensions = CLI::IsMember({"type", "project", "build", "step", "owner"});
+  CLI::Option* by = du.add_option("--by", arguments.by, "Trees and blobs by what is said of their records; owner: project")->check(dimensions);
+  add_filters(du, arguments.filters)->excludes(by);
 
-  add_verb<OnlyFormat>(app, program, "ls", R"(The records of the store.
+  auto [top, to_top] = add_verb<TopArguments>(app, program, "top", R"(Whose trees and blobs take most, the largest first.
 
 Examples:
-  cachectl --root DIR ls
-  cachectl --root DIR ls --json)", run_ls);
+  cachectl --root DIR top
+  cachectl --root DIR top --by step --limit 20
+  cachectl --root DIR top --by owner --json)", run_top);
+  top.add_option("--by", to_top.by, "What is said of the records; owner: project")->check(dimensions)->capture_default_str();
+  top.add_option("--limit", to_top.limit, "How many; 0: all")->capture_default_str();
 }
 
 }  // namespace cairn::cachectl

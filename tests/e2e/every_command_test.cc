@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every command that there is, against every kind of bad root, a closed pipe and a narrow terminal. The list of commands is
+// the program's own, so a new one that this test has no words for fails it.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "tests/e2e/world.h"
+
+namespace cairn::test {
+namespace {
+
+using Json = nlohmann::json;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+enum class Needs { store, nothing };
+struct Call {
+  Words words;
+  Needs needs = Needs::store;
+};
+
+// What each command is called with. {DIR}: an empty directory of the test; {GRAPH}: a graph; {POLICY}: a policy.
+const std::map<std::string, Call>& calls() {
+  static const std::map<std::string, Call> all = {
+      {"solve", {{"solve", "{GRAPH}", "--progress", "none"}}},
+      {"digest", {{"digest", "1"}}},
+      {"llb inspect", {{"llb", "inspect", "{GRAPH}"}, Needs::nothing}},
+      {"du", {{"du"}}},
+      {"top", {{"top"}}},
+      {"who", {{"who", "4c67a1"}}},
+      {"ls", {{"ls"}}},
+      {"record list", {{"record", "list"}}},
+      {"record show", {{"record", "show", "1"}}},
+      {"record export", {{"record", "export", "1", "{DIR}/out"}}},
+      {"stats", {{"stats"}}},
+      {"doctor", {{"doctor"}}},
+      {"prune", {{"prune"}}},
+      {"gc run", {{"gc", "run"}}},
+      {"gc check", {{"gc", "check", "{POLICY}"}, Needs::nothing}},
+      {"gc explain", {{"gc", "explain", "1"}}},
+      {"history list", {{"history", "list"}}},
+      {"history show", {{"history", "show", "last"}}},
+      {"history diff", {{"history", "diff", "last", "last"}}},
+      {"explain", {{"explain", "step"}}},
+      {"history ledger", {{"history", "ledger"}}},
+      {"fsck", {{"fsck"}}},
+      {"scrub", {{"scrub"}}},
+      {"migrate", {{"migrate"}}},
+      {"completion", {{"completion", "bash"}, Needs::nothing}},
+      {"man", {{"man"}, Needs::nothing}},
+      {"commands", {{"commands"}, Needs::nothing}},
+  };
+  return all;
+}
+
+class EveryCommand : public World {
+ protected:
+  void SetUp() override {
+    make_dir("dir");
+    graph_ = write_graph(bytes_of(llb::local("context", {.name = "context"}))).str();
+    put(temp_.path(), "gc.toml", "[[rule]]\nceiling = \"10GB\"\n");
+  }
+  // The store is only looked at by what is called: no solve of ours has to work in it.
+  void TearDown() override {}
+
+  Words names() {
+    Words names;
+    const Json json = Json::parse(cachectl({"commands", "--json"}).out);
+    for (const auto& command : json.at("commands")) names.push_back(command.at("name"));
+    return names;
+  }
+  Words words_of(const Call& call) const {
+    Words words;
+    for (std::string word : call.words) {
+      for (const auto& [mark, text] : {std::pair<std::string, std::string>{"{DIR}", (temp_ / "dir").str()},
+                                       {"{GRAPH}", graph_}, {"{POLICY}", (temp_ / "gc.toml").str()}}) {
+        if (const std::size_t at = word.find(mark); at != std::string::npos) word.replace(at, mark.size(), text);
+      }
+      words.push_back(std::move(word));
+    }
+    return words;
+  }
+  Ended run(const std::string& root, const Call& call) {
+    Words words = words_of(call);
+    words.insert(words.begin(), {"--root", root, "--no-daemon"});
+    return cachectl(std::move(words));
+  }
+  // One clear error on standard error, a documented exit code, and nothing on standard output.
+  void expect_one_error(const std::string& name, const Ended& ended, const std::vector<int>& codes) {
+    SCOPED_TRACE(name);
+    EXPECT_THAT(codes, ::testing::Contains(ended.code)) << ended.out << ended.err;
+    EXPECT_EQ(ended.out, "");
+    EXPECT_THAT(ended.err, StartsWith("cachectl: "));
+    std::size_t errors = 0;
+    for (std::size_t at = 0; (at = ended.err.find("cachectl: ", at)) != std::string::npos; ++at) ++errors;
+    EXPECT_EQ(errors, 1u) << ended.err;
+    EXPECT_THAT(ended.err, Not(AllOf(HasSubstr("terminate"), HasSubstr("what()"))));
+  }
+  void each_of_the_store(const std::string& root, const std::vector<int>& codes, const Words& but_for = {}) {
+    for (const auto& [name, call] : calls()) {
+      if (call.needs == Needs::nothing || std::find(but_for.begin(), but_for.end(), name) != but_for.end()) continue;
+      expect_one_error(name + " in " + root, run(root, call), codes);
+    }
+  }
+
+  std::string graph_;
+};
+
+TEST_F(EveryCommand, IsInTheTableOfThisTest) {
+  for (const std::string& name : names()) EXPECT_TRUE(calls().contains(name)) << name << " has no call in every_command_test.cc";
+  for (const auto& [name, call] : calls()) EXPECT_THAT(names(), ::testing::Contains(name));
+}
+
+TEST_F(EveryCommand, SaysThatThereIsNoStoreAndMakesNone) {
+  const std::string nowhere = (temp_ / "nowhere").str();
+  each_of_the_store(nowhere, {3}, {"solve"});  // which makes it
+  struct ::stat stat {};
+  EXPECT_NE(::lstat(nowhere.c_str(), &stat), 0);
+  each_of_the_store(make_dir("empty").str(), {3}, {"solve"});
+  EXPECT_THAT(names_in(temp_ / "empty"), IsEmpty());
+}
+
+TEST_F(EveryCommand, LeavesAForeignDirectoryAlone) {
+  const base::HostPath foreign = make_dir("foreign");
+  put(foreign, "letter", "to a friend");
+  each_of_the_store(foreign.str(), {1, 3});
+  EXPECT_THAT(names_in(foreign), ::testing::ElementsAre("letter"));
+  const std::string file = (temp_ / "gc.toml").str();
+  each_of_the_store(file, {1, 3});
+  EXPECT_THAT(read(temp_ / "gc.toml"), HasSubstr("ceiling"));
+}
+
+TEST_F(EveryCommand, RefusesAStoreOfALaterVersion) {
+  ASSERT_EQ(solve(llb::local("context", {.name = "context"}), {"--local", "context=" + (temp_ / "dir").str()}).code, 0);
+  write_text(root_ / "VERSION", "cairn 99\n");
+  each_of_the_store(root_.str(), {1});
+  EXPECT_EQ(read(root_ / "VERSION"), "cairn 99\n");
+}
+
+TEST_F(EveryCommand, SaysThatTheMetadataAreDamaged) {
+  ASSERT_EQ(solve(llb::local("context", {.name = "context"}), {"--local", "context=" + (temp_ / "dir").str()}).code, 0);
+  write_text(root_ / "meta/data.mdb", std::string(64 << 10, 'x'));
+  each_of_the_store(root_.str(), {1, 4}, {"fsck"});  // which says on standard output what it finds
+  const Ended checked = run(root_.str(), calls().at("fsck"));
+  EXPECT_EQ(checked.code, 4) << checked.err;
+}
+
+TEST_F(EveryCommand, EndsQuietlyWhenNobodyReads) {
+  ASSERT_EQ(solve(llb::local("context", {.name = "context"}), {"--local", "context=" + (temp_ / "dir").str()}).code, 0);
+  for (const auto& [name, call] : calls()) {
+    std::string line = "set -o pipefail; " CAIRN_BIN_DIR "/cachectl --root " + root_.str();
+    for (const std::string& word : words_of(call)) line += " '" + word + "'";
+    // The reader is gone before anything is written.
+    const Ended ended = run_program(temp_.path(), {"bash", "-c", "exec 3> >(exec true); sleep 0.05; (" + line + ") >&3"});
+    EXPECT_THAT(ended.err, Not(HasSubstr("standard output"))) << name;
+    EXPECT_LT(ended.code, 128 + 14) << name << ended.err;  // by no signal but SIGPIPE
+  }
+}
+
+}  // namespace
+}  // namespace cairn::test
