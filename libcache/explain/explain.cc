@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <tuple>
 
 #include "libcache/explain/content.h"
@@ -200,8 +201,11 @@ bool is_hex(std::string_view text) {
 // Of vertices whose digests begin so: those in one part of the index, as the digits name it.
 Status find_vertices(const ReadTxn& txn, RecipeReader& reader, std::string_view digits, std::vector<RecordId>& found) {
   std::string raw;
-  for (std::size_t i = 0; i + 1 < digest_digits_min; i += 2)
-    raw += static_cast<char>(std::stoi(std::string(digits.substr(i, 2)), nullptr, 16));
+  for (std::size_t i = 0; i + 1 < digest_digits_min; i += 2) {
+    unsigned byte = 0;
+    std::from_chars(digits.data() + i, digits.data() + i + 2, byte, 16);
+    raw += static_cast<char>(byte);
+  }
   const BucketId bucket = bucket_of(RecipeIndex::vertex, raw + std::string(4, '\0')).bucket;
   auto row = txn.get(table::recipe_index, bucket);
   if (!row && row.error().code == ErrorCode::corrupt) return {};
