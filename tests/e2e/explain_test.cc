@@ -231,7 +231,7 @@ TEST_F(Explained, WhatWasTakenIsSaidWithRuleAndTime) {
   EXPECT_EQ(why.value("kind", ""), "evicted") << why;
   EXPECT_EQ(why.value("rule", ""), "rule 1 \"prune\"");
   EXPECT_GT(why.value("build_time_ns", std::int64_t{0}), 0);
-  EXPECT_THAT(line(), ::testing::MatchesRegex("step: evicted [0-9]+s ago by rule 1 \"prune\", [0-9.]+m?s to rebuild\n"));
+  EXPECT_THAT(line(), ::testing::MatchesRegex("step: evicted [0-9smh]+ ago by rule 1 \"prune\", [0-9.]+m?s to rebuild\n"));
   // The trees of both are gone by now, and what has changed between them is known all the same.
   ASSERT_EQ(cachectl({"--root", root_.str(), "prune", "--all"}).code, 0);
   put(context_, "b", "B\n");
