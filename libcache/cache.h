@@ -32,6 +32,7 @@ namespace cairn::cache {
 struct Store;  // private
 struct Recipe;  // recipe.h
 class StatCache;
+class CacheMountNames;  // cache_mounts.h
 struct ResolvedSource;  // resolved_source.h
 enum class StatsOf : std::uint8_t;
 
@@ -208,6 +209,7 @@ class Cache {
 
   KeyStore& keys();
   BlobStore& blobs();
+  CacheMountNames& cache_mounts();
   // What is known of files of plain directories, for a digest or a sync that begins now. Gone before the cache is.
   std::unique_ptr<StatCache> remember_files(StatsOf of);
 

@@ -6,6 +6,7 @@
 #include "libcache/gc/prune.h"
 #include "libcache/keys/key_rows.h"
 #include "libcache/pages/page_rows.h"
+#include "libcache/records/cache_mount_rows.h"
 #include "libcache/records/layer_rows.h"
 #include "libcache/records/lease_rows.h"
 #include "libcache/records/record_rows.h"
@@ -35,7 +36,10 @@ Status erase_tree_digests(WriteTxn& txn, RecordId record) {
 
 Status erase_record(WriteTxn& txn, const snapshot::Snapshotter& snapshots, const RecordInfo& info,
                     Erasure& erasure) {
+  std::vector<KeyDigest> mounts;
+  if (info.facts.type == RecordType::exec_cache_mount) mounts = TRY(keys_leading_to(txn, info.id));
   TRY(erase_results_of(txn, info.id, erasure.dead_keys));
+  TRY(drop_idle_names(txn, mounts));
   TRY(erase_tree_digests(txn, info.id));
   TRY(keep_tree_of(txn, info.id));
   TRY(release_pages_of(txn, info.id));

@@ -30,6 +30,7 @@
 #include "libcache/history/ledger_rows.h"
 #include "libcache/keys/operations.h"
 #include "libcache/records/batch.h"
+#include "libcache/records/cache_mount_rows.h"
 #include "libcache/records/layer_rows.h"
 #include "libcache/records/lease_rows.h"
 #include "libcache/records/store.h"
@@ -48,7 +49,7 @@ using base::Status;
 
 namespace {
 
-constexpr std::array<const base::lmdb::RawTableSpec*, 54> all_tables = {
+constexpr std::array<const base::lmdb::RawTableSpec*, 55> all_tables = {
     &table::records,   &table::children,      &table::chains, &table::tree_digests, &table::key_results, &table::record_keys,
     &table::key_links, &table::key_backlinks, &table::blobs,  &table::record_blobs, &table::blob_records,
     &table::stats,     &table::resolved,  &table::pages,         &table::page_counts, &table::page_roots, &table::page_trash,
@@ -60,7 +61,7 @@ constexpr std::array<const base::lmdb::RawTableSpec*, 54> all_tables = {
     &table::candidates_by_age, &table::candidates_by_cost, &table::candidate_places, &table::collector,
     &table::tombstones, &table::tombstones_by_age, &table::regret, &table::blob_chunks, &table::chunk_blobs,
     &table::operations, &table::history, &table::scrub_totals, &table::ledger, &table::ledger_totals,
-    &table::recipes, &table::recipe_texts, &table::recipe_index, &table::recipe_trees,
+    &table::recipes, &table::recipe_texts, &table::recipe_index, &table::recipe_trees, &table::cache_mounts,
 };
 
 Status make_dir(const HostPath& path) {
@@ -205,6 +206,7 @@ base::lmdb::SequenceNumber Cache::sequence_of(const ImmutableRef& ref) const {
 base::lmdb::GroupWriter& Cache::writer() { return state_->writer; }
 KeyStore& Cache::keys() { return state_->keys; }
 BlobStore& Cache::blobs() { return state_->blobs; }
+CacheMountNames& Cache::cache_mounts() { return state_->cache_mounts; }
 std::unique_ptr<StatCache> Cache::remember_files(StatsOf of) {
   return std::make_unique<StatCache>(state_->env, &state_->writer, state_->clock, of);
 }

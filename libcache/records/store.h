@@ -14,6 +14,7 @@
 #include "libcache/account/tally.h"
 #include "libcache/blobs/local_blob_store.h"
 #include "libcache/cache.h"
+#include "libcache/cache_mounts.h"
 #include "libcache/gc/collector.h"
 #include "libcache/gc/reserve.h"
 #include "libcache/gc/scrubber.h"
@@ -89,6 +90,7 @@ struct Store {
   std::atomic<std::uint64_t> dropped_writes{0};  // publications for which the disk had no room
   Reserve reserve{root};
   ScrubTally scrub_tally;
+  CacheMountNames cache_mounts{*this};
   Ledger ledger{*this};
   Collector collector{*this};  // last, with the next and the one before: they use all of the above
   Scrubber scrubber{*this};

@@ -5,6 +5,7 @@
 
 #include "libbase/codec.h"
 #include "libbase/fs/beneath.h"
+#include "libcache/cache_mounts.h"
 #include "libsnapshot/changes.h"
 #include "libsnapshot/diff.h"
 #include "libsolver/cache_key.h"
@@ -174,28 +175,44 @@ Status CacheMountUse::keep(const std::string& description) {
   return publish(description);
 }
 
+Status CacheMountUse::check_limit(const snapshot::MountedTree& tree, std::optional<std::int64_t> limit) const {
+  if (!limit) return {};
+  const std::int64_t bytes = TRY(base::measure_tree(tree.fd())).bytes;
+  if (bytes <= *limit) return {};
+  cache::Cache& cache = place_.cache;
+  TRY(cache.writer().wait_durable(TRY(cache.cache_mounts().end(place_.key))), "end it");
+  return base::fail(base::ErrorCode::no_space, "it holds {} bytes, more than its limit of {}: the next use begins anew", bytes, *limit);
+}
+
 Status CacheMountUse::publish(const std::string& description) {
   const std::shared_ptr<Live> live = std::exchange(live_, nullptr);
   if (live->torn) return base::fail(base::ErrorCode::cancelled, "another step that shared it was killed");
   const auto turn = TRY(place_.queues.publishing.take(place_.key, {}));
   OptionalRef now = TRY(find_cache_mount(place_.cache, place_.key));
-  const bool moved = now && (!live->head || live->head->id() != now->id());
+  if (live->head && !now) return base::fail(base::ErrorCode::cancelled, "the mount was ended meanwhile");
   cache::MutableRef fork = std::move(*live->fork);
-  if (moved) {
+  snapshot::MountedTree tree = std::move(live->tree);
+  if (now && (!live->head || live->head->id() != now->id())) {
     const snapshot::MountedTree theirs = TRY(now->mount());
     cache::MutableRef joined = TRY(place_.cache.reopen(*now));
-    const snapshot::MountedTree target = TRY(joined.mount(snapshot::Access::read_write));
-    TRY(join(live->tree, theirs, target), "join it with what others have left");
-    live->tree = {};
+    snapshot::MountedTree target = TRY(joined.mount(snapshot::Access::read_write));
+    TRY(join(tree, theirs, target), "join it with what others have left");
+    tree = std::move(target);
     fork = std::move(joined);
   }
-  live->tree = {};
+  const auto known = TRY(place_.cache.cache_mounts().find(place_.key));
+  TRY(check_limit(tree, known ? known->limit : std::nullopt));
+  tree = {};
   cache::Publication publication;
   cache::RecordFacts facts;
   facts.type = cache::RecordType::exec_cache_mount;
   facts.description = description;
   cache::ImmutableRef head = TRY(std::move(fork).commit(publication, std::move(facts)));
   if (head.info().usage.inodes <= inodes_of_nothing) return {};
+  if (!known) {
+    const cache::RecordId base = place_.begin ? place_.begin->id() : cache::RecordId();
+    TRY(place_.cache.cache_mounts().remember({.key = place_.key, .id = place_.id, .base = base}));
+  }
   publication.add_result(place_.key, std::move(head));
   TRY(place_.cache.publish(std::move(publication)));
   return {};

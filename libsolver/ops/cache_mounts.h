@@ -58,6 +58,9 @@ struct CacheMountQueues {
 
 class LiveCacheMounts;
 
+// What names the lineage: the mount's id, and what it was begun from.
+KeyDigest cache_mount_key(const std::string& id, const OptionalRef& base);
+
 // A cache mount while a step has it. Gone without keep(): the lineage is as it was.
 class CacheMountUse {
  public:
@@ -65,8 +68,9 @@ class CacheMountUse {
     cache::Cache& cache;
     CacheMountQueues& queues;
     std::shared_ptr<LiveCacheMounts> live;  // null: the use has a tree of its own
-    KeyDigest key;
+    std::string id;     // as the step says it
     OptionalRef begin;  // what an empty lineage begins with
+    KeyDigest key = cache_mount_key(id, begin);
   };
   // Errors: those of opening a fork, cancelled.
   static base::Result<CacheMountUse> open(Place place, std::stop_token stop);
@@ -77,7 +81,8 @@ class CacheMountUse {
   const snapshot::MountedTree& tree() const;  // read_write
   // The step has ended by itself: what it left becomes the head, at once; of a tree that several steps share, when the
   // last of them has ended, and only if all have ended by themselves. What has not changed is dropped. A tree that stays
-  // in use by others may still be mounted; that of the last is not afterwards.
+  // in use by others may still be mounted; that of the last is not afterwards. Errors, besides those of publishing: no_space
+  // (it holds more than the mount's limit: the mount has ended, and the next use begins anew).
   base::Status keep(const std::string& description);
 
  private:
@@ -86,6 +91,7 @@ class CacheMountUse {
   CacheMountUse(Place place, std::shared_ptr<Live> live) : place_(std::move(place)), live_(std::move(live)) {}
   static base::Result<std::shared_ptr<Live>> make(const Place& place, std::stop_token stop);
   base::Status publish(const std::string& description);
+  base::Status check_limit(const snapshot::MountedTree& tree, std::optional<std::int64_t> limit) const;
 
   Place place_;
   std::shared_ptr<Live> live_;  // null: kept, or moved from
@@ -99,8 +105,6 @@ class LiveCacheMounts {
   base::Guarded<std::map<KeyDigest, std::shared_ptr<CacheMountUse::Live>>> trees_;
 };
 
-// What names the lineage: the mount's id, and what it was begun from.
-KeyDigest cache_mount_key(const std::string& id, const OptionalRef& base);
 // nullopt: it has not been used yet.
 base::Result<OptionalRef> find_cache_mount(cache::Cache& cache, const KeyDigest& key);
 

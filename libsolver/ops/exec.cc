@@ -142,7 +142,7 @@ class ExecStep final : public PureOp {
       prepared.cache.emplace(TRY(CacheMountUse::open({.cache = context.cache,
                                                       .queues = context.cache_mounts,
                                                       .live = shares ? context.live_cache_mounts : nullptr,
-                                                      .key = cache_mount_key(mount.cache->id, prepared.input),
+                                                      .id = mount.cache->id,
                                                       .begin = prepared.input},
                                                      context.stop)));
       return prepared;

@@ -7,6 +7,7 @@
 #include "libbase/fs/host_tree.h"
 #include "libbase/hash/sha256.h"
 #include "libcache/cache.h"
+#include "libcache/cache_mounts.h"
 #include "libcache/history.h"
 #include "tests/crash/worker.h"
 #include "tests/support/string_source.h"
@@ -115,6 +116,16 @@ Status use_retained(cache::Cache& cache) {
   return {};
 }
 
+// A name for it, a limit, and its end; then one that stays.
+Status name_mounts(cache::Cache& cache) {
+  cache::CacheMountNames& names = cache.cache_mounts();
+  TRY(names.remember({.key = mount_key(), .id = "crash"}));
+  TRY(cache.writer().wait_durable(TRY(names.set_limit(mount_key(), 1 << 20))));
+  TRY(cache.writer().wait_durable(TRY(names.end(mount_key()))));
+  if (TRY(find_mount(cache))) return base::fail(base::ErrorCode::io, "an ended cache mount is found");
+  return cache.writer().wait_durable(TRY(names.remember({.key = mount_key(), .id = "crash"})));
+}
+
 // A tree that changes below a record, and another record on it: both become misses. Then a directory that nothing names.
 Status mend_trees(cache::Cache& cache, const base::HostPath& root) {
   const ImmutableRef below = TRY(make(cache, {}, "below")), above = TRY(make(cache, below, "above"));
@@ -164,6 +175,7 @@ Status use_records(cache::Cache& cache, const base::HostPath& root) {
   TRY(use_merges(cache, a, b));
   TRY(use_layers(cache, b));
   TRY(use_retained(cache));
+  TRY(name_mounts(cache));
   TRY(remember_solves(cache, root));
   TRY(repeat_a_step(cache));
   TRY(mend_trees(cache, root));

@@ -16,6 +16,7 @@
 #include "libcache/pages/page_rows.h"
 #include "libcache/history/history_rows.h"
 #include "libcache/history/ledger_rows.h"
+#include "libcache/records/cache_mount_rows.h"
 #include "libcache/records/layer_rows.h"
 #include "libcache/records/lease_rows.h"
 #include "libcache/records/record_rows.h"
@@ -39,7 +40,7 @@ void decode(std::string_view bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
-  switch (data[0] % 45) {
+  switch (data[0] % 46) {
     case 0: decode<cache::RecordRow>(bytes); break;
     case 1: decode<cache::TreeDigestRow>(bytes); break;
     case 2: decode<cache::KeyResultRow>(bytes); break;
@@ -91,6 +92,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     case 42: decode<cache::RecipeTextRow>(bytes); break;
     case 43: decode<cache::RecipeBucket>(bytes); break;
     case 44: decode<cache::KeptTreeRow>(bytes); break;
+    case 45: decode<cache::CacheMountRow>(bytes); break;
   }
   return 0;
 }

@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include "libbase/fs/beneath.h"
+#include "libcache/cache_mounts.h"
 #include "libsolver/cache_key.h"
 #include "libsolver/ops/cache_mounts.h"
 #include "tests/libcache/store_fixture.h"
@@ -34,7 +35,7 @@ void make_dir(const snapshot::MountedTree& tree, const std::string& path) { ASSE
 class CacheMountsTest : public ::testing::Test {
  protected:
   CacheMountUse open(std::shared_ptr<LiveCacheMounts> live = nullptr) {
-    return must(CacheMountUse::open({*store_.cache, queues_, std::move(live), key_, std::nullopt}, {}));
+    return must(CacheMountUse::open({.cache = *store_.cache, .queues = queues_, .live = std::move(live), .id = "id", .begin = std::nullopt}, {}));
   }
   // "path" of directories, "path=text" of files, all of them below the head.
   std::vector<std::string> head() {
@@ -60,6 +61,12 @@ class CacheMountsTest : public ::testing::Test {
     CacheMountUse use = open();
     fill(use.tree());
     must(use.keep("begin"));
+  }
+
+  std::vector<cache::CacheMountInfo> listed() {
+    const OptionalRef found = must(find_cache_mount(*store_.cache, key_));
+    if (found) must(store_.writer->wait_durable(store_.cache->sequence_of(*found)));
+    return must(cache::list_cache_mounts(*store_.env, store_.root()));
   }
 
   cache::OpenStore store_;
@@ -204,6 +211,79 @@ TEST_F(CacheMountsTest, a_shared_tree_that_a_killed_step_wrote_to_is_not_kept) {
   EXPECT_THAT(head(), ElementsAre("no head"));
   CacheMountUse next = open(live);
   must(next.keep("next"));
+}
+
+TEST_F(CacheMountsTest, its_name_is_known_with_its_versions) {
+  EXPECT_THAT(listed(), IsEmpty());
+  begin_with([](const auto& tree) { put(tree, "a", "x", 1); });
+  CacheMountUse use = open();
+  put(use.tree(), "b", "y", 2);
+  must(use.keep("second"));
+  const auto mounts = listed();
+  ASSERT_EQ(mounts.size(), 1u);
+  EXPECT_EQ(mounts[0].id, "id");
+  EXPECT_EQ(mounts[0].key, key_);
+  EXPECT_FALSE(mounts[0].base);
+  EXPECT_FALSE(mounts[0].limit);
+  ASSERT_EQ(mounts[0].versions.size(), 2u);
+  EXPECT_EQ(mounts[0].versions[0].facts.description, "second");
+  EXPECT_EQ(mounts[0].versions[1].facts.description, "begin");
+  EXPECT_EQ(mounts[0].bytes(), mounts[0].versions[0].space.exclusive_bytes + mounts[0].versions[1].space.exclusive_bytes);
+}
+
+TEST_F(CacheMountsTest, one_that_is_ended_is_forgotten_and_begins_anew) {
+  begin_with([](const auto& tree) { put(tree, "old", "x", 1); });
+  CacheMountUse meanwhile = open();
+  put(meanwhile.tree(), "late", "y", 2);
+  must(store_.writer->wait_durable(must(store_.cache->cache_mounts().end(key_))));
+  EXPECT_THAT(head(), ElementsAre("no head"));
+  EXPECT_THAT(listed(), IsEmpty());
+  const auto kept = meanwhile.keep("late");
+  ASSERT_FALSE(kept) << "what it was forked from is gone";
+  EXPECT_EQ(kept.error().code, base::ErrorCode::cancelled);
+  begin_with([](const auto& tree) { put(tree, "new", "z", 3); });
+  EXPECT_THAT(head(), ElementsAre("new=z"));
+  EXPECT_EQ(listed().size(), 1u);
+  const auto pruned = must(store_.cache->prune({}));
+  ASSERT_EQ(pruned.records.size(), 1u);
+  EXPECT_EQ(pruned.records[0].facts.description, "begin");
+}
+
+TEST_F(CacheMountsTest, one_that_holds_more_than_its_limit_ends) {
+  begin_with([](const auto& tree) { put(tree, "a", std::string(100'000, 'x'), 1); });
+  must(store_.writer->wait_durable(must(store_.cache->cache_mounts().set_limit(key_, 300'000))));
+  {
+    CacheMountUse use = open();
+    put(use.tree(), "b", std::string(100'000, 'y'), 2);
+    must(use.keep("fits"));
+  }
+  ASSERT_EQ(listed().size(), 1u);
+  EXPECT_EQ(listed()[0].limit, 300'000) << "a version more does not forget it";
+  CacheMountUse use = open();
+  put(use.tree(), "c", std::string(200'000, 'z'), 3);
+  const auto kept = use.keep("too much");
+  ASSERT_FALSE(kept);
+  EXPECT_EQ(kept.error().code, base::ErrorCode::no_space);
+  EXPECT_THAT(kept.error().message, ::testing::HasSubstr("more than its limit of 300000"));
+  EXPECT_THAT(head(), ElementsAre("no head"));
+}
+
+TEST_F(CacheMountsTest, a_limit_is_of_a_mount_that_there_is) {
+  const auto set = store_.writer->wait_durable(must(store_.cache->cache_mounts().set_limit(key_, 1)));
+  ASSERT_FALSE(set);
+  EXPECT_EQ(set.error().code, base::ErrorCode::not_found);
+}
+
+TEST_F(CacheMountsTest, a_name_goes_with_its_last_version_unless_it_has_a_limit) {
+  begin_with([](const auto& tree) { put(tree, "a", "x", 1); });
+  must(store_.cache->prune({.all = true}));
+  EXPECT_THAT(listed(), IsEmpty());
+  begin_with([](const auto& tree) { put(tree, "a", "x", 1); });
+  must(store_.writer->wait_durable(must(store_.cache->cache_mounts().set_limit(key_, 1 << 20))));
+  must(store_.cache->prune({.all = true}));
+  ASSERT_EQ(listed().size(), 1u);
+  EXPECT_THAT(listed()[0].versions, IsEmpty());
+  EXPECT_EQ(listed()[0].limit, 1 << 20);
 }
 
 }  // namespace

@@ -18,6 +18,11 @@ Examples:
 Examples:
   cachectl --root DIR ls
   cachectl --root DIR record export 1027 ./look)"},
+    {"mount-cache", R"(Cache mounts: what steps keep for their next run.
+
+Examples:
+  cachectl --root DIR mount-cache list
+  cachectl --root DIR mount-cache limit /root/.cache 5GB)"},
     {"history", R"(What was solved.
 
 Examples:

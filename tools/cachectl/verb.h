@@ -63,6 +63,7 @@ void add_history_diff(CLI::App& app, Program& program);
 void add_ledger_verbs(CLI::App& app, Program& program);
 void add_gc_verbs(CLI::App& app, Program& program);
 void add_repair_verbs(CLI::App& app, Program& program);
+void add_mount_cache_verbs(CLI::App& app, Program& program);
 void add_completion(CLI::App& app, Program& program);
 void add_man(CLI::App& app, Program& program);
 

@@ -178,4 +178,14 @@ Result<solver::ExportReport> export_from_store(const StoreOptions& options, cons
       decode_export_report);
 }
 
+Result<CacheMountAnswer> cache_mount_in_store(const StoreOptions& options, const CacheMountOrder& order, std::stop_token stop) {
+  TRY(open_read_only(options.engine.root));  // asking must not make a store where there is none
+  Message request = encode(order);
+  request["verb"] = "cache_mount";
+  solver::NoProgress no_progress;
+  return in_store<CacheMountAnswer>(
+      options, request, no_progress, stop, [&](Engine& engine) { return run_order(engine, order, stop); },
+      decode_cache_mount_answer);
+}
+
 }  // namespace cairn::engine

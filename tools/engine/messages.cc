@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What crosses the socket, to and from messages. Decoding is lenient in what it ignores and strict in what it needs.
+#include "tools/engine/message_fields.h"
 #include "tools/engine/protocol.h"
 
 namespace cairn::engine {
@@ -10,39 +11,10 @@ using base::Result;
 
 namespace {
 
-template <class T>
-Result<T> take(const Message& message, const char* name) {
-  const auto found = message.find(name);
-  if (found == message.end()) return fail(ErrorCode::corrupt, "message without \"{}\"", name);
-  if constexpr (std::is_same_v<T, std::string>) {
-    if (found->is_binary()) {
-      const auto& bytes = found->get_binary();
-      return std::string(bytes.begin(), bytes.end());
-    }
-    if (found->is_string()) return found->get<std::string>();
-  } else if constexpr (std::is_same_v<T, bool>) {
-    if (found->is_boolean()) return found->get<bool>();
-  } else {
-    if (found->is_number_integer()) return found->get<T>();
-  }
-  return fail(ErrorCode::corrupt, "message with a strange \"{}\"", name);
-}
-
-// Step names and process output need not be UTF-8, so they cross as bytes.
-Message bytes_of(std::string_view text) {
-  return Message::binary(std::vector<std::uint8_t>(text.begin(), text.end()));
-}
-
 Message encode_paths(const std::map<std::string, std::string>& paths) {
   Message list = Message::array();
   for (const auto& [name, path] : paths) list.push_back({{"name", bytes_of(name)}, {"path", bytes_of(path)}});
   return list;
-}
-
-Result<const Message*> take_array(const Message& message, const char* name) {
-  const auto found = message.find(name);
-  if (found == message.end() || !found->is_array()) return fail(ErrorCode::corrupt, "message without list \"{}\"", name);
-  return &*found;
 }
 
 Result<std::map<std::string, std::string>> decode_paths(const Message& message, const char* name) {

@@ -13,12 +13,13 @@
 #include "libbase/fs/fd.h"
 #include "libbase/path.h"
 #include "libbase/result.h"
+#include "tools/engine/cache_mounts.h"
 #include "tools/engine/order.h"
 
 namespace cairn::engine {
 
 using Message = nlohmann::json;
-constexpr int protocol_version = 11;
+constexpr int protocol_version = 12;
 constexpr std::size_t frame_bytes_max = 96u << 20;  // a definition of 64 MiB and what goes with it
 
 // One end of a connection. Sending is thread-safe; receiving is for one thread.
@@ -55,6 +56,8 @@ Message encode(const PruneOrder& order);
 Message encode(const PruneAnswer& answer);
 Message encode(const cache::ScrubOptions& options);
 Message encode(const cache::ScrubReport& report);
+Message encode(const CacheMountOrder& order);
+Message encode(const CacheMountAnswer& answer);
 base::Error decode_error(const Message& message);
 base::Result<SolveOrder> decode_order(const Message& message);
 base::Result<DigestOrder> decode_digest_order(const Message& message);
@@ -68,5 +71,7 @@ base::Result<PruneOrder> decode_prune_order(const Message& message);
 base::Result<PruneAnswer> decode_prune_answer(const Message& message);
 base::Result<cache::ScrubOptions> decode_scrub_options(const Message& message);
 base::Result<cache::ScrubReport> decode_scrub_report(const Message& message);
+base::Result<CacheMountOrder> decode_cache_mount_order(const Message& message);
+base::Result<CacheMountAnswer> decode_cache_mount_answer(const Message& message);
 
 }  // namespace cairn::engine

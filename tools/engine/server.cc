@@ -235,6 +235,13 @@ Message Server::State::answer(Session& session, const Message& request) {
     if (!exported) return {{"failed", encode(exported.error())}};
     return {{"done", encode(*exported)}};
   }
+  if (verb == "cache_mount") {
+    const auto order = decode_cache_mount_order(request);
+    if (!order) return {{"failed", encode(order.error())}};
+    const auto done = run_order(engine, *order, session.stop.get_token());
+    if (!done) return {{"failed", encode(done.error())}};
+    return {{"done", encode(*done)}};
+  }
   return {{"failed", encode(base::Error{ErrorCode::invalid_argument, fmt::format("unknown verb \"{}\"", verb), {}})}};
 }
 
