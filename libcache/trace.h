@@ -86,6 +86,7 @@ std::string trace_header(std::uint64_t bytes_max);
 enum class Met : std::uint8_t { at_begin = 1, later = 3 };
 std::string trace_row(const std::vector<TracedRecord>& records, Met met = Met::later);
 std::string trace_row(const TracedSolve& solve);
+std::string trace_frame(std::string_view row);  // what the two above are put in
 // Errors: invalid_argument (no trace, or of a newer version), corrupt (a row that is whole but makes no sense).
 base::Result<Trace> parse_trace(std::string_view bytes);
 

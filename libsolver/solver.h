@@ -26,6 +26,10 @@
 #include "libsolver/source_policy.h"
 #include "libsolver/use_cache.h"
 
+namespace cairn::cache {
+class TraceRecorder;  // trace.h
+}
+
 namespace cairn::solver {
 
 // When sources ask their remote sides.
@@ -121,6 +125,7 @@ struct SolverOptions {
   MakeOp make_op = {};          // empty: the ops of this library
   cache::Fetcher* fetcher = nullptr;  // for sources of the network; outlives the solver
   cache::Registries* registries = nullptr;  // for images; outlives the solver
+  cache::TraceRecorder* trace = nullptr;    // gets each solve while it is on; outlives the solver
   MainStore* results = nullptr;  // where results are found and stored; null: the cache's own keys. Outlives the solver
 };
 

@@ -121,6 +121,8 @@ TracedKey traced(const KeyDigest& key) {
   return first;
 }
 
+std::string trace_frame(std::string_view row) { return encode_waiting(row); }
+
 std::string trace_header(std::uint64_t bytes_max) { return ByteWriter().raw(header_start).u64(bytes_max).take(); }
 
 std::string trace_row(const std::vector<TracedRecord>& records, Met met) {

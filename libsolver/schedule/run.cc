@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "libcache/trace.h"
+
 namespace cairn::solver {
 
 Run::Run(SolverShared& shared, const SolveRequest& request, ProgressSink& sink, std::stop_token stop,
@@ -37,6 +39,7 @@ SolveOutcome Run::run() {
   mailbox_->close();
   if (is_outermost_) resolved_->let_go();
   result.duration = shared_.clock.steady_now() - begun_;
+  if (shared_.trace != nullptr && shared_.trace->is_on()) trace(began_, result.duration);
   return result;
 }
 

@@ -111,6 +111,9 @@ class Run final : private Graph::Host {
   void count_lookups();
   void note_lookups(SolveOutcome& outcome) const;
 
+  // trace.cc
+  void trace(base::WallTime started, std::chrono::nanoseconds duration) const;
+
   OpContext context(NodeIndex node, std::stop_token stop);
   // Fetches what is not here of the inputs' trees.
   static base::Status unlazy(const OpContext& context, std::span<const OptionalRef> inputs);

@@ -43,6 +43,7 @@ struct SolverShared {
   MainStore& results;
   MakeOp make_op;
   cache::Fetcher* const fetcher;
+  cache::TraceRecorder* const trace;
   BlobOrigins origins;  // outlives the pool
   base::ThreadPool pool;
   BesideThreads beside;

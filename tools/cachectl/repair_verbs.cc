@@ -76,7 +76,7 @@ Result<std::vector<cache::Finding>> check_twice(const HostPath& root) {
 }
 
 Result<std::vector<std::string>> unknown_names(const HostPath& root) {
-  constexpr std::array<std::string_view, 17> known = {"VERSION", "lock",    "history",    "reserve",      "engine.sock", "meta",   "gc.toml", "store.toml",
+  constexpr std::array<std::string_view, 18> known = {"VERSION", "trace", "lock",    "history",    "reserve",      "engine.sock", "meta",   "gc.toml", "store.toml",
                                                       "blobs",   "trees",   "drivers",      "late",        "tmp",
                                                       "meta.new", "meta.damaged", "meta.format1", "quarantine"};
   std::vector<std::string> names = TRY(base::list_host_dir(root));

@@ -28,6 +28,12 @@ Examples:
 Examples:
   cachectl --root DIR history list
   cachectl --root DIR history show last)"},
+    {"trace", R"(What the store is asked for, and what would come of it under another policy.
+
+Examples:
+  cachectl --root DIR trace record on
+  cachectl --root DIR trace record off --output week.trace
+  cachectl trace replay week.trace --policy lru,cost --size 10GB,50GB)"},
     {"gc", R"(Policies of collection.
 
 Examples:

@@ -66,5 +66,6 @@ void add_repair_verbs(CLI::App& app, Program& program);
 void add_mount_cache_verbs(CLI::App& app, Program& program);
 void add_completion(CLI::App& app, Program& program);
 void add_man(CLI::App& app, Program& program);
+void add_trace_verbs(CLI::App& app, Program& program);
 
 }  // namespace cairn::cachectl

@@ -15,6 +15,7 @@
 #include "libbase/fs/host_tree.h"
 #include "libbase/log/log.h"
 #include "libcache/history.h"
+#include "libcache/trace.h"
 #include "libremote/http_fetcher.h"
 #include "libremote/registries.h"
 #include "libsnapshot/open.h"
@@ -240,6 +241,7 @@ struct Engine::State {
   std::unique_ptr<snapshot::Snapshotter> snapshots;
   std::unique_ptr<base::lmdb::GroupWriter> writer;
   std::unique_ptr<cache::History> history;
+  std::unique_ptr<cache::TraceRecorder> trace;
   std::unique_ptr<cache::Cache> cache;
   std::unique_ptr<cache::Fetcher> fetcher;
   std::unique_ptr<cache::Registries> registries;
@@ -279,6 +281,7 @@ Result<std::unique_ptr<Engine>> Engine::open(EngineOptions options) {
       },
       state.options.writer);
   const cache::CacheOptions cache_options = state.options.cache ? *state.options.cache : load_options(root, &cache::parse_options);
+  state.trace = std::make_unique<cache::TraceRecorder>(root, *state.env);
   state.history = std::make_unique<cache::History>(root, *state.writer, load_options(root, &cache::parse_history_options));
   state.cache =
       TRY(cache::Cache::open(root, *state.env, *state.writer, *state.snapshots, state.clock, cache_options));
@@ -287,7 +290,7 @@ Result<std::unique_ptr<Engine>> Engine::open(EngineOptions options) {
   state.solver = std::make_unique<solver::Solver>(
       *state.cache,
       [&state] { return solver::open_executor({state.options.runtime, state.options.root / "tmp/exec"}); }, state.clock,
-      solver::SolverOptions{.parallelism = state.options.parallelism, .fetcher = state.fetcher.get(), .registries = state.registries.get()});
+      solver::SolverOptions{.parallelism = state.options.parallelism, .fetcher = state.fetcher.get(), .registries = state.registries.get(), .trace = state.trace.get()});
 
   state.snapshots->start(*state.writer);
   state.policy = state.options.policy ? *state.options.policy : load_policy(root);
