@@ -115,6 +115,7 @@ Result<cache::Trace> read_trace(const GlobalOptions& global, const std::string& 
   if (file == "-") return cache::parse_trace(TRY(read_input(file)));
   if (!file.empty()) return cache::parse_trace(TRY(base::read_file(TRY(base::HostPath::from_user(file)), 2 * cache::trace_bytes_max), "read {}", file));
   const engine::StoreOptions options = TRY(store_options(global));
+  TRY(engine::open_read_only(options.engine.root));  // whether there is a store at all
   const auto text = base::read_file(options.engine.root / cache::trace_file, 2 * cache::trace_bytes_max);
   if (!text && text.error().code == ErrorCode::not_found) {
     auto error = base::fail(ErrorCode::not_found, "store {} is not being traced", options.engine.root.str());

@@ -67,5 +67,7 @@ void add_mount_cache_verbs(CLI::App& app, Program& program);
 void add_completion(CLI::App& app, Program& program);
 void add_man(CLI::App& app, Program& program);
 void add_trace_verbs(CLI::App& app, Program& program);
+void add_graph(CLI::App& app, Program& program);
+void add_report(CLI::App& app, Program& program);
 
 }  // namespace cairn::cachectl
