@@ -3,6 +3,9 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <chrono>
+
 #include "libbase/codec.h"
 #include "libbase/fs/beneath.h"
 #include "libcache/cache_mounts.h"
@@ -123,6 +126,7 @@ struct CacheMountUse::Live {
   snapshot::MountedTree tree;
   std::size_t users = 1;  // as is torn: changed in turn
   bool torn = false;      // some step was killed while it wrote
+  const std::chrono::steady_clock::time_point opened = std::chrono::steady_clock::now();
 };
 
 Result<std::shared_ptr<CacheMountUse::Live>> CacheMountUse::make(const Place& place, std::stop_token stop) {
@@ -207,6 +211,10 @@ Status CacheMountUse::publish(const std::string& description) {
   cache::RecordFacts facts;
   facts.type = cache::RecordType::exec_cache_mount;
   facts.description = description;
+  facts.owner = place_.owner;
+  // A cold step says what losing it costs; a warm one is short because of it.
+  facts.build_time = std::max<std::chrono::nanoseconds>(now ? now->info().facts.build_time : std::chrono::nanoseconds(0),
+                                                        std::chrono::steady_clock::now() - live->opened);
   cache::ImmutableRef head = TRY(std::move(fork).commit(publication, std::move(facts)));
   if (head.info().usage.inodes <= inodes_of_nothing) return {};
   if (!known) {

@@ -70,6 +70,7 @@ class CacheMountUse {
     std::shared_ptr<LiveCacheMounts> live;  // null: the use has a tree of its own
     std::string id;     // as the step says it
     OptionalRef begin;  // what an empty lineage begins with
+    cache::Owner owner{};  // of the versions
     KeyDigest key = cache_mount_key(id, begin);
   };
   // Errors: those of opening a fork, cancelled.

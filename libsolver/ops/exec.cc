@@ -143,7 +143,8 @@ class ExecStep final : public PureOp {
                                                       .queues = context.cache_mounts,
                                                       .live = shares ? context.live_cache_mounts : nullptr,
                                                       .id = mount.cache->id,
-                                                      .begin = prepared.input},
+                                                      .begin = prepared.input,
+                                                      .owner = context.owner},
                                                      context.stop)));
       return prepared;
     }

@@ -35,7 +35,7 @@ void make_dir(const snapshot::MountedTree& tree, const std::string& path) { ASSE
 class CacheMountsTest : public ::testing::Test {
  protected:
   CacheMountUse open(std::shared_ptr<LiveCacheMounts> live = nullptr) {
-    return must(CacheMountUse::open({.cache = *store_.cache, .queues = queues_, .live = std::move(live), .id = "id", .begin = std::nullopt}, {}));
+    return must(CacheMountUse::open({.cache = *store_.cache, .queues = queues_, .live = std::move(live), .id = "id", .begin = std::nullopt, .owner = {.project = "p", .build = "b", .step = "s"}}, {}));
   }
   // "path" of directories, "path=text" of files, all of them below the head.
   std::vector<std::string> head() {
@@ -228,6 +228,9 @@ TEST_F(CacheMountsTest, its_name_is_known_with_its_versions) {
   ASSERT_EQ(mounts[0].versions.size(), 2u);
   EXPECT_EQ(mounts[0].versions[0].facts.description, "second");
   EXPECT_EQ(mounts[0].versions[1].facts.description, "begin");
+  EXPECT_EQ(mounts[0].versions[0].facts.owner, (cache::Owner{.project = "p", .build = "b", .step = "s"}));
+  EXPECT_GE(mounts[0].versions[0].facts.build_time, mounts[0].versions[1].facts.build_time) << "what a cold use took stays known";
+  EXPECT_GT(mounts[0].versions[1].facts.build_time.count(), 0);
   EXPECT_EQ(mounts[0].bytes(), mounts[0].versions[0].space.exclusive_bytes + mounts[0].versions[1].space.exclusive_bytes);
 }
 
