@@ -7,6 +7,7 @@
 
 #include <map>
 #include <nlohmann/json.hpp>
+#include <regex>
 
 #include "tests/e2e/world.h"
 
@@ -29,16 +30,22 @@ struct Call {
 // What each command is called with. {DIR}: an empty directory of the test; {GRAPH}: a graph; {POLICY}: a policy.
 const std::map<std::string, Call>& calls() {
   static const std::map<std::string, Call> all = {
-      {"solve", {{"solve", "{GRAPH}", "--progress", "none"}}},
+      {"solve", {{"solve", "{GRAPH}", "--local", "context={DIR}", "--progress", "none"}}},
       {"digest", {{"digest", "1"}}},
       {"llb inspect", {{"llb", "inspect", "{GRAPH}"}, Needs::nothing}},
       {"du", {{"du"}}},
       {"top", {{"top"}}},
-      {"who", {{"who", "4c67a1"}}},
+      {"who", {{"who", "1"}}},
       {"ls", {{"ls"}}},
       {"record list", {{"record", "list"}}},
       {"record show", {{"record", "show", "1"}}},
       {"record export", {{"record", "export", "1", "{DIR}/out"}}},
+      {"blob list", {{"blob", "list"}}},
+      {"blob show", {{"blob", "show", "4c67"}}},
+      {"snapshot list", {{"snapshot", "list"}}},
+      {"snapshot show", {{"snapshot", "show", "1"}}},
+      {"store info", {{"store", "info"}}},
+      {"store migrate", {{"store", "migrate"}}},
       {"stats", {{"stats"}}},
       {"doctor", {{"doctor"}}},
       {"prune", {{"prune"}}},
@@ -52,7 +59,7 @@ const std::map<std::string, Call>& calls() {
       {"history list", {{"history", "list"}}},
       {"history show", {{"history", "show", "last"}}},
       {"history diff", {{"history", "diff", "last", "last"}}},
-      {"explain", {{"explain", "step"}}},
+      {"explain", {{"explain", "context"}}},
       {"history ledger", {{"history", "ledger"}}},
       {"trace record", {{"trace", "record", "status"}}},
       {"trace replay", {{"trace", "replay"}}},
@@ -170,6 +177,99 @@ TEST_F(EveryCommand, EndsQuietlyWhenNobodyReads) {
     EXPECT_THAT(ended.err, Not(HasSubstr("standard output"))) << name;
     EXPECT_LT(ended.code, 128 + 14) << name << ended.err;  // by no signal but SIGPIPE
   }
+}
+
+// Numbers, times, durations and digests vary from run to run and from disk to disk; words and their order do not.
+std::string without_what_varies(std::string text, const std::string& dir) {
+  for (std::size_t at = 0; (at = text.find(dir, at)) != std::string::npos;) text.replace(at, dir.size(), "TEMP");
+  const std::pair<const char*, const char*> rules[] = {{"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z", "TIME"},
+                                                       {"[0-9a-f]{12,}", "HEX"},
+                                                       {"([0-9]+m)?[0-9]+(\\.[0-9]+)?(ms|s)\\b", "DURATION"},
+                                                       {"[0-9]+(\\.[0-9]+)?", "N"},
+                                                       {"  +", "  "}};
+  for (const auto& [expression, word] : rules) text = std::regex_replace(text, std::regex(expression), word);
+  return text;
+}
+
+void strip(Json& json, const std::string& dir) {
+  for (auto& value : json) {
+    if (value.is_structured()) strip(value, dir);
+    else if (value.is_number()) value = 0;
+    else if (value.is_string()) value = without_what_varies(value.get<std::string>(), dir);
+  }
+}
+
+// CAIRN_UPDATE_GOLDENS=1 writes what it finds; look at it before it is kept.
+void expect_golden(const std::string& file, const std::string& found) {
+  const std::string path = CAIRN_SOURCE_DIR "/tests/golden/cachectl/" + file;
+  if (std::getenv("CAIRN_UPDATE_GOLDENS") != nullptr) write_text(*base::HostPath::parse(path), found);
+  EXPECT_EQ(read_text(path), found) << file;
+}
+
+// What each prints, in both forms, of a store that has seen one solve.
+TEST_F(EveryCommand, PrintsWhatItHasPrintedBefore) {
+  // Of the machine, or of the program itself: tests/e2e/contract_test.cc and commands_test.cc look at those, and mount_cache_test.cc
+  // at cache mounts, of which there are none here. Traces, graphs and reports have tests of their own.
+  const Words others = {"doctor", "completion", "man", "commands", "trace record", "trace replay", "graph", "report"};
+  const auto state = llb::local("context", {.name = "context"});
+  ASSERT_EQ(solve(state, {"--local", "context=" + (temp_ / "dir").str(), "--project", "web", "--build", "17"}).code, 0);
+  const Json listed = Json::parse(cachectl({"commands", "--json"}).out);
+  auto golden = calls();
+  golden["prune-all-dry-run"] = {{"prune", "--all", "--dry-run"}};
+  golden["prune-rule-dry-run"] = {{"prune", "--filter", "type==source.local", "--dry-run"}};
+  golden["record-list-filter"] = {{"record", "list", "--filter", "type==exec.cachemount"}};
+  golden["du-by"] = {{"du", "--by", "type"}};
+  golden["du-filter"] = {{"du", "--filter", "type==source.local"}};
+  golden["stats-prometheus"] = {{"stats", "--prometheus"}};
+  for (const auto& [name, call] : golden) {
+    if (std::find(others.begin(), others.end(), name) != others.end() || name.starts_with("mount-cache")) continue;
+    std::string file = name;
+    std::replace(file.begin(), file.end(), ' ', '-');
+    const Ended text = run(root_.str(), call);
+    expect_golden(file + ".txt", without_what_varies(text.out + text.err, temp_.path().str()) + "exit code " + std::to_string(text.code) + "\n");
+    Words words = words_of(call);
+    words.push_back("--json");
+    words.insert(words.begin(), {"--root", root_.str(), "--no-daemon"});
+    const Ended as_json = cachectl(words);
+    if (as_json.code == 2 || as_json.out.empty() || as_json.out.front() != '{') continue;
+    Json json = Json::parse(as_json.out);
+    EXPECT_EQ(json.value("format", 0), 1) << name;
+    strip(json, temp_.path().str());
+    expect_golden(file + ".json", json.dump(1) + "\n");
+  }
+}
+
+TEST_F(EveryCommand, ReadsOnATerminalOfTwentyColumns) {
+  ASSERT_EQ(solve(llb::local("context", {.name = "context"}), {"--local", "context=" + (temp_ / "dir").str()}).code, 0);
+  for (const auto& [name, call] : calls()) {
+    std::string line = "stty cols 20; COLUMNS=20 " CAIRN_BIN_DIR "/cachectl --root " + root_.str();
+    for (const std::string& word : words_of(call)) line += " '" + word + "'";
+    const Ended ended = run_program(temp_.path(), {"script", "-qec", line, "/dev/null"});
+    EXPECT_LT(ended.code, 6) << name << ended.out;
+    EXPECT_FALSE(ended.out.empty() && ended.code != 0) << name;
+  }
+}
+
+TEST_F(EveryCommand, PointsAtWhatItCannotReadInAFilterOrASize) {
+  ASSERT_EQ(solve(llb::local("context", {.name = "context"}), {"--local", "context=" + (temp_ / "dir").str()}).code, 0);
+  for (const Words& verb : {Words{"record", "list"}, Words{"ls"}, Words{"du"}, Words{"prune"}}) {
+    Words words = {"--root", root_.str()};
+    words.insert(words.end(), verb.begin(), verb.end());
+    words.insert(words.end(), {"--filter", "type==regular,until=soon"});
+    const Ended ended = cachectl(words);
+    EXPECT_THAT(ended.err, AllOf(HasSubstr("filter \"type==regular,until=soon\", at 25"), HasSubstr("hint: "))) << verb.back();
+    EXPECT_EQ(ended.code, 2) << verb.back();
+    EXPECT_EQ(ended.out, "");
+  }
+  const Ended size = cachectl({"--root", root_.str(), "prune", "--max-used", "ten"});
+  EXPECT_EQ(size.code, 2);
+  EXPECT_THAT(size.err, HasSubstr("ten"));
+  const Ended verb = cachectl({"histry", "list"});
+  EXPECT_EQ(verb.code, 2);
+  EXPECT_THAT(verb.err, AllOf(StartsWith("cachectl: "), HasSubstr("hint: ")));
+  const Ended record = cachectl({"--root", root_.str(), "record", "show", "99999"});
+  EXPECT_EQ(record.code, 3);
+  EXPECT_THAT(record.err, AllOf(HasSubstr("99999"), HasSubstr("hint: cachectl record list")));
 }
 
 }  // namespace

@@ -25,15 +25,18 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 corruption found, 5 store 
 
 // One line for each file of verbs, in the order of --help.
 constexpr void (*verbs[])(CLI::App&, Program&) = {
-    add_solve, add_digest, add_llb_verbs, add_du, add_who, add_record_list, add_stats_verbs, add_doctor, add_prune, add_record_verbs,
+    add_solve, add_digest, add_llb_verbs, add_du, add_who, add_record_list, add_object_verbs, add_stats_verbs, add_doctor, add_prune, add_record_verbs,
     add_explain, add_history_verbs, add_history_diff, add_ledger_verbs, add_gc_verbs, add_mount_cache_verbs, add_repair_verbs, add_trace_verbs,
     add_graph, add_report, add_completion, add_man,
 };
 
 // As every error reads.
 std::string usage_error(const CLI::App* app, const CLI::Error& error) {
-  const std::string what = error.what();
-  const std::string near = what.find("not expected") != std::string::npos ? nearest_command(*app, what.substr(what.rfind(' ') + 1)) : "";
+  std::string what = error.what(), word;
+  for (const std::string& each : app->remaining())
+    if (word.empty() && !each.starts_with('-')) word = each;
+  if (!word.empty() && what.find("subcommand is required") != std::string::npos) what = fmt::format("there is no command \"{}\"", word);
+  const std::string near = word.empty() ? "" : nearest_command(*app, word);
   std::string text = fmt::format("cachectl: {}\n", printable(what));
   return text + (near.empty() ? "hint: --help shows examples, and cachectl commands lists all commands\n" : fmt::format("hint: did you mean \"{}\"?\n", near));
 }

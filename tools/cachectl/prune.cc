@@ -58,6 +58,7 @@ base::Result<engine::PruneOrder> order_of(const PruneArguments& arguments) {
   } else if (arguments.own_policy) {
     order.policy = "";
   }
+  TRY(parse_filters(arguments.filters));  // with a hint where one cannot be read
   // What is wrong with it is said here, before a store is opened.
   if (order.policy && !order.policy->empty()) TRY(cache::parse_policy(*order.policy, order.policy_name));
   return order;
@@ -154,7 +155,7 @@ ExitCode run_prune(const GlobalOptions& global, const PruneArguments& arguments)
   const auto options = store_options(global);
   if (!options) return report_error(options.error());
   const auto order = order_of(arguments);
-  if (!order) return report_error(order.error());
+  if (!order) return arguments.policy_file.empty() ? report_usage(order.error()) : report_error(order.error());
   // A prune must not make a store where there is none.
   if (auto env = engine::open_read_only(options->engine.root); !env) return report_error(env.error());
   const Interrupt interrupt;

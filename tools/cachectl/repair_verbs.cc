@@ -291,6 +291,10 @@ Examples:
 
 Examples:
   cachectl --root DIR migrate)", run_migrate);
+  add_verb<MigrateArguments>(noun(app, "store"), program, "migrate", R"(Bring a store of an older format to this one: migrate by its full name.
+
+Examples:
+  cachectl --root DIR store migrate)", run_migrate);
 }
 
 }  // namespace cairn::cachectl

@@ -11,6 +11,11 @@ using nlohmann::ordered_json;
 
 namespace {
 
+struct StatsArguments {
+  bool prometheus = false;
+  Output format = Output::text;
+};
+
 constexpr cache::MissCause causes[] = {cache::MissCause::never_seen, cache::MissCause::evicted,
                                        cache::MissCause::key_differs, cache::MissCause::error,
                                        cache::MissCause::timeout};
@@ -67,6 +72,39 @@ void print_json(const Statistics& statistics) {
   std::cout << json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) << "\n";
 }
 
+// As a label's value is written.
+std::string label(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '\\' || c == '"') out += '\\';
+    out += c == '\n' ? std::string("\\n") : std::string(1, c);
+  }
+  return out;
+}
+
+void print_prometheus(const Statistics& statistics) {
+  std::string hits, misses, bytes, seconds;
+  for (const auto& [project, counters] : statistics.projects) {
+    const std::string of = fmt::format("project=\"{}\"", label(project));
+    hits += fmt::format("cairn_hits_total{{{}}} {}\n", of, counters.hits);
+    for (const cache::MissCause cause : causes)
+      misses += fmt::format("cairn_misses_total{{{},cause=\"{}\"}} {}\n", of, underscored(cache::to_string(cause)), counters.misses[static_cast<std::size_t>(cause)]);
+    bytes += fmt::format("cairn_saved_bytes_total{{{}}} {}\n", of, counters.bytes_saved);
+    seconds += fmt::format("cairn_saved_seconds_total{{{}}} {:.9f}\n", of, std::chrono::duration<double>(counters.time_saved).count());
+  }
+  const auto family = [](const char* name, const char* help, const std::string& samples) {
+    std::cout << "# HELP " << name << ' ' << help << "\n# TYPE " << name << " counter\n" << samples;
+  };
+  family("cairn_hits_total", "Lookups that found a result.", hits);
+  family("cairn_misses_total", "Lookups that found none, by cause.", misses);
+  family("cairn_saved_bytes_total", "Bytes of the trees that hits gave.", bytes);
+  family("cairn_saved_seconds_total", "What making them had taken.", seconds);
+  family("cairn_regret_results_total", "Results made again after a collection had taken them.", fmt::format("cairn_regret_results_total {}\n", statistics.regret.count));
+  family("cairn_regret_seconds_total", "What that took.", fmt::format("cairn_regret_seconds_total {:.9f}\n", std::chrono::duration<double>(statistics.regret.build_time).count()));
+  family("cairn_scrubbed_bytes_total", "Bytes read back by scrubs.", fmt::format("cairn_scrubbed_bytes_total {}\n", statistics.scrubs.bytes));
+  family("cairn_scrub_damaged_total", "What was not what its name says.", fmt::format("cairn_scrub_damaged_total {}\n", statistics.scrubs.damaged));
+}
+
 std::vector<std::string> row_of(std::string name, const cache::Counters& counters) {
   std::vector<std::string> row = {std::move(name), std::to_string(counters.hits)};
   for (const cache::MissCause cause : causes)
@@ -76,9 +114,13 @@ std::vector<std::string> row_of(std::string name, const cache::Counters& counter
   return row;
 }
 
-ExitCode run_stats(const GlobalOptions& global, const OnlyFormat& arguments) {
+ExitCode run_stats(const GlobalOptions& global, const StatsArguments& arguments) {
   const auto statistics = read_statistics(global);
   if (!statistics) return report_error(statistics.error());
+  if (arguments.prometheus) {
+    print_prometheus(*statistics);
+    return ExitCode::done;
+  }
   if (arguments.format == Output::json) {
     print_json(*statistics);
     return ExitCode::done;
@@ -102,11 +144,13 @@ ExitCode run_stats(const GlobalOptions& global, const OnlyFormat& arguments) {
 }  // namespace
 
 void add_stats_verbs(CLI::App& app, Program& program) {
-  add_verb<OnlyFormat>(app, program, "stats", R"(Hits, misses by cause, and what hits have saved, by project.
+  auto [verb, arguments] = add_verb<StatsArguments>(app, program, "stats", R"(Hits, misses by cause, and what hits have saved, by project.
 
 Examples:
   cachectl --root DIR stats
-  cachectl --root DIR stats --json)", run_stats);
+  cachectl --root DIR stats --json
+  cachectl --root DIR stats --prometheus > /var/lib/node-exporter/cairn.prom)", run_stats);
+  verb.add_flag("--prometheus", arguments.prometheus, "Print counters as Prometheus reads them");
 }
 
 }  // namespace cairn::cachectl

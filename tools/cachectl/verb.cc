@@ -23,6 +23,21 @@ Examples:
 Examples:
   cachectl --root DIR mount-cache list
   cachectl --root DIR mount-cache limit /root/.cache 5GB)"},
+    {"blob", R"(What is about one blob.
+
+Examples:
+  cachectl --root DIR blob list
+  cachectl --root DIR blob show 4c67)"},
+    {"snapshot", R"(What is about one tree.
+
+Examples:
+  cachectl --root DIR snapshot list
+  cachectl --root DIR snapshot show 1027)"},
+    {"store", R"(What is about the whole store.
+
+Examples:
+  cachectl --root DIR store info
+  cachectl --root DIR store migrate)"},
     {"history", R"(What was solved.
 
 Examples:

@@ -52,6 +52,7 @@ void add_digest(CLI::App& app, Program& program);
 void add_llb_verbs(CLI::App& app, Program& program);
 void add_du(CLI::App& app, Program& program);
 void add_who(CLI::App& app, Program& program);
+void add_object_verbs(CLI::App& app, Program& program);
 void add_record_list(CLI::App& app, Program& program);
 void add_stats_verbs(CLI::App& app, Program& program);
 void add_doctor(CLI::App& app, Program& program);
