@@ -200,6 +200,21 @@ ExitCode run_digest(const GlobalOptions& global, const DigestArguments& argument
   return ExitCode::done;
 }
 
+struct RecordDiffArguments {
+  std::uint64_t first = 0, second = 0;
+  std::string path = "/";
+  Output format = Output::text;
+};
+
+ExitCode run_record_diff(const GlobalOptions& global, const RecordDiffArguments& arguments) {
+  DigestArguments digest;
+  digest.targets = {std::to_string(arguments.first), std::to_string(arguments.second)};
+  digest.path = arguments.path;
+  digest.diff = true;
+  digest.format = arguments.format;
+  return run_digest(global, digest);
+}
+
 }  // namespace
 
 void add_digest(CLI::App& app, Program& program) {
@@ -226,6 +241,14 @@ Examples:
   CLI::Option* xattrs = verb.add_option("--xattr", digest.xattrs, "Only these extended attributes count");
   xattrs->type_name("NAME")->group(group);
   verb.add_flag("--no-xattrs", digest.no_xattrs, "No extended attribute counts")->excludes(xattrs)->group(group);
+  auto diff = add_verb<RecordDiffArguments>(noun(app, "record"), program, "diff", R"(Which paths of two records differ, and in what: digest --diff of both.
+
+Examples:
+  cachectl --root DIR record diff 1027 1031
+  cachectl --root DIR record diff 1027 1031 --path usr/lib --json)", run_record_diff);
+  diff.app.add_option("RECORD", diff.arguments.first, "The first, by its number")->required();
+  diff.app.add_option("OTHER", diff.arguments.second, "The second")->required();
+  diff.app.add_option("--path", diff.arguments.path, "What of them counts")->capture_default_str();
 }
 
 }  // namespace cairn::cachectl

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// record export: a record's tree as files of this machine, so that one can look at it. The owner of the store copies it.
+// record export and cat: a record's tree, or one file of it, to look at. The owner of the store reads it.
 #include <iostream>
 #include <nlohmann/json.hpp>
 
@@ -37,6 +37,30 @@ ExitCode run_record_export(const GlobalOptions& global, const ExportArguments& a
   return ExitCode::done;
 }
 
+struct CatArguments {
+  std::uint64_t record = 0;
+  std::string path;
+};
+
+// In pieces, each of which is written before the next is asked for.
+base::Status write_file(const GlobalOptions& global, const CatArguments& arguments) {
+  const engine::StoreOptions options = TRY(store_options(global));
+  const Interrupt interrupt;
+  engine::FileOrder order{.record = arguments.record, .path = arguments.path, .offset = 0};
+  while (std::cout) {
+    const engine::FilePiece piece = TRY(engine::read_from_store(options, order, interrupt.token()));
+    std::cout.write(piece.bytes.data(), static_cast<std::streamsize>(piece.bytes.size()));
+    order.offset += piece.bytes.size();
+    if (piece.bytes.empty() || order.offset >= piece.file_size) break;
+  }
+  return {};
+}
+
+ExitCode run_record_cat(const GlobalOptions& global, const CatArguments& arguments) {
+  const base::Status written = write_file(global, arguments);
+  return written ? ExitCode::done : report_error(written.error());
+}
+
 }  // namespace
 
 void add_record_verbs(CLI::App& app, Program& program) {
@@ -47,6 +71,12 @@ Examples:
   cachectl --root DIR record export 1027 ./look)", run_record_export);
   verb.add_option("RECORD", arguments.record, "Its number, as ls and a failed step that was kept say it")->required();
   verb.add_option("DIR", arguments.dest, "Made if it is missing")->required();
+  auto cat = add_verb<CatArguments>(noun(app, "record"), program, "cat", R"(Print a file of a record.
+
+Examples:
+  cachectl --root DIR record cat 1027 etc/os-release)", run_record_cat);
+  cat.app.add_option("RECORD", cat.arguments.record, "Its number")->required();
+  cat.app.add_option("PATH", cat.arguments.path, "A regular file in its tree")->required();
 }
 
 }  // namespace cairn::cachectl

@@ -112,6 +112,17 @@ Result<T> in_store(const StoreOptions& options, const Message& request, solver::
   }
 }
 
+// For verbs of a store that there is: asking must not make one.
+template <class T, class Order>
+Result<T> ask_store(const StoreOptions& options, const char* verb, const Order& order, const std::stop_token& stop,
+                    const std::function<Result<T>(Engine&)>& as_owner, const std::function<Result<T>(const Message&)>& decode) {
+  TRY(open_read_only(options.engine.root));
+  Message request = encode(order);
+  request["verb"] = verb;
+  solver::NoProgress no_progress;
+  return in_store<T>(options, request, no_progress, stop, as_owner, decode);
+}
+
 }  // namespace
 
 Result<SolveReport> solve_in_store(const StoreOptions& options, const SolveOrder& order, solver::ProgressSink& progress,
@@ -134,13 +145,8 @@ Result<PruneAnswer> prune_store(const StoreOptions& options, const PruneOrder& o
 }
 
 Result<cache::ScrubReport> scrub_store(const StoreOptions& options, const cache::ScrubOptions& scrub, std::stop_token stop) {
-  TRY(open_read_only(options.engine.root));  // looking must not make a store where there is none
-  Message request = encode(scrub);
-  request["verb"] = "scrub";
-  solver::NoProgress no_progress;
-  return in_store<cache::ScrubReport>(
-      options, request, no_progress, stop, [&](Engine& engine) { return engine.cache().scrub(scrub, stop); },
-      decode_scrub_report);
+  return ask_store<cache::ScrubReport>(
+      options, "scrub", scrub, stop, [&](Engine& engine) { return engine.cache().scrub(scrub, stop); }, decode_scrub_report);
 }
 
 Result<TreeDigest> digest_in_store(const StoreOptions& options, const DigestOrder& order, std::stop_token stop) {
@@ -159,33 +165,28 @@ Result<TreeDigest> digest_in_store(const StoreOptions& options, const DigestOrde
 }
 
 Result<Differences> differences_in_store(const StoreOptions& options, const DifferenceOrder& order, std::stop_token stop) {
-  TRY(open_read_only(options.engine.root));  // looking must not make a store where there is none
-  Message request = encode(order);
-  request["verb"] = "difference";
-  solver::NoProgress no_progress;
-  return in_store<Differences>(
-      options, request, no_progress, stop, [&](Engine& engine) { return run_order(engine, order, stop); },
-      decode_differences);
+  return ask_store<Differences>(
+      options, "difference", order, stop, [&](Engine& engine) { return run_order(engine, order, stop); }, decode_differences);
 }
 
 Result<solver::ExportReport> export_from_store(const StoreOptions& options, const ExportOrder& order, std::stop_token stop) {
-  TRY(open_read_only(options.engine.root));  // looking must not make a store where there is none
-  Message request = encode(order);
-  request["verb"] = "export";
-  solver::NoProgress no_progress;
-  return in_store<solver::ExportReport>(
-      options, request, no_progress, stop, [&](Engine& engine) { return run_order(engine, order, stop); },
-      decode_export_report);
+  return ask_store<solver::ExportReport>(
+      options, "export", order, stop, [&](Engine& engine) { return run_order(engine, order, stop); }, decode_export_report);
 }
 
 Result<CacheMountAnswer> cache_mount_in_store(const StoreOptions& options, const CacheMountOrder& order, std::stop_token stop) {
-  TRY(open_read_only(options.engine.root));  // asking must not make a store where there is none
-  Message request = encode(order);
-  request["verb"] = "cache_mount";
-  solver::NoProgress no_progress;
-  return in_store<CacheMountAnswer>(
-      options, request, no_progress, stop, [&](Engine& engine) { return run_order(engine, order, stop); },
-      decode_cache_mount_answer);
+  return ask_store<CacheMountAnswer>(
+      options, "cache_mount", order, stop, [&](Engine& engine) { return run_order(engine, order, stop); }, decode_cache_mount_answer);
+}
+
+Result<cache::LeaseId> pin_in_store(const StoreOptions& options, const PinOrder& order, std::stop_token stop) {
+  return ask_store<cache::LeaseId>(
+      options, "pin", order, stop, [&](Engine& engine) { return run_order(engine, order); }, decode_pin);
+}
+
+Result<FilePiece> read_from_store(const StoreOptions& options, const FileOrder& order, std::stop_token stop) {
+  return ask_store<FilePiece>(
+      options, "read", order, stop, [&](Engine& engine) { return run_order(engine, order, stop); }, decode_file_piece);
 }
 
 }  // namespace cairn::engine

@@ -11,6 +11,7 @@
 #include "libbase/result.h"
 #include "tools/engine/cache_mounts.h"
 #include "tools/engine/order.h"
+#include "tools/engine/pins.h"
 
 namespace cairn::engine {
 
@@ -34,6 +35,9 @@ base::Result<solver::ExportReport> export_from_store(const StoreOptions& options
 base::Result<PruneAnswer> prune_store(const StoreOptions& options, const PruneOrder& order, std::stop_token stop);
 // Errors: not_found (no store there), and those of Cache::scrub.
 base::Result<cache::ScrubReport> scrub_store(const StoreOptions& options, const cache::ScrubOptions& scrub, std::stop_token stop);
+base::Result<cache::LeaseId> pin_in_store(const StoreOptions& options, const PinOrder& order, std::stop_token stop);
+// One piece; the next begins behind it.
+base::Result<FilePiece> read_from_store(const StoreOptions& options, const FileOrder& order, std::stop_token stop);
 base::Result<CacheMountAnswer> cache_mount_in_store(const StoreOptions& options, const CacheMountOrder& order, std::stop_token stop);
 
 }  // namespace cairn::engine

@@ -15,11 +15,12 @@
 #include "libbase/result.h"
 #include "tools/engine/cache_mounts.h"
 #include "tools/engine/order.h"
+#include "tools/engine/pins.h"
 
 namespace cairn::engine {
 
 using Message = nlohmann::json;
-constexpr int protocol_version = 12;
+constexpr int protocol_version = 13;
 constexpr std::size_t frame_bytes_max = 96u << 20;  // a definition of 64 MiB and what goes with it
 
 // One end of a connection. Sending is thread-safe; receiving is for one thread.
@@ -58,6 +59,10 @@ Message encode(const cache::ScrubOptions& options);
 Message encode(const cache::ScrubReport& report);
 Message encode(const CacheMountOrder& order);
 Message encode(const CacheMountAnswer& answer);
+Message encode(const PinOrder& order);
+Message encode_pin(cache::LeaseId pin);
+Message encode(const FileOrder& order);
+Message encode(const FilePiece& piece);
 base::Error decode_error(const Message& message);
 base::Result<SolveOrder> decode_order(const Message& message);
 base::Result<DigestOrder> decode_digest_order(const Message& message);
@@ -73,5 +78,9 @@ base::Result<cache::ScrubOptions> decode_scrub_options(const Message& message);
 base::Result<cache::ScrubReport> decode_scrub_report(const Message& message);
 base::Result<CacheMountOrder> decode_cache_mount_order(const Message& message);
 base::Result<CacheMountAnswer> decode_cache_mount_answer(const Message& message);
+base::Result<PinOrder> decode_pin_order(const Message& message);
+base::Result<cache::LeaseId> decode_pin(const Message& message);
+base::Result<FileOrder> decode_file_order(const Message& message);
+base::Result<FilePiece> decode_file_piece(const Message& message);
 
 }  // namespace cairn::engine

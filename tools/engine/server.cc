@@ -192,57 +192,45 @@ void Server::State::serve(Session& session) {
   session.channel.shut_down();
 }
 
+namespace {
+
+Message failed(const base::Error& error) { return {{"failed", encode(error)}}; }
+
+// Decodes what is asked for, does it, and encodes what came of it.
+template <class Order, class Run>
+Message answer_with(const Result<Order>& order, const Run& run) {
+  if (!order) return failed(order.error());
+  const auto done = run(*order);
+  return done ? Message{{"done", encode(*done)}} : failed(done.error());
+}
+
+}  // namespace
+
 Message Server::State::answer(Session& session, const Message& request) {
   const std::string verb = request.value("verb", "");
+  const std::stop_token stop = session.stop.get_token();
+  const auto run = [&](const auto& order) { return run_order(engine, order, stop); };
   if (verb == "solve") {
-    Result<SolveOrder> order = decode_order(request);
-    if (!order) return {{"failed", encode(order.error())}};
+    const Result<SolveOrder> order = decode_order(request);
+    if (!order) return failed(order.error());
     ChannelSink sink(session.channel);
-    return {{"done", encode(run_order(engine, *order, sink, session.stop.get_token()))}};
+    return {{"done", encode(run_order(engine, *order, sink, stop))}};
   }
-  if (verb == "prune") {
-    const auto order = decode_prune_order(request);
-    if (!order) return {{"failed", encode(order.error())}};
-    const auto answer = run_prune(engine, *order, session.stop.get_token());
-    if (!answer) return {{"failed", encode(answer.error())}};
-    return {{"done", encode(*answer)}};
+  if (verb == "prune") return answer_with(decode_prune_order(request), [&](const PruneOrder& order) { return run_prune(engine, order, stop); });
+  if (verb == "scrub")
+    return answer_with(decode_scrub_options(request), [&](const cache::ScrubOptions& options) { return engine.cache().scrub(options, stop); });
+  if (verb == "digest") return answer_with(decode_digest_order(request), run);
+  if (verb == "difference") return answer_with(decode_difference_order(request), run);
+  if (verb == "export") return answer_with(decode_export_order(request), run);
+  if (verb == "cache_mount") return answer_with(decode_cache_mount_order(request), run);
+  if (verb == "read") return answer_with(decode_file_order(request), run);
+  if (verb == "pin") {
+    const auto order = decode_pin_order(request);
+    if (!order) return failed(order.error());
+    const auto pin = run_order(engine, *order);
+    return pin ? Message{{"done", encode_pin(*pin)}} : failed(pin.error());
   }
-  if (verb == "scrub") {
-    const auto options = decode_scrub_options(request);
-    if (!options) return {{"failed", encode(options.error())}};
-    const auto report = engine.cache().scrub(*options, session.stop.get_token());
-    if (!report) return {{"failed", encode(report.error())}};
-    return {{"done", encode(*report)}};
-  }
-  if (verb == "digest") {
-    const auto order = decode_digest_order(request);
-    if (!order) return {{"failed", encode(order.error())}};
-    const auto digest = run_order(engine, *order, session.stop.get_token());
-    if (!digest) return {{"failed", encode(digest.error())}};
-    return {{"done", encode(*digest)}};
-  }
-  if (verb == "difference") {
-    const auto order = decode_difference_order(request);
-    if (!order) return {{"failed", encode(order.error())}};
-    const auto differences = run_order(engine, *order, session.stop.get_token());
-    if (!differences) return {{"failed", encode(differences.error())}};
-    return {{"done", encode(*differences)}};
-  }
-  if (verb == "export") {
-    const auto order = decode_export_order(request);
-    if (!order) return {{"failed", encode(order.error())}};
-    const auto exported = run_order(engine, *order, session.stop.get_token());
-    if (!exported) return {{"failed", encode(exported.error())}};
-    return {{"done", encode(*exported)}};
-  }
-  if (verb == "cache_mount") {
-    const auto order = decode_cache_mount_order(request);
-    if (!order) return {{"failed", encode(order.error())}};
-    const auto done = run_order(engine, *order, session.stop.get_token());
-    if (!done) return {{"failed", encode(done.error())}};
-    return {{"done", encode(*done)}};
-  }
-  return {{"failed", encode(base::Error{ErrorCode::invalid_argument, fmt::format("unknown verb \"{}\"", verb), {}})}};
+  return failed({ErrorCode::invalid_argument, fmt::format("unknown verb \"{}\"", verb), {}});
 }
 
 void Server::drain() {
