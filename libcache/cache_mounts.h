@@ -52,8 +52,9 @@ class CacheMountNames {
   // nullopt: none. The change fails with not_found if there is no such mount.
   base::Result<base::lmdb::SequenceNumber> set_limit(const KeyDigest& key, std::optional<std::int64_t> limit);
   // No key leads to its versions any more and its name is forgotten: the next step that uses it begins anew, and the next
-  // prune or collection takes them. A step that has one keeps it, and what it publishes is a new beginning.
-  base::Result<base::lmdb::SequenceNumber> end(const KeyDigest& key);
+  // prune or collection takes them. A step that has one keeps it. Durable when it returns, and no lookup that begins later
+  // finds them.
+  base::Status end(const KeyDigest& key);
 
  private:
   Store& store_;

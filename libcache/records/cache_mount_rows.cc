@@ -6,6 +6,7 @@
 #include "libbase/crash_point.h"
 #include "libcache/cache_mounts.h"
 #include "libcache/keys/key_rows.h"
+#include "libcache/records/batch.h"
 #include "libcache/records/record_rows.h"
 #include "libcache/records/reopened.h"
 #include "libcache/records/scan.h"
@@ -125,7 +126,7 @@ Result<SequenceNumber> CacheMountNames::set_limit(const KeyDigest& key, std::opt
   return enqueue(store_, std::move(entry));
 }
 
-Result<SequenceNumber> CacheMountNames::end(const KeyDigest& key) {
+Status CacheMountNames::end(const KeyDigest& key) {
   base::lmdb::GroupWriter::Entry entry;
   entry.change = [key](WriteTxn& txn) -> Status {
     for (const RecordId record : TRY(results_of(txn, key))) TRY(replace_record(txn, record));
@@ -133,7 +134,8 @@ Result<SequenceNumber> CacheMountNames::end(const KeyDigest& key) {
     CRASH_POINT("cache.cache_mount.ended");
     return {};
   };
-  return enqueue(store_, std::move(entry));
+  TRY(store_.writer.wait_durable(TRY(enqueue(store_, std::move(entry)))));
+  return await_outcomes(store_);  // what was published just now is found in memory until then
 }
 
 }  // namespace cairn::cache

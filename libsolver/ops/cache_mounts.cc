@@ -183,8 +183,7 @@ Status CacheMountUse::check_limit(const snapshot::MountedTree& tree, std::option
   if (!limit) return {};
   const std::int64_t bytes = TRY(base::measure_tree(tree.fd())).bytes;
   if (bytes <= *limit) return {};
-  cache::Cache& cache = place_.cache;
-  TRY(cache.writer().wait_durable(TRY(cache.cache_mounts().end(place_.key))), "end it");
+  TRY(place_.cache.cache_mounts().end(place_.key), "end it");
   return base::fail(base::ErrorCode::no_space, "it holds {} bytes, more than its limit of {}: the next use begins anew", bytes, *limit);
 }
 

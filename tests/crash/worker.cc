@@ -9,6 +9,7 @@
 #include "libbase/hash/sha256.h"
 #include "libcache/cache.h"
 #include "libcache/fsck.h"
+#include "libcache/trace.h"
 #include "libsolver/llb.h"
 
 namespace cairn::test {
@@ -116,6 +117,15 @@ base::Status repair_a_stray_file(engine::Engine& engine) {
   return {};
 }
 
+// One that a dead worker has begun is ended.
+base::Status begin_and_end_a_trace(const WorkerArguments& arguments) {
+  const auto root = TRY(base::HostPath::parse(arguments.root));
+  const auto env = TRY(engine::open_read_only(root));
+  const base::Status begun = cache::begin_trace(*env, root);
+  if (!begun && begun.error().code != base::ErrorCode::busy) return begun;
+  return cache::end_trace(root, {});
+}
+
 int run_worker(const WorkerArguments& arguments) {
   const auto complain = [](const std::string& what) {
     std::fprintf(stderr, "worker: %s\n", what.c_str());
@@ -137,6 +147,7 @@ int run_worker(const WorkerArguments& arguments) {
     if (auto repaired = repair_a_stray_file(**engine); !repaired) return complain(repaired.error().message);
   }
   engine->reset();
+  if (auto traced = begin_and_end_a_trace(arguments); !traced) return complain(traced.error().message);
   const auto tables = engine::all_tables();
   const auto rebuilt = cache::rebuild_metadata(*base::HostPath::parse(arguments.root), tables);
   if (!rebuilt) return complain(rebuilt.error().message);

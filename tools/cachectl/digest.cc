@@ -11,6 +11,7 @@
 #include "libcache/stat_cache.h"
 #include "libcache/tree_difference.h"
 #include "tools/cachectl/interrupt.h"
+#include "tools/cachectl/json.h"
 #include "tools/cachectl/verb.h"
 
 namespace cairn::cachectl {
@@ -123,10 +124,6 @@ Result<TreeDigest> Targets::digest(const std::string& target, const cache::Selec
   return engine::digest_in_store(TRY(store_options(global_)), order, stop);
 }
 
-std::string dump(const ordered_json& json) {
-  return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
-}
-
 std::string line_of(const cache::TreeDifference& difference) {
   std::string line(to_string(difference.kind));
   line += " " + (difference.path.empty() ? "." : printable(difference.path));
@@ -177,7 +174,7 @@ ExitCode run_difference(const GlobalOptions& global, const DigestArguments& argu
     list.push_back({{"path", difference.path}, {"kind", std::string(to_string(difference.kind))}, {"fields", fields}});
     text += line_of(difference);
   }
-  std::cout << (arguments.format == Output::json ? dump({{"format", 1}, {"differences", std::move(list)}}) : text);
+  std::cout << (arguments.format == Output::json ? json_line({{"format", 1}, {"differences", std::move(list)}}) : text);
   return ExitCode::done;
 }
 
@@ -193,7 +190,7 @@ ExitCode run_digest(const GlobalOptions& global, const DigestArguments& argument
   const auto digest = Targets(global).digest(target, selection_of(arguments), interrupt.token());
   if (!digest) return report_error(base::add_context(digest.error(), fmt::format("digest {}", target)));
   if (arguments.format == Output::json) {
-    std::cout << dump({{"format", 1}, {"digest", digest->str()}});
+    std::cout << json_line({{"format", 1}, {"digest", digest->str()}});
   } else {
     std::cout << digest->str() << '\n';
   }

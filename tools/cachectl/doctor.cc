@@ -18,6 +18,7 @@
 #include "libcache/options.h"
 #include "libcache/policy.h"
 #include "libsolver/executor.h"
+#include "tools/cachectl/json.h"
 #include "tools/cachectl/verb.h"
 #include "tools/engine/backing.h"
 
@@ -187,7 +188,7 @@ ExitCode run_doctor(const GlobalOptions& global, const OnlyFormat& arguments) {
   const auto findings = examine(options->engine.root);
   if (!findings) return report_error(findings.error());
   if (arguments.format == Output::json) {
-    std::cout << findings->facts.dump(-1, ' ', false, ordered_json::error_handler_t::replace) << '\n';
+    std::cout << json_line(findings->facts);
     return ExitCode::done;
   }
   print_text(findings->facts, "");

@@ -6,6 +6,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "tools/cachectl/json.h"
 #include "tools/cachectl/record_filter.h"
 #include "tools/cachectl/verb.h"
 
@@ -25,10 +26,6 @@ struct TopArguments {
   std::uint64_t limit = 10;
   Output format = Output::text;
 };
-
-std::string dump(const ordered_json& json) {
-  return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
-}
 
 base::Result<cache::DiskUsage> read_usage(const GlobalOptions& global) {
   const engine::StoreOptions options = TRY(store_options(global));
@@ -51,7 +48,7 @@ std::string breakdown_json(const cache::Breakdown& breakdown, const std::string&
                       {"exclusive_bytes", share.exclusive_bytes},
                       {"shared_bytes", share.shared_bytes}});
   }
-  return dump({{"format", 1},
+  return json_line({{"format", 1},
                {"by", by},
                {"shares", std::move(shares)},
                {"unowned_bytes", breakdown.unowned_bytes},
@@ -111,7 +108,7 @@ ExitCode run_du_filter(const GlobalOptions& global, const DuArguments& arguments
   });
   if (!read) return report_error(read.error());
   if (arguments.format == Output::json) {
-    std::cout << dump({{"format", 1}, {"records", records}, {"exclusive_bytes", exclusive}, {"shared_bytes", shared}});
+    std::cout << json_line({{"format", 1}, {"records", records}, {"exclusive_bytes", exclusive}, {"shared_bytes", shared}});
   } else {
     std::cout << records << " records, " << human_bytes(exclusive) << " of their own, " << human_bytes(shared) << " shared\n";
   }
@@ -136,7 +133,7 @@ ExitCode run_du(const GlobalOptions& global, const DuArguments& arguments) {
     json["live_bytes"] = usage->live_bytes();
     json["records"] = usage->records;
     json["blobs"] = usage->blobs;
-    std::cout << dump(json);
+    std::cout << json_line(json);
     return ExitCode::done;
   }
   TextTable table({{"WHAT", TextTable::Align::left}, {"SIZE", TextTable::Align::right}});

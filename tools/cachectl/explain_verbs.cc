@@ -6,6 +6,7 @@
 
 #include "libcache/history.h"
 #include "tools/cachectl/explanation.h"
+#include "tools/cachectl/json.h"
 #include "tools/cachectl/verb.h"
 
 namespace cairn::cachectl {
@@ -113,7 +114,7 @@ ExitCode run_explain(const GlobalOptions& global, const ExplainArguments& argume
       step["pages_read"] = explanation.counts.pages_read;
       json["steps"].push_back(std::move(step));
     }
-    std::cout << json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) << '\n';
+    std::cout << json_line(json);
     return ExitCode::done;
   }
   const base::WallTime now = base::SystemClock().now();

@@ -7,6 +7,7 @@
 #include "libcache/explain_policy.h"
 #include "libcache/policy.h"
 #include "tools/cachectl/interrupt.h"
+#include "tools/cachectl/json.h"
 #include "tools/cachectl/verb.h"
 
 namespace cairn::cachectl {
@@ -75,7 +76,7 @@ ExitCode run_gc_check(const GlobalOptions&, const CheckArguments& arguments) {
   const auto policy = cache::parse_policy(*text, arguments.file);
   if (!policy) return report_error(policy.error());
   if (arguments.format == Output::json) {
-    std::cout << policy_json(*policy).dump(-1, ' ', false, ordered_json::error_handler_t::replace) << '\n';
+    std::cout << json_line(policy_json(*policy));
     return ExitCode::done;
   }
   std::cout << "order: " << (policy->order == cache::PolicyOrder::cost ? "cheapest to lose first" : "not used for longest first")
@@ -154,7 +155,7 @@ ExitCode run_gc_explain(const GlobalOptions& global, const ExplainArguments& arg
       json["freed_bytes"] = taken->freed_bytes;
       json["rebuild_ns"] = taken->facts.build_time.count();
     }
-    std::cout << json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) << '\n';
+    std::cout << json_line(json);
     return ExitCode::done;
   }
   for (std::size_t i = 0; i < verdicts.size(); ++i)

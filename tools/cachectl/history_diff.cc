@@ -5,6 +5,7 @@
 
 #include "libcache/history.h"
 #include "tools/cachectl/explanation.h"
+#include "tools/cachectl/json.h"
 #include "tools/cachectl/verb.h"
 
 namespace cairn::cachectl {
@@ -124,7 +125,7 @@ ExitCode run_history_diff(const GlobalOptions& global, const DiffArguments& argu
                                {"second", cache::to_text(differences->second.id)},
                                {"only_first", executed_json(differences->only_first)},
                                {"only_second", executed_json(differences->only_second)}};
-    std::cout << json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) << '\n';
+    std::cout << json_line(json);
     return ExitCode::done;
   }
   const base::WallTime now = base::SystemClock().now();

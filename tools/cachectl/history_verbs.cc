@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "libcache/history.h"
+#include "tools/cachectl/json.h"
 #include "tools/cachectl/verb.h"
 
 namespace cairn::cachectl {
@@ -96,8 +97,6 @@ std::string tried(const cache::SolvedStep& step) {
   return text;
 }
 
-std::string dump(const ordered_json& json) { return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n"; }
-
 ExitCode run_history_list(const GlobalOptions& global, const ListArguments& arguments) {
   auto rows = read_history(global);
   if (!rows) return report_error(rows.error());
@@ -106,7 +105,7 @@ ExitCode run_history_list(const GlobalOptions& global, const ListArguments& argu
   if (arguments.format == Output::json) {
     ordered_json solves = ordered_json::array();
     for (const cache::SolveRow& row : *rows) solves.push_back(solve_json(row));
-    std::cout << dump({{"format", 1}, {"solves", std::move(solves)}});
+    std::cout << json_line({{"format", 1}, {"solves", std::move(solves)}});
     return ExitCode::done;
   }
   using Align = TextTable::Align;
@@ -129,7 +128,7 @@ ExitCode run_history_show(const GlobalOptions& global, const ShowArguments& argu
     json.update(solve_json(*row));
     json["steps"] = ordered_json::array();
     for (const cache::SolvedStep& step : row->steps) json["steps"].push_back(step_json(step));
-    std::cout << dump(json);
+    std::cout << json_line(json);
     return ExitCode::done;
   }
   std::cout << fmt::format("solve {}, {}, {} in {}\n", cache::to_text(row->id), rfc3339(row->started()), to_string(row->outcome),

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "libcache/ledger.h"
+#include "tools/cachectl/json.h"
 #include "tools/cachectl/verb.h"
 
 namespace cairn::cachectl {
@@ -99,7 +100,7 @@ ExitCode run_history_ledger(const GlobalOptions& global, const LedgerArguments& 
         {"format", 1}, {"compared", totals.compared}, {"differed", totals.differed}, {"not_compared", totals.not_compared}};
     json["steps"] = ordered_json::array();
     for (const cache::LedgerEntry& entry : view->entries) json["steps"].push_back(entry_json(entry));
-    std::cout << json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) << "\n";
+    std::cout << json_line(json);
     return ExitCode::done;
   }
   if (!arguments.key.empty()) {

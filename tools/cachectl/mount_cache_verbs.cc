@@ -8,6 +8,7 @@
 #include "libcache/cache_mounts.h"
 #include "libcache/policy.h"
 #include "tools/cachectl/interrupt.h"
+#include "tools/cachectl/json.h"
 #include "tools/cachectl/verb.h"
 
 namespace cairn::cachectl {
@@ -38,8 +39,6 @@ struct LimitArguments {
   std::string mount, limit;
   Output format = Output::text;
 };
-
-std::string dump(const ordered_json& json) { return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace); }
 
 std::string short_key(const cache::CacheMountInfo& mount) { return mount.key.hex().substr(0, short_key_digits); }
 
@@ -96,7 +95,7 @@ ExitCode run_list(const GlobalOptions& global, const OnlyFormat& arguments) {
   if (arguments.format == Output::json) {
     ordered_json list = ordered_json::array();
     for (const cache::CacheMountInfo& mount : *mounts) list.push_back(mount_json(mount));
-    std::cout << dump({{"format", 1}, {"mounts", std::move(list)}}) << '\n';
+    std::cout << json_line({{"format", 1}, {"mounts", std::move(list)}});
     return ExitCode::done;
   }
   TextTable table({{"ID", Align::left}, {"KEY", Align::left}, {"BYTES", Align::right}, {"LIMIT", Align::right}, {"VERSIONS", Align::right}, {"CHANGED", Align::left}});
@@ -124,7 +123,7 @@ ExitCode run_du(const GlobalOptions& global, const DuArguments& arguments) {
   if (arguments.format == Output::json) {
     ordered_json entries = ordered_json::array();
     for (const auto& entry : answer->entries) entries.push_back({{"name", entry.name}, {"bytes", entry.bytes}, {"inodes", entry.inodes}});
-    std::cout << dump({{"format", 1}, {"id", mount->id}, {"key", mount->key.str()}, {"path", arguments.path}, {"bytes", sum}, {"entries", std::move(entries)}}) << '\n';
+    std::cout << json_line({{"format", 1}, {"id", mount->id}, {"key", mount->key.str()}, {"path", arguments.path}, {"bytes", sum}, {"entries", std::move(entries)}});
     return ExitCode::done;
   }
   TextTable table({{"BYTES", Align::right}, {"FILES", Align::right}, {"NAME", Align::left}});
@@ -140,7 +139,7 @@ ExitCode run_rm(const GlobalOptions& global, const RmArguments& arguments) {
   const auto answer = ask(global, {.action = CacheMountOrder::Action::end, .key = mount->key, .path = {}, .limit = {}, .dry_run = arguments.dry_run});
   if (!answer) return report_error(base::add_context(answer.error(), fmt::format("remove cache mount \"{}\"", mount->id)));
   if (arguments.format == Output::json) {
-    std::cout << dump({{"format", 1}, {"id", mount->id}, {"key", mount->key.str()}, {"dry_run", arguments.dry_run}, {"versions", answer->records}, {"freed_bytes", answer->freed_bytes}}) << '\n';
+    std::cout << json_line({{"format", 1}, {"id", mount->id}, {"key", mount->key.str()}, {"dry_run", arguments.dry_run}, {"versions", answer->records}, {"freed_bytes", answer->freed_bytes}});
     return ExitCode::done;
   }
   std::cout << fmt::format("{} {}: {} versions, {}\n", arguments.dry_run ? "would remove" : "removed", printable(mount->id), answer->records,
@@ -169,7 +168,7 @@ ExitCode run_limit(const GlobalOptions& global, const LimitArguments& arguments)
   if (arguments.format == Output::json) {
     ordered_json json = {{"format", 1}, {"id", mount->id}, {"key", mount->key.str()}};
     if (*limit) json["limit"] = **limit;
-    std::cout << dump(json) << '\n';
+    std::cout << json_line(json);
     return ExitCode::done;
   }
   std::cout << fmt::format("{}: {}\n", printable(mount->id), *limit ? "may hold " + human_bytes(**limit) : "has no limit");

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "libcache/inspect.h"
+#include "tools/cachectl/json.h"
 #include "tools/cachectl/verb.h"
 
 namespace cairn::cachectl {
@@ -25,8 +26,6 @@ struct ShowSnapshot {
   std::uint64_t snapshot = 0;
   Output format = Output::text;
 };
-
-void print(const ordered_json& json) { std::cout << json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) << '\n'; }
 
 // The metadata, for as long as a verb looks at them.
 struct Opened {
@@ -70,7 +69,7 @@ ExitCode run_blob_list(const GlobalOptions& global, const OnlyFormat& arguments)
     table.add({blob.info.digest.str(), human_bytes(static_cast<std::int64_t>(blob.info.size)), human_bytes(blob.info.allocated_bytes),
                std::string(blob.place), std::to_string(blob.records.size())});
   }
-  if (arguments.format == Output::json) print({{"format", 1}, {"blobs", std::move(list)}});
+  if (arguments.format == Output::json) std::cout << json_line({{"format", 1}, {"blobs", std::move(list)}});
   else std::cout << table.str();
   return ExitCode::done;
 }
@@ -101,7 +100,7 @@ ExitCode run_blob_show(const GlobalOptions& global, const ShowBlob& arguments) {
   ordered_json json = {{"format", 1}};
   json.update(blob_json(*blob));
   if (arguments.format == Output::json) {
-    print(json);
+    std::cout << json_line(json);
     return ExitCode::done;
   }
   std::cout << fmt::format("blob    {}\nsize    {}\non disk {}, in a {}\n", blob->info.digest.str(), human_bytes(static_cast<std::int64_t>(blob->info.size)),
@@ -155,7 +154,7 @@ ExitCode run_snapshot_list(const GlobalOptions& global, const OnlyFormat& argume
     table.add({std::to_string(tree.id.value()), tree.parent ? std::to_string(tree.parent.value()) : "-", human_bytes(tree.usage.bytes),
                human_bytes(tree.exclusive.bytes), std::to_string(tree.depth), rfc3339(tree.created).substr(0, 19) + "Z"});
   }
-  if (arguments.format == Output::json) print({{"format", 1}, {"snapshots", std::move(list)}});
+  if (arguments.format == Output::json) std::cout << json_line({{"format", 1}, {"snapshots", std::move(list)}});
   else std::cout << table.str();
   return ExitCode::done;
 }
@@ -176,11 +175,11 @@ ExitCode run_snapshot_show(const GlobalOptions& global, const ShowSnapshot& argu
   if (arguments.format == Output::json) {
     ordered_json json = {{"format", 1}};
     json.update(facts);
-    print(json);
+    std::cout << json_line(json);
     return ExitCode::done;
   }
   for (const auto& [name, value] : facts.items())
-    std::cout << fmt::format("{:<15} {}\n", name, value.is_string() ? printable(value.get<std::string>()) : value.dump(-1, ' ', false, ordered_json::error_handler_t::replace));
+    std::cout << fmt::format("{:<15} {}\n", name, value.is_string() ? printable(value.get<std::string>()) : json_text(value));
   return ExitCode::done;
 }
 
@@ -201,7 +200,7 @@ ExitCode run_store_info(const GlobalOptions& global, const OnlyFormat& arguments
   const auto facts = read();
   if (!facts) return report_error(facts.error());
   if (arguments.format == Output::json) {
-    print(*facts);
+    std::cout << json_line(*facts);
     return ExitCode::done;
   }
   const auto number = [&](const char* name) { return (*facts)[name].get<std::int64_t>(); };

@@ -8,6 +8,7 @@
 
 #include "libcache/policy.h"
 #include "tools/cachectl/interrupt.h"
+#include "tools/cachectl/json.h"
 #include "tools/cachectl/verb.h"
 
 namespace cairn::cachectl {
@@ -30,8 +31,6 @@ struct UnpinArguments {
   std::uint64_t pin = 0;
   Output format = Output::text;
 };
-
-void print(const ordered_json& json) { std::cout << json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) << '\n'; }
 
 std::string note_of(const cache::LeaseInfo& pin) { return pin.owner.substr(std::string_view(engine::pin_owner).size()); }
 
@@ -66,7 +65,7 @@ ExitCode list_pins(const GlobalOptions& global, const PinArguments& arguments) {
   if (arguments.format == Output::json) {
     ordered_json list = ordered_json::array();
     for (const cache::LeaseInfo& pin : *pins) list.push_back(pin_json(pin));
-    print({{"format", 1}, {"pins", std::move(list)}});
+    std::cout << json_line({{"format", 1}, {"pins", std::move(list)}});
     return ExitCode::done;
   }
   TextTable table({{"PIN", Align::right}, {"CREATED", Align::left}, {"EXPIRES", Align::left}, {"WHAT", Align::left}, {"NOTE", Align::left}});
@@ -107,7 +106,7 @@ ExitCode run_pin(const GlobalOptions& global, const PinArguments& arguments) {
   const Interrupt interrupt;
   const auto pin = engine::pin_in_store(*options, *order, interrupt.token());
   if (!pin) return report_error(pin.error());
-  if (arguments.format == Output::json) print({{"format", 1}, {"pin", std::to_string(pin->value())}});
+  if (arguments.format == Output::json) std::cout << json_line({{"format", 1}, {"pin", std::to_string(pin->value())}});
   else std::cout << fmt::format("pin {}\n", pin->value());
   return ExitCode::done;
 }
@@ -124,7 +123,7 @@ ExitCode run_unpin(const GlobalOptions& global, const UnpinArguments& arguments)
     if (released.error().code == ErrorCode::not_found && released.error().hint.empty()) released.error().hint = "pin without arguments lists those that there are";
     return report_error(released.error());
   }
-  if (arguments.format == Output::json) print({{"format", 1}, {"pin", std::to_string(arguments.pin)}});
+  if (arguments.format == Output::json) std::cout << json_line({{"format", 1}, {"pin", std::to_string(arguments.pin)}});
   else std::cout << fmt::format("released pin {}\n", arguments.pin);
   return ExitCode::done;
 }

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tools/cachectl/command.h"
+#include "tools/cachectl/json.h"
 #include "tools/cachectl/progress_live.h"
 #include "tools/cachectl/progress_view.h"
 
@@ -86,7 +87,7 @@ class JsonView final : public solver::ProgressSink {
 
  private:
   static void print(const nlohmann::ordered_json& json) {
-    std::cerr << json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) << '\n';
+    std::cerr << json_line(json);
   }
 };
 

@@ -7,6 +7,7 @@
 
 #include "libcache/policy.h"
 #include "tools/cachectl/interrupt.h"
+#include "tools/cachectl/json.h"
 #include "tools/cachectl/record_filter.h"
 #include "tools/cachectl/record_json.h"
 #include "tools/cachectl/verb.h"
@@ -30,7 +31,7 @@ struct PruneArguments {
 
 // JSON's escapes are TOML's.
 std::string quoted(const std::string& text) {
-  return ordered_json(text).dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+  return json_text(ordered_json(text));
 }
 
 // The rule that the options of prune make, as a policy; none if there is no such option.
@@ -129,7 +130,7 @@ std::string answer_json(const engine::PruneAnswer& answer) {
                                {"other_filter", passed.other_filter},
                                {"internal", passed.internal},
                                {"below_floor", passed.below_floor}}}};
-  return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+  return json_line(json);
 }
 
 std::string answer_table(const engine::PruneAnswer& answer) {

@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "libcache/inspect.h"
+#include "tools/cachectl/json.h"
 #include "tools/cachectl/record_filter.h"
 #include "tools/cachectl/record_json.h"
 
@@ -20,8 +21,6 @@ struct ShowArguments {
   std::uint64_t record = 0;
   Output format = Output::text;
 };
-
-std::string dump(const ordered_json& json) { return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n"; }
 
 std::string records_table(const std::vector<cache::RecordInfo>& records) {
   using Align = TextTable::Align;
@@ -56,7 +55,7 @@ ExitCode run_list(const GlobalOptions& global, const ListArguments& arguments) {
   }
   ordered_json list = ordered_json::array();
   for (const cache::RecordInfo& record : records) list.push_back(listed_json(record));
-  std::cout << dump({{"format", 1}, {"records", std::move(list)}, {"freed_bytes", 0}});
+  std::cout << json_line({{"format", 1}, {"records", std::move(list)}, {"freed_bytes", 0}});
   return ExitCode::done;
 }
 
@@ -100,7 +99,7 @@ std::string show_json(const cache::RecordDetail& detail) {
   json["leases"] = list(detail.leases, [](auto id) { return number_text(id); });
   json["blobs"] = list(detail.blobs, [](const auto& blob) { return digest_text(blob); });
   if (detail.diff) json["diff"] = detail.diff->str();
-  return dump(json);
+  return json_line(json);
 }
 
 ExitCode run_show(const GlobalOptions& global, const ShowArguments& arguments) {

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tools/cachectl/interrupt.h"
+#include "tools/cachectl/json.h"
 #include "tools/cachectl/verb.h"
 
 namespace cairn::cachectl {
@@ -30,7 +31,7 @@ ExitCode run_record_export(const GlobalOptions& global, const ExportArguments& a
   for (const std::string& warning : exported->warnings) std::cerr << "cachectl: warning: " << printable(warning) << '\n';
   if (arguments.format == Output::json) {
     const nlohmann::ordered_json json = {{"format", 1}, {"files", exported->files}, {"bytes", exported->bytes}};
-    std::cout << json.dump() << '\n';
+    std::cout << json_line(json);
   } else {
     std::cout << fmt::format("exported {} files, {}\n", exported->files, human_bytes(static_cast<std::int64_t>(exported->bytes)));
   }

@@ -13,6 +13,7 @@
 #include "libcache/fsck.h"
 #include "libsnapshot/stray.h"
 #include "tools/cachectl/interrupt.h"
+#include "tools/cachectl/json.h"
 #include "tools/cachectl/verb.h"
 #include "tools/engine/client.h"
 #include "tools/engine/engine.h"
@@ -177,7 +178,7 @@ std::string report_json(const FsckReport& report) {
                         {"sealed", report.scrubbed->sealed},
                         {"damaged_trees", report.scrubbed->damaged_trees},
                         {"quarantined_records", report.scrubbed->quarantined_records}};
-  return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+  return json_line(json);
 }
 
 std::string scrub_text(const cache::ScrubReport& scrubbed) {

@@ -9,6 +9,7 @@
 #include "libcache/policy.h"
 #include "tools/cachectl/explanation.h"
 #include "tools/cachectl/interrupt.h"
+#include "tools/cachectl/json.h"
 #include "tools/cachectl/progress_view.h"
 #include "tools/cachectl/verb.h"
 
@@ -194,7 +195,7 @@ void print_json(const engine::SolveReport& report, const Reasons& reasons) {
                                        {"cancelled", report.count(StepState::cancelled)},
                                        {"duration_ns", report.duration.count()},
                                        {"steps", std::move(steps)}};
-  std::cout << json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) << '\n';
+  std::cout << json_line(json);
 }
 
 // "evicted 3h ago by rule 2, 41.0s to rebuild"

@@ -3,6 +3,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "tools/cachectl/json.h"
 #include "tools/cachectl/verb.h"
 
 namespace cairn::cachectl {
@@ -69,7 +70,7 @@ void print_json(const Statistics& statistics) {
        {{"bytes", statistics.scrubs.bytes},
         {"damaged", statistics.scrubs.damaged},
         {"last_complete", complete ? ordered_json(rfc3339(*complete)) : ordered_json(nullptr)}}}};
-  std::cout << json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) << "\n";
+  std::cout << json_line(json);
 }
 
 // As a label's value is written.

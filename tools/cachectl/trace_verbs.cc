@@ -9,6 +9,7 @@
 #include "libbase/fs/beneath.h"
 #include "libcache/trace.h"
 #include "tools/cachectl/chart.h"
+#include "tools/cachectl/json.h"
 #include "tools/cachectl/verb.h"
 
 namespace cairn::cachectl {
@@ -33,8 +34,6 @@ struct ReplayArguments {
   std::string output;
   Output format = Output::text;
 };
-
-std::string dump(const ordered_json& json) { return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n"; }
 
 Result<std::int64_t> bytes_of(const std::string& text, std::int64_t all) {
   const cache::Space space = TRY(cache::parse_space(text));
@@ -67,7 +66,7 @@ ExitCode run_record(const GlobalOptions& global, const RecordArguments& argument
   const auto done = switch_record(global, arguments);
   if (!done) return report_error(done.error());
   if (arguments.format == Output::json) {
-    std::cout << dump(*done);
+    std::cout << json_line(*done);
     return ExitCode::done;
   }
   const auto bytes = [&](const char* field) { return human_bytes((*done)[field].get<std::int64_t>()); };
@@ -215,7 +214,7 @@ ExitCode run_replay(const GlobalOptions& global, const ReplayArguments& argument
   if (arguments.format == Output::json) {
     ordered_json runs = ordered_json::array();
     for (const Outcome& outcome : replayed->outcomes) runs.push_back(outcome_json(outcome));
-    std::cout << dump({{"format", 1}, {"solves", replayed->solves}, {"counted", replayed->counted}, {"everything_bytes", replayed->everything}, {"runs", std::move(runs)}});
+    std::cout << json_line({{"format", 1}, {"solves", replayed->solves}, {"counted", replayed->counted}, {"everything_bytes", replayed->everything}, {"runs", std::move(runs)}});
     return ExitCode::done;
   }
   using Align = TextTable::Align;

@@ -5,6 +5,7 @@
 #include <iostream>
 
 #include "libcache/inspect.h"
+#include "tools/cachectl/json.h"
 #include "tools/cachectl/record_json.h"
 #include "tools/cachectl/verb.h"
 
@@ -98,7 +99,7 @@ std::string answer_json(const Answer& answer) {
   json["leases"] = ordered_json::array();
   for (const cache::LeaseInfo& lease : answer.leases)
     json["leases"].push_back({{"id", std::to_string(lease.id.value())}, {"owner", lease.owner}, {"expires", lease.expires ? ordered_json(rfc3339(*lease.expires)) : ordered_json(nullptr)}});
-  return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+  return json_line(json);
 }
 
 void print_text(const Answer& answer) {
