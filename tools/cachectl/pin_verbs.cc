@@ -87,7 +87,7 @@ Result<engine::PinOrder> order_of(const PinArguments& arguments) {
     } else if (target.starts_with("sha256:")) {
       order.blobs.push_back(TRY(BlobDigest::parse(target)));
     } else {
-      return fail(ErrorCode::invalid_argument, "\"{}\": neither the number of a record nor sha256:… of a blob", target);
+      return fail(ErrorCode::invalid_argument, "\"{}\": neither the number of a record nor sha256:HEX of a blob", target);
     }
   }
   if (!arguments.expires.empty()) order.expires = base::SystemClock().now() + TRY(cache::parse_age(arguments.expires), "--expires");
@@ -138,7 +138,7 @@ Examples:
   cachectl --root DIR pin 1027 1031 --expires 60d
   cachectl --root DIR pin
   cachectl --root DIR pin --json)", run_pin);
-  pin.app.add_option("RECORD|DIGEST", pin.arguments.targets, "A record by its number, with all it is built on; a blob by its sha256:…");
+  pin.app.add_option("RECORD|DIGEST", pin.arguments.targets, "A record by its number, with all it is built on; a blob by its sha256:HEX");
   pin.app.add_option("--note", pin.arguments.note, "Why, for whoever reads the list")->type_name("TEXT");
   pin.app.add_option("--expires", pin.arguments.expires, "It ends by itself after so long")->type_name("AGE");
   auto unpin = add_verb<UnpinArguments>(app, program, "unpin", R"(End a pin: what it kept goes when a policy says so.
