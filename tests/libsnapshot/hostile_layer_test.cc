@@ -139,7 +139,9 @@ TEST_F(LayerTest, BombsAreRefusedByRatio) {
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().code, ErrorCode::invalid_argument);
     EXPECT_THAT(refused.error().message, HasSubstr("unpack to more than"));
-    EXPECT_LT(tree().stat("zeros").st_size, 32 << 20) << "stopped early";
+    // It may have been found out before the first entry was made.
+    const std::int64_t written = tree().exists("zeros") ? tree().stat("zeros").st_size : 0;
+    EXPECT_LT(written, 32 << 20) << "stopped early";
   }
   EXPECT_TRUE(apply_bytes(tree(), tar, options)) << "what is not compressed is no bomb";
   options.ratio_max = 200'000;
