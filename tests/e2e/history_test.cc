@@ -87,9 +87,12 @@ TEST_F(HistoryOfSolves, TheRowOfAWarmSolveWritesNoMetadata) {
     auto engine = engine::Engine::open(options);
     ASSERT_TRUE(engine) << engine.error().message;
     cache::Cache& cache = (*engine)->cache();  // nothing but the solve may read
+    (*engine)->snapshots().settle();
+    cache.settle_collector();
     cache.stop_collector();
     cache.stop_scrubber();
     cache.stop_ledger();
+    (*engine)->snapshots().stop();
     const engine::EngineCounts before = (*engine)->counts();
     solver::NoProgress progress;
     const engine::SolveReport report = engine::run_order(**engine, order(state), progress, {});

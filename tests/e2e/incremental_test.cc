@@ -237,6 +237,8 @@ class Counted : public World {
     engine_->snapshots().settle();
     engine_->cache().settle_collector();
     engine_->cache().stop_collector();
+    engine_->cache().stop_scrubber();
+    engine_->cache().stop_ledger();
     engine_->snapshots().stop();
     return run(state);
   }
