@@ -71,6 +71,19 @@ std::string path_cases(const std::vector<CommandFacts>& commands, std::string_vi
   return text;
 }
 
+// Where the word before is an option that takes a value: what completes the value. bash and zsh write it alike.
+std::string answer_cases(const std::vector<CommandFacts>& commands, std::string (*values)(const OptionFacts&)) {
+  std::string text;
+  for (const CommandFacts& command : commands) {
+    for (const OptionFacts& option : command.options) {
+      if (option.positional || option.value.empty()) continue;
+      for (const std::string& name : option.names)
+        text += fmt::format("    {}) {}; return ;;\n", pattern_of(commands, command, name), values(option));
+    }
+  }
+  return text;
+}
+
 std::string bash_values(const OptionFacts& option) {
   switch (kind_of(option)) {
     case Kind::words: return fmt::format("COMPREPLY=($(compgen -W {} -- \"$cur\"))", sh_quoted(joined(option.choices)));
@@ -104,13 +117,7 @@ _cachectl() {
   done
   case "$at $prev" in
 )";
-  for (const CommandFacts& command : commands) {
-    for (const OptionFacts& option : command.options) {
-      if (option.positional || option.value.empty()) continue;
-      for (const std::string& name : option.names)
-        text += fmt::format("    {}) {}; return ;;\n", pattern_of(commands, command, name), bash_values(option));
-    }
-  }
+  text += answer_cases(commands, bash_values);
   text += R"(  esac
   case "$at" in
 )";
@@ -161,13 +168,7 @@ _cachectl() {
   done
   case "$at ${words[CURRENT-1]}" in
 )";
-  for (const CommandFacts& command : commands) {
-    for (const OptionFacts& option : command.options) {
-      if (option.positional || option.value.empty()) continue;
-      for (const std::string& name : option.names)
-        text += fmt::format("    {}) {}; return ;;\n", pattern_of(commands, command, name), zsh_values(option));
-    }
-  }
+  text += answer_cases(commands, zsh_values);
   text += "  esac\n  case \"$at\" in\n";
   for (const CommandFacts& command : commands) {
     std::string options, verbs, otherwise = ":";

@@ -10,6 +10,7 @@
 #include "libbase/log/log.h"
 #include "libsolver/definition.h"
 #include "libsolver/source_policy.h"
+#include "tools/engine/find_record.h"
 
 namespace cairn::engine {
 
@@ -71,12 +72,6 @@ struct OpenSide {
   base::Fd directory;
   cache::SelectedTree selected;
 };
-
-Result<cache::ImmutableRef> find_record(Engine& engine, std::uint64_t number) {
-  auto record = TRY(engine.cache().find(cache::RecordId(number)));
-  if (record) return std::move(*record);
-  return base::fail(base::ErrorCode::not_found, "record {}: there is none in {}", number, engine.root().str());
-}
 
 Result<OpenSide> open_side(Engine& engine, const DifferenceOrder::Side& side) {
   OpenSide open;

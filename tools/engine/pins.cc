@@ -9,6 +9,7 @@
 #include <cerrno>
 
 #include "libbase/fs/beneath.h"
+#include "tools/engine/find_record.h"
 #include "tools/engine/message_fields.h"
 
 namespace cairn::engine {
@@ -20,12 +21,6 @@ using base::Result;
 namespace {
 
 constexpr std::size_t piece_bytes = 8u << 20;
-
-Result<cache::ImmutableRef> find_record(Engine& engine, std::uint64_t number) {
-  auto record = TRY(engine.cache().find(cache::RecordId(number)));
-  if (record) return std::move(*record);
-  return fail(ErrorCode::not_found, "record {}: there is none in {}", number, engine.root().str());
-}
 
 }  // namespace
 
