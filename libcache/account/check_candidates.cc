@@ -31,8 +31,8 @@ Status check_line(CheckState& state, const base::lmdb::TableSpec<CandidateKey, P
 }  // namespace
 
 Status check_candidates(CheckState& state) {
-  const auto level = TRY(state.env.view([](ReadTxn& txn) { return collector_level(txn); }));
-  if (!level) return {};  // older than the tables
+  const bool kept = TRY(state.env.view([](ReadTxn& txn) { return has_candidates(txn); }));
+  if (!kept) return {};  // older than the tables
   std::unordered_set<RecordId> candidates;
   TRY(each_row(state.env, table::candidate_places, [&](ReadTxn& txn, const RecordId& id, const PlacesRow&) -> Status {
     candidates.insert(id);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libcache/gc/candidate_stream.h"
 
+#include <limits>
+
 namespace cairn::cache {
 
 using base::Result;
@@ -22,7 +24,7 @@ Status CandidateStream::read_more() {
   const auto& rows = order_ == CandidateOrder::by_age ? table::candidates_by_age : table::candidates_by_cost;
   at_end_ = true;
   return env_->view([&](ReadTxn& txn) -> Status {
-    return txn.scan_raw(rows, key_prefix(type_), from_, [&](std::string_view raw, std::string_view) -> Result<Scan> {
+    return txn.scan_raw(rows, prefix_, from_, [&](std::string_view raw, std::string_view) -> Result<Scan> {
       const CandidateKey key = TRY(base::Codec<CandidateKey>::decode(raw), "{} key", rows.name);
       read_.push_back({std::get<1>(key), std::get<2>(key)});
       if (read_.size() < piece_rows) return Scan::next;
@@ -31,6 +33,28 @@ Status CandidateStream::read_more() {
       return Scan::stop;
     });
   });
+}
+
+// From each class to the next: one look for each.
+Result<std::vector<WorthClass>> worths_of(base::lmdb::Env& env, RecordType type) {
+  std::vector<WorthClass> worths;
+  const std::string prefix = key_prefix(number_of(type));
+  TRY(env.view([&](ReadTxn& txn) -> Status {
+    worths.clear();
+    std::string from;
+    for (bool more = true; more;) {
+      more = false;
+      TRY(txn.scan_raw(table::candidates_by_cost, prefix, from,
+                       [&](std::string_view raw, std::string_view) -> Result<Scan> {
+                         worths.push_back(worth_at(std::get<1>(TRY(base::Codec<CandidateKey>::decode(raw)))));
+                         more = worths.back() < std::numeric_limits<WorthClass>::max();
+                         return Scan::stop;
+                       }));
+      if (more) from = prefix + static_cast<char>(worths.back() + 1);
+    }
+    return {};
+  }));
+  return worths;
 }
 
 }  // namespace cairn::cache

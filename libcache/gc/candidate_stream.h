@@ -6,6 +6,7 @@
 #include <deque>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "libcache/gc/candidates.h"
 
@@ -21,7 +22,11 @@ enum class CandidateOrder : std::uint8_t { by_age, by_cost };
 
 class CandidateStream {
  public:
-  CandidateStream(base::lmdb::Env& env, CandidateOrder order, RecordType type) : env_(&env), order_(order), type_(number_of(type)) {}
+  // worth: by cost, the class.
+  CandidateStream(base::lmdb::Env& env, CandidateOrder order, RecordType type, WorthClass worth = 0)
+      : env_(&env), order_(order), prefix_(key_prefix(number_of(type))) {
+    if (order == CandidateOrder::by_cost) prefix_ += static_cast<char>(worth);
+  }
 
   base::Result<std::optional<RankInLine>> head();  // nullopt: at the end
   void take() { read_.pop_front(); }
@@ -31,10 +36,13 @@ class CandidateStream {
 
   base::lmdb::Env* env_;
   CandidateOrder order_;
-  TypeNumber type_;
+  std::string prefix_;
   std::deque<RankInLine> read_;
   std::string from_;
   bool at_end_ = false;
 };
+
+// The classes that candidates of a type are in.
+base::Result<std::vector<WorthClass>> worths_of(base::lmdb::Env& env, RecordType type);
 
 }  // namespace cairn::cache

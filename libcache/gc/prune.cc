@@ -107,17 +107,15 @@ Status commit_change(Store& store, base::lmdb::GroupWriter::Change change) {
   return store.writer.wait_durable(number);
 }
 
-// What was passed over gets the places that it is worth now; the level goes up to where the selection came.
+// What was passed over gets the places that it is worth now.
 Status move_candidates(Store& store, const PrunePlan& selection) {
-  for (std::size_t from = 0; from == 0 || from < selection.moves.size(); from += moves_per_change) {
+  for (std::size_t from = 0; from < selection.moves.size(); from += moves_per_change) {
     const std::size_t to = std::min(selection.moves.size(), from + moves_per_change);
     std::vector<std::pair<RecordId, PlacesRow>> moves(selection.moves.begin() + static_cast<std::ptrdiff_t>(from),
                                                       selection.moves.begin() + static_cast<std::ptrdiff_t>(to));
-    if (moves.empty() && selection.picks.empty()) return {};
-    TRY(commit_change(store, [moves = std::move(moves), level = selection.level](WriteTxn& txn) -> Status {
+    TRY(commit_change(store, [moves = std::move(moves)](WriteTxn& txn) -> Status {
       for (const auto& [id, places] : moves) TRY(move_candidate(txn, id, places));
-      const auto before = TRY(collector_level(txn));
-      return before && *before < level ? set_collector_level(txn, level) : Status();
+      return {};
     }));
     CRASH_POINT("cache.prune.candidates_moved");
   }
@@ -126,8 +124,8 @@ Status move_candidates(Store& store, const PrunePlan& selection) {
 
 // A store that is older than the tables of candidates gets them now.
 Status need_candidates(Store& store) {
-  const auto level = TRY(store.env.view([](ReadTxn& txn) { return collector_level(txn); }));
-  if (level) return {};
+  const bool kept = TRY(store.env.view([](ReadTxn& txn) { return has_candidates(txn); }));
+  if (kept) return {};
   return commit_change(store, [](WriteTxn& txn) { return rebuild_candidates(txn); });
 }
 
@@ -174,8 +172,7 @@ Status remove_records(Store& store, const Policy& policy, PrunePlan selection, R
     step->reach = reach;
     step->now = store.clock.now();
     step->keys_before = dead_keys;
-    const Status outcome =
-        commit_change(store, [&store, step](WriteTxn& txn) { return run_step(txn, store, *step); });
+    const Status outcome = commit_change(store, [&store, step](WriteTxn& txn) { return run_step(txn, store, *step); });
     release_marks(store, *step, outcome);
     // On a full disk a smaller step may find room, in what the metadata keep for it and in the reserve.
     if (!outcome && outcome.error().code == ErrorCode::no_space && step_max > 1) {
@@ -209,8 +206,10 @@ Status remove_in_rounds(Store& store, SelectionRules rules, std::stop_token stop
     report.rows_visited += selection.rows_visited;
     ++report.rounds;
     report.chosen_max = std::max<std::uint64_t>(report.chosen_max, chosen);
-    // Each round begins at the head of the line. Where many stay who stand there, larger rounds look at them less often.
-    if (selection.rows_visited > rows_per_pick_max * chosen) rules.picks_max = std::min(rules.picks_max * 2, round_picks_max);
+    // Each round begins at the head of the line. Where many stay who stand there, larger rounds look at them less
+    // often.
+    if (selection.rows_visited > rows_per_pick_max * chosen)
+      rules.picks_max = std::min(rules.picks_max * 2, round_picks_max);
     Orphans next = std::move(selection.orphans);
     std::vector<PrunedRecord> removed;
     TRY(remove_records(store, *rules.policy, std::move(selection), rules.reach, stop, removed));
@@ -229,7 +228,8 @@ Status remove_unnamed_blobs(Store& store, std::stop_token stop, PruneReport& rep
   const std::vector<SelectedBlob> selected = TRY(select_blobs(store, {}));
   for (std::size_t at = 0; at < selected.size() && !stop.stop_requested();) {
     std::vector<BlobInfo> piece;
-    for (std::size_t rows = 0; at < selected.size() && piece.size() < records_per_change && rows < chunks_per_change; ++at) {
+    for (std::size_t rows = 0; at < selected.size() && piece.size() < records_per_change && rows < chunks_per_change;
+         ++at) {
       piece.push_back(selected[at].info);
       rows += selected[at].rows;
     }

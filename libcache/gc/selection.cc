@@ -7,7 +7,6 @@
 #include <unordered_map>
 #include <unordered_set>
 
-
 namespace cairn::cache {
 
 using base::ErrorCode;
@@ -19,9 +18,9 @@ namespace {
 // A record that is larger than what a rule may still take is passed over for smaller ones behind it, so many times.
 constexpr unsigned misfits_max = 64;
 
-constexpr std::array all_types = {RecordType::regular,          RecordType::source_local, RecordType::source_image,
-                                  RecordType::internal,         RecordType::exec_cache_mount, RecordType::frontend,
-                                  RecordType::source_git_checkout};
+constexpr std::array all_types = {
+    RecordType::regular,          RecordType::source_local, RecordType::source_image,       RecordType::internal,
+    RecordType::exec_cache_mount, RecordType::frontend,     RecordType::source_git_checkout};
 
 bool is_internal(RecordType type) { return type == RecordType::internal || type == RecordType::frontend; }
 
@@ -35,31 +34,42 @@ class Selector {
  private:
   using Order = CandidateOrder;
   using Candidate = SelectionView::Candidate;
+  // In the line of a rule; the lowest goes first.
+  struct Turn {
+    std::uint64_t at = 0;
+    RecordId id;
+    auto operator<=>(const Turn&) const = default;
+  };
   // What one rule goes along: the tables, and what gets a place in the meantime.
   struct Line {
     Order order = Order::by_cost;
     std::vector<std::unique_ptr<SelectionView::Line>> streams;
-    std::set<RankInLine> waiting;
+    std::set<Turn> waiting;
     std::unordered_set<RecordId> orphans;  // unkeyed, and the last child was taken by this rule
   };
 
   Status apply(std::uint32_t index);
-  Status go_along(std::uint32_t index, std::int64_t live, std::optional<std::int64_t> keep, std::optional<std::int64_t> floor);
+  Status go_along(std::uint32_t index, std::int64_t live, std::optional<std::int64_t> keep,
+                  std::optional<std::int64_t> floor);
   Result<std::int64_t> live_of(const PolicyRule& rule);
   Status open_line(std::uint32_t index);
   void leave_line(std::uint32_t index);
-  Result<std::optional<RankInLine>> next_place();
-  Result<SelectionView::Line*> first_stream();
+  Result<std::optional<Turn>> next_turn();
+  Result<std::optional<Turn>> take_head();
+  Result<std::optional<PlacesRow>> known_places(RecordId id);
   Result<PlacesRow> places_now(const Candidate& candidate);
-  Rank in_line(const PlacesRow& places) const {
-    return line_.order == Order::by_age ? place_by_age(places.last_used) : places.by_cost;
+  std::uint64_t turn_at(Rank place) const {
+    return line_.order == Order::by_age ? place.value() : turn_by_cost(place, rules_.now);
+  }
+  std::uint64_t turn_of(const PlacesRow& places) const {
+    return turn_at(line_.order == Order::by_age ? place_by_age(places.last_used) : places.by_cost);
   }
   using Outcome = RuleVerdict::Outcome;
   std::optional<Outcome> why_stays(const Candidate& candidate, const PolicyRule& rule) const;
   bool may_go(const Candidate& candidate, const PolicyRule& rule);
   Status explain(std::uint32_t index, RuleVerdict verdict);
-  bool is_past_the_last(const RankInLine& at, const PolicyRule& rule) const;
-  Status take(Candidate candidate, Rank place, std::uint32_t rule);
+  bool is_past_the_last(const Turn& turn, const PolicyRule& rule) const;
+  Status take(Candidate candidate, std::uint32_t rule);
   Status expose(RecordId parent);
   Result<bool> has_staying_child(RecordId parent);
 
@@ -77,7 +87,6 @@ class Selector {
 
 Result<PrunePlan> Selector::run() {
   live_ = TRY(store_.live_bytes());
-  selection_.level = TRY(store_.level()).value_or(Rank(1));
   for (std::uint32_t i = 0; i < rules_.policy->rules.size() && selection_.picks.size() < rules_.picks_max; ++i)
     TRY(apply(i), "{}", rule_title(*rules_.policy, i));
   for (const auto& moves : {&moved_, &exposed_})
@@ -109,7 +118,8 @@ Status Selector::explain(std::uint32_t index, RuleVerdict verdict) {
   const RecordId id = *rules_.explained;
   const PolicyRule& rule = rules_.policy->rules[index];
   const auto candidate = TRY(store_.load(id));
-  const auto pick = std::find_if(selection_.picks.begin(), selection_.picks.end(), [&](const Pick& each) { return each.record.id == id; });
+  const auto pick = std::find_if(selection_.picks.begin(), selection_.picks.end(),
+                                 [&](const Pick& each) { return each.record.id == id; });
   if (pick != selection_.picks.end()) {
     verdict.outcome = pick->rule == index ? Outcome::taken : Outcome::taken_before;
   } else if (const auto why = candidate ? why_stays(*candidate, rule) : std::nullopt) {
@@ -131,9 +141,9 @@ Status Selector::go_along(std::uint32_t index, std::int64_t live, std::optional<
   unsigned misfits = 0;
   while (selection_.picks.size() < rules_.picks_max && (!keep || live > *keep)) {
     if (stop_.stop_requested()) return base::fail(ErrorCode::cancelled, "select records");
-    const auto at = TRY(next_place());
-    if (!at || is_past_the_last(*at, rule)) return {};
-    auto candidate = TRY(store_.load(at->id));
+    const auto turn = TRY(next_turn());
+    if (!turn || is_past_the_last(*turn, rule)) return {};
+    auto candidate = TRY(store_.load(turn->id));
     if (!candidate || !may_go(*candidate, rule)) continue;
     const std::int64_t frees = freed_by(candidate->record);
     if (floor && live - frees < *floor) {
@@ -142,7 +152,7 @@ Status Selector::go_along(std::uint32_t index, std::int64_t live, std::optional<
       continue;
     }
     live -= frees;
-    TRY(take(std::move(*candidate), at->place, index));
+    TRY(take(std::move(*candidate), index));
   }
   return {};
 }
@@ -171,16 +181,17 @@ Status Selector::open_line(std::uint32_t index) {
   line_ = Line();
   line_.order = by_age && rules_.reach == Reach::everything ? Order::by_age : Order::by_cost;
   const auto types = rule.only_types();
-  for (const RecordType type : all_types)
-    if (!types || std::find(types->begin(), types->end(), type) != types->end())
-      line_.streams.push_back(store_.line(line_.order, type));
+  for (const RecordType type : all_types) {
+    if (types && std::find(types->begin(), types->end(), type) == types->end()) continue;
+    for (auto& line : TRY(store_.lines(line_.order, type))) line_.streams.push_back(std::move(line));
+  }
   for (const auto& [id, places] : exposed_)
-    if (!picked_.contains(id)) line_.waiting.insert({in_line(places), id});
+    if (!picked_.contains(id)) line_.waiting.insert({turn_of(places), id});
   if (rules_.orphans == nullptr) return {};
   for (const auto& [id, taken_by] : *rules_.orphans) {
     if (taken_by != index || picked_.contains(id)) continue;
     line_.orphans.insert(id);
-    line_.waiting.insert({Rank(), id});
+    line_.waiting.insert({0, id});
   }
   return {};
 }
@@ -191,54 +202,68 @@ void Selector::leave_line(std::uint32_t index) {
     if (!picked_.contains(id)) selection_.orphans.emplace_back(id, index);
 }
 
-Result<SelectionView::Line*> Selector::first_stream() {
-  SelectionView::Line* first = nullptr;
-  std::optional<RankInLine> first_head;
+// The first of those that wait and of the heads of all streams; it is taken from there.
+Result<std::optional<Selector::Turn>> Selector::take_head() {
+  std::optional<Turn> first;
+  if (!line_.waiting.empty()) first = *line_.waiting.begin();
+  SelectionView::Line* from = nullptr;
   for (const auto& stream : line_.streams) {
     const auto head = TRY(stream->head());
-    if (!head || (first_head && *first_head <= *head)) continue;
-    first = stream.get();
-    first_head = head;
+    if (!head) continue;
+    const Turn turn{turn_at(head->place), head->id};
+    if (first && *first <= turn) continue;
+    first = turn;
+    from = stream.get();
+  }
+  if (from != nullptr) {
+    from->take();
+    ++selection_.rows_visited;
+  } else if (first) {
+    line_.waiting.erase(line_.waiting.begin());
   }
   return first;
 }
 
-// The next in line, at the place that it is worth now.
-Result<std::optional<RankInLine>> Selector::next_place() {
+// The next in line, if that is still its turn by what is known of it now; else it waits for the later one.
+Result<std::optional<Selector::Turn>> Selector::next_turn() {
   while (true) {
-    SelectionView::Line* stream = TRY(first_stream());
-    const auto head = stream != nullptr ? TRY(stream->head()) : std::nullopt;
-    if (!line_.waiting.empty() && (!head || *line_.waiting.begin() < *head)) {
-      const RankInLine at = *line_.waiting.begin();
-      line_.waiting.erase(line_.waiting.begin());
-      return std::optional<RankInLine>(at);
-    }
-    if (!head) return std::optional<RankInLine>();
-    stream->take();
-    ++selection_.rows_visited;
-    if (picked_.contains(head->id)) continue;
-    const auto candidate = TRY(store_.load(head->id));
+    const auto turn = TRY(take_head());
+    if (!turn) return turn;
+    if (picked_.contains(turn->id)) continue;
+    const auto candidate = TRY(store_.load(turn->id));
     if (!candidate) continue;
-    const PlacesRow now = TRY(places_now(*candidate));
-    if (in_line(now) <= head->place) return head;
-    line_.waiting.insert({in_line(now), head->id});
+    if (line_.orphans.contains(turn->id)) return turn;
+    const std::uint64_t now = turn_of(TRY(places_now(*candidate)));
+    if (now <= turn->at) return turn;
+    line_.waiting.insert({now, turn->id});
   }
 }
 
-// What was used since it got its place starts again from today's level.
+Result<std::optional<PlacesRow>> Selector::known_places(RecordId id) {
+  if (const auto found = moved_.find(id); found != moved_.end()) return std::optional<PlacesRow>(found->second);
+  if (const auto found = exposed_.find(id); found != exposed_.end()) return std::optional<PlacesRow>(found->second);
+  return store_.places(id);
+}
+
+// A place is left only for a later one.
 Result<PlacesRow> Selector::places_now(const Candidate& candidate) {
   const RecordId id = candidate.record.id;
-  if (const auto found = moved_.find(id); found != moved_.end()) return found->second;
-  const auto places = TRY(store_.places(id));
-  if (places && places->last_used >= candidate.record.last_used) return *places;
-  const PlacesRow now = places_of(candidate.record, selection_.level, candidate.keyed);
-  moved_.emplace(id, now);
+  const auto known = TRY(known_places(id));
+  base::WallTime since = candidate.record.last_used;
+  if (known) since = std::max(since, idle_since(known->by_cost));
+  if (line_.order == Order::by_cost && candidate.keyed == Keyed::yes)
+    since = std::max(since, TRY(store_.last_use_of_products(id, picked_)));
+  PlacesRow now = places_of(candidate.record, candidate.keyed);
+  if (now.by_cost) now.by_cost = place_by_cost(worth_at(now.by_cost), since);
+  if (known && known->last_used >= now.last_used && idle_since(known->by_cost) >= idle_since(now.by_cost))
+    return *known;
+  (exposed_.contains(id) ? exposed_ : moved_).insert_or_assign(id, now);
   return now;
 }
 
-bool Selector::is_past_the_last(const RankInLine& at, const PolicyRule& rule) const {
-  if (rules_.reach == Reach::unkeyed_only) return at.place.value() > 0;
-  return rule.unused_for && at.place > place_by_age(rules_.now - *rule.unused_for);
+bool Selector::is_past_the_last(const Turn& turn, const PolicyRule& rule) const {
+  if (rules_.reach == Reach::unkeyed_only) return turn.at > 0;
+  return rule.unused_for && turn.at > place_by_age(rules_.now - *rule.unused_for).value();
 }
 
 std::optional<RuleVerdict::Outcome> Selector::why_stays(const Candidate& candidate, const PolicyRule& rule) const {
@@ -267,9 +292,8 @@ bool Selector::may_go(const Candidate& candidate, const PolicyRule& rule) {
   return false;
 }
 
-Status Selector::take(Candidate candidate, Rank place, std::uint32_t rule) {
+Status Selector::take(Candidate candidate, std::uint32_t rule) {
   const std::int64_t frees = freed_by(candidate.record);
-  if (line_.order == Order::by_cost) selection_.level = std::max(selection_.level, place);
   freed_ += frees;
   picked_.insert(candidate.record.id);
   const std::vector<RecordId> parents = candidate.record.parents;
@@ -282,11 +306,11 @@ Status Selector::expose(RecordId parent) {
   if (exposed_.contains(parent) || TRY(has_staying_child(parent))) return {};
   const auto candidate = TRY(store_.load(parent));
   if (!candidate) return {};
-  const PlacesRow places = places_of(candidate->record, selection_.level, candidate->keyed);
+  const PlacesRow places = places_of(candidate->record, candidate->keyed);
   exposed_.emplace(parent, places);
   const bool orphan = candidate->keyed == Keyed::no;
   if (orphan) line_.orphans.insert(parent);
-  line_.waiting.insert({orphan ? Rank() : in_line(places), parent});
+  line_.waiting.insert({orphan ? 0 : turn_of(places), parent});
   return {};
 }
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a policy takes from the store as it is now: the same code for a dry run and for a collection. It changes nothing.
-// Of one state of rows, holds and uses, at one time, it says one thing.
+// What a policy takes from the store as it is now: the same code for a dry run and for a collection. It changes
+// nothing. Of one state of rows, holds and uses, at one time, it says one thing.
 //
 // Cost: the candidates that go, those before them that may not (held, pinned, not what the rule is for), and those that
-// were used since they got their place; not the store. A ceiling on a filter that is more than types adds up all records.
+// were used since they got their place, by themselves or by what was made of them; not the store. A ceiling on a filter
+// that is more than types adds up all records.
 #pragma once
 
 #include <cstdint>
@@ -30,8 +31,8 @@ struct SelectionRules {
   Reach reach = Reach::everything;  // unkeyed_only: what a key leads to stays, whatever the rules say
   DiskSpace disk{};
   base::WallTime now{};
-  std::size_t picks_max = SIZE_MAX;  // stop here; selecting again afterwards, with the orphans of before, goes on
-  const Orphans* orphans = nullptr;  // PrunePlan::orphans of the last time
+  std::size_t picks_max = SIZE_MAX;     // stop here; selecting again afterwards, with the orphans of before, goes on
+  const Orphans* orphans = nullptr;     // PrunePlan::orphans of the last time
   std::optional<RecordId> explained{};  // the one that PrunePlan::verdicts are about
 };
 
@@ -45,8 +46,7 @@ struct PrunePlan {
   std::vector<Pick> picks;  // children before parents
   // Candidates that stay and are worth something else than their place says.
   std::vector<std::pair<RecordId, PlacesRow>> moves;
-  Rank level;  // where the order by cost has come to
-  Orphans orphans;  // that would be next
+  Orphans orphans;                    // that would be next
   std::vector<RuleVerdict> verdicts;  // of each rule
   std::uint64_t rows_visited = 0;
   Passed passed;

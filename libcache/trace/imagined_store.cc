@@ -11,21 +11,22 @@ namespace {
 
 class ImaginedLine final : public SelectionView::Line {
  public:
-  explicit ImaginedLine(const std::set<RankInLine>& line) : at_(line.begin()), end_(line.end()) {}
+  using Place = std::set<RankInLine>::const_iterator;
+  ImaginedLine(Place from, Place to) : at_(from), end_(to) {}
   Result<std::optional<RankInLine>> head() override {
     return at_ == end_ ? std::optional<RankInLine>() : std::optional<RankInLine>(*at_);
   }
   void take() override { ++at_; }
 
  private:
-  std::set<RankInLine>::const_iterator at_, end_;
+  Place at_, end_;
 };
 
 std::size_t line_of(RecordType type) { return number_of(type).value(); }
 
 }  // namespace
 
-ImaginedStore::ImaginedStore(const std::vector<Thing>& things) : entries_(things.size()) {
+ImaginedStore::ImaginedStore(const std::vector<Thing>& things) : things_(things), entries_(things.size()) {
   for (std::size_t i = 0; i < things.size(); ++i) {
     entries_[i].record = things[i].record;
     entries_[i].keyed = things[i].keyed;
@@ -38,8 +39,11 @@ ImaginedStore::ImaginedStore(const std::vector<Thing>& things) : entries_(things
     live_of_[line_of(entry.record.facts.type)] += freed_by(entry.record);
     for (const RecordId parent : entry.record.parents) entry_of(parent).children.insert(entry.record.id);
   }
-  for (Entry& entry : entries_)
-    if (entry.is_there) admit(entry);
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    if (!entries_[i].is_there) continue;
+    admit(entries_[i]);
+    note_key(static_cast<std::uint32_t>(i));
+  }
 }
 
 void ImaginedStore::put(Entry& entry, const PlacesRow& places) {
@@ -59,7 +63,7 @@ void ImaginedStore::drop(Entry& entry) {
 
 void ImaginedStore::admit(Entry& entry) {
   if (entry.is_there && entry.children.empty())
-    put(entry, places_of(entry.record, level_, entry.keyed ? Keyed::yes : Keyed::no));
+    put(entry, places_of(entry.record, entry.keyed ? Keyed::yes : Keyed::no));
 }
 
 void ImaginedStore::add(std::uint32_t thing, base::WallTime now) {
@@ -75,6 +79,22 @@ void ImaginedStore::add(std::uint32_t thing, base::WallTime now) {
     drop(entry_of(parent));
   }
   admit(entry);
+  note_key(thing);
+}
+
+// As keys do: one is there while it has a result or leads on, and while it is, what it was made of leads to it.
+void ImaginedStore::note_key(std::uint32_t thing) {
+  for (const std::uint32_t input : things_[thing].inputs) {
+    Entry& entry = entries_[input];
+    const bool was_known = entry.is_there || !entry.products.empty();
+    if (entry.products.insert(thing).second && !was_known) note_key(input);
+  }
+}
+
+void ImaginedStore::forget_key(std::uint32_t thing) {
+  if (entries_[thing].is_there || !entries_[thing].products.empty()) return;
+  for (const std::uint32_t input : things_[thing].inputs)
+    if (entries_[input].products.erase(thing) > 0) forget_key(input);
 }
 
 // Moves nobody: see candidates.h.
@@ -104,10 +124,10 @@ std::uint64_t ImaginedStore::apply(const PrunePlan& plan) {
       entry_of(parent).children.erase(entry.record.id);
       admit(entry_of(parent));
     }
+    forget_key(thing_of(pick.record.id));
   }
   for (const auto& [id, places] : plan.moves)
     if (entry_of(id).is_candidate) put(entry_of(id), places);
-  level_ = std::max(level_, plan.level);
   return plan.picks.size();
 }
 
@@ -123,8 +143,35 @@ base::Status ImaginedStore::each_record(const std::function<void(const RecordInf
   return {};
 }
 
-std::unique_ptr<SelectionView::Line> ImaginedStore::line(CandidateOrder order, RecordType type) {
-  return std::make_unique<ImaginedLine>((order == CandidateOrder::by_age ? by_age_ : by_cost_)[line_of(type)]);
+Result<std::vector<std::unique_ptr<SelectionView::Line>>> ImaginedStore::lines(CandidateOrder order, RecordType type) {
+  std::vector<std::unique_ptr<Line>> lines;
+  if (order == CandidateOrder::by_age) {
+    lines.push_back(std::make_unique<ImaginedLine>(by_age_[line_of(type)].begin(), by_age_[line_of(type)].end()));
+    return lines;
+  }
+  const InLine& by_cost = by_cost_[line_of(type)];
+  for (auto from = by_cost.begin(); from != by_cost.end();) {
+    const WorthClass worth = worth_at(from->place);
+    const auto to = by_cost.lower_bound({first_of(worth + 1u), RecordId()});
+    lines.push_back(std::make_unique<ImaginedLine>(from, to));
+    from = to;
+  }
+  return lines;
+}
+
+Result<base::WallTime> ImaginedStore::last_use_of_products(RecordId id, const Gone& gone) {
+  base::WallTime last{};
+  std::vector<std::uint32_t> known = {thing_of(id)};
+  for (std::size_t at = 0; at < known.size(); ++at) {
+    for (const std::uint32_t product : entries_[known[at]].products) {
+      if (known.size() == product_keys_max) break;
+      if (std::find(known.begin(), known.end(), product) != known.end()) continue;
+      known.push_back(product);
+      const Entry& entry = entries_[product];
+      if (entry.is_there && !gone.contains(entry.record.id)) last = std::max(last, entry.record.last_used);
+    }
+  }
+  return last;
 }
 
 Result<std::optional<SelectionView::Candidate>> ImaginedStore::load(RecordId id) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libcache/trace/model.h"
 
+#include <algorithm>
 #include <numeric>
 #include <unordered_map>
 
@@ -93,6 +94,19 @@ Replayer::Model::Model(const Trace& trace) {
       Thing& thing = things[model.thing];
       thing.record.id = RecordId(model.thing + 1);
       thing.keyed |= !lookup.keys.empty();
+    }
+    note_inputs(out);
+  }
+}
+
+void Replayer::Model::note_inputs(const ModelSolve& solve) {
+  for (const ModelLookup& lookup : solve.lookups) {
+    if (lookup.thing == no_thing) continue;
+    std::vector<std::uint32_t>& inputs = things[lookup.thing].inputs;
+    for (const TracedLookup::Input& input : lookup.inputs) {
+      const std::uint32_t of = solve.lookups[input.lookup].thing;
+      if (of != no_thing && of != lookup.thing && std::find(inputs.begin(), inputs.end(), of) == inputs.end())
+        inputs.push_back(of);
     }
   }
 }

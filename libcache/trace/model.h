@@ -13,9 +13,10 @@ namespace cairn::cache {
 inline constexpr std::uint32_t no_thing = UINT32_MAX;
 
 struct Thing {
-  RecordInfo record;                   // its id is the number of the thing plus one, and so are its parents'
+  RecordInfo record;  // its id is the number of the thing plus one, and so are its parents'
   bool keyed = false;
-  bool present = false;                // there when the trace began
+  bool present = false;               // there when the trace began
+  std::vector<std::uint32_t> inputs;  // what it was made of
 };
 
 struct ModelLookup {
@@ -33,6 +34,9 @@ struct Replayer::Model {
   explicit Model(const Trace& trace);
   std::vector<Thing> things;
   std::vector<ModelSolve> solves;
+
+ private:
+  void note_inputs(const ModelSolve& solve);
 };
 
 }  // namespace cairn::cache

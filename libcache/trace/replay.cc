@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What would have come of a trace. Of each solve it is worked out anew what had to be looked for: its result; the inputs of
-// what was not found; and what was looked into to find something else, as it was when the trace was taken.
+// What would have come of a trace. Of each solve it is worked out anew what had to be looked for: its result; the
+// inputs of what was not found; and what was looked into to find something else, as it was when the trace was taken.
 #include <algorithm>
 #include <limits>
 #include <utility>
@@ -25,7 +25,8 @@ PolicyRule size_rule(std::int64_t bytes) {
 
 class Run {
  public:
-  Run(const std::vector<Thing>& things, const ReplayOptions& options) : options_(options), policy_(options.policy), store_(things) {
+  Run(const std::vector<Thing>& things, const ReplayOptions& options)
+      : options_(options), policy_(options.policy), store_(things) {
     if (options.size) policy_.rules.push_back(size_rule(*options.size));
     live_at_first_ = store_.live();
     report.bytes_most = store_.records_live();
@@ -33,18 +34,18 @@ class Run {
   Status solve(const ModelSolve& solve);
   ReplayReport report;
   bool counts = true;
-  void end() {
-    report.bytes_last = store_.records_live();
-  }
+  void end() { report.bytes_last = store_.records_live(); }
 
  private:
   enum class Known : std::uint8_t { not_needed, needed, found, missing };
   void mark_roots(const ModelSolve& solve, std::vector<Known>& known) const;
   Status look_up(const ModelLookup& lookup, Known& known);
-  Status make(const ModelLookup& lookup, base::WallTime now);
-  Status need_with_parents(std::uint32_t thing, base::WallTime now);
-  Status add(std::uint32_t thing, base::WallTime now);
-  Status collect(base::WallTime now);
+  Status make(const ModelLookup& lookup);
+  Status need_with_parents(std::uint32_t thing);
+  Status add(std::uint32_t thing);
+  Status collect();
+  // What is used or made in one solve is so one after the other, as it is in a store.
+  base::WallTime next_moment() { return now_ += std::chrono::nanoseconds(1); }
   DiskSpace disk() const {
     const std::int64_t free = options_.disk.free_bytes + live_at_first_ - store_.live();
     return {options_.disk.total_bytes, std::max<std::int64_t>(free, 0)};
@@ -61,7 +62,8 @@ class Run {
 
 // The result; and what was looked for although what is made of it was found, or to look into it.
 void Run::mark_roots(const ModelSolve& solve, std::vector<Known>& known) const {
-  std::vector<bool> has_user(solve.lookups.size()), needed_by_key(solve.lookups.size()), for_a_miss(solve.lookups.size());
+  std::vector<bool> has_user(solve.lookups.size()), needed_by_key(solve.lookups.size()),
+      for_a_miss(solve.lookups.size());
   for (const ModelLookup& user : solve.lookups) {
     const bool was_asked = user.ended != Ended::not_asked;
     for (const TracedLookup::Input& input : user.inputs) {
@@ -87,7 +89,7 @@ Status Run::look_up(const ModelLookup& lookup, Known& known) {
   }
   if (!found) return {};
   known = Known::found;
-  store_.use(lookup.thing, now_);
+  store_.use(lookup.thing, next_moment());
   store_.hold(lookup.thing);
   return {};
 }
@@ -105,21 +107,21 @@ Status Run::solve(const ModelSolve& solve) {
       if (known[input.lookup] == Known::not_needed) known[input.lookup] = Known::needed;
   }
   for (std::size_t i = 0; i < solve.lookups.size(); ++i)
-    if (known[i] == Known::missing) TRY(make(solve.lookups[i], now_));
+    if (known[i] == Known::missing) TRY(make(solve.lookups[i]));
   store_.release_holds();
-  if (is_due()) TRY(collect(now_));
+  if (is_due()) TRY(collect());
   if (counts) report.over_time.push_back({solve.started, report.lookups, report.hits});
   return {};
 }
 
-Status Run::make(const ModelLookup& lookup, base::WallTime now) {
+Status Run::make(const ModelLookup& lookup) {
   if (lookup.thing == no_thing) return {};
   if (lookup.ended == Ended::forced && store_.is_there(lookup.thing)) return {};
-  return need_with_parents(lookup.thing, now);
+  return need_with_parents(lookup.thing);
 }
 
 // What no step has made by itself (layers of an image) comes with what is made on it.
-Status Run::need_with_parents(std::uint32_t thing, base::WallTime now) {
+Status Run::need_with_parents(std::uint32_t thing) {
   std::vector<std::uint32_t> open = {thing};
   while (!open.empty()) {
     const std::uint32_t at = open.back();
@@ -135,12 +137,12 @@ Status Run::need_with_parents(std::uint32_t thing, base::WallTime now) {
         open.push_back(above);
     if (open.size() > before) continue;
     open.pop_back();
-    TRY(add(at, now));
+    TRY(add(at));
   }
   return {};
 }
 
-Status Run::add(std::uint32_t thing, base::WallTime now) {
+Status Run::add(std::uint32_t thing) {
   const RecordInfo& record = store_.record(thing);
   if (counts) {
     ++report.made;
@@ -152,10 +154,10 @@ Status Run::add(std::uint32_t thing, base::WallTime now) {
       report.bytes_rebuilt += freed_by(record);
     }
   }
-  store_.add(thing, now);
+  store_.add(thing, next_moment());
   store_.hold(thing);
   report.bytes_most = std::max(report.bytes_most, store_.records_live());
-  return store_.live() > alarm_ && is_due() ? collect(now) : Status();
+  return store_.live() > alarm_ && is_due() ? collect() : Status();
 }
 
 bool Run::is_due() const {
@@ -167,8 +169,8 @@ bool Run::is_due() const {
   });
 }
 
-Status Run::collect(base::WallTime now) {
-  const SelectionRules rules{.policy = &policy_, .disk = disk(), .now = now};
+Status Run::collect() {
+  const SelectionRules rules{.policy = &policy_, .disk = disk(), .now = now_};
   const PrunePlan plan = TRY(select_records(store_, rules));
   const std::uint64_t taken = store_.apply(plan);
   if (counts) report.taken += taken;

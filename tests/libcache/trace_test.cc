@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Traces: what is recorded comes back, costs nothing while it is off, and keeps to its bound; and a replay says what a real
-// store with that policy would have done, hit by hit.
+// Traces: what is recorded comes back, costs nothing while it is off, and keeps to its bound; and a replay says what a
+// real store with that policy would have done, hit by hit.
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -29,11 +29,20 @@ TracedSolve a_solve() {
   return solve;
 }
 TracedRecord a_record(std::uint64_t id) {
-  return {RecordId(id), RecordType::source_git_checkout, 4096, std::chrono::seconds(3), base::from_unix_ns(5), 9, "make \xff it", {RecordId(id + 1)}, {3, 4, 5}};
+  return {RecordId(id),
+          RecordType::source_git_checkout,
+          4096,
+          std::chrono::seconds(3),
+          base::from_unix_ns(5),
+          9,
+          "make \xff it",
+          {RecordId(id + 1)},
+          {3, 4, 5}};
 }
 
 TEST(TraceFile, ComesBackWhole) {
-  const std::string bytes = trace_header(1 << 20) + trace_row({a_record(1), a_record(4)}, Met::at_begin) + trace_row(a_solve()) + trace_row({a_record(9)});
+  const std::string bytes = trace_header(1 << 20) + trace_row({a_record(1), a_record(4)}, Met::at_begin) +
+                            trace_row(a_solve()) + trace_row({a_record(9)});
   const Trace trace = must(parse_trace(bytes));
   EXPECT_EQ(trace.records, (std::vector<TracedRecord>{a_record(1), a_record(4), a_record(9)}));
   EXPECT_EQ(trace.solves, std::vector<TracedSolve>{a_solve()});
@@ -132,8 +141,9 @@ TEST(TraceRecorder, GoesOnBehindWhatACrashHasLeftHalf) {
 
 const DiskSpace roomy{.total_bytes = 1ll << 40, .free_bytes = 1ll << 40};
 
-// A build of things in chains: each solve asks for the ends of some chains, and makes what is not there from where it ends.
-// What is popular is asked for often. The same seed asks for the same.
+// A build of things in chains: each solve asks for the ends of some chains, and makes what is not there from where it
+// ends. What is popular is asked for often. The trees of every second chain are not built on one another, as what is
+// compiled is not built on its sources. The same seed asks for the same.
 class Workload {
  public:
   static constexpr int solves = 120, chains = 24, length = 3;
@@ -152,7 +162,8 @@ class Workload {
     return all;
   }
 
-  Workload(OpenStore& store, std::optional<PruneOptions> after_each) : store_(store), prune_(std::move(after_each)), recorder_(store.root(), *store.env) {}
+  Workload(OpenStore& store, std::optional<PruneOptions> after_each)
+      : store_(store), prune_(std::move(after_each)), recorder_(store.root(), *store.env) {}
   // Hits and lookups of each solve.
   std::vector<std::pair<std::uint64_t, std::uint64_t>> run() {
     std::vector<std::pair<std::uint64_t, std::uint64_t>> ended;
@@ -180,6 +191,7 @@ class Workload {
     for (int at = length - 1; at >= 0; --at) {
       ++lookups_;
       const std::vector<RecordId> results = store_.results(key(chain * length + at));
+      store_.clock.advance(std::chrono::microseconds(1));
       const auto found = results.empty() ? std::nullopt : must(store_.cache->find(results.front()));
       if (!found) continue;
       found_.insert_or_assign(chain, *found);
@@ -198,15 +210,20 @@ class Workload {
       }
       last = at == found ? found_.at(chain) : make(name, last);
       held_.push_back(*last);
-      solve.lookups.push_back(traced_as(at == found ? TracedLookup::Ended::hit : TracedLookup::Ended::made, last->id(), name, at, solve));
+      solve.lookups.push_back(
+          traced_as(at == found ? TracedLookup::Ended::hit : TracedLookup::Ended::made, last->id(), name, at, solve));
     }
   }
   ImmutableRef make(int name, const std::optional<ImmutableRef>& parent) {
+    store_.clock.advance(std::chrono::microseconds(1));
     Publication publication;
     // No two cost the same by their size, so that both runs have one order.
-    ImmutableRef made = store_.commit(publication, parent, std::to_string(name), std::string(static_cast<std::size_t>((1 + name % 7) * 96 * kib), 'x'),
+    const bool is_stacked = name / length % 2 == 0;
+    ImmutableRef made = store_.commit(publication, is_stacked ? parent : std::nullopt, std::to_string(name),
+                                      std::string(static_cast<std::size_t>((1 + name % 7) * 96 * kib), 'x'),
                                       {.build_time = std::chrono::milliseconds(1000 + 7919ll * name % 60'013)});
     publication.add_result(key(name), made);
+    if (parent) publication.add_link({.from = key(name - 1)}, key(name));
     must(store_.writer->wait_durable(must(store_.cache->publish(std::move(publication)))));
     collect();
     return made;
@@ -216,7 +233,8 @@ class Workload {
     if (at > 0) lookup.inputs.push_back({static_cast<std::uint32_t>(solve.lookups.size() - 1), false});
     return lookup;
   }
-  // A store this small is half journal and metadata, and those of two stores differ; so the ceiling is for what records have.
+  // A store this small is half journal and metadata, and those of two stores differ; so the ceiling is for what records
+  // have.
   void collect() {
     if (!prune_) return;
     std::int64_t of_records = 0;
@@ -310,7 +328,8 @@ TEST(Replay, OfASmallStoreSaysWhatALargeOneWouldHaveHad) {
 TEST(Replay, KeepsWhatAPolicyPinsAndTakesWhatIsOld) {
   Trace trace;
   const auto add = [&](std::uint64_t id, const char* description) {
-    trace.records.push_back({RecordId(id), RecordType::regular, 100 * kib, std::chrono::seconds(1), {}, 0, description, {}, {id}});
+    trace.records.push_back(
+        {RecordId(id), RecordType::regular, 100 * kib, std::chrono::seconds(1), {}, 0, description, {}, {id}});
   };
   add(1, "keep me");
   add(2, "a");
@@ -318,7 +337,8 @@ TEST(Replay, KeepsWhatAPolicyPinsAndTakesWhatIsOld) {
   for (const std::uint64_t id : {1, 2, 3, 1, 2}) {
     TracedSolve solve;
     solve.started = base::from_unix_ns(1'700'000'000'000'000'000) + std::chrono::hours(24 * trace.solves.size());
-    solve.lookups.push_back({trace.solves.size() < 3 ? TracedLookup::Ended::made : TracedLookup::Ended::hit, RecordId(id), {id}, {}});
+    solve.lookups.push_back(
+        {trace.solves.size() < 3 ? TracedLookup::Ended::made : TracedLookup::Ended::hit, RecordId(id), {id}, {}});
     trace.solves.push_back(solve);
   }
   ReplayOptions options{.size = 200 * kib};
@@ -344,7 +364,8 @@ TEST(Replay, KeepsWhatAPolicyPinsAndTakesWhatIsOld) {
 TEST(Replay, EndsWhateverATraceSays) {
   Trace trace;
   trace.records.push_back({RecordId(1), RecordType::regular, 10 * kib, {}, {}, 0, "", {RecordId(2)}, {1}});
-  trace.records.push_back({RecordId(2), RecordType::regular, 10 * kib, {}, {}, 0, "", {RecordId(1), RecordId(2), RecordId(9)}, {2}});
+  trace.records.push_back(
+      {RecordId(2), RecordType::regular, 10 * kib, {}, {}, 0, "", {RecordId(1), RecordId(2), RecordId(9)}, {2}});
   TracedSolve solve;
   solve.lookups.push_back({TracedLookup::Ended::made, RecordId(1), {}, {{0, true}}});
   solve.lookups.push_back({TracedLookup::Ended::made, RecordId(2), {1, 2}, {{1, false}, {0, true}}});

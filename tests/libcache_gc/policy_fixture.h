@@ -19,6 +19,7 @@ struct PolicyStore : OpenStore {
     RecordType type = RecordType::regular;
     std::chrono::nanoseconds build_time{std::chrono::seconds(1)};
     std::string description{};
+    std::vector<KeyDigest> made_of{};  // keys that lead on to `key`
   };
 
   // Not durable yet: sync() or a prune waits.
@@ -28,8 +29,11 @@ struct PolicyStore : OpenStore {
     facts.type = wanted.type;
     facts.build_time = wanted.build_time;
     facts.description = wanted.description;
-    ImmutableRef ref = commit(publication, std::move(parent), "file" + std::to_string(++files), std::string(wanted.bytes, 'x'), facts);
+    ImmutableRef ref =
+        commit(publication, std::move(parent), "file" + std::to_string(++files), std::string(wanted.bytes, 'x'), facts);
     if (wanted.key) publication.add_result(*wanted.key, ref);
+    for (std::uint32_t i = 0; i < wanted.made_of.size(); ++i)
+      publication.add_link({.from = wanted.made_of[i], .input = i}, *wanted.key);
     last = must(cache->publish(std::move(publication)));
     return ref;
   }
@@ -39,7 +43,9 @@ struct PolicyStore : OpenStore {
 
   // What ceilings and floors compare.
   std::int64_t live() { return must(cache->disk_usage()).live_bytes(); }
-  static DiskSpace disk(std::int64_t free_bytes = 90'000'000) { return {.total_bytes = 100'000'000, .free_bytes = free_bytes}; }
+  static DiskSpace disk(std::int64_t free_bytes = 90'000'000) {
+    return {.total_bytes = 100'000'000, .free_bytes = free_bytes};
+  }
   PruneReport run(const Policy& policy, const DiskSpace& on = disk()) {
     return must(cache->prune({.policy = policy, .disk = on}));
   }

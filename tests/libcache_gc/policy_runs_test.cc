@@ -4,6 +4,7 @@
 
 #include "libcache/explain_policy.h"
 #include "libcache/gc/candidates.h"
+#include "libcache/gc/selection_view.h"
 #include "tests/libcache_gc/policy_fixture.h"
 
 namespace cairn::cache {
@@ -48,6 +49,95 @@ TEST(PolicyRun, WhatIsUsedOutlivesWhatIsNotAtEqualCost) {
   PolicyRule rule;
   rule.ceiling = Space::bytes(static_cast<std::uint64_t>(store.live() - 1));
   EXPECT_EQ(ids_of(store.run(policy_of({rule}))), std::vector{unused});
+}
+
+TEST(PolicyRun, TheDearerMayLieIdleForLongerAndNotForEver) {
+  PolicyStore store;
+  const RecordId dear = store.add({}, {.bytes = 100'000, .key = key(1), .build_time = 100s}).id();
+  store.clock.advance(1h);
+  const RecordId cheap = store.add({}, {.bytes = 100'000, .key = key(2), .build_time = 1s}).id();
+  store.sync();
+  PolicyRule rule;
+  rule.ceiling = Space::bytes(static_cast<std::uint64_t>(store.live() - 1));
+  store.clock.advance(10h);
+  EXPECT_EQ(ids_of(store.rehearse(policy_of({rule}))), std::vector{cheap});  // 11 h against 10 h
+  store.use(cheap);
+  store.clock.advance(1h);
+  EXPECT_EQ(ids_of(store.rehearse(policy_of({rule}))), std::vector{dear});  // 12 h against 1 h
+}
+
+// A step that hits asks nothing of what it was made of. The next change of it will.
+TEST(PolicyRun, WhatUsedThingsWereMadeOfIsNotIdle) {
+  PolicyStore store;
+  const RecordId object = store.add({}, {.bytes = 100'000, .key = key(1)}).id();
+  const RecordId library = store.add({}, {.bytes = 100'000, .key = key(2), .made_of = {key(1)}}).id();
+  const RecordId program = store.add({}, {.bytes = 100'000, .key = key(3), .made_of = {key(2)}}).id();
+  const RecordId other_object = store.add({}, {.bytes = 100'000, .key = key(4)}).id();
+  const RecordId other_program = store.add({}, {.bytes = 100'000, .key = key(5), .made_of = {key(4)}}).id();
+  store.clock.advance(1h);
+  const RecordId newer = store.add({}, {.bytes = 100'000, .key = key(6)}).id();
+  store.sync();
+  store.clock.advance(1h);
+  store.use(program);
+  PolicyRule rule;
+  rule.ceiling = Space::bytes(static_cast<std::uint64_t>(store.live() - 250'000));
+  EXPECT_EQ(ids_of(store.rehearse(policy_of({rule}))), (std::vector{other_object, other_program, newer}));
+  EXPECT_EQ(ids_of(store.rehearse(policy_of({rule}, PolicyOrder::lru))), (std::vector{object, library, other_object}));
+  EXPECT_EQ(ids_of(store.run(policy_of({rule}))), (std::vector{other_object, other_program, newer}));
+  // What was found out is written down: it is no news the next time.
+  const PlacesRow places =
+      *must(store.env->view([&](base::lmdb::ReadTxn& txn) { return txn.get(table::candidate_places, object); }));
+  EXPECT_EQ(idle_since(places.by_cost), idle_since(place_by_cost(1, store.clock.now())));
+  EXPECT_LT(places.last_used, store.clock.now() - 1h);
+}
+
+// Of many things made of one, it is enough to find one of 64 that was used.
+TEST(PolicyRun, ThingsMadeOfOneAreLookedAtUpToABound) {
+  PolicyStore store;
+  const RecordId root = store.add({}, {.key = key(1)}).id();
+  for (int i = 0; i < 200; ++i) store.add({}, {.bytes = 10, .key = key(100 + i), .made_of = {key(1)}});
+  store.sync();
+  const auto view = view_rows(*store.env, store.clock.now());
+  EXPECT_GT(must(view->last_use_of_products(root, {})), base::WallTime{});
+  store.clock.advance(1h);
+  PolicyRule rule;
+  rule.ceiling = Space::bytes(static_cast<std::uint64_t>(store.live() - 1));
+  EXPECT_EQ(store.run(policy_of({rule})).records.size(), 1u);
+}
+
+TEST(Places, ByCostAreInClassesAndKeepTheirTime) {
+  const base::WallTime now = base::from_unix_ns(1'800'000'000'000'000'000);
+  RecordInfo record;
+  record.last_used = now - 3h;
+  record.facts.build_time = 0s;
+  EXPECT_EQ(worth_of(record, Keyed::no), 0);
+  EXPECT_EQ(places_of(record, Keyed::no).by_cost, Rank());
+  WorthClass before = worth_of(record, Keyed::yes);
+  EXPECT_GE(before, 1);
+  for (std::int64_t seconds = 1; seconds < 1'000'000'000; seconds *= 16) {
+    record.facts.build_time = std::chrono::seconds(seconds);
+    const WorthClass worth = worth_of(record, Keyed::yes);
+    EXPECT_GE(worth, before);
+    before = worth;
+    const Rank place = places_of(record, Keyed::yes).by_cost;
+    EXPECT_EQ(worth_at(place), worth);
+    EXPECT_LT(record.last_used - idle_since(place), std::chrono::nanoseconds(256));
+    EXPECT_LT(first_of(worth), place);
+    EXPECT_LT(place, first_of(worth + 1u));
+  }
+  record.use_count = UINT64_MAX;
+  record.facts.build_time = std::chrono::nanoseconds::max();
+  EXPECT_LE(worth_of(record, Keyed::yes), 32);
+  // Twice four times as dear: 1.32 times as long.
+  const auto turn = [&](WorthClass worth, std::chrono::minutes idle) {
+    return turn_by_cost(place_by_cost(worth, now - idle), now);
+  };
+  EXPECT_LT(turn(10, 1000min), turn(12, 1300min));
+  EXPECT_GT(turn(10, 1000min), turn(12, 1340min));
+  EXPECT_EQ(turn_by_cost(Rank(), now), 0u);
+  // Clocks go back, and rows lie.
+  EXPECT_GT(turn(1, -1000min), turn(1, 1min));
+  EXPECT_GT(turn_by_cost(Rank(UINT64_MAX), now), 0u);
 }
 
 TEST(PolicyRun, WhatNoKeyLeadsToGoesFirst) {
@@ -181,8 +271,29 @@ TEST(PolicyRun, AStoreOlderThanTheTablesOfCandidatesGetsThem) {
     }));
   };
   for (const auto* table : tables())
-    if (const std::string_view name = table->name; name.starts_with("cache.candidate") || name == "cache.collector") drop(*table);
+    if (const std::string_view name = table->name; name.starts_with("cache.candidate") || name == "cache.collector")
+      drop(*table);
   EXPECT_EQ(must(store.cache->prune({.all = true})).records.size(), 2u);
+}
+
+// Places of an order that is no more say nothing.
+TEST(PolicyRun, AStoreOfOlderOrdersGetsItsPlacesAnew) {
+  PolicyStore store;
+  const RecordId id = store.add({}, {.key = key(1)}).id();
+  store.sync();
+  const auto places = [&] {
+    return *must(store.env->view([&](base::lmdb::ReadTxn& txn) { return txn.get(table::candidate_places, id); }));
+  };
+  const PlacesRow now = places();
+  PlacesRow old = now;
+  old.by_cost = Rank(12345);
+  must(store.env->update([&](base::lmdb::WriteTxn& txn) -> base::Status {
+    TRY(move_candidate(txn, id, old));
+    return txn.put(table::collector, "orders", CollectorRow{1});
+  }));
+  EXPECT_TRUE(must(store.cache->prune({.dry_run = true, .policy = policy_of({PolicyRule{}})})).records.size() == 1u);
+  EXPECT_EQ(places(), now);
+  EXPECT_TRUE(store.findings().empty());
 }
 
 TEST(PolicyRun, CheckSeesACandidateThatHasNoPlaceAndOneThatIsNone) {
@@ -210,7 +321,8 @@ class RandomStore {
   unsigned below(unsigned n) { return std::uniform_int_distribution<unsigned>(0, n - 1)(random_); }
 
   void fill(PolicyStore& store, std::vector<ImmutableRef>& held) {
-    constexpr RecordType types[] = {RecordType::regular, RecordType::source_local, RecordType::exec_cache_mount, RecordType::internal};
+    constexpr RecordType types[] = {RecordType::regular, RecordType::source_local, RecordType::exec_cache_mount,
+                                    RecordType::internal};
     std::vector<ImmutableRef> all;
     for (int i = 0; i < 24; ++i) {
       std::optional<ImmutableRef> parent;
@@ -218,6 +330,10 @@ class RandomStore {
       PolicyStore::Wanted wanted;
       wanted.bytes = below(150'000);
       if (below(4) != 0) wanted.key = key(static_cast<int>(below(1000)) + 1000 * i);
+      if (wanted.key && !keys_.empty())
+        for (unsigned n = below(3); n > 0; --n)
+          wanted.made_of.push_back(keys_[below(static_cast<unsigned>(keys_.size()))]);
+      if (wanted.key) keys_.push_back(*wanted.key);
       wanted.type = types[below(4)];
       wanted.build_time = std::chrono::milliseconds(below(100'000));
       wanted.description = std::string(1, static_cast<char>('a' + below(3))) + " step";
@@ -234,7 +350,8 @@ class RandomStore {
     Policy policy;
     policy.order = below(2) == 0 ? PolicyOrder::cost : PolicyOrder::lru;
     if (below(3) == 0) policy.pins.push_back(filter("description~=^a"));
-    const char* const filters[] = {"type==regular", "type!=source.local", "description~=^b", "type==exec.cachemount", "parents"};
+    const char* const filters[] = {"type==regular", "type!=source.local", "description~=^b", "type==exec.cachemount",
+                                   "parents"};
     for (unsigned rules = 1 + below(3); rules > 0; --rules) {
       PolicyRule rule;
       for (unsigned n = below(3); n > 0; --n) rule.filters.push_back(filter(filters[below(5)]));
@@ -251,6 +368,7 @@ class RandomStore {
 
  private:
   std::mt19937 random_;
+  std::vector<KeyDigest> keys_;
 };
 
 TEST(PolicyRun, ARehearsalSaysExactlyWhatTheNextRunDeletes) {
@@ -302,11 +420,14 @@ TEST(PolicyRun, ExplainSaysOfEachRecordWhatTheNextRunDoesWithIt) {
     store.sync();
     const PruneReport rehearsed = store.rehearse(policy, disk);
     std::vector<RecordId> all;
-    must(store.cache->each_record([&](const RecordInfo& record) -> base::Status { return all.push_back(record.id), base::Status(); }));
+    must(store.cache->each_record(
+        [&](const RecordInfo& record) -> base::Status { return all.push_back(record.id), base::Status(); }));
     for (const RecordId id : all) {
       const auto answer = must(explain_policy(*store.env, store.dir_.path(), policy, id, store.clock.now(), disk));
-      const auto found = std::find_if(rehearsed.records.begin(), rehearsed.records.end(), [&](const auto& each) { return each.id == id; });
-      ASSERT_EQ(answer.taken.has_value(), found != rehearsed.records.end()) << "seed " << seed << ", record " << id.value();
+      const auto found = std::find_if(rehearsed.records.begin(), rehearsed.records.end(),
+                                      [&](const auto& each) { return each.id == id; });
+      ASSERT_EQ(answer.taken.has_value(), found != rehearsed.records.end())
+          << "seed " << seed << ", record " << id.value();
       ASSERT_EQ(answer.verdicts.size(), policy.rules.size());
       const auto takes = [](const RuleVerdict& verdict) { return verdict.outcome == RuleVerdict::Outcome::taken; };
       ASSERT_EQ(std::count_if(answer.verdicts.begin(), answer.verdicts.end(), takes), answer.taken ? 1 : 0);
@@ -331,7 +452,9 @@ TEST(PolicyRun, ExplainNamesTheGroundsOnWhichARecordStays) {
   const RecordId internal = store.add({}, {.key = key(2), .type = RecordType::internal}).id();
   store.sync();
   const auto outcome = [&](const Policy& policy, RecordId id) {
-    return must(explain_policy(*store.env, store.dir_.path(), policy, id, store.clock.now(), PolicyStore::disk())).verdicts.at(0).outcome;
+    return must(explain_policy(*store.env, store.dir_.path(), policy, id, store.clock.now(), PolicyStore::disk()))
+        .verdicts.at(0)
+        .outcome;
   };
   PolicyRule rule;
   rule.all = true;
@@ -358,7 +481,9 @@ TEST(PolicyRun, ExplainNamesTheGroundsOnWhichARecordStays) {
   const auto lease = must(store.cache->create_lease({.owner = "test", .records = {*must(store.cache->find(child))}}));
   must(store.writer->wait_durable(lease.sequence));
   EXPECT_EQ(outcome(policy_of({rule}), child), Outcome::in_use);
-  EXPECT_EQ(explain_policy(*store.env, store.dir_.path(), policy_of({rule}), RecordId(999'999), store.clock.now()).error().code,
+  EXPECT_EQ(explain_policy(*store.env, store.dir_.path(), policy_of({rule}), RecordId(999'999), store.clock.now())
+                .error()
+                .code,
             base::ErrorCode::not_found);
 }
 
