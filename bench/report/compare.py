@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What moved beyond noise from one report to another."""
+import math
 
 # A median must move by so much of itself, and so many of all pairs of an old and a new run must say so.
 LEAST_MOVE = 0.10
@@ -12,17 +13,45 @@ def runs_of(value):
     return value.get("values") or [value["least"], value["median"], value["most"]][:value["runs"]]
 
 
-def figures(report):
-    """Name: (runs, or one exact figure)."""
-    found = {}
-    for row in report.get("micro", []):
-        found[row["name"]] = runs_of(row)
-    for row in report.get("scenarios", {}).get("rows", []):
-        engines = row["engines"] if "engines" in row else {name: value for name, value in row.items() if isinstance(value, dict)}
-        for name, value in engines.items():
-            found[f"{row['name']} ({name})"] = runs_of(value)
-        if "floor" in row:
-            found[f"{row['name']} (floor: {row['floor']['what']})"] = runs_of(row["floor"])
+def measured(row):
+    """What a scenario was timed of: {name: runs}."""
+    engines = row["engines"] if "engines" in row else {name: value for name, value in row.items() if isinstance(value, dict)}
+    return {name: runs_of(value) for name, value in [*engines.items(), *([("floor", row["floor"])] if "floor" in row else [])]}
+
+
+def beside(runs, others):
+    """Each run over the mean (geometric) of what all others took in the same round."""
+    return [run / math.exp(sum(math.log(other[i]) for other in others) / len(others)) for i, run in enumerate(runs)]
+
+
+def scenario_rows(old, new):
+    """Those of both reports: (title, unit, what each took then, what each took now)."""
+    before = {row["name"]: row for row in old.get("scenarios", {}).get("rows", [])}
+    for row in new.get("scenarios", {}).get("rows", []):
+        if row["name"] in before:
+            yield row["name"], row["unit"], measured(before[row["name"]]), measured(row)
+
+
+def scenario_figures(old, new):
+    """Of Cairn alone, and of each row in which others ran both times beside them: they did the same work in the same minutes, so what all of
+    them take more is the machine's. Returns the figures of both reports, and by how much the others moved."""
+    figures, drift = ({}, {}), []
+    for title, unit, was, now in scenario_rows(old, new):
+        if "cairn" not in was or "cairn" not in now:
+            continue
+        same = [name for name in was if name != "cairn" and name in now and len(was[name]) == len(was["cairn"]) and len(now[name]) == len(now["cairn"])
+                and min(was[name] + now[name]) > 0]
+        timed = unit == "ms" and same
+        if timed:
+            drift += [ratio(median(was[name]), median(now[name])) for name in same]
+        for side, found in zip((was, now), figures):
+            found[f"{title}, beside {' and '.join(same)}" if timed else title] = beside(side["cairn"], [side[name] for name in same]) if timed else side["cairn"]
+    return figures, drift
+
+
+def figures_alone(report):
+    """Name: runs, or one exact figure, of what nothing runs beside."""
+    found = {row["name"]: runs_of(row) for row in report.get("micro", [])}
     for row in report.get("hit-rate", []):
         for name, run in row["runs"].items():
             found[f"{row['name']}, {name}: seconds built again"] = run["rebuilding_ns"] / 1e9
@@ -53,6 +82,10 @@ def moved(old, new):
     return ratio(was, now)
 
 
+def names(report):
+    return figures_alone(report).keys() | {row["name"] for row in report.get("scenarios", {}).get("rows", []) if "cairn" in measured(row)}
+
+
 def compare(old, new, say):
     """Says what moved; returns {name: new over old} of it."""
     if old.get("tiny") != new.get("tiny"):
@@ -60,7 +93,11 @@ def compare(old, new, say):
     for key in ("cpu", "cores", "kernel"):
         if old["machine"].get(key) != new["machine"].get(key):
             say(f"not the same machine: {key} {old['machine'].get(key)} -> {new['machine'].get(key)}")
-    before, after = figures(old), figures(new)
+    (before, after), drift = scenario_figures(old, new)
+    before.update(figures_alone(old))
+    after.update(figures_alone(new))
+    if drift:
+        say(f"the machine: other engines and floors take {median(drift):.2f} times what they took ({min(drift):.2f} to {max(drift):.2f}); Cairn is compared beside them")
     both = sorted(before.keys() & after.keys())
     once = [name for name in both if any(isinstance(side[name], list) and len(side[name]) < FEWEST_RUNS for side in (before, after))]
     found = {}
@@ -72,6 +109,8 @@ def compare(old, new, say):
             found[name] = change
             was, now = (median(value) if isinstance(value, list) else value for value in (before[name], after[name]))
             say(f"{'slower' if change > 1 else 'faster'}: {name}: {was:.4g} -> {now:.4g} ({change:.2f}x)")
-    say(f"{len(found)} of {len(both) - len(once)} figures moved beyond noise; {len(once)} ran less than {FEWEST_RUNS} times and are not compared; "
-        f"only in the old report {len(before.keys() - after.keys())}, only in the new {len(after.keys() - before.keys())}")
+    say(f"{len(found)} of {len(both) - len(once)} figures moved beyond noise; {len(once)} ran less than {FEWEST_RUNS} times and are not compared")
+    for text, some, others in (("old", old, new), ("new", new, old)):
+        if gone := sorted(names(some) - names(others)):
+            say(f"only in the {text} report: {', '.join(gone)}")
     return found

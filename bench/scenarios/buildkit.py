@@ -147,7 +147,7 @@ class BuildKit:
         run([self.client, "--host", f"unix://{self.socket}", "rmi", "--force", "bench-image"], env=self.environment)
 
     def take_image(self, image):
-        self.call("load", "--quiet", "--input", image["docker_archive"])
+        self.call("load", "--quiet", "--input", image.docker_archive)
 
 
 def unmount_below(folder):

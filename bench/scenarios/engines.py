@@ -123,7 +123,7 @@ class Cairn(Programs):
         shutil.rmtree(self.root + "-import", ignore_errors=True)
 
     def take_image(self, image):
-        must(self.solve_command(Unpack(), layout=image["layout"], root=self.root + "-import"))
+        must(self.solve_command(Unpack(), layout=image.layout, root=self.root + "-import"))
 
 
 class Buildah(Programs):
@@ -185,5 +185,5 @@ class Buildah(Programs):
         run([*self.command, "rmi", "--force", "bench-image"])
 
     def take_image(self, image):
-        identifier = self.call("pull", "--quiet", f"oci:{image['layout']}").strip()
+        identifier = self.call("pull", "--quiet", f"oci:{image.layout}").strip()
         self.call("tag", identifier, "bench-image")

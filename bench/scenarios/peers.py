@@ -10,7 +10,7 @@ from buildkit import BuildKit, unmount_below
 from engines import Buildah, Cairn, Failed, Unable
 from floors import Floors
 from scenarios import all_scenarios, size_of
-from work import make_base, make_context, make_image
+from work import Image, make_base, make_context
 
 
 def summary(values):
@@ -117,12 +117,16 @@ def measure(bin_dir, tools, scratch, options, say):
 
 def measure_engines(bin_dir, tools, scratch, options, say, engines):
     size = size_of(options.tiny, options.files, options.rounds)
+    context = os.path.join(scratch, "context")
+    scenarios = [each for each in all_scenarios(size, context, Image(tools, scratch, context)) if re.search(options.filter, each.key + " " + each.title)]
+    if not scenarios:
+        say(f"no scenario matches {options.filter}")
+        return {"engines": [], "missing": [], "files": size.files, "rows": []}
     base = make_base(tools, scratch)
     missing = start_engines(bin_dir, base, scratch, not options.no_peers, engines)
     for line in missing:
         say("missing peer: " + line)
-    context = make_context(scratch, size.files)
-    scenarios = [each for each in all_scenarios(size, context, make_image(tools, scratch, context)) if re.search(options.filter, each.key + " " + each.title)]
+    make_context(context, size.files)
     floors, rows = Floors(base, scratch), []
     for scenario in scenarios:
         row = Turns(scenario, engines, floors).run()

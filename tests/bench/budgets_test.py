@@ -40,8 +40,7 @@ def benchmarks():
 
 
 def made(tiny):
-    image = {"layer_tar": "", "layer_gzip": ""}
-    return scenarios.all_scenarios(scenarios.size_of(tiny, 0, 0), "/context", image)
+    return scenarios.all_scenarios(scenarios.size_of(tiny, 0, 0), "/context", None)
 
 
 def measures():
