@@ -127,7 +127,7 @@ Result<std::vector<Finding>> check_store(base::lmdb::Env& env, const base::HostP
                                          const std::vector<SnapshotId>& unpublished) {
   CheckState state{env, root, {unpublished.begin(), unpublished.end()}, {}, {}, {}};
   for (const auto pass : {load_records, check_seals, check_trees, check_records, check_keys, check_blobs, check_chunks, check_pages, check_totals,
-                          check_candidates, check_leases, check_layers, check_statistics, check_history, check_ledger, check_recipes, check_tmp})
+                          check_candidates, check_leases, check_layers, check_entries, check_statistics, check_history, check_ledger, check_recipes, check_tmp})
     TRY(run_pass(state, pass), "check {}", root.str());
   return std::move(state.findings);
 }

@@ -39,6 +39,7 @@ base::Status check_totals(CheckState& state);   // sums, and the space of record
 base::Status check_candidates(CheckState& state);  // for the collector: who may go
 base::Status check_leases(CheckState& state);      // what they name, and when they end
 base::Status check_layers(CheckState& state);      // diffs, what holds them, and trees that came later
+base::Status check_entries(CheckState& state);     // what doors keep, and its value
 base::Status check_statistics(CheckState& state);
 base::Status check_history(CheckState& state);
 base::Status check_ledger(CheckState& state);

@@ -2,6 +2,7 @@
 // I5: which record is which diff is said in both directions, a diff that blobs hold is that of a record, a record without
 // a tree can get one, and a tree of another number than its record leads back to it.
 #include "libcache/account/check.h"
+#include "libcache/entries/entry_rows.h"
 #include "libcache/records/layer_rows.h"
 #include "libcache/records/scan.h"
 
@@ -42,7 +43,7 @@ Status check_diff_blobs(CheckState& state) {
 Status check_lazy(CheckState& state) {
   return state.env.view([&](ReadTxn& txn) -> Status {
     for (const auto& [id, row] : state.records) {
-      if (row.snapshot) continue;
+      if (row.snapshot || TRY(has_row(txn, table::entries, id))) continue;
       const auto layer = TRY(txn.get(table::layers, id));
       const bool there = layer && TRY(has_rows(txn, table::diff_blobs, key_prefix(layer->diff)));
       if (!there) state.found(5, "record {}: it has no tree, and no blob holds its layer", id);

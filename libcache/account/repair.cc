@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What follows from other rows, made anew where it differs. Of two rows that should say the same, one is enough if what it
-// names exists: a claim too many costs space, one too few costs data. All of it is one change of the writer.
+// What follows from other rows, made anew where it differs. Of two rows that should say the same, one is enough if what
+// it names exists: a claim too many costs space, one too few costs data. All of it is one change of the writer.
 #include <map>
 #include <set>
 
@@ -9,6 +9,7 @@
 #include "libcache/account/tally.h"
 #include "libcache/account/totals.h"
 #include "libcache/blobs/blob_rows.h"
+#include "libcache/entries/entry_rows.h"
 #include "libcache/explain/repair_recipes.h"
 #include "libcache/keys/operations.h"
 #include "libcache/records/layer_rows.h"
@@ -49,9 +50,12 @@ class Repair {
     std::set<Key> there, doomed;
     TRY(scan_rows(txn_, table, {}, [&](const Key& key, const Value& value) -> Result<Scan> {
       const auto wanted = rows.find(key);
-      const bool same = wanted != rows.end() && base::Codec<Value>::encode(wanted->second) == base::Codec<Value>::encode(value);
-      if (same) there.insert(key);
-      else if (wanted == rows.end()) doomed.insert(key);
+      const bool same =
+          wanted != rows.end() && base::Codec<Value>::encode(wanted->second) == base::Codec<Value>::encode(value);
+      if (same)
+        there.insert(key);
+      else if (wanted == rows.end())
+        doomed.insert(key);
       return Scan::next;
     }));
     for (const Key& key : doomed) TRY(erase(table, key));
@@ -80,7 +84,8 @@ using RecordMap = std::map<RecordId, RecordRow>;
 using LeaseRows = std::map<LeaseId, LeaseRow>;
 
 template <class Thing, class Exists>
-Status repair_named(Repair& repair, const LeaseRows& leases, const TableSpec<std::tuple<LeaseId, Thing>, Present>& by_lease,
+Status repair_named(Repair& repair, const LeaseRows& leases,
+                    const TableSpec<std::tuple<LeaseId, Thing>, Present>& by_lease,
                     const TableSpec<std::tuple<Thing, LeaseId>, Present>& by_thing, Exists exists) {
   std::set<std::tuple<LeaseId, Thing>> named;
   for (const auto& [key, row] : TRY(repair.all(by_lease))) named.insert(key);
@@ -111,7 +116,8 @@ Status repair_leases(Repair& repair, const RecordMap& records) {
 
 Status repair_layers(Repair& repair, const RecordMap& records) {
   std::map<RecordId, LayerRow> layers = TRY(repair.all(table::layers));
-  for (const auto& [key, row] : TRY(repair.all(table::diff_records))) layers.try_emplace(std::get<1>(key), LayerRow{std::get<0>(key)});
+  for (const auto& [key, row] : TRY(repair.all(table::diff_records)))
+    layers.try_emplace(std::get<1>(key), LayerRow{std::get<0>(key)});
   std::erase_if(layers, [&](const auto& row) { return !records.contains(row.first); });
   std::map<std::tuple<DiffId, RecordId>, Present> diffs;
   std::set<DiffId> used;
@@ -128,6 +134,12 @@ Status repair_layers(Repair& repair, const RecordMap& records) {
   for (const auto& [id, row] : records)
     if (row.snapshot && row.snapshot.value() != id.value()) owners[row.snapshot] = {id};
   return repair.set_all(table::tree_owners, owners);
+}
+
+Status repair_entries(Repair& repair, const RecordMap& records) {
+  auto entries = TRY(repair.all(table::entries));
+  std::erase_if(entries, [&](const auto& row) { return !records.contains(row.first); });
+  return repair.set_all(table::entries, entries);
 }
 
 Status repair_statistics(Repair& repair) {
@@ -180,11 +192,13 @@ Result<std::uint64_t> Cache::repair_rows() {
   TRY(check_recipes(recipes), "repair rows");
   const auto changed = std::make_shared<std::uint64_t>(0);
   base::lmdb::GroupWriter::Entry entry;
-  entry.change = [changed, rows, stored, operations, wrong_recipes = !recipes.findings.empty()](WriteTxn& txn) -> Status {
+  entry.change = [changed, rows, stored, operations,
+                  wrong_recipes = !recipes.findings.empty()](WriteTxn& txn) -> Status {
     Repair repair(txn);
     const RecordMap records = TRY(repair.all(table::records));
     TRY(repair_leases(repair, records));
     TRY(repair_layers(repair, records));
+    TRY(repair_entries(repair, records));
     TRY(repair_statistics(repair));
     TRY(repair_sums(repair, rows, stored));
     TRY(repair_operations(repair, operations));

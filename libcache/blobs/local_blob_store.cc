@@ -159,8 +159,20 @@ Result<BlobStore::Put> LocalBlobStore::place_once(const BlobDigest& digest, std:
 Result<BlobStore::Put> LocalBlobStore::put_as_file(BlobFile file, ByteSource& source, std::optional<BlobDigest> expected,
                                                    const BlobClaims::Turn* turn) {
   TRY(file.write_rest(source), "put blob");
+  return place_file(file, expected, turn);
+}
+
+Result<BlobStore::Put> LocalBlobStore::place_file(BlobFile& file, std::optional<BlobDigest> expected,
+                                                  const BlobClaims::Turn* turn) {
   const BlobDigest digest = file.digest();
   return place_once(digest, expected, turn, [&] { return put_file(file, digest); });
+}
+
+Result<BlobStore::Put> LocalBlobStore::place_chunks(ChunkedBlob& blob, std::optional<BlobDigest> expected,
+                                                    const BlobClaims::Turn* turn) {
+  CRASH_POINT("cache.blob.chunks_put");
+  const BlobDigest digest = blob.digest();
+  return place_once(digest, expected, turn, [&] { return enqueue_list(digest, blob); });
 }
 
 Result<BlobStore::Put> LocalBlobStore::put_in_chunks(std::string_view first, ByteSource& source,
@@ -178,9 +190,7 @@ Result<BlobStore::Put> LocalBlobStore::put_in_chunks(std::string_view first, Byt
     TRY(blob.copy_to(file), "put blob");
     return put_as_file(std::move(file), source, expected, turn);
   }
-  CRASH_POINT("cache.blob.chunks_put");
-  const BlobDigest digest = blob.digest();
-  return place_once(digest, expected, turn, [&] { return enqueue_list(digest, blob); });
+  return place_chunks(blob, expected, turn);
 }
 
 Result<ChunkList> LocalBlobStore::put_chunk(std::string_view bytes, const BlobDigest& digest) {

@@ -3,10 +3,12 @@
 // collector may take.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <string>
 
 #include "libcache/blob_store.h"
+#include "libcache/blob_writer.h"
 #include "libcache/blobs/blob_claims.h"
 #include "libcache/blobs/chunk_rule.h"
 #include "libcache/blobs/packs.h"
@@ -37,6 +39,10 @@ class LocalBlobStore final : public BlobStore {
   // claim over; it comes back if the publication fails.
   void named(const BlobDigest& digest, bool durable);
 
+  Store& store() { return store_; }
+  // A claim of whoever is about to name a blob: for as long as it is in `claims`.
+  void add_claim(const BlobDigest& digest, std::deque<BlobClaims::Claim>& claims) { claims.emplace_back(claims_, digest); }
+
   // For the collector: a claimed or queued blob stays. try_mark_dying is false for such a one. A dying blob is not found
   // any more; a put of it makes a new row, which the collector respects.
   bool is_claimed(const BlobDigest& digest) { return claims_.is_claimed(digest); }
@@ -61,6 +67,7 @@ class LocalBlobStore final : public BlobStore {
 
  private:
   friend class ChunkedBlob;
+  friend struct BlobWriter::State;
   using Found = BlobClaims::Queued;
 
   base::Result<std::optional<Found>> find_any(const BlobDigest& digest);
@@ -75,6 +82,9 @@ class LocalBlobStore final : public BlobStore {
                                 const BlobClaims::Turn* turn);
   base::Result<Put> put_in_chunks(std::string_view first, base::ByteSource& source, std::optional<BlobDigest> expected,
                                   const BlobClaims::Turn* turn);
+  // What has been written in full gets its row.
+  base::Result<Put> place_file(BlobFile& file, std::optional<BlobDigest> expected, const BlobClaims::Turn* turn);
+  base::Result<Put> place_chunks(ChunkedBlob& blob, std::optional<BlobDigest> expected, const BlobClaims::Turn* turn);
   // The chunks that hold these bytes, which are one unless they came as a blob in chunks. Their digest is claimed.
   base::Result<ChunkList> put_chunk(std::string_view bytes, const BlobDigest& digest);
   template <class Place>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libcache/account/totals.h"
 #include "libcache/blobs/blob_rows.h"
+#include "libcache/entries/entry_rows.h"
 #include "libcache/explain/recipe_writer.h"
 #include "libcache/gc/candidates.h"
 #include "libcache/gc/prune.h"
@@ -46,6 +47,7 @@ Status erase_record(WriteTxn& txn, const snapshot::Snapshotter& snapshots, const
   TRY(erase_blobs_of(txn, info.id));
   TRY(erase_leases_of(txn, info.id));
   TRY(erase_layer_of(txn, info.id));
+  TRY(erase_entry_of(txn, info.id));
   TRY(erase_seals_of(txn, info.id, info.snapshot));
   for (const RecordId parent : info.parents) TRY(txn.erase(table::children, {parent, info.id}));
   if (!info.facts.chain.is_zero()) TRY(txn.erase(table::chains, {info.facts.chain, info.id}));

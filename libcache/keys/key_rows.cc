@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libcache/keys/key_rows.h"
 
+#include <algorithm>
+
 #include "libbase/hash/sha256.h"
 #include "libcache/keys/operations.h"
 #include "libcache/records/scan.h"
@@ -59,6 +61,18 @@ Status put_link(WriteTxn& txn, const KeyLink& link, const KeyDigest& target) {
   TRY(txn.put(table::key_links, {link.from, way, target},
               KeyLinkRow{link.input, link.operation, link.output, link.selector}));
   return txn.put(table::key_backlinks, {target, link.from, way}, Present{});
+}
+
+Result<std::vector<RecordId>> results_of(const ReadTxn& txn, const KeyDigest& key) {
+  std::vector<std::pair<base::WallTime, RecordId>> found;
+  TRY(scan_rows(txn, table::key_results, key_prefix(key), [&](const auto& row_key, const KeyResultRow& row) -> Result<Scan> {
+    if (std::get<1>(row_key)) found.emplace_back(row.created, std::get<1>(row_key));
+    return Scan::next;
+  }));
+  std::sort(found.rbegin(), found.rend());
+  std::vector<RecordId> records;
+  for (const auto& [created, record] : found) records.push_back(record);
+  return records;
 }
 
 Result<bool> key_exists(const ReadTxn& txn, const KeyDigest& key) {

@@ -66,6 +66,9 @@ namespace cairn::cache {
 base::Status put_result(base::lmdb::WriteTxn& txn, const KeyDigest& key, RecordId record, base::WallTime created);
 base::Status put_link(base::lmdb::WriteTxn& txn, const KeyLink& link, const KeyDigest& target);
 
+// The records that a key leads to, the newest first.
+base::Result<std::vector<RecordId>> results_of(const base::lmdb::ReadTxn& txn, const KeyDigest& key);
+
 // A key is known while it has a result or leads somewhere.
 base::Result<bool> key_exists(const base::lmdb::ReadTxn& txn, const KeyDigest& key);
 

@@ -89,7 +89,12 @@ void finish_batch(Store& store, const std::shared_ptr<Batch>& batch, const Statu
     grown += outcome ? record.usage.bytes : 0;
     store.holds.set_outcome(record.id, outcome ? Standing::durable : Standing::failed);
   }
+  for (const BatchEntry& entry : batch->entries) {
+    grown += outcome ? entry.bytes : 0;
+    store.readers.after_current([&store, id = entry.record] { store.fresh_entries.remove(id); });
+  }
   for (const auto& [record, blob] : batch->blobs) store.blobs.named(blob, outcome.has_value());
+  batch->claims.reset();
   if (outcome)
     store.readers.after_current([&store, batch] { store.pending.remove(*batch); });
   else
@@ -157,6 +162,7 @@ Status write_rows(WriteTxn& txn, const snapshot::Snapshotter& snapshots, const B
     const auto tombstone = TRY(exhume(txn, result.key));
     if (tombstone && made.erase(result.record) > 0) TRY(note_regret(txn, *tombstone));
   }
+  for (const BatchEntry& entry : batch.entries) TRY(put_entry(txn, entry));
   for (const RecordInfo& info : batch.records) TRY(admit_candidate(txn, info.id));
   for (const auto& [link, target] : batch.links) TRY(put_link(txn, link, target));
   for (const auto& reopened : batch.reopened) TRY(replace_record(txn, reopened->record().id()));
@@ -183,6 +189,7 @@ Result<base::lmdb::SequenceNumber> enqueue_batch(Store& store, Batch batch) {
     return write_rows(txn, snapshots, *shared);
   };
   for (const auto& [record, layer] : shared->layers) store.fresh_layers.add(record, layer);
+  for (const BatchEntry& kept : shared->entries) store.fresh_entries.add(kept.record, kept.row);
   entry.done = [&store, shared](const Status& outcome) { finish_batch(store, shared, outcome); };
   const std::vector<RecordInfo>& records = shared->records;
   const auto number = TRY(enqueue(store, std::move(entry)));

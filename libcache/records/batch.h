@@ -3,12 +3,15 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include "libbase/lmdb/env.h"
+#include "libcache/blobs/blob_claims.h"
+#include "libcache/entries/entry_rows.h"
 #include "libcache/history/ledger.h"
 #include "libcache/key_store.h"
 #include "libcache/layer_blob.h"
@@ -40,6 +43,8 @@ struct Batch {
   std::vector<std::pair<RecordId, BlobDigest>> blobs;
   std::vector<Digest> digests;
   std::vector<std::pair<RecordId, LayerBlob>> layers;
+  std::vector<BatchEntry> entries;
+  std::shared_ptr<std::deque<BlobClaims::Claim>> claims;  // on blobs of entries, until the outcome is known
   std::vector<PendingPages::SetPtr> pages;
   std::vector<std::shared_ptr<const Reopened>> reopened;  // records whose place is taken
   std::optional<ExecutedStep> step;  // made the results from here on; only if there is a ledger

@@ -22,6 +22,7 @@
 #include "libcache/blobs/quarantine.h"
 #include "libcache/blobs/repair.h"
 #include "libcache/blobs/scrub.h"
+#include "libcache/entries/entry_rows.h"
 #include "libcache/explain/recipe_rows.h"
 #include "libcache/gc/candidates.h"
 #include "libcache/gc/prune.h"
@@ -49,7 +50,7 @@ using base::Status;
 
 namespace {
 
-constexpr std::array<const base::lmdb::RawTableSpec*, 55> all_tables = {
+constexpr std::array<const base::lmdb::RawTableSpec*, 56> all_tables = {
     &table::records,   &table::children,      &table::chains, &table::tree_digests, &table::key_results, &table::record_keys,
     &table::key_links, &table::key_backlinks, &table::blobs,  &table::record_blobs, &table::blob_records,
     &table::stats,     &table::resolved,  &table::pages,         &table::page_counts, &table::page_roots, &table::page_trash,
@@ -61,7 +62,7 @@ constexpr std::array<const base::lmdb::RawTableSpec*, 55> all_tables = {
     &table::candidates_by_age, &table::candidates_by_cost, &table::candidate_places, &table::collector,
     &table::tombstones, &table::tombstones_by_age, &table::regret, &table::blob_chunks, &table::chunk_blobs,
     &table::operations, &table::history, &table::scrub_totals, &table::ledger, &table::ledger_totals,
-    &table::recipes, &table::recipe_texts, &table::recipe_index, &table::recipe_trees, &table::cache_mounts,
+    &table::recipes, &table::recipe_texts, &table::recipe_index, &table::recipe_trees, &table::cache_mounts, &table::entries,
 };
 
 Status make_dir(const HostPath& path) {

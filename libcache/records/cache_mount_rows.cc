@@ -24,19 +24,6 @@ using base::lmdb::WriteTxn;
 
 namespace {
 
-// What the key leads to, the newest first.
-Result<std::vector<RecordId>> results_of(const ReadTxn& txn, const KeyDigest& key) {
-  std::vector<std::pair<base::WallTime, RecordId>> found;
-  TRY(scan_rows(txn, table::key_results, key_prefix(key), [&](const auto& row_key, const KeyResultRow& row) -> Result<Scan> {
-    if (std::get<1>(row_key)) found.emplace_back(row.created, std::get<1>(row_key));
-    return Scan::next;
-  }));
-  std::sort(found.rbegin(), found.rend());
-  std::vector<RecordId> records;
-  for (const auto& [created, record] : found) records.push_back(record);
-  return records;
-}
-
 // A version and those that it was forked from; what the first one began with is none of them.
 Result<std::vector<RecordInfo>> versions_from(const ReadTxn& txn, RecordId newest) {
   std::vector<RecordInfo> versions;

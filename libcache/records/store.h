@@ -15,6 +15,7 @@
 #include "libcache/blobs/local_blob_store.h"
 #include "libcache/cache.h"
 #include "libcache/cache_mounts.h"
+#include "libcache/entries/entry_rows.h"
 #include "libcache/gc/collector.h"
 #include "libcache/gc/reserve.h"
 #include "libcache/gc/scrubber.h"
@@ -91,10 +92,15 @@ struct Store {
   Reserve reserve{root};
   ScrubTally scrub_tally;
   CacheMountNames cache_mounts{*this};
+  FreshEntries fresh_entries;
+  Turns<KeyDigest> entry_turns;
   Ledger ledger{*this};
   Collector collector{*this};  // last, with the next and the one before: they use all of the above
   Scrubber scrubber{*this};
 };
+
+// The blobs of a cache are no others.
+inline LocalBlobStore& local_blobs(Cache& cache) { return static_cast<LocalBlobStore&>(cache.blobs()); }
 
 // What a row says, with the uses that no row says yet.
 void add_memory(Store& store, RecordInfo& info);

@@ -8,6 +8,7 @@
 #include "libbase/hash/sha256.h"
 #include "libcache/cache.h"
 #include "libcache/cache_mounts.h"
+#include "libcache/entry_store.h"
 #include "libcache/history.h"
 #include "tests/crash/worker.h"
 #include "tests/support/string_source.h"
@@ -48,7 +49,8 @@ Result<ImmutableRef> make(cache::Cache& cache, std::optional<ImmutableRef> paren
 Status use_leases(cache::Cache& cache, const ImmutableRef& ref, const BlobDigest& blob) {
   const base::WallTime now = base::SystemClock().now();
   const auto kept = TRY(cache.create_lease({.owner = "kept", .records = {ref}, .blobs = {blob}}));
-  const auto over = TRY(cache.create_lease({.owner = "over", .expires = now + std::chrono::hours(1), .records = {ref}}));
+  const auto over =
+      TRY(cache.create_lease({.owner = "over", .expires = now + std::chrono::hours(1), .records = {ref}}));
   TRY(cache.writer().wait_durable(TRY(cache.extend_lease(over.id, now))));  // the next prune sweeps it
   const auto released = TRY(cache.create_lease({.owner = "released", .records = {ref}}));
   TRY(cache.writer().wait_durable(TRY(cache.release_lease(released.id))));
@@ -109,7 +111,8 @@ Status use_retained(cache::Cache& cache) {
     TRY(put_file(tree, "state", "round " + std::to_string(i)));
     Publication publication;
     const ImmutableRef ref = TRY(std::move(tree).commit(
-        publication, {.type = cache::RecordType::exec_cache_mount, .description = "mount", .retain = cache::Retain::yes}));
+        publication,
+        {.type = cache::RecordType::exec_cache_mount, .description = "mount", .retain = cache::Retain::yes}));
     publication.add_result(mount_key(), ref);
     TRY(publish(cache, std::move(publication)));
   }
@@ -126,14 +129,16 @@ Status name_mounts(cache::Cache& cache) {
   return cache.writer().wait_durable(TRY(names.remember({.key = mount_key(), .id = "crash"})));
 }
 
-// A tree that changes below a record, and another record on it: both become misses. Then a directory that nothing names.
+// A tree that changes below a record, and another record on it: both become misses. Then a directory that nothing
+// names.
 Status mend_trees(cache::Cache& cache, const base::HostPath& root) {
   const ImmutableRef below = TRY(make(cache, {}, "below")), above = TRY(make(cache, below, "above"));
   const cache::ScrubOptions whole = {.from = cache::ScrubOptions::From::beginning};
   TRY(cache.scrub(whole));
   const base::HostPath tree = root / fmt::format("trees/{}/fs", below.snapshot());
   TRY(base::write_file_atomic(tree / "not of the record", "x", base::Durable::no));
-  if (TRY(cache.scrub(whole)).quarantined_records < 2) return base::fail(base::ErrorCode::io, "the damage was not found");
+  if (TRY(cache.scrub(whole)).quarantined_records < 2)
+    return base::fail(base::ErrorCode::io, "the damage was not found");
   TRY(base::make_host_dirs(root / planted_stray / "fs"));
   TRY(cache.repair_trees());
   return {};
@@ -150,7 +155,8 @@ Status remember_solves(cache::Cache& cache, const base::HostPath& root) {
     row.steps.push_back({.digest = {}, .name = noise, .state = cache::SolvedStep::State::executed});
     history.add(std::move(row));
   }
-  return history.dropped() == 0 ? Status() : base::fail(base::ErrorCode::io, "{} solves are not remembered", history.dropped());
+  return history.dropped() == 0 ? Status()
+                                : base::fail(base::ErrorCode::io, "{} solves are not remembered", history.dropped());
 }
 
 // A step that makes something else each time it is run, under one key.
@@ -168,6 +174,24 @@ Status repeat_a_step(cache::Cache& cache) {
   return {};
 }
 
+// An entry with a closure, another value in its place, and its end; then one that stays.
+Status keep_entries(cache::Cache& cache) {
+  cache::EntryStore entries(cache);
+  const cache::EntryName name{.door = "crash", .key = "entry"}, staying{.door = "crash", .key = "staying"};
+  const BlobDigest output = TRY(cache.blobs().put("an output")).info.digest;
+  const auto put = [&](const cache::EntryName& under, const char* value) -> Status {
+    const BlobDigest blob = TRY(cache.blobs().put(value)).info.digest;
+    return cache.writer().wait_durable(TRY(entries.put({.name = under, .value = blob, .closure = {output}})).sequence);
+  };
+  TRY(put(name, "first"));
+  TRY(put(name, "second"));
+  const auto entry = TRY(entries.find(name));
+  if (!entry || TRY(cache.blobs().read(entry->value, 100)) != "second")
+    return base::fail(base::ErrorCode::io, "the second value is not found");
+  TRY(entries.erase(name));
+  return put(staying, "third");
+}
+
 Status use_records(cache::Cache& cache, const base::HostPath& root) {
   const ImmutableRef a = TRY(make(cache, {}, "a")), b = TRY(make(cache, {}, "b"));
   const BlobDigest blob = TRY(cache.blobs().put("leased")).info.digest;
@@ -176,6 +200,7 @@ Status use_records(cache::Cache& cache, const base::HostPath& root) {
   TRY(use_layers(cache, b));
   TRY(use_retained(cache));
   TRY(name_mounts(cache));
+  TRY(keep_entries(cache));
   TRY(remember_solves(cache, root));
   TRY(repeat_a_step(cache));
   TRY(mend_trees(cache, root));

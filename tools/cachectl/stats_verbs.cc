@@ -3,6 +3,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "libcache/prometheus.h"
 #include "tools/cachectl/json.h"
 #include "tools/cachectl/verb.h"
 
@@ -73,39 +74,6 @@ void print_json(const Statistics& statistics) {
   std::cout << json_line(json);
 }
 
-// As a label's value is written.
-std::string label(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '\\' || c == '"') out += '\\';
-    out += c == '\n' ? std::string("\\n") : std::string(1, c);
-  }
-  return out;
-}
-
-void print_prometheus(const Statistics& statistics) {
-  std::string hits, misses, bytes, seconds;
-  for (const auto& [project, counters] : statistics.projects) {
-    const std::string of = fmt::format("project=\"{}\"", label(project));
-    hits += fmt::format("cairn_hits_total{{{}}} {}\n", of, counters.hits);
-    for (const cache::MissCause cause : causes)
-      misses += fmt::format("cairn_misses_total{{{},cause=\"{}\"}} {}\n", of, underscored(cache::to_string(cause)), counters.misses[static_cast<std::size_t>(cause)]);
-    bytes += fmt::format("cairn_saved_bytes_total{{{}}} {}\n", of, counters.bytes_saved);
-    seconds += fmt::format("cairn_saved_seconds_total{{{}}} {:.9f}\n", of, std::chrono::duration<double>(counters.time_saved).count());
-  }
-  const auto family = [](const char* name, const char* help, const std::string& samples) {
-    std::cout << "# HELP " << name << ' ' << help << "\n# TYPE " << name << " counter\n" << samples;
-  };
-  family("cairn_hits_total", "Lookups that found a result.", hits);
-  family("cairn_misses_total", "Lookups that found none, by cause.", misses);
-  family("cairn_saved_bytes_total", "Bytes of the trees that hits gave.", bytes);
-  family("cairn_saved_seconds_total", "What making them had taken.", seconds);
-  family("cairn_regret_results_total", "Results made again after a collection had taken them.", fmt::format("cairn_regret_results_total {}\n", statistics.regret.count));
-  family("cairn_regret_seconds_total", "What that took.", fmt::format("cairn_regret_seconds_total {:.9f}\n", std::chrono::duration<double>(statistics.regret.build_time).count()));
-  family("cairn_scrubbed_bytes_total", "Bytes read back by scrubs.", fmt::format("cairn_scrubbed_bytes_total {}\n", statistics.scrubs.bytes));
-  family("cairn_scrub_damaged_total", "What was not what its name says.", fmt::format("cairn_scrub_damaged_total {}\n", statistics.scrubs.damaged));
-}
-
 std::vector<std::string> row_of(std::string name, const cache::Counters& counters) {
   std::vector<std::string> row = {std::move(name), std::to_string(counters.hits)};
   for (const cache::MissCause cause : causes)
@@ -119,7 +87,7 @@ ExitCode run_stats(const GlobalOptions& global, const StatsArguments& arguments)
   const auto statistics = read_statistics(global);
   if (!statistics) return report_error(statistics.error());
   if (arguments.prometheus) {
-    print_prometheus(*statistics);
+    std::cout << cache::prometheus_text({statistics->projects, statistics->regret, statistics->scrubs});
     return ExitCode::done;
   }
   if (arguments.format == Output::json) {

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libcache/blob_writer.h"
+
+#include "libcache/blobs/blob_files.h"
+#include "libcache/blobs/chunked_blob.h"
+#include "libcache/blobs/local_blob_store.h"
+#include "libcache/records/store.h"
+
+namespace cairn::cache {
+
+using base::Result;
+using base::Status;
+
+struct BlobWriter::State {
+  explicit State(LocalBlobStore& blobs_in) : blobs(blobs_in) {}
+
+  Status write(std::string_view bytes);
+  Result<BlobStore::Put> finish(std::optional<BlobDigest> expected);
+  Status write_large(std::string_view bytes);
+  Status go_on_as_file();
+
+  LocalBlobStore& blobs;
+  std::string first;
+  std::optional<BlobFile> file;
+  std::optional<ChunkedBlob> chunks;
+  std::uint64_t size = 0;
+};
+
+Status BlobWriter::State::write(std::string_view bytes) {
+  size += bytes.size();
+  if (file || chunks) return write_large(bytes);
+  first += bytes;
+  if (first.size() <= blobs.whole_max()) return {};
+  if (blobs.chunk_rule_)
+    chunks.emplace(blobs, *blobs.chunk_rule_);
+  else
+    file.emplace(TRY(BlobFile::begin(blobs.store_.root)));
+  return write_large(std::exchange(first, {}));
+}
+
+Status BlobWriter::State::write_large(std::string_view bytes) {
+  if (file) return file->write(bytes);
+  TRY(chunks->write(bytes));
+  return chunks->is_full() ? go_on_as_file() : Status();
+}
+
+Status BlobWriter::State::go_on_as_file() {
+  file.emplace(TRY(BlobFile::begin(blobs.store_.root)));
+  TRY(chunks->copy_to(*file));
+  chunks.reset();
+  return {};
+}
+
+Result<BlobStore::Put> BlobWriter::State::finish(std::optional<BlobDigest> expected) {
+  if (chunks) TRY(chunks->finish());
+  if (chunks && chunks->is_full()) TRY(go_on_as_file());
+  if (chunks) return blobs.place_chunks(*chunks, expected, nullptr);
+  if (file) return blobs.place_file(*file, expected, nullptr);
+  return blobs.put(std::string_view(first), expected);
+}
+
+BlobWriter::BlobWriter(Cache& cache) : state_(std::make_unique<State>(local_blobs(cache))) {}
+BlobWriter::~BlobWriter() = default;
+BlobWriter::BlobWriter(BlobWriter&&) noexcept = default;
+BlobWriter& BlobWriter::operator=(BlobWriter&&) noexcept = default;
+
+Status BlobWriter::write(std::string_view bytes) {
+  TRY(state_->write(bytes), "put blob");
+  return {};
+}
+std::uint64_t BlobWriter::size() const { return state_->size; }
+Result<BlobStore::Put> BlobWriter::finish(std::optional<BlobDigest> expected) { return state_->finish(expected); }
+
+}  // namespace cairn::cache

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// What doors to other builders keep: values under names that those builders choose. An entry is a record without a tree. The
+// record names the blob that is the value and every blob that the value needs, its *closure*; so while an entry is there, all
+// of it is there, and a hit is a hold on all of it (I4). It is accounted, pinned and collected as other records are.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "libbase/lmdb/group_writer.h"
+#include "libbase/result.h"
+#include "libcache/digests.h"
+#include "libcache/record.h"
+#include "libcache/ref.h"
+#include "libsnapshot/digests.h"
+
+namespace cairn::cache {
+
+class Cache;
+struct Store;  // private
+
+// Who has written an entry, and so who may be shown it.
+enum class Trust : std::uint8_t { untrusted = 0, trusted = 1 };
+std::string_view to_string(Trust trust);
+
+// Two entries are the same one if all of their names are. `door` is the protocol ("bazel", "ccache"), `instance` what an
+// installation calls one of several caches behind it (empty: the only one).
+struct EntryName {
+  std::string door;
+  std::string instance{};
+  Trust trust = Trust::trusted;
+  std::string key{};
+};
+inline constexpr std::size_t entry_key_bytes_max = 1024;
+inline constexpr std::size_t entry_attributes_bytes_max = 2048;
+
+// What it is found under; docs/formats/store.md has the bytes.
+KeyDigest key_of(const EntryName& name);
+// Whose records its entries are: "ccache", "bazel/team".
+Owner owner_of(const EntryName& name);
+
+struct NewEntry {
+  EntryName name;
+  BlobDigest value;                       // has been put
+  std::vector<BlobDigest> closure{};      // so have these
+  std::string attributes{};               // what the door wants to know of it again
+  std::chrono::nanoseconds build_time{0};  // what making it took, if the client says so
+};
+
+struct Entry {
+  ImmutableRef hold;  // on all of it
+  BlobDigest value;
+  std::uint64_t value_bytes = 0;
+  std::string attributes;
+};
+
+// The entries of a cache, which outlives it; any number of these are one. Thread-safe.
+class EntryStore {
+ public:
+  explicit EntryStore(Cache& cache);
+
+  enum class Existing : std::uint8_t { replace, keep };
+  enum class Outcome : std::uint8_t {
+    made,
+    replaced,  // the one that was there leads nowhere any more; whoever holds it keeps it
+    same,      // there was one with this value and these attributes: a use of it, and nothing is written
+    kept,      // there was another one, and it was to be kept
+  };
+  struct Put {
+    Outcome outcome = Outcome::made;
+    base::lmdb::SequenceNumber sequence = 0;  // to wait for; 0: durable
+  };
+  // Found by others at once, durable with the number. Of several puts of one name the last counts. The value is given over: if
+  // it comes to nothing, a prune may take what was put for it. Errors: not_found (the value
+  // or a blob of the closure is not there; the message names the first), invalid_argument (too long a name or attributes),
+  // no_space, io.
+  base::Result<Put> put(NewEntry entry, Existing existing = Existing::replace);
+  // Counts as a use, and in the statistics of its owner. O(1), never waits for I/O of others.
+  base::Result<std::optional<Entry>> find(const EntryName& name);
+  // Neither use nor statistics.
+  base::Result<bool> contains(const EntryName& name);
+  // No lookup that begins later finds it, and that is durable. Whether there was one.
+  base::Result<bool> erase(const EntryName& name);
+
+ private:
+  base::Result<Put> put_given(NewEntry entry, Existing existing);
+  base::Result<std::optional<Entry>> look(const KeyDigest& key);
+  Store& store_;
+};
+
+}  // namespace cairn::cache
