@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// The doors that speak HTTP: which method of which route does what, and with which codes it answers. It keeps no state.
+#pragma once
+
+#include "libserve/doors/values.h"
+#include "libserve/http/message.h"
+#include "libserve/routes/route.h"
+
+namespace cairn::serve {
+
+class Service {
+ public:
+  // Texts of /metrics that are not the store's: those of the server. Called on any thread.
+  using ServerMetrics = std::function<std::string()>;
+  Service(Intake intake, ServerMetrics metrics) : intake_(std::move(intake)), metrics_(std::move(metrics)) {}
+  Begun begin(const Request& request);
+
+ private:
+  Begun dispatch(const Request& request, const Route& route);
+  Begun simple(const Request& request, const Route& route);
+  Begun cas(const Request& request, const Route& route);
+  Begun entries(const Request& request, const Route& route);
+  Begun webdav(const Request& request, const Route& route);
+  Begun turborepo(const Request& request, const Route& route);
+  Begun turborepo_query(const Request& request, const Route& route);
+  Begun nx(const Request& request, const Route& route);
+
+  Reply get_entry(const Request& request, const Route& route);
+  // made, replaced: the codes of an answer without a body.
+  struct Codes {
+    unsigned made = 200, replaced = 200;
+  };
+  Begun put_entry(const Request& request, const Route& route, Codes codes, std::string attributes = {}, std::chrono::nanoseconds build_time = {});
+  Answer keep(const Request& request, const Route& route, const cache::BlobStore::Put& put, Codes codes, cache::NewEntry entry);
+  Answer erase_entry(const Route& route);
+  Reply status_reply();
+  Reply metrics_reply();
+
+  Intake intake_;
+  ServerMetrics metrics_;
+};
+
+}  // namespace cairn::serve

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libserve/doors/values.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "libbase/fs/file_source.h"
+#include "libcache/cache.h"
+#include "libserve/http/words.h"
+
+namespace cairn::serve {
+
+using base::ErrorCode;
+using base::Result;
+using base::Status;
+
+namespace {
+
+constexpr std::size_t text_bytes_max = 64 * 1024;  // a body of at most this is read at once
+constexpr std::size_t compressed_bytes_min = 1024;
+const std::string octets = "application/octet-stream";
+
+std::string tag_of(const BlobDigest& digest) { return "\"" + digest.hex() + "\""; }
+
+class PlainSink final : public BodySink {
+ public:
+  PlainSink(Intake& intake, std::optional<BlobDigest> expected, Then then)
+      : intake_(intake), writer_(intake.cache), expected_(expected), then_(std::move(then)) {}
+  Status write(std::string_view piece) override {
+    TRY(expect_room(intake_, writer_.size() + piece.size()));
+    return writer_.write(piece);
+  }
+  Answer finish() override {
+    const auto put = writer_.finish(expected_);
+    return put ? then_(*put) : Answer{error_reply(put.error())};
+  }
+
+ private:
+  Intake& intake_;
+  cache::BlobWriter writer_;
+  const std::optional<BlobDigest> expected_;
+  const Then then_;
+};
+
+// What comes in compressed lies in a file without a name until it is whole; then it is unpacked into the store.
+class PackedSink final : public BodySink {
+ public:
+  PackedSink(Intake& intake, base::Fd file, std::optional<std::uint64_t> size, std::optional<BlobDigest> expected,
+             Then then)
+      : intake_(intake), file_(std::move(file)), size_(size), expected_(expected), then_(std::move(then)) {}
+  Status write(std::string_view piece) override {
+    packed_bytes_ += piece.size();
+    TRY(expect_room(intake_, packed_bytes_));
+    return base::write_full(file_.get(), piece);
+  }
+  Answer finish() override {
+    const auto put = unpack();
+    return put ? then_(*put) : Answer{error_reply(put.error())};
+  }
+
+ private:
+  Result<cache::BlobStore::Put> unpack() {
+    if (packed_bytes_ == 0) return base::fail(ErrorCode::invalid_argument, "no bytes are no zstd frame");
+    auto bytes = base::make_decoder(base::Compression::zstd, std::make_unique<base::FileSource>(std::move(file_)),
+                                    intake_.body_max);
+    cache::BlobWriter writer(intake_.cache);
+    std::string piece(256 * 1024, '\0');
+    while (const std::size_t count = TRY(bytes->read(std::as_writable_bytes(std::span(piece))))) {
+      TRY(expect_room(intake_, writer.size() + count));
+      TRY(writer.write(std::string_view(piece).substr(0, count)));
+    }
+    if (size_ && *size_ != writer.size())
+      return base::fail(ErrorCode::corrupt, "it has {} bytes where X-Digest-SizeBytes says {}", writer.size(), *size_);
+    return writer.finish(expected_);
+  }
+
+  Intake& intake_;
+  base::Fd file_;
+  const std::optional<std::uint64_t> size_;  // as it was said
+  const std::optional<BlobDigest> expected_;
+  const Then then_;
+  std::uint64_t packed_bytes_ = 0;
+};
+
+Begun refused(unsigned status, std::string why) { return {.answer = {text_reply(status, std::move(why))}}; }
+
+Reply failed_read(const base::Error& error) {
+  // What is damaged is a miss: the store knows it by now, and the client makes it anew.
+  return error.code == ErrorCode::not_found || error.code == ErrorCode::corrupt ? text_reply(404, "not found")
+                                                                                : error_reply(error);
+}
+
+Status add_body(cache::Cache& cache, Reply& reply, const BlobDigest& digest, cache::ByteRange range) {
+  if (range.length <= text_bytes_max) {
+    auto source = TRY(cache.blobs().open_range(digest, range));
+    reply.text.resize(static_cast<std::size_t>(range.length));
+    std::size_t done = 0;
+    while (done < reply.text.size()) {
+      const std::size_t count = TRY(source->read(std::as_writable_bytes(std::span(reply.text).subspan(done))));
+      if (count == 0) return base::fail(ErrorCode::corrupt, "blob {} ends early", digest);
+      done += count;
+    }
+    return {};
+  }
+  reply.source = TRY(cache.blobs().open_range(digest, range));
+  reply.size = range.length;
+  return {};
+}
+
+bool asks_for_part(const Request& request, const std::string& tag) {
+  const std::string_view condition = request.header("If-Range");
+  return request.method == Method::get && !request.header("Range").empty() && (condition.empty() || condition == tag);
+}
+
+}  // namespace
+
+Status expect_room(Intake& intake, std::uint64_t bytes) {
+  if (intake.live_bytes_max == 0) return {};
+  const std::int64_t live = TRY(intake.cache.disk_usage()).live_bytes();
+  const std::int64_t over = live + static_cast<std::int64_t>(bytes) - intake.live_bytes_max;
+  if (over <= 0) return {};
+  if (TRY(intake.cache.make_room(over)) >= over) return {};
+  return base::fail(ErrorCode::no_space, "the store holds {} bytes and may hold {}: there is no room for {} more", live,
+                    intake.live_bytes_max, bytes);
+}
+
+Reply blob_reply(cache::Cache& cache, const Request& request, const BlobDigest& digest,
+                 std::optional<cache::ImmutableRef> hold) {
+  const auto found = cache.blobs().find(digest);
+  if (!found) return error_reply(found.error());
+  if (!*found) return text_reply(404, "not found");
+  const std::uint64_t size = (*found)->size;
+  const std::string tag = tag_of(digest);
+  Reply reply{.status = 200, .headers = {{"ETag", tag}, {"Accept-Ranges", "bytes"}, {"Vary", "Accept-Encoding"}}};
+  if (const auto match = request.header("If-Match"); !match.empty() && !names_tag(match, tag))
+    return text_reply(412, "it is another");
+  if (names_tag(request.header("If-None-Match"), tag)) {
+    reply.status = 304;
+    return reply;
+  }
+  reply.headers.push_back({"Content-Type", octets});
+  if (request.method == Method::head) {
+    reply.size = size;
+    return reply;
+  }
+  cache::ByteRange range{0, size};
+  const bool part = asks_for_part(request, tag);
+  if (part) {
+    const RangeAsked asked = parse_range(request.header("Range"), size);
+    if (asked.fit == RangeFit::beyond) {
+      Reply beyond = text_reply(416, "there are not so many bytes");
+      beyond.headers.push_back({"Content-Range", fmt::format("bytes */{}", size)});
+      return beyond;
+    }
+    if (asked.fit == RangeFit::part) {
+      range = {asked.bytes.offset, asked.bytes.length};
+      reply.status = 206;
+      reply.headers.push_back(
+          {"Content-Range", fmt::format("bytes {}-{}/{}", range.offset, range.offset + range.length - 1, size)});
+    }
+  }
+  if (const Status added = add_body(cache, reply, digest, range); !added) return failed_read(added.error());
+  reply.hold = std::move(hold);
+  if (!part && request.may_be_chunked && size >= compressed_bytes_min &&
+      accepts_encoding(request.header("Accept-Encoding"), "zstd"))
+    reply.encoding = base::Compression::zstd;
+  return reply;
+}
+
+Begun take_blob(Intake& intake, const Request& request, std::optional<BlobDigest> expected, Then then) {
+  if (!request.content_length && !request.chunked)
+    return refused(411, "a body needs a Content-Length, or to come in chunks");
+  const std::uint64_t announced = request.content_length.value_or(0);
+  if (announced > intake.body_max) return refused(413, fmt::format("{} bytes are the most", intake.body_max));
+  if (const Status room = expect_room(intake, announced); !room) return {.answer = {error_reply(room.error())}};
+  const std::string_view coding = request.header("Content-Encoding");
+  Begun begun;
+  begun.body_max = intake.body_max;
+  if (coding.empty() || same_word(coding, "identity")) {
+    begun.sink = std::make_unique<PlainSink>(intake, expected, std::move(then));
+    return begun;
+  }
+  if (!same_word(coding, "zstd") || !intake.spool) return refused(415, "of content codings only zstd is known");
+  auto file = base::open_host(*intake.spool, O_TMPFILE | O_RDWR, 0600);
+  if (!file) return {.answer = {error_reply(file.error())}};
+  begun.sink = std::make_unique<PackedSink>(
+      intake, std::move(*file), parse_number(request.header("X-Digest-SizeBytes")), expected, std::move(then));
+  return begun;
+}
+
+}  // namespace cairn::serve

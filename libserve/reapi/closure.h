@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// What an ActionResult of the Remote Execution API needs: its outputs, what it printed, and every file of the trees that it
+// names. With these as the closure of its entry, a hit is complete while it is there, and nobody has to look again.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "libbase/result.h"
+#include "libcache/blob_store.h"
+
+namespace cairn::serve {
+
+struct SizedDigest {
+  BlobDigest digest;
+  std::uint64_t size = 0;
+};
+
+// What the message names itself: files, trees, standard output and error. Errors: corrupt (it is no ActionResult).
+struct NamedBlobs {
+  std::vector<SizedDigest> files, trees;
+};
+base::Result<NamedBlobs> blobs_of_action_result(std::string_view message);
+// The files of all directories of a Tree. Errors: corrupt.
+base::Result<std::vector<SizedDigest>> files_of_tree(std::string_view message);
+
+// All of them, the empty blob left out, which is always there. Errors: corrupt (it is no ActionResult, or a tree is no Tree),
+// not_found (one is not there, or has another size; the message names it), io.
+base::Result<std::vector<BlobDigest>> closure_of(std::string_view action_result, cache::BlobStore& blobs);
+
+}  // namespace cairn::serve
