@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+// The real cached, on a store of its own and a port that was free, until it is told to end.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tests/e2e/program.h"
+#include "tests/support/temp_dir.h"
+
+namespace cairn::test {
+
+class CachedProgram {
+ public:
+  explicit CachedProgram(std::vector<std::string> more = {}) : more_(std::move(more)) { start(); }
+
+  void start();            // returns when /health answers 200
+  Ended stop(int signal);  // SIGTERM, SIGKILL
+  std::string url(const std::string& path) const { return "http://" + address_ + path; }
+  const std::string& address() const { return address_; }
+  base::HostPath root() const { return dir_ / "store"; }
+  pid_t pid() const { return program_->pid(); }
+  Ended run(std::vector<std::string> argv, const std::string& input = "") const {
+    return run_program(dir_.path(), std::move(argv), input);
+  }
+  // The status that curl gets, and before it, with "--output -", the body.
+  Ended curl(std::vector<std::string> arguments) const;
+  Ended cachectl(std::vector<std::string> arguments) const;
+  base::HostPath work(const std::string& name) const { return dir_ / name; }
+
+ private:
+  TempDir dir_;
+  const std::vector<std::string> more_;
+  std::unique_ptr<Program> program_;
+  std::string address_ = "127.0.0.1:0";
+};
+
+}  // namespace cairn::test

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// The real ccache: a first compilation fills the store, and one with an empty local cache is served from it.
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <map>
+#include <sstream>
+
+#include "libbase/fs/fd.h"
+#include "tests/e2e_cached/cached_program.h"
+#include "tests/support/oci_layout_builder.h"
+
+namespace cairn::test {
+namespace {
+
+constexpr int sources = 4;
+
+std::map<std::string, int> statistics_of(const CachedProgram& cached, const std::string& dir) {
+  std::map<std::string, int> numbers;
+  std::istringstream lines(cached.run({"env", "CCACHE_DIR=" + dir, "ccache", "--print-stats"}).out);
+  std::string name;
+  int number = 0;
+  while (lines >> name >> number) numbers[name] = number;
+  return numbers;
+}
+
+class CcacheClient : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(CcacheClient, WithAnEmptyLocalCacheIsServedFromTheStore) {
+  CachedProgram cached;
+  for (int i = 0; i < sources; ++i) {
+    const std::string source = "int f" + std::to_string(i) + "(int x) { return x * " + std::to_string(i + 3) + "; }\n";
+    write_text(cached.work("f" + std::to_string(i) + ".c"), source);
+  }
+  const auto compile_all = [&](const std::string& local, const std::string& suffix) {
+    for (int i = 0; i < sources; ++i) {
+      const std::string name = cached.work("f" + std::to_string(i)).str();
+      const Ended ended =
+          cached.run({"env", "CCACHE_DIR=" + local, "CCACHE_REMOTE_STORAGE=" + cached.url("/ccache") + GetParam(),
+                      "ccache", "gcc", "-c", name + ".c", "-o", name + suffix});
+      ASSERT_EQ(ended.code, 0) << ended.err;
+    }
+  };
+  const std::string cold = cached.work("cold").str(), clean = cached.work("clean").str();
+  compile_all(cold, ".cold.o");
+  auto numbers = statistics_of(cached, cold);
+  EXPECT_EQ(numbers["cache_miss"], sources);
+  EXPECT_EQ(numbers["remote_storage_write"], 2 * sources) << "a manifest and a result of each";
+  EXPECT_EQ(numbers["remote_storage_hit"], 0);
+  EXPECT_EQ(numbers["remote_storage_error"], 0);
+
+  compile_all(clean, ".clean.o");
+  numbers = statistics_of(cached, clean);
+  EXPECT_EQ(numbers["cache_miss"], 0);
+  EXPECT_EQ(numbers["direct_cache_hit"], sources);
+  EXPECT_EQ(numbers["remote_storage_hit"], sources);
+  EXPECT_EQ(numbers["remote_storage_read_hit"], 2 * sources);
+  EXPECT_EQ(numbers["remote_storage_error"], 0);
+  for (int i = 0; i < sources; ++i) {
+    const auto object = [&](const char* suffix) {
+      return base::read_file(cached.work("f" + std::to_string(i) + suffix), 1 << 20).value();
+    };
+    EXPECT_EQ(object(".cold.o"), object(".clean.o"));
+  }
+  const Ended metrics = cached.run({"curl", "--silent", "--noproxy", "*", cached.url("/metrics")});
+  EXPECT_NE(metrics.out.find("cairn_hits_total{project=\"ccache\"} " + std::to_string(2 * sources) + "\n"),
+            std::string::npos)
+      << metrics.out;
+  EXPECT_EQ(cached.stop(SIGTERM).code, 0);
+  EXPECT_EQ(cached.cachectl({"fsck"}).code, 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(Layouts, CcacheClient, ::testing::Values("", "|layout=flat", "|layout=bazel"),
+                         [](const auto& layout) {
+                           const std::string text = layout.param;
+                           return text.empty() ? std::string("subdirs") : text.substr(text.find('=') + 1);
+                         });
+
+}  // namespace
+}  // namespace cairn::test

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+// cached: owns a store and serves it to other builders until it is told to end. cachectl works beside it through the
+// owner's socket, as beside any owner.
+#include <pthread.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <chrono>
+#include <cstdlib>
+#include <iostream>
+#include <stop_token>
+#include <thread>
+
+#include "libbase/log/log.h"
+#include "libserve/http_server.h"
+#include "tools/cached/notify.h"
+#include "tools/engine/engine.h"
+#include "tools/engine/server.h"
+
+namespace cairn::cached {
+namespace {
+
+using base::ErrorCode;
+using base::Status;
+
+constexpr const char* description = R"(Serve a Cairn store to Bazel, ccache, sccache, Gradle, Turborepo and Nx.
+
+Examples:
+  cached --root /var/lib/cairn
+  cached --root /var/lib/cairn --http 127.0.0.1:9090 --max-bytes 50GB
+  cached --root /var/lib/cairn --http /run/cairn/http.sock
+  CCACHE_REMOTE_STORAGE=http://127.0.0.1:8080/ccache ccache gcc -c a.c
+  bazel build //... --remote_cache=http://127.0.0.1:8080
+
+It is ready when /health answers 200. SIGTERM lets it end what it has begun.
+
+Exit codes: 0 done, 1 failed, 2 usage, 5 store busy, 130 interrupted twice.)";
+
+struct Arguments {
+  std::string root;
+  std::string http = "127.0.0.1:8080";
+  bool allow_remote = false;
+  std::uint64_t max_bytes = 0;
+  std::size_t connections = 4096;
+  unsigned drain_seconds = 30;
+};
+
+int report_error(const base::Error& error) {
+  std::cerr << "cached: " << error.message << '\n';
+  if (!error.hint.empty()) std::cerr << "hint: " << error.hint << '\n';
+  if (error.code == ErrorCode::busy) return 5;
+  return error.code == ErrorCode::invalid_argument ? 2 : 1;
+}
+
+bool is_local(const std::string& address) {
+  return address.starts_with('/') || address.starts_with("127.") || address.starts_with("localhost:") ||
+         address.starts_with("[::1]:");
+}
+
+// A connection is a descriptor, and the usual limit is 1,024.
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+sigset_t ending_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, signal);
+  return set;
+}
+
+// False: it was stopped before.
+bool wait_for_signal(std::stop_token stop = {}) {
+  constexpr timespec look{.tv_sec = 0, .tv_nsec = 100'000'000};
+  const sigset_t set = ending_signals();
+  while (!stop.stop_requested())
+    if (sigtimedwait(&set, nullptr, &look) > 0) return true;
+  return false;
+}
+
+void warn(const Status& outcome) {
+  if (!outcome) base::log_warning("{}", outcome.error().message);
+}
+
+Status serve(const Arguments& arguments) {
+  if (!arguments.allow_remote && !is_local(arguments.http)) {
+    auto error =
+        base::fail(ErrorCode::invalid_argument,
+                   "listen on {}: nobody is asked who he is, so only this machine may connect", arguments.http);
+    error.value().hint = "--allow-remote lets everybody read and write who can reach that address";
+    return error;
+  }
+  const base::HostPath root = TRY(base::HostPath::from_user(arguments.root), "--root {}", arguments.root);
+  auto opened = engine::Engine::open(engine::EngineOptions(root));
+  if (!opened) {
+    if (opened.error().code == ErrorCode::busy) opened.error().hint = "end it first: a store has one owner";
+    return tl::unexpected(opened.error());
+  }
+  const auto engine = std::move(*opened);
+  const auto socket = TRY(engine::Server::start(*engine));
+  serve::HttpOptions options;
+  options.address = arguments.http;
+  options.spool = root / "tmp";
+  options.connections_max = arguments.connections;
+  options.live_bytes_max = static_cast<std::int64_t>(arguments.max_bytes);
+  auto http = TRY(serve::HttpServer::start(engine->cache(), options));
+  std::cout << "cached: serves " << root.str() << " at " << (http->address().starts_with('/') ? "unix:" : "http://")
+            << http->address() << std::endl;
+  warn(notify("READY=1"));
+  (void)wait_for_signal();
+  warn(notify("STOPPING=1"));
+  // Whoever says it twice does not want to wait.
+  const std::jthread impatient([](std::stop_token stop) {
+    if (wait_for_signal(std::move(stop))) ::_exit(130);
+  });
+  http->drain(std::chrono::seconds(arguments.drain_seconds));
+  http.reset();
+  socket->drain();
+  return {};
+}
+
+int main_checked(int argc, char** argv) {
+  Arguments arguments;
+  CLI::App app(description, "cached");
+  app.set_version_flag("--version", "cached " CAIRN_VERSION);
+  if (const char* root = std::getenv("CAIRN_ROOT")) arguments.root = root;
+  if (arguments.root.empty()) arguments.root = "/var/lib/cairn";
+  app.add_option("--root", arguments.root, "The store (or $CAIRN_ROOT)")->type_name("DIR")->capture_default_str();
+  app.add_option("--http", arguments.http, "HOST:PORT, or the absolute path of a socket")
+      ->type_name("ADDR")
+      ->capture_default_str();
+  app.add_flag("--allow-remote", arguments.allow_remote,
+               "Listen where other machines can connect, too; everybody may read and write");
+  app.add_option("--max-bytes", arguments.max_bytes, "What the store may hold; a put beyond it is answered with 507")
+      ->type_name("SIZE")
+      ->transform(CLI::AsSizeValue(true));
+  app.add_option("--connections", arguments.connections, "Connections at a time")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+  app.add_option("--drain", arguments.drain_seconds, "Seconds that requests have to end after SIGTERM")
+      ->type_name("SECONDS")
+      ->capture_default_str();
+  bool verbose = false;
+  app.add_flag("--verbose", verbose, "Say more on standard error");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    const int code = app.exit(error);
+    return code == 0 ? 0 : 2;
+  }
+  if (verbose) base::set_log_level(base::LogLevel::info);
+  // Before the first thread, so that all of them leave these signals to the one that waits.
+  const sigset_t set = ending_signals();
+  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+  raise_descriptor_limit();
+  const Status served = serve(arguments);
+  return served ? 0 : report_error(served.error());
+}
+
+}  // namespace
+}  // namespace cairn::cached
+
+int main(int argc, char** argv) { return cairn::cached::main_checked(argc, argv); }
