@@ -52,6 +52,9 @@ pkg_check_modules(ZLIB REQUIRED IMPORTED_TARGET zlib)
 pkg_check_modules(RE2 REQUIRED IMPORTED_TARGET re2)
 pkg_check_modules(LIBSECCOMP REQUIRED IMPORTED_TARGET libseccomp)
 pkg_check_modules(LIBCURL REQUIRED IMPORTED_TARGET libcurl)
+find_package(ZLIB REQUIRED)  # gRPC's link interface names it
+find_package(Protobuf REQUIRED)
+find_package(gRPC CONFIG REQUIRED)
 
 # A library of ours: every .cc below its folder but main.cc (a program that the library carries), headers included by their path from the root.
 function(cairn_library name)

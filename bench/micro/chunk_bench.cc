@@ -10,7 +10,7 @@
 
 #include "bench/micro/bench_store.h"
 #include "libbase/hash/sha256.h"
-#include "libcache/blobs/chunk_rule.h"
+#include "libcache/chunk_rule.h"
 #include "tests/support/string_source.h"
 
 namespace {

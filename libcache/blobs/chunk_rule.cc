@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "libcache/blobs/chunk_rule.h"
+#include "libcache/chunk_rule.h"
 
 #include <algorithm>
 #include <array>

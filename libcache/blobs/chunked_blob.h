@@ -11,7 +11,7 @@
 #include "libbase/hash/sha256.h"
 #include "libcache/blobs/blob_claims.h"
 #include "libcache/blobs/blob_files.h"
-#include "libcache/blobs/chunk_rule.h"
+#include "libcache/chunk_rule.h"
 
 namespace cairn::cache {
 

@@ -66,7 +66,7 @@ Status compare(const BlobDigest& digest, const std::optional<BlobDigest>& expect
 Result<std::optional<LocalBlobStore::Found>> LocalBlobStore::find_any(const BlobDigest& digest) {
   if (auto queued = claims_.queued(digest)) return queued;
   if (claims_.is_dying(digest)) return std::optional<Found>();
-  const auto row = TRY(store_.env.view([&](base::lmdb::ReadTxn& txn) { return txn.get(table::blobs, digest); }));
+  const auto row = TRY(store_.keys.in_version([&](base::lmdb::ReadTxn& txn) { return txn.get(table::blobs, digest); }));
   if (!row) return std::optional<Found>();
   return std::optional<Found>(Found{*row, 0});
 }

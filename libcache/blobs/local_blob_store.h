@@ -10,7 +10,7 @@
 #include "libcache/blob_store.h"
 #include "libcache/blob_writer.h"
 #include "libcache/blobs/blob_claims.h"
-#include "libcache/blobs/chunk_rule.h"
+#include "libcache/chunk_rule.h"
 #include "libcache/blobs/packs.h"
 
 namespace cairn::cache {

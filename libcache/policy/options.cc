@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libcache/options.h"
 
-#include "libcache/blobs/chunk_rule.h"
+#include "libcache/chunk_rule.h"
 #include "libcache/history.h"
 #include "libcache/ledger.h"
 #include "libcache/policy.h"

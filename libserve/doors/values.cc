@@ -6,6 +6,7 @@
 
 #include "libbase/fs/file_source.h"
 #include "libcache/cache.h"
+#include "libserve/doors/receiver.h"
 #include "libserve/http/words.h"
 
 namespace cairn::serve {
@@ -22,64 +23,19 @@ const std::string octets = "application/octet-stream";
 
 std::string tag_of(const BlobDigest& digest) { return "\"" + digest.hex() + "\""; }
 
-class PlainSink final : public BodySink {
+class ReceiverSink final : public BodySink {
  public:
-  PlainSink(Intake& intake, std::optional<BlobDigest> expected, Then then)
-      : intake_(intake), writer_(intake.cache), expected_(expected), then_(std::move(then)) {}
-  Status write(std::string_view piece) override {
-    TRY(expect_room(intake_, writer_.size() + piece.size()));
-    return writer_.write(piece);
-  }
+  ReceiverSink(std::unique_ptr<Receiver> receiver, Then then)
+      : receiver_(std::move(receiver)), then_(std::move(then)) {}
+  Status write(std::string_view piece) override { return receiver_->write(piece); }
   Answer finish() override {
-    const auto put = writer_.finish(expected_);
+    const auto put = receiver_->finish();
     return put ? then_(*put) : Answer{error_reply(put.error())};
   }
 
  private:
-  Intake& intake_;
-  cache::BlobWriter writer_;
-  const std::optional<BlobDigest> expected_;
+  const std::unique_ptr<Receiver> receiver_;
   const Then then_;
-};
-
-// What comes in compressed lies in a file without a name until it is whole; then it is unpacked into the store.
-class PackedSink final : public BodySink {
- public:
-  PackedSink(Intake& intake, base::Fd file, std::optional<std::uint64_t> size, std::optional<BlobDigest> expected,
-             Then then)
-      : intake_(intake), file_(std::move(file)), size_(size), expected_(expected), then_(std::move(then)) {}
-  Status write(std::string_view piece) override {
-    packed_bytes_ += piece.size();
-    TRY(expect_room(intake_, packed_bytes_));
-    return base::write_full(file_.get(), piece);
-  }
-  Answer finish() override {
-    const auto put = unpack();
-    return put ? then_(*put) : Answer{error_reply(put.error())};
-  }
-
- private:
-  Result<cache::BlobStore::Put> unpack() {
-    if (packed_bytes_ == 0) return base::fail(ErrorCode::invalid_argument, "no bytes are no zstd frame");
-    auto bytes = base::make_decoder(base::Compression::zstd, std::make_unique<base::FileSource>(std::move(file_)),
-                                    intake_.body_max);
-    cache::BlobWriter writer(intake_.cache);
-    std::string piece(256 * 1024, '\0');
-    while (const std::size_t count = TRY(bytes->read(std::as_writable_bytes(std::span(piece))))) {
-      TRY(expect_room(intake_, writer.size() + count));
-      TRY(writer.write(std::string_view(piece).substr(0, count)));
-    }
-    if (size_ && *size_ != writer.size())
-      return base::fail(ErrorCode::corrupt, "it has {} bytes where X-Digest-SizeBytes says {}", writer.size(), *size_);
-    return writer.finish(expected_);
-  }
-
-  Intake& intake_;
-  base::Fd file_;
-  const std::optional<std::uint64_t> size_;  // as it was said
-  const std::optional<BlobDigest> expected_;
-  const Then then_;
-  std::uint64_t packed_bytes_ = 0;
 };
 
 Begun refused(unsigned status, std::string why) { return {.answer = {text_reply(status, std::move(why))}}; }
@@ -174,17 +130,15 @@ Begun take_blob(Intake& intake, const Request& request, std::optional<BlobDigest
   if (announced > intake.body_max) return refused(413, fmt::format("{} bytes are the most", intake.body_max));
   if (const Status room = expect_room(intake, announced); !room) return {.answer = {error_reply(room.error())}};
   const std::string_view coding = request.header("Content-Encoding");
+  const bool is_packed = !coding.empty() && !same_word(coding, "identity");
+  if (is_packed && (!same_word(coding, "zstd") || !intake.spool))
+    return refused(415, "of content codings only zstd is known");
+  auto receiver = make_receiver(intake, is_packed ? base::Compression::zstd : base::Compression::none,
+                                parse_number(request.header("X-Digest-SizeBytes")), expected);
+  if (!receiver) return {.answer = {error_reply(receiver.error())}};
   Begun begun;
   begun.body_max = intake.body_max;
-  if (coding.empty() || same_word(coding, "identity")) {
-    begun.sink = std::make_unique<PlainSink>(intake, expected, std::move(then));
-    return begun;
-  }
-  if (!same_word(coding, "zstd") || !intake.spool) return refused(415, "of content codings only zstd is known");
-  auto file = base::open_host(*intake.spool, O_TMPFILE | O_RDWR, 0600);
-  if (!file) return {.answer = {error_reply(file.error())}};
-  begun.sink = std::make_unique<PackedSink>(
-      intake, std::move(*file), parse_number(request.header("X-Digest-SizeBytes")), expected, std::move(then));
+  begun.sink = std::make_unique<ReceiverSink>(std::move(*receiver), std::move(then));
   return begun;
 }
 

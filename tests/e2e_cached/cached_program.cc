@@ -20,7 +20,7 @@ void CachedProgram::start() {
     const std::string out = program_->out_so_far();
     const std::size_t at = out.find(" at http://"), end = out.find('\n');
     if (at != std::string::npos && end != std::string::npos) {
-      address_ = out.substr(at + 11, end - at - 11);
+      address_ = out.substr(at + 11, std::min(out.find(' ', at + 11), end) - at - 11);
       CHECK(curl({url("/health")}).out == "200", "cached says that it serves, and is not healthy");
       return;
     }

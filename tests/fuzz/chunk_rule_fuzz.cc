@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "libcache/blobs/chunk_rule.h"
+#include "libcache/chunk_rule.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace cairn;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Boundaries are those of the Remote Execution API's vectors, within bounds, and stay where they are when something else
 // changes.
-#include "libcache/blobs/chunk_rule.h"
+#include "libcache/chunk_rule.h"
 
 #include <gtest/gtest.h>
 

@@ -5,7 +5,7 @@
 
 #include "libcache/account/totals.h"
 #include "libcache/blobs/chunk_rows.h"
-#include "libcache/blobs/chunk_rule.h"
+#include "libcache/chunk_rule.h"
 #include "libcache/fsck.h"
 #include "tests/libcache/store_fixture.h"
 #include "tests/support/random_bytes.h"

@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "libbase/log/log.h"
+#include "libserve/grpc_server.h"
 #include "libserve/http_server.h"
 #include "tools/cached/notify.h"
 #include "tools/engine/engine.h"
@@ -33,6 +34,8 @@ Examples:
   cached --root /var/lib/cairn --http /run/cairn/http.sock
   CCACHE_REMOTE_STORAGE=http://127.0.0.1:8080/ccache ccache gcc -c a.c
   bazel build //... --remote_cache=http://127.0.0.1:8080
+  cached --root /var/lib/cairn --grpc 127.0.0.1:8980
+  bazel build //... --remote_cache=grpc://127.0.0.1:8980
 
 It is ready when /health answers 200. SIGTERM lets it end what it has begun.
 
@@ -41,6 +44,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 5 store busy, 130 interrupted twice.)";
 struct Arguments {
   std::string root;
   std::string http = "127.0.0.1:8080";
+  std::string grpc;
   bool allow_remote = false;
   std::uint64_t max_bytes = 0;
   std::size_t connections = 4096;
@@ -88,10 +92,10 @@ void warn(const Status& outcome) {
 }
 
 Status serve(const Arguments& arguments) {
-  if (!arguments.allow_remote && !is_local(arguments.http)) {
-    auto error =
-        base::fail(ErrorCode::invalid_argument,
-                   "listen on {}: nobody is asked who he is, so only this machine may connect", arguments.http);
+  for (const std::string* address : {&arguments.http, &arguments.grpc}) {
+    if (arguments.allow_remote || address->empty() || is_local(*address)) continue;
+    auto error = base::fail(ErrorCode::invalid_argument,
+                            "listen on {}: nobody is asked who he is, so only this machine may connect", *address);
     error.value().hint = "--allow-remote lets everybody read and write who can reach that address";
     return error;
   }
@@ -109,8 +113,18 @@ Status serve(const Arguments& arguments) {
   options.connections_max = arguments.connections;
   options.live_bytes_max = static_cast<std::int64_t>(arguments.max_bytes);
   auto http = TRY(serve::HttpServer::start(engine->cache(), options));
+  std::unique_ptr<serve::GrpcServer> grpc;
+  if (!arguments.grpc.empty()) {
+    serve::GrpcOptions of_grpc;
+    of_grpc.address = arguments.grpc;
+    of_grpc.spool = options.spool;
+    of_grpc.live_bytes_max = options.live_bytes_max;
+    grpc = TRY(serve::GrpcServer::start(engine->cache(), of_grpc));
+  }
   std::cout << "cached: serves " << root.str() << " at " << (http->address().starts_with('/') ? "unix:" : "http://")
-            << http->address() << std::endl;
+            << http->address();
+  if (grpc) std::cout << " and grpc://" << grpc->address();
+  std::cout << std::endl;
   warn(notify("READY=1"));
   (void)wait_for_signal();
   warn(notify("STOPPING=1"));
@@ -118,7 +132,13 @@ Status serve(const Arguments& arguments) {
   const std::jthread impatient([](std::stop_token stop) {
     if (wait_for_signal(std::move(stop))) ::_exit(130);
   });
-  http->drain(std::chrono::seconds(arguments.drain_seconds));
+  const std::chrono::seconds at_most(arguments.drain_seconds);
+  {
+    const std::jthread beside([&] {
+      if (grpc) grpc->drain(at_most);
+    });
+    http->drain(at_most);
+  }
   http.reset();
   socket->drain();
   return {};
@@ -131,6 +151,8 @@ int main_checked(int argc, char** argv) {
   if (const char* root = std::getenv("CAIRN_ROOT")) arguments.root = root;
   if (arguments.root.empty()) arguments.root = "/var/lib/cairn";
   app.add_option("--root", arguments.root, "The store (or $CAIRN_ROOT)")->type_name("DIR")->capture_default_str();
+  app.add_option("--grpc", arguments.grpc, "The same for the Remote Execution API; nothing: it is not served")
+      ->type_name("ADDR");
   app.add_option("--http", arguments.http, "HOST:PORT, or the absolute path of a socket")
       ->type_name("ADDR")
       ->capture_default_str();

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libserve/grpc/action_cache.h"
+
+#include <algorithm>
+
+#include "libcache/cache.h"
+#include "libserve/grpc/raw.h"
+
+namespace cairn::serve {
+
+using base::ErrorCode;
+using base::Result;
+using base::Status;
+using grpc::ServerUnaryReactor;
+
+namespace {
+
+constexpr std::size_t result_bytes_max = static_cast<std::size_t>(batch_bytes_max);
+
+// The same entry as that of /ac/ over HTTP. The size of an action's digest is no part of its name.
+Result<cache::EntryName> name_of(const std::string& instance, const reapi::Digest& action) {
+  return cache::EntryName{
+      .door = "bazel", .instance = TRY(parse_instance(instance)), .key = TRY(from_message(action)).digest.hex()};
+}
+
+std::chrono::nanoseconds as_ns(const google::protobuf::Timestamp& time) {
+  return std::chrono::seconds(time.seconds()) + std::chrono::nanoseconds(time.nanos());
+}
+
+// What making it took. Of clocks that make no sense: nothing.
+std::chrono::nanoseconds build_time_of(const reapi::ActionResult& result) {
+  const auto& metadata = result.execution_metadata();
+  if (metadata.has_virtual_execution_duration())
+    return std::max(std::chrono::seconds(metadata.virtual_execution_duration().seconds()) +
+                        std::chrono::nanoseconds(metadata.virtual_execution_duration().nanos()),
+                    std::chrono::nanoseconds(0));
+  constexpr auto most = std::chrono::hours(24 * 30);
+  const auto took = as_ns(metadata.execution_completed_timestamp()) - as_ns(metadata.execution_start_timestamp());
+  return took < std::chrono::nanoseconds(0) || took > most ? std::chrono::nanoseconds(0) : took;
+}
+
+// Puts small outputs into the answer, as far as it has room for them.
+Status add_inline(cache::BlobStore& blobs, const reapi::GetActionResultRequest& request, reapi::ActionResult& result) {
+  std::size_t room = result_bytes_max - std::min(result_bytes_max, result.ByteSizeLong());
+  const auto add = [&](const reapi::Digest& digest, std::string& into) -> Status {
+    const SizedDigest wanted = TRY(from_message(digest));
+    if (!into.empty() || wanted.size == 0 || wanted.size > room) return {};
+    into = TRY(blobs.read(wanted.digest, room));
+    room -= into.size();
+    return {};
+  };
+  if (request.inline_stdout() && result.has_stdout_digest())
+    TRY(add(result.stdout_digest(), *result.mutable_stdout_raw()));
+  if (request.inline_stderr() && result.has_stderr_digest())
+    TRY(add(result.stderr_digest(), *result.mutable_stderr_raw()));
+  for (reapi::OutputFile& file : *result.mutable_output_files()) {
+    const auto& wanted = request.inline_output_files();
+    if (std::find(wanted.begin(), wanted.end(), file.path()) != wanted.end())
+      TRY(add(file.digest(), *file.mutable_contents()));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::string> ActionCacheService::look_up(const reapi::GetActionResultRequest& request) {
+  TRY(expect_sha256(request.digest_function()));
+  const cache::EntryName name = TRY(name_of(request.instance_name(), request.action_digest()));
+  const auto entry = TRY(context_.entries.find(name));
+  if (!entry) return base::fail(ErrorCode::not_found, "action {}: no result", name.key);
+  cache::BlobStore& blobs = context_.intake.cache.blobs();
+  auto bytes = blobs.read(entry->value, result_bytes_max);
+  // Damaged, or put over HTTP by somebody who keeps other things there.
+  if (!bytes || !blobs_of_action_result(*bytes))
+    return base::fail(ErrorCode::not_found, "action {}: its result cannot be read", name.key);
+  const bool inlines = request.inline_stdout() || request.inline_stderr() || request.inline_output_files_size() > 0;
+  if (!inlines) return bytes;
+  reapi::ActionResult result;
+  if (!result.ParseFromString(*bytes))
+    return base::fail(ErrorCode::not_found, "action {}: its result cannot be read", name.key);
+  if (const Status added = add_inline(blobs, request, result); !added)
+    return base::fail(ErrorCode::not_found, "action {}: {}", name.key, added.error().message);
+  return result.SerializeAsString();
+}
+
+ServerUnaryReactor* ActionCacheService::GetActionResult(Call* call, const grpc::ByteBuffer* request,
+                                                        grpc::ByteBuffer* response) {
+  ServerUnaryReactor* const reactor = call->DefaultReactor();
+  reapi::GetActionResultRequest asked;
+  grpc::Slice bytes;
+  if (!request->DumpToSingleSlice(&bytes).ok() || !asked.ParseFromArray(bytes.begin(), static_cast<int>(bytes.size())))
+    return finish(reactor, invalid("it is no GetActionResultRequest"));
+  const auto found = look_up(asked);
+  if (!found) return finish(reactor, to_status(found.error()));
+  *response = to_buffer(*found);
+  return finish(reactor, grpc::Status::OK);
+}
+
+Result<base::lmdb::SequenceNumber> ActionCacheService::keep(const reapi::UpdateActionResultRequest& request) {
+  TRY(expect_sha256(request.digest_function()));
+  if (!request.has_action_result()) return base::fail(ErrorCode::invalid_argument, "no result is given");
+  cache::NewEntry entry{.name = TRY(name_of(request.instance_name(), request.action_digest())), .value = {}};
+  cache::BlobStore& blobs = context_.intake.cache.blobs();
+  const std::string bytes = request.action_result().SerializeAsString();
+  if (bytes.size() > result_bytes_max)
+    return base::fail(ErrorCode::invalid_argument, "a result of {} bytes: {} are the most", bytes.size(),
+                      result_bytes_max);
+  entry.closure = TRY(closure_of(bytes, blobs));
+  entry.build_time = build_time_of(request.action_result());
+  TRY(expect_room(context_.intake, bytes.size()));
+  const auto value = TRY(blobs.put(bytes));
+  entry.value = value.info.digest;
+  const auto kept = TRY(context_.entries.put(std::move(entry)));
+  return std::max(value.sequence, kept.sequence);
+}
+
+// A result that names what is not there would be a hit that cannot be used: it is refused.
+ServerUnaryReactor* ActionCacheService::UpdateActionResult(Call* call, const reapi::UpdateActionResultRequest* request,
+                                                           reapi::ActionResult* response) {
+  ServerUnaryReactor* const reactor = call->DefaultReactor();
+  const auto kept = keep(*request);
+  if (!kept) {
+    const bool incomplete = kept.error().code == ErrorCode::not_found;
+    return finish(reactor, incomplete ? grpc::Status(grpc::StatusCode::FAILED_PRECONDITION, kept.error().message)
+                                      : to_status(kept.error()));
+  }
+  *response = request->action_result();
+  if (*kept == 0) return finish(reactor, grpc::Status::OK);
+  context_.waits.add(*kept, [reactor](const Status& durable) {
+    reactor->Finish(durable ? grpc::Status::OK : to_status(durable.error()));
+  });
+  return reactor;
+}
+
+}  // namespace cairn::serve

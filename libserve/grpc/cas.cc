@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libserve/grpc/cas.h"
+
+#include <unordered_set>
+
+#include "libcache/cache.h"
+#include "libserve/grpc/raw.h"
+#include "libserve/grpc/tree_walk.h"
+#include "libserve/reapi/fields.h"
+
+namespace cairn::serve {
+
+using base::ErrorCode;
+using base::Result;
+using base::Status;
+using grpc::ServerUnaryReactor;
+
+namespace {
+
+void set_status(google::rpc::Status& into, const grpc::Status& status) {
+  into.set_code(status.error_code());
+  into.set_message(status.error_message());
+}
+
+template <class Request>
+Status expect_names(const Request& request) {
+  TRY(expect_sha256(request.digest_function()));
+  TRY(parse_instance(request.instance_name()));
+  return {};
+}
+
+}  // namespace
+
+// FindMissingBlobsRequest: instance_name 1, blob_digests 2, digest_function 3; the answer: missing_blob_digests 2. Each
+// digest once, however often it was asked for. A blob of another size is not the one that was asked for.
+Status CasService::find_missing(std::string_view request, std::string& response) {
+  std::unordered_set<BlobDigest> missing;
+  FieldReader reader(request);
+  while (const auto field = TRY(reader.next())) {
+    const bool is_bytes = field->wire == Field::Wire::bytes;
+    if (field->number == 1 && is_bytes) TRY(parse_instance(field->bytes));
+    if (field->number == 3 && field->wire == Field::Wire::varint)
+      TRY(expect_sha256(static_cast<reapi::DigestFunction::Value>(field->value)));
+    if (field->number != 2 || !is_bytes) continue;
+    const SizedDigest wanted = TRY(from_message(field->bytes));
+    if (is_there(context_.intake.cache.blobs(), wanted) || !missing.insert(wanted.digest).second) continue;
+    add_message_field(response, 2, field->bytes);
+  }
+  return {};
+}
+
+// In one version of the store. What becomes durable meanwhile may be called missing, and is not stored again if it is
+// sent.
+ServerUnaryReactor* CasService::FindMissingBlobs(Call* call, const grpc::ByteBuffer* request,
+                                                 grpc::ByteBuffer* response) {
+  ServerUnaryReactor* const reactor = call->DefaultReactor();
+  std::string answer;
+  grpc::Slice bytes;
+  if (!request->DumpToSingleSlice(&bytes).ok()) return finish(reactor, invalid("a request without bytes"));
+  const Status found = context_.intake.cache.keys().read([&](cache::KeyStore::Reader&) {
+    answer.clear();
+    return find_missing(text_of(bytes), answer);
+  });
+  if (!found) return finish(reactor, to_status(found.error()));
+  *response = to_buffer(answer);
+  return finish(reactor, grpc::Status::OK);
+}
+
+Result<cache::BlobStore::Put> CasService::put(const reapi::BatchUpdateBlobsRequest::Request& request) {
+  const SizedDigest wanted = TRY(from_message(request.digest()));
+  const auto size = static_cast<std::int64_t>(wanted.size);
+  std::string unpacked;
+  const std::string* bytes = &request.data();
+  if (request.compressor() == reapi::Compressor::ZSTD) {
+    if (size > batch_bytes_max)
+      return base::fail(ErrorCode::invalid_argument, "a blob of {} bytes in a batch: {} are the most", size,
+                        batch_bytes_max);
+    unpacked = TRY(base::decompress(base::Compression::zstd, request.data(), wanted.size));
+    bytes = &unpacked;
+  } else if (request.compressor() != reapi::Compressor::IDENTITY) {
+    return base::fail(ErrorCode::invalid_argument, "compressor {}: only zstd is known",
+                      static_cast<int>(request.compressor()));
+  }
+  if (bytes->size() != wanted.size)
+    return base::fail(ErrorCode::invalid_argument, "blob {}: {} bytes came where {} were said", wanted.digest,
+                      bytes->size(), wanted.size);
+  if (wanted.size == 0) return cache::BlobStore::Put{};
+  TRY(expect_room(context_.intake, bytes->size()));
+  return context_.intake.cache.blobs().put(*bytes, wanted.digest);
+}
+
+ServerUnaryReactor* CasService::BatchUpdateBlobs(Call* call, const reapi::BatchUpdateBlobsRequest* request,
+                                                 reapi::BatchUpdateBlobsResponse* response) {
+  ServerUnaryReactor* const reactor = call->DefaultReactor();
+  if (const Status named = expect_names(*request); !named) return finish(reactor, to_status(named.error()));
+  std::int64_t total = 0;
+  for (const auto& each : request->requests()) total += static_cast<std::int64_t>(each.data().size());
+  if (total > batch_bytes_max)
+    return finish(reactor, invalid(fmt::format("a batch of {} bytes: {} are the most", total, batch_bytes_max)));
+  base::lmdb::SequenceNumber last = 0;
+  for (const auto& each : request->requests()) {
+    auto* const answer = response->add_responses();
+    *answer->mutable_digest() = each.digest();
+    const auto kept = put(each);
+    if (kept) last = std::max(last, kept->sequence);
+    set_status(*answer->mutable_status(), kept ? grpc::Status::OK : to_status(kept.error()));
+  }
+  if (last == 0) return finish(reactor, grpc::Status::OK);
+  context_.waits.add(last, [reactor](const Status& durable) {
+    reactor->Finish(durable ? grpc::Status::OK : to_status(durable.error()));
+  });
+  return reactor;
+}
+
+Status CasService::read(const reapi::Digest& wanted, reapi::BatchReadBlobsResponse::Response& into) {
+  const SizedDigest digest = TRY(from_message(wanted));
+  if (digest.size == 0) return {};
+  auto bytes = context_.intake.cache.blobs().read(digest.digest, digest.size);
+  const bool other_size = bytes ? bytes->size() != digest.size : bytes.error().code == ErrorCode::invalid_argument;
+  // What is damaged is a miss: the store knows it by now.
+  if (other_size || (!bytes && bytes.error().code == ErrorCode::corrupt))
+    return base::fail(ErrorCode::not_found, "blob {} of {} bytes is not there", digest.digest, digest.size);
+  *into.mutable_data() = TRY(std::move(bytes));
+  return {};
+}
+
+ServerUnaryReactor* CasService::BatchReadBlobs(Call* call, const reapi::BatchReadBlobsRequest* request,
+                                               reapi::BatchReadBlobsResponse* response) {
+  ServerUnaryReactor* const reactor = call->DefaultReactor();
+  if (const Status named = expect_names(*request); !named) return finish(reactor, to_status(named.error()));
+  std::int64_t total = 0;
+  for (const reapi::Digest& digest : request->digests()) {
+    if (digest.size_bytes() > batch_bytes_max) total = batch_bytes_max + 1;
+    if (total <= batch_bytes_max) total += std::max<std::int64_t>(digest.size_bytes(), 0);
+  }
+  if (total > batch_bytes_max)
+    return finish(reactor, invalid(fmt::format("blobs of more than {} bytes in one answer", batch_bytes_max)));
+  for (const reapi::Digest& digest : request->digests()) {
+    auto* const answer = response->add_responses();
+    *answer->mutable_digest() = digest;
+    const Status done = read(digest, *answer);
+    set_status(*answer->mutable_status(), done ? grpc::Status::OK : to_status(done.error()));
+  }
+  return finish(reactor, grpc::Status::OK);
+}
+
+grpc::ServerWriteReactor<reapi::GetTreeResponse>* CasService::GetTree(Call*, const reapi::GetTreeRequest* request) {
+  const Status named = expect_names(*request);
+  return walk_tree(context_, *request, named ? grpc::Status::OK : to_status(named.error()));
+}
+
+}  // namespace cairn::serve

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libserve/grpc/context.h"
+
+namespace cairn::serve {
+
+using base::ErrorCode;
+
+grpc::Status to_status(const base::Error& error) {
+  switch (error.code) {
+    case ErrorCode::not_found: return {grpc::StatusCode::NOT_FOUND, error.message};
+    case ErrorCode::already_exists: return {grpc::StatusCode::ALREADY_EXISTS, error.message};
+    case ErrorCode::invalid_argument:
+    case ErrorCode::corrupt:
+      return {grpc::StatusCode::INVALID_ARGUMENT, error.message};  // bytes that came are not what they were said to be
+    case ErrorCode::no_space: return {grpc::StatusCode::RESOURCE_EXHAUSTED, error.message};
+    case ErrorCode::busy:
+    case ErrorCode::unavailable: return {grpc::StatusCode::UNAVAILABLE, error.message};
+    case ErrorCode::cancelled: return {grpc::StatusCode::CANCELLED, error.message};
+    case ErrorCode::io: return {grpc::StatusCode::INTERNAL, error.message};
+  }
+  return {grpc::StatusCode::INTERNAL, error.message};
+}
+
+grpc::Status invalid(std::string why) { return {grpc::StatusCode::INVALID_ARGUMENT, std::move(why)}; }
+
+base::Status expect_sha256(reapi::DigestFunction::Value function) {
+  if (function == reapi::DigestFunction::UNKNOWN || function == reapi::DigestFunction::SHA256) return {};
+  return base::fail(ErrorCode::invalid_argument, "digest function {}: only SHA-256 is known",
+                    reapi::DigestFunction::Value_Name(function));
+}
+
+base::Result<SizedDigest> from_message(const reapi::Digest& digest) {
+  return parse_digest(digest.hash(), digest.size_bytes());
+}
+
+bool is_there(cache::BlobStore& blobs, const SizedDigest& wanted) {
+  if (wanted.size == 0) return true;
+  const auto found = blobs.find(wanted.digest);
+  return found && *found && (*found)->size == wanted.size;
+}
+
+}  // namespace cairn::serve

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// What all gRPC services share: the store, what they may take in, and threads for what waits.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <build/bazel/remote/execution/v2/remote_execution.pb.h>
+#include "libbase/thread_pool.h"
+#include "libcache/entry_store.h"
+#include "libserve/doors/values.h"
+#include "libserve/grpc/resource_name.h"
+#include "libserve/http/durable_waits.h"
+
+namespace cairn::serve {
+
+namespace reapi = build::bazel::remote::execution::v2;
+
+struct GrpcContext {
+  Intake intake;
+  cache::EntryStore entries;
+  DurableWaits& waits;
+  base::ThreadPool& workers;  // for what reads and hashes much: no lookup waits behind it
+};
+
+// The most bytes of all blobs in one message: below the 4 MiB that most clients take, with room for the rest of it.
+inline constexpr std::int64_t batch_bytes_max = 4 * 1024 * 1024 - 64 * 1024;
+
+// As the protocol wants it: what a client has done wrong is INVALID_ARGUMENT, what is not there NOT_FOUND, a full store
+// RESOURCE_EXHAUSTED.
+grpc::Status to_status(const base::Error& error);
+grpc::Status invalid(std::string why);
+
+// UNKNOWN is what the length of a hash says.
+base::Status expect_sha256(reapi::DigestFunction::Value function);
+base::Result<SizedDigest> from_message(const reapi::Digest& digest);
+bool is_there(cache::BlobStore& blobs, const SizedDigest& wanted);  // the empty blob always is
+
+// An answer that is ready.
+template <class Reactor>
+Reactor* finish(Reactor* reactor, const grpc::Status& status) {
+  reactor->Finish(status);
+  return reactor;
+}
+
+}  // namespace cairn::serve

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/grpcpp.h>
+#include <grpcpp/health_check_service_interface.h>
+
+#include "libserve/grpc/action_cache.h"
+#include "libserve/grpc/byte_stream.h"
+#include "libserve/grpc/capabilities.h"
+#include "libserve/grpc/cas.h"
+#include "libserve/grpc_server.h"
+
+namespace cairn::serve {
+
+using base::ErrorCode;
+using base::Result;
+
+namespace {
+constexpr int message_bytes_max =
+    static_cast<int>(batch_bytes_max) + 1024 * 1024;  // digests and statuses on top of the bytes
+}
+
+struct GrpcServer::State {
+  State(cache::Cache& cache, const GrpcOptions& options)
+      : waits(cache.writer()),
+        workers({.threads = options.workers}),
+        context{Intake{cache, options.spool, options.body_max, options.live_bytes_max}, cache::EntryStore(cache), waits,
+                workers} {}
+
+  // Members are destroyed from the last to the first: the server, with its calls, before what they use.
+  DurableWaits waits;
+  base::ThreadPool workers;
+  GrpcContext context;
+  CapabilitiesService capabilities{context};
+  CasService cas{context};
+  ActionCacheService actions{context};
+  ByteStreamService streams{context};
+  std::string address;
+  std::unique_ptr<grpc::Server> server;
+};
+
+GrpcServer::GrpcServer() = default;
+
+Result<std::unique_ptr<GrpcServer>> GrpcServer::start(cache::Cache& cache, GrpcOptions options) {
+  std::unique_ptr<GrpcServer> made(new GrpcServer());
+  made->state_ = std::make_unique<State>(cache, options);
+  State& state = *made->state_;
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  grpc::ServerBuilder builder;
+  builder.SetMaxReceiveMessageSize(message_bytes_max);
+  builder.SetMaxSendMessageSize(-1);
+  const bool is_socket = options.address.starts_with('/');
+  int port = 0;
+  builder.AddListeningPort(is_socket ? "unix:" + options.address : options.address, grpc::InsecureServerCredentials(),
+                           &port);
+  for (grpc::Service* service :
+       std::initializer_list<grpc::Service*>{&state.capabilities, &state.cas, &state.actions, &state.streams})
+    builder.RegisterService(service);
+  // Two servers at one address would share its connections by chance.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  state.server = builder.BuildAndStart();
+  if (!state.server || (!is_socket && port == 0))
+    return base::fail(ErrorCode::invalid_argument,
+                      "serve gRPC at {}: it is no address of this machine, or somebody listens there", options.address);
+  state.address =
+      is_socket ? options.address : options.address.substr(0, options.address.rfind(':') + 1) + std::to_string(port);
+  return made;
+}
+
+GrpcServer::~GrpcServer() { drain(std::chrono::milliseconds(0)); }
+
+const std::string& GrpcServer::address() const { return state_->address; }
+
+void GrpcServer::drain(std::chrono::milliseconds at_most) {
+  if (!state_ || !state_->server) return;
+  if (auto* const health = state_->server->GetHealthCheckService()) health->SetServingStatus(false);
+  state_->server->Shutdown(std::chrono::system_clock::now() + at_most);
+  state_->server->Wait();
+  state_->server.reset();
+}
+
+}  // namespace cairn::serve

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// SplitBlob and SpliceBlob: a blob as the chunks that FastCDC 2020 cuts it into, so that a client moves only those that
+// the other side does not have.
+#include "libserve/grpc/splices.h"
+#include "libcache/cache.h"
+#include "libcache/chunk_rule.h"
+#include "libserve/grpc/cas.h"
+
+namespace cairn::serve {
+
+using base::ErrorCode;
+using base::Result;
+using base::Status;
+using grpc::ServerUnaryReactor;
+
+namespace {
+
+constexpr std::size_t chunks_max = 50'000;
+
+// One blob after the other, as one stream.
+class Joined final : public base::ByteSource {
+ public:
+  Joined(cache::BlobStore& blobs, std::vector<SizedDigest> chunks) : blobs_(blobs), chunks_(std::move(chunks)) {}
+  Result<std::size_t> read(std::span<std::byte> out) override {
+    while (true) {
+      if (!current_) {
+        if (at_ == chunks_.size()) return 0;
+        current_ = TRY(blobs_.open(chunks_[at_].digest), "chunk {}", chunks_[at_].digest);
+        ++at_;
+      }
+      const std::size_t count = TRY(current_->read(out));
+      if (count > 0 || out.empty()) return count;
+      current_.reset();
+    }
+  }
+
+ private:
+  cache::BlobStore& blobs_;
+  const std::vector<SizedDigest> chunks_;
+  std::size_t at_ = 0;
+  std::unique_ptr<base::ByteSource> current_;
+};
+
+template <class Function>
+ServerUnaryReactor* on_a_worker(GrpcContext& context, ServerUnaryReactor* reactor, Function work) {
+  const Status taken = context.workers.submit([&context, reactor, work = std::move(work)](std::stop_token) {
+    const Result<base::lmdb::SequenceNumber> last = work();
+    if (!last) return reactor->Finish(to_status(last.error()));
+    if (*last == 0) return reactor->Finish(grpc::Status::OK);
+    context.waits.add(*last, [reactor](const Status& durable) {
+      reactor->Finish(durable ? grpc::Status::OK : to_status(durable.error()));
+    });
+  });
+  if (!taken) reactor->Finish(to_status(taken.error()));
+  return reactor;
+}
+
+Result<base::lmdb::SequenceNumber> split(GrpcContext& context, const reapi::SplitBlobRequest& request,
+                                         reapi::SplitBlobResponse& response) {
+  TRY(expect_sha256(request.digest_function()));
+  TRY(parse_instance(request.instance_name()));
+  const SizedDigest wanted = TRY(from_message(request.blob_digest()));
+  cache::BlobStore& blobs = context.intake.cache.blobs();
+  if (!is_there(blobs, wanted))
+    return base::fail(ErrorCode::not_found, "blob {} of {} bytes is not there", wanted.digest, wanted.size);
+  response.set_chunking_function(reapi::ChunkingFunction::FAST_CDC_2020);
+  if (wanted.size == 0) return 0;
+  const cache::ChunkRule rule = TRY(cache::ChunkRule::of_average(chunk_bytes_average));
+  auto source = TRY(blobs.open(wanted.digest));
+  std::string buffer;
+  base::lmdb::SequenceNumber last = 0;
+  for (bool at_end = false; !at_end || !buffer.empty();) {
+    while (!at_end && buffer.size() < rule.max_bytes()) {
+      const std::size_t before = buffer.size();
+      buffer.resize(rule.max_bytes());
+      const std::size_t count = TRY(source->read(std::as_writable_bytes(std::span(buffer)).subspan(before)));
+      buffer.resize(before + count);
+      at_end = count == 0;
+    }
+    if (buffer.empty()) break;
+    const std::size_t size = rule.cut(buffer);
+    if (static_cast<std::size_t>(response.chunk_digests_size()) == chunks_max)
+      return base::fail(ErrorCode::invalid_argument, "blob {}: more than {} chunks", wanted.digest, chunks_max);
+    TRY(expect_room(context.intake, size));
+    const auto put = TRY(blobs.put(std::string_view(buffer).substr(0, size)));
+    last = std::max(last, put.sequence);
+    auto* const chunk = response.add_chunk_digests();
+    chunk->set_hash(put.info.digest.hex());
+    chunk->set_size_bytes(static_cast<std::int64_t>(size));
+    buffer.erase(0, size);
+  }
+  return last;
+}
+
+Result<base::lmdb::SequenceNumber> splice(GrpcContext& context, const reapi::SpliceBlobRequest& request,
+                                          reapi::SpliceBlobResponse& response) {
+  TRY(expect_sha256(request.digest_function()));
+  TRY(parse_instance(request.instance_name()));
+  const SizedDigest wanted = TRY(from_message(request.blob_digest()));
+  cache::BlobStore& blobs = context.intake.cache.blobs();
+  std::vector<SizedDigest> chunks;
+  std::uint64_t total = 0;
+  if (static_cast<std::size_t>(request.chunk_digests_size()) > chunks_max)
+    return base::fail(ErrorCode::invalid_argument, "{} chunks: {} are the most", request.chunk_digests_size(),
+                      chunks_max);
+  for (const reapi::Digest& digest : request.chunk_digests()) {
+    chunks.push_back(TRY(from_message(digest)));
+    total += chunks.back().size;
+    if (!is_there(blobs, chunks.back()))
+      return base::fail(ErrorCode::not_found, "chunk {} of {} bytes is not there", chunks.back().digest,
+                        chunks.back().size);
+  }
+  if (total != wanted.size)
+    return base::fail(ErrorCode::invalid_argument, "blob {}: its chunks have {} bytes where {} were said",
+                      wanted.digest, total, wanted.size);
+  *response.mutable_blob_digest() = request.blob_digest();
+  if (is_there(blobs, wanted)) return 0;
+  TRY(expect_room(context.intake, wanted.size));
+  Joined joined(blobs, std::move(chunks));
+  return TRY(blobs.put(joined, wanted.digest)).sequence;
+}
+
+}  // namespace
+
+ServerUnaryReactor* CasService::SplitBlob(Call* call, const reapi::SplitBlobRequest* request,
+                                          reapi::SplitBlobResponse* response) {
+  return on_a_worker(context_, call->DefaultReactor(),
+                     [this, request, response] { return split(context_, *request, *response); });
+}
+
+ServerUnaryReactor* CasService::SpliceBlob(Call* call, const reapi::SpliceBlobRequest* request,
+                                           reapi::SpliceBlobResponse* response) {
+  return on_a_worker(context_, call->DefaultReactor(),
+                     [this, request, response] { return splice(context_, *request, *response); });
+}
+
+}  // namespace cairn::serve
