@@ -18,6 +18,8 @@
 
 #include "bench/micro/bench_store.h"
 #include "libbase/hash/sha256.h"
+#include "libcache/account.h"
+#include "libcache/inspect.h"
 
 namespace {
 
@@ -125,11 +127,29 @@ void du_summary(benchmark::State& state) {
 }
 BENCHMARK(du_summary)->Unit(benchmark::kMillisecond);
 
-void du_by_owner(benchmark::State& state) {
+// What `du --by` and `top --by` read, for each dimension.
+void top_by(benchmark::State& state) {
   BenchStore& store = big_store();
-  for (auto _ : state) benchmark::DoNotOptimize(must(cache::usage_by(*store.env, cache::Dimension::project)));
+  const auto dimension = static_cast<cache::Dimension>(state.range(0));
+  std::size_t lines = 0;
+  for (auto _ : state) lines = must(cache::usage_by(*store.env, dimension)).shares.size();
+  state.counters["lines"] = static_cast<double>(lines);
 }
-BENCHMARK(du_by_owner)->Unit(benchmark::kMillisecond);
+BENCHMARK(top_by)->ArgName("type_project_build_step")->DenseRange(0, 3)->Unit(benchmark::kMillisecond);
+
+// What `who` reads for a key of which so many digits are given. With four, some fifteen keys begin so, and nine are read.
+void who_by_digits(benchmark::State& state) {
+  BenchStore& store = big_store();
+  std::uint64_t n = 0;
+  for (auto _ : state) {
+    n = (n + 7919) % records_wanted();
+    const std::string digits = test::big_store_key(n).str().substr(7, static_cast<std::size_t>(state.range(0)));
+    const auto things = must(cache::find_named(*store.env, digits, 9));
+    CHECK(!things.empty());
+    for (const cache::RecordId id : things.front().records) benchmark::DoNotOptimize(must(cache::find_record(*store.env, id)));
+  }
+}
+BENCHMARK(who_by_digits)->ArgName("digits")->Arg(4)->Arg(64)->Unit(benchmark::kMicrosecond);
 
 void list_all(benchmark::State& state) {
   BenchStore& store = big_store();
