@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 
 from graph import Chain, Unpack
@@ -17,8 +18,22 @@ class Unable(RuntimeError):
     """An engine has no such thing, or this machine does not."""
 
 
-def run(command, **options):
-    return subprocess.run(command, capture_output=True, text=True, **options)
+# What takes longer is not waited for: a peer may need half an hour for what is a second elsewhere.
+PATIENCE_SECONDS = 240
+
+
+def run(command, patience=PATIENCE_SECONDS, input=None, **options):
+    """Whatever ends it, and whatever ends us meanwhile, nothing that it started goes on."""
+    source = subprocess.DEVNULL if input is None else subprocess.PIPE
+    with subprocess.Popen(command, text=True, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, **options) as process:
+        try:
+            out, err = process.communicate(input, timeout=patience)
+        except BaseException as reason:
+            os.killpg(process.pid, signal.SIGKILL)
+            if isinstance(reason, subprocess.TimeoutExpired):
+                raise Failed(f"{os.path.basename(command[0])}: not done after {patience} s") from reason
+            raise
+        return subprocess.CompletedProcess(command, process.returncode, out, err)
 
 
 def must(command, **options):
@@ -142,6 +157,7 @@ class Buildah(Programs):
         return must([*self.command, *words]).stdout
 
     def reset(self):
+        self.call("rm", "--all")  # what a build that was cut off has left
         self.call("rmi", "--all", "--force")
         # Of the files, not of the layout: it wants a history in an image that it builds upon.
         container = self.call("from", "scratch").strip()

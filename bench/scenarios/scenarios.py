@@ -47,6 +47,7 @@ class Scenario:
     floor_name: str = ""
     floor: Optional[Callable] = None
     note: str = ""
+    rests_on: str = ""  # the scenario without which this one cannot be
     flush: bool = False  # writes much: what others wrote is on the disk before it begins
 
 
@@ -102,7 +103,7 @@ def chains(size):
         Scenario("cold-independent-100", "Independent steps", f"{many} new independent steps, and a copy of a file of each",
                  lambda engine: build(engine, independent(many, serial()), 2 * many), rounds=few,
                  floor_name=f"crun alone, {many} times /bin/true, {os.cpu_count()} at a time", floor=lambda floors: floors.bare_steps(many, os.cpu_count())),
-        Scenario("warm-independent-100", "Independent steps", f"the same {many} and {many} again, nothing to do",
+        Scenario("warm-independent-100", "Independent steps", f"the same {many} and {many} again, nothing to do", rests_on="cold-independent-100",
                  once=lambda engine: engine.build(independent(many, "warm")), act=lambda engine: build(engine, independent(many, "warm"), 0)),
     ]
 

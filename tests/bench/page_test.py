@@ -5,12 +5,14 @@ page_test.py SOURCE_DIR
 """
 import os
 import sys
+import time
 import unittest
 from html.parser import HTMLParser
 
 SOURCE_DIR = sys.argv.pop(1)
 sys.path[:0] = [os.path.join(SOURCE_DIR, "bench/report"), os.path.join(SOURCE_DIR, "bench/scenarios")]
-from engines import Failed, Unable  # noqa: E402
+import peers  # noqa: E402
+from engines import Failed, Unable, run  # noqa: E402
 from page import page  # noqa: E402
 from peers import Turns  # noqa: E402
 from scenarios import Scenario  # noqa: E402
@@ -71,9 +73,31 @@ class Rounds(unittest.TestCase):
         self.assertEqual(row["skipped"], {"buildah": "has no such thing"})
         self.assertNotIn("buildah", log)
 
+    def test_a_peer_that_takes_long_keeps_its_figure_and_is_asked_no_more(self):
+        was, peers.LONG_SECONDS = peers.LONG_SECONDS, 0.02
+        try:
+            row, log = turns(lambda engine: time.sleep(0.03) if engine.name != "buildah" else None)
+        finally:
+            peers.LONG_SECONDS = was
+        self.assertEqual({name: value["runs"] for name, value in row["engines"].items()}, {"cairn": 4, "buildah": 4, "buildkit": 1})
+        self.assertEqual(row["skipped"], {})
+
     def test_the_floor_is_timed_as_often(self):
         row, _ = turns(lambda engine: None, floor_name="cp", floor=lambda floors: None)
         self.assertEqual((row["floor"]["what"], row["floor"]["runs"]), ("cp", 4))
+
+
+class Programs(unittest.TestCase):
+    def test_what_is_not_done_in_time_is_ended_with_all_that_it_started(self):
+        begun = time.monotonic()
+        with self.assertRaisesRegex(Failed, "sh: not done after 0.2 s"):
+            # Its child holds the pipes open, as a step of a build would.
+            run(["sh", "-c", "sleep 60 & sleep 60"], patience=0.2)
+        self.assertLess(time.monotonic() - begun, 30)
+
+    def test_what_it_prints_and_reads_comes_through(self):
+        done = run(["sh", "-c", "cat; echo no >&2; exit 3"], input="yes")
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (3, "yes", "no\n"))
 
 
 class Texts(HTMLParser):
