@@ -125,11 +125,7 @@ ServerUnaryReactor* ActionCacheService::UpdateActionResult(Call* call, const rea
                                       : to_status(kept.error()));
   }
   *response = request->action_result();
-  if (*kept == 0) return finish(reactor, grpc::Status::OK);
-  context_.waits.add(*kept, [reactor](const Status& durable) {
-    reactor->Finish(durable ? grpc::Status::OK : to_status(durable.error()));
-  });
-  return reactor;
+  return finish_when_durable(context_, reactor, *kept);
 }
 
 }  // namespace cairn::serve

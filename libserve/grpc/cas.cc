@@ -22,13 +22,6 @@ void set_status(google::rpc::Status& into, const grpc::Status& status) {
   into.set_message(status.error_message());
 }
 
-template <class Request>
-Status expect_names(const Request& request) {
-  TRY(expect_sha256(request.digest_function()));
-  TRY(parse_instance(request.instance_name()));
-  return {};
-}
-
 }  // namespace
 
 // FindMissingBlobsRequest: instance_name 1, blob_digests 2, digest_function 3; the answer: missing_blob_digests 2. Each
@@ -105,11 +98,7 @@ ServerUnaryReactor* CasService::BatchUpdateBlobs(Call* call, const reapi::BatchU
     if (kept) last = std::max(last, kept->sequence);
     set_status(*answer->mutable_status(), kept ? grpc::Status::OK : to_status(kept.error()));
   }
-  if (last == 0) return finish(reactor, grpc::Status::OK);
-  context_.waits.add(last, [reactor](const Status& durable) {
-    reactor->Finish(durable ? grpc::Status::OK : to_status(durable.error()));
-  });
-  return reactor;
+  return finish_when_durable(context_, reactor, last);
 }
 
 Status CasService::read(const reapi::Digest& wanted, reapi::BatchReadBlobsResponse::Response& into) {

@@ -39,4 +39,10 @@ bool is_there(cache::BlobStore& blobs, const SizedDigest& wanted) {
   return found && *found && (*found)->size == wanted.size;
 }
 
+grpc::ServerUnaryReactor* finish_when_durable(GrpcContext& context, grpc::ServerUnaryReactor* reactor, base::lmdb::SequenceNumber number) {
+  if (number == 0) return finish(reactor, grpc::Status::OK);
+  context.waits.add(number, [reactor](const base::Status& durable) { reactor->Finish(durable ? grpc::Status::OK : to_status(durable.error())); });
+  return reactor;
+}
+
 }  // namespace cairn::serve

@@ -35,11 +35,22 @@ base::Status expect_sha256(reapi::DigestFunction::Value function);
 base::Result<SizedDigest> from_message(const reapi::Digest& digest);
 bool is_there(cache::BlobStore& blobs, const SizedDigest& wanted);  // the empty blob always is
 
+// Of every request: a digest function that is known, and a name that can be one.
+template <class Request>
+base::Status expect_names(const Request& request) {
+  TRY(expect_sha256(request.digest_function()));
+  TRY(parse_instance(request.instance_name()));
+  return {};
+}
+
 // An answer that is ready.
 template <class Reactor>
 Reactor* finish(Reactor* reactor, const grpc::Status& status) {
   reactor->Finish(status);
   return reactor;
 }
+
+// An answer that is ready once this is durable (0: it is).
+grpc::ServerUnaryReactor* finish_when_durable(GrpcContext& context, grpc::ServerUnaryReactor* reactor, base::lmdb::SequenceNumber number);
 
 }  // namespace cairn::serve

@@ -45,11 +45,10 @@ template <class Function>
 ServerUnaryReactor* on_a_worker(GrpcContext& context, ServerUnaryReactor* reactor, Function work) {
   const Status taken = context.workers.submit([&context, reactor, work = std::move(work)](std::stop_token) {
     const Result<base::lmdb::SequenceNumber> last = work();
-    if (!last) return reactor->Finish(to_status(last.error()));
-    if (*last == 0) return reactor->Finish(grpc::Status::OK);
-    context.waits.add(*last, [reactor](const Status& durable) {
-      reactor->Finish(durable ? grpc::Status::OK : to_status(durable.error()));
-    });
+    if (last)
+      finish_when_durable(context, reactor, *last);
+    else
+      reactor->Finish(to_status(last.error()));
   });
   if (!taken) reactor->Finish(to_status(taken.error()));
   return reactor;
@@ -57,8 +56,7 @@ ServerUnaryReactor* on_a_worker(GrpcContext& context, ServerUnaryReactor* reacto
 
 Result<base::lmdb::SequenceNumber> split(GrpcContext& context, const reapi::SplitBlobRequest& request,
                                          reapi::SplitBlobResponse& response) {
-  TRY(expect_sha256(request.digest_function()));
-  TRY(parse_instance(request.instance_name()));
+  TRY(expect_names(request));
   const SizedDigest wanted = TRY(from_message(request.blob_digest()));
   cache::BlobStore& blobs = context.intake.cache.blobs();
   if (!is_there(blobs, wanted))
@@ -94,8 +92,7 @@ Result<base::lmdb::SequenceNumber> split(GrpcContext& context, const reapi::Spli
 
 Result<base::lmdb::SequenceNumber> splice(GrpcContext& context, const reapi::SpliceBlobRequest& request,
                                           reapi::SpliceBlobResponse& response) {
-  TRY(expect_sha256(request.digest_function()));
-  TRY(parse_instance(request.instance_name()));
+  TRY(expect_names(request));
   const SizedDigest wanted = TRY(from_message(request.blob_digest()));
   cache::BlobStore& blobs = context.intake.cache.blobs();
   std::vector<SizedDigest> chunks;
