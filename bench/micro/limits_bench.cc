@@ -3,12 +3,15 @@
 // bare system calls.
 #include <benchmark/benchmark.h>
 #include <fcntl.h>
+#include <spawn.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstring>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "libbase/fs/fd.h"
@@ -59,6 +62,55 @@ void stat_of_a_file(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(::stat(path.c_str(), &status));
 }
 BENCHMARK(stat_of_a_file);
+
+void make_and_remove_a_file(benchmark::State& state) {
+  const cairn::test::TempDir dir;
+  const std::string path = (dir / "file").str();
+  for (auto _ : state) {
+    const int file = ::open(path.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
+    if (file < 0 || ::close(file) != 0 || ::unlink(path.c_str()) != 0) state.SkipWithError("make and remove");
+  }
+}
+BENCHMARK(make_and_remove_a_file)->Unit(benchmark::kMicrosecond);
+
+void rename_a_directory(benchmark::State& state) {
+  const cairn::test::TempDir dir;
+  const std::string one = (dir / "one").str(), other = (dir / "other").str();
+  if (::mkdir(one.c_str(), 0755) != 0) state.SkipWithError("mkdir");
+  for (auto _ : state)
+    if (::rename(one.c_str(), other.c_str()) != 0 || ::rename(other.c_str(), one.c_str()) != 0) state.SkipWithError("rename");
+  state.SetItemsProcessed(2 * static_cast<std::int64_t>(state.iterations()));
+}
+BENCHMARK(rename_a_directory)->Unit(benchmark::kMicrosecond);
+
+// A process that ends at once, waited for.
+void start_a_process(benchmark::State& state) {
+  const char* const words[] = {"/bin/true", nullptr};
+  for (auto _ : state) {
+    pid_t child = -1;
+    int status = 0;
+    if (::posix_spawn(&child, words[0], nullptr, nullptr, const_cast<char* const*>(words), nullptr) != 0 || ::waitpid(child, &status, 0) != child)
+      state.SkipWithError("start a process");
+  }
+}
+BENCHMARK(start_a_process)->Unit(benchmark::kMicrosecond)->UseRealTime();
+
+// What a message between two threads costs, there and back.
+void wake_another_thread_and_back(benchmark::State& state) {
+  int to[2], from[2];
+  if (::pipe2(to, O_CLOEXEC) != 0 || ::pipe2(from, O_CLOEXEC) != 0) return state.SkipWithError("pipe");
+  std::thread other([&] {
+    char byte = 0;
+    while (::read(to[0], &byte, 1) == 1 && ::write(from[1], &byte, 1) == 1) continue;
+  });
+  char byte = 'x';
+  for (auto _ : state)
+    if (::write(to[1], &byte, 1) != 1 || ::read(from[0], &byte, 1) != 1) state.SkipWithError("wake");
+  ::close(to[1]);
+  other.join();
+  for (const int each : {to[0], from[0], from[1]}) ::close(each);
+}
+BENCHMARK(wake_another_thread_and_back)->Unit(benchmark::kMicrosecond)->UseRealTime();
 
 }  // namespace
 
