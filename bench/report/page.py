@@ -55,6 +55,8 @@ def scenarios(suite):
         body += [[row["name"], name, "not run", "", "", reason] for row in rows for name, reason in row["skipped"].items()]
         parts.append(f"<h3>{html.escape(budget)}</h3>" + table(["work", "engine", "median", "least", "most", "runs"], body))
         parts += [f"<p>{html.escape(row['name'])}: {html.escape(row['note'])}.</p>" for row in rows if row["note"]]
+        parts += [f"<p>{html.escape(row['name'])}: {html.escape(name)} failed {count} times and was asked again, which is in its time.</p>"
+                  for row in rows for name, count in row["retries"].items()]
         parts += [bars(f"{row['unit']}, less is better", [(row["name"], [(name, value["median"]) for name, value in measured(row)])], row["unit"]) for row in rows]
     return parts
 

@@ -39,7 +39,7 @@ def run(command, patience=PATIENCE_SECONDS, input=None, **options):
 def must(command, **options):
     done = run(command, **options)
     if done.returncode != 0:
-        raise Failed(f"{os.path.basename(command[0])}: {(done.stderr.strip() or done.stdout.strip())[-500:]}")
+        raise Failed(f"{os.path.basename(command[0])}: {' '.join((done.stderr.strip() or done.stdout.strip()).split())[-300:]}")
     return done
 
 
@@ -79,6 +79,7 @@ def empty_folder(scratch):
 
 class Programs:
     """Of an engine that has no daemon: nothing is open between two programs."""
+    retries = 0
 
     def close(self):
         pass

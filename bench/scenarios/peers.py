@@ -76,6 +76,7 @@ class Turns:
             self.floors.clear()
 
     def run(self):
+        retries = {engine: engine.retries for engine in self.engines}
         for engine in list(self.engines):
             if self.scenario.once:
                 self.attempt(engine, self.scenario.once)
@@ -86,6 +87,7 @@ class Turns:
                 self.floor()
         row = {"key": self.scenario.key, "budget": self.scenario.budget, "name": self.scenario.title, "unit": self.scenario.unit, "note": self.scenario.note,
                "rounds": self.scenario.rounds, "engines": {name: summary(values) for name, values in self.values.items()}, "skipped": self.skipped}
+        row["retries"] = {engine.name: engine.retries - before for engine, before in retries.items() if engine.retries > before}
         if self.floor_values:
             row["floor"] = {"what": self.scenario.floor_name, **summary(self.floor_values)}
         return row
@@ -144,5 +146,6 @@ def measure_engines(bin_dir, tools, scratch, options, say, engines):
         figures = [f"{name} {text_of(value, row['unit'])}" for name, value in row["engines"].items()]
         figures += [f"floor, {row['floor']['what']}: {text_of(row['floor'], row['unit'])}"] if "floor" in row else []
         figures += [f"{name}: not run, {reason}" for name, reason in row["skipped"].items()]
+        figures += [f"{name}: failed {count} times, and was asked again" for name, count in row["retries"].items()]
         say(f"{row['name']}, {row['rounds']} rounds: " + "; ".join(figures))
     return {"engines": [engine.version() for engine in engines], "missing": missing, "files": size.files, "rows": rows}

@@ -22,7 +22,7 @@ MACHINE = {"cpu": "a <cpu>", "cores": 2, "kernel": "6", "memory_gib": 24, "load"
 
 class Engine:
     def __init__(self, name, log):
-        self.name, self.log = name, log
+        self.name, self.log, self.retries = name, log, 0
 
 
 class Floors:
@@ -82,6 +82,12 @@ class Rounds(unittest.TestCase):
         self.assertEqual({name: value["runs"] for name, value in row["engines"].items()}, {"cairn": 4, "buildah": 4, "buildkit": 1})
         self.assertEqual(row["skipped"], {})
 
+    def test_failures_after_which_an_engine_was_asked_again_are_counted(self):
+        def act(engine):
+            engine.retries += 2 if engine.name == "buildkit" else 0
+        row, _ = turns(act, rounds=3)
+        self.assertEqual(row["retries"], {"buildkit": 6})
+
     def test_the_floor_is_timed_as_often(self):
         row, _ = turns(lambda engine: None, floor_name="cp", floor=lambda floors: None)
         self.assertEqual((row["floor"]["what"], row["floor"]["runs"]), ("cp", 4))
@@ -125,13 +131,13 @@ class Page(unittest.TestCase):
         def act(engine):
             if engine.name == "buildah":
                 raise Failed("<no> & no")
-        rows = [turns(act, floor_name="cp -a", floor=lambda floors: 7)[0], {**turns(lambda engine: 3, unit="MB")[0], "budget": "Other", "name": "other work", "note": "a note"}]
+        rows = [turns(act, floor_name="cp -a", floor=lambda floors: 7)[0], {**turns(lambda engine: 3, unit="MB")[0], "budget": "Other", "name": "other work", "note": "a note", "retries": {"buildkit": 3}}]
         self.report = {"machine": MACHINE, "load_at_end": 1, "scenarios": {"engines": ["cairn 1"], "missing": ["runtime: none"], "rows": rows}}
         self.parsed = Texts()
         self.parsed.feed(page(self.report))
 
     def test_has_a_section_for_each_budget_and_says_who_did_not_run(self):
-        for text in ("Budget", "Other", "failed: <no> & no", "floor: cp -a", "other work: a note.", " runtime: none", "a <cpu>"):
+        for text in ("Budget", "Other", "failed: <no> & no", "floor: cp -a", "other work: a note.", "buildkit failed 3 times and was asked again", " runtime: none", "a <cpu>"):
             self.assertIn(text, "\n".join(self.parsed.texts))
         self.assertEqual(self.parsed.open, [])
         self.assertEqual(self.parsed.counts["h3"], 2)
