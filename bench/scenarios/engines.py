@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Engines as a user has them: programs that are started and end. All have the same methods; BuildKit, which has a daemon, is in buildkit.py."""
+import contextlib
 import json
 import os
 import re
@@ -29,7 +30,8 @@ def run(command, patience=PATIENCE_SECONDS, input=None, **options):
         try:
             out, err = process.communicate(input, timeout=patience)
         except BaseException as reason:
-            os.killpg(process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             if isinstance(reason, subprocess.TimeoutExpired):
                 raise Failed(f"{os.path.basename(command[0])}: not done after {patience} s") from reason
             raise
