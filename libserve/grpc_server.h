@@ -13,6 +13,7 @@
 #include "libbase/path.h"
 #include "libbase/result.h"
 #include "libcache/cache.h"
+#include "libcache/fetcher.h"
 
 namespace cairn::serve {
 
@@ -22,6 +23,7 @@ struct GrpcOptions {
   unsigned workers = 8;                    // for what reads, hashes and writes
   std::uint64_t body_max = std::uint64_t{64} << 30;
   std::int64_t live_bytes_max = 0;  // as in HttpOptions; RESOURCE_EXHAUSTED
+  cache::Fetcher* fetcher = nullptr;       // for assets that nobody has pushed; outlives the server. nullptr: they are not found
 };
 
 class GrpcServer {

@@ -53,4 +53,18 @@ Reactor* finish(Reactor* reactor, const grpc::Status& status) {
 // An answer that is ready once this is durable (0: it is).
 grpc::ServerUnaryReactor* finish_when_durable(GrpcContext& context, grpc::ServerUnaryReactor* reactor, base::lmdb::SequenceNumber number);
 
+// The answer is what `work` says: the number of what it has made, or why it could not.
+template <class Work>  // base::Result<base::lmdb::SequenceNumber>(std::stop_token)
+grpc::ServerUnaryReactor* on_a_worker(GrpcContext& context, grpc::ServerUnaryReactor* reactor, Work work) {
+  const base::Status taken = context.workers.submit([&context, reactor, work = std::move(work)](std::stop_token stop) {
+    const base::Result<base::lmdb::SequenceNumber> last = work(std::move(stop));
+    if (last)
+      finish_when_durable(context, reactor, *last);
+    else
+      reactor->Finish(to_status(last.error()));
+  });
+  if (!taken) reactor->Finish(to_status(taken.error()));
+  return reactor;
+}
+
 }  // namespace cairn::serve

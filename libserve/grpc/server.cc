@@ -4,6 +4,7 @@
 #include <grpcpp/health_check_service_interface.h>
 
 #include "libserve/grpc/action_cache.h"
+#include "libserve/grpc/asset.h"
 #include "libserve/grpc/byte_stream.h"
 #include "libserve/grpc/capabilities.h"
 #include "libserve/grpc/cas.h"
@@ -23,17 +24,21 @@ struct GrpcServer::State {
   State(cache::Cache& cache, const GrpcOptions& options)
       : waits(cache.writer()),
         workers({.threads = options.workers}),
+        fetcher(options.fetcher),
         context{Intake{cache, options.spool, options.body_max, options.live_bytes_max}, cache::EntryStore(cache), waits,
                 workers} {}
 
   // Members are destroyed from the last to the first: the server, with its calls, before what they use.
   DurableWaits waits;
   base::ThreadPool workers;
+  cache::Fetcher* const fetcher;
   GrpcContext context;
   CapabilitiesService capabilities{context};
   CasService cas{context};
   ActionCacheService actions{context};
   ByteStreamService streams{context};
+  FetchService fetches{context, fetcher};
+  PushService pushes{context};
   std::string address;
   std::unique_ptr<grpc::Server> server;
 };
@@ -54,7 +59,8 @@ Result<std::unique_ptr<GrpcServer>> GrpcServer::start(cache::Cache& cache, GrpcO
   builder.AddListeningPort(is_socket ? "unix:" + options.address : options.address, grpc::InsecureServerCredentials(),
                            &port);
   for (grpc::Service* service :
-       std::initializer_list<grpc::Service*>{&state.capabilities, &state.cas, &state.actions, &state.streams})
+       std::initializer_list<grpc::Service*>{&state.capabilities, &state.cas, &state.actions, &state.streams,
+                                                                              &state.fetches, &state.pushes})
     builder.RegisterService(service);
   // Two servers at one address would share its connections by chance.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);

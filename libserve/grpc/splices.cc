@@ -41,19 +41,6 @@ class Joined final : public base::ByteSource {
   std::unique_ptr<base::ByteSource> current_;
 };
 
-template <class Function>
-ServerUnaryReactor* on_a_worker(GrpcContext& context, ServerUnaryReactor* reactor, Function work) {
-  const Status taken = context.workers.submit([&context, reactor, work = std::move(work)](std::stop_token) {
-    const Result<base::lmdb::SequenceNumber> last = work();
-    if (last)
-      finish_when_durable(context, reactor, *last);
-    else
-      reactor->Finish(to_status(last.error()));
-  });
-  if (!taken) reactor->Finish(to_status(taken.error()));
-  return reactor;
-}
-
 Result<base::lmdb::SequenceNumber> split(GrpcContext& context, const reapi::SplitBlobRequest& request,
                                          reapi::SplitBlobResponse& response) {
   TRY(expect_names(request));
@@ -122,13 +109,13 @@ Result<base::lmdb::SequenceNumber> splice(GrpcContext& context, const reapi::Spl
 ServerUnaryReactor* CasService::SplitBlob(Call* call, const reapi::SplitBlobRequest* request,
                                           reapi::SplitBlobResponse* response) {
   return on_a_worker(context_, call->DefaultReactor(),
-                     [this, request, response] { return split(context_, *request, *response); });
+                     [this, request, response](std::stop_token) { return split(context_, *request, *response); });
 }
 
 ServerUnaryReactor* CasService::SpliceBlob(Call* call, const reapi::SpliceBlobRequest* request,
                                            reapi::SpliceBlobResponse* response) {
   return on_a_worker(context_, call->DefaultReactor(),
-                     [this, request, response] { return splice(context_, *request, *response); });
+                     [this, request, response](std::stop_token) { return splice(context_, *request, *response); });
 }
 
 }  // namespace cairn::serve

@@ -25,7 +25,7 @@ TEST(CachedGrpc, AnswersTheConformanceSuiteAndSharesItsBytesWithHttp) {
   ASSERT_NE(address, "");
   const Ended suite = cached.run({"env", "CAIRN_REAPI_SERVER=" + address, CAIRN_BIN_DIR "/serve_grpc_test", "--gtest_brief=1"});
   EXPECT_EQ(suite.code, 0) << suite.out << suite.err;
-  EXPECT_THAT(suite.out, HasSubstr("25 tests"));
+  EXPECT_THAT(suite.out, HasSubstr("30 tests"));
   const Ended load = cached.run({CAIRN_BIN_DIR "/serve_load", address, "update-action", "--seconds", "0.2", "--clients", "2"});
   EXPECT_EQ(load.code, 0) << load.err;
   // The stores' own view of it: action results are records of Bazel's.

@@ -22,6 +22,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "libbase/base64.h"
 #include "libbase/result.h"
 #include "tests/support/vectors.h"
 
@@ -38,20 +39,9 @@ inline std::string read_file(const fs::path& path) {
 }
 
 inline std::string from_base64(const std::string& text) {
-  const std::string alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string bytes;
-  unsigned bits = 0;
-  int count = 0;
-  for (const char c : text) {
-    const std::size_t value = alphabet.find(c);
-    if (value == std::string::npos) continue;  // padding
-    bits = (bits << 6) | static_cast<unsigned>(value);
-    count += 6;
-    if (count < 8) continue;
-    count -= 8;
-    bytes += static_cast<char>((bits >> count) & 0xff);
-  }
-  return bytes;
+  auto bytes = base::from_base64(text);
+  CHECK(bytes.has_value(), "no base 64: {}", text);
+  return std::move(*bytes);
 }
 
 // A text that may also be given as base64 under "<name>_b64".

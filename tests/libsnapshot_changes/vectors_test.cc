@@ -12,6 +12,8 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "libbase/base64.h"
+#include "libbase/result.h"
 #include "tests/libsnapshot_changes/trees.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/vectors.h"
@@ -22,19 +24,9 @@ namespace {
 using nlohmann::json;
 
 std::string decode_base64(const std::string& text) {
-  static const std::string alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string bytes;
-  unsigned held = 0, bits = 0;
-  for (const char letter : text) {
-    const auto value = alphabet.find(letter);
-    if (value == std::string::npos) break;
-    held = held << 6 | static_cast<unsigned>(value);
-    bits += 6;
-    if (bits < 8) continue;
-    bits -= 8;
-    bytes += static_cast<char>(held >> bits & 0xff);
-  }
-  return bytes;
+  auto bytes = base::from_base64(text);
+  CHECK(bytes.has_value(), "no base 64: {}", text);
+  return std::move(*bytes);
 }
 
 std::string content_of(const json& entry) {

@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "libbase/log/log.h"
+#include "libremote/http_fetcher.h"
 #include "libserve/grpc_server.h"
 #include "libserve/http_server.h"
 #include "tools/cached/notify.h"
@@ -45,7 +46,7 @@ struct Arguments {
   std::string root;
   std::string http = "127.0.0.1:8080";
   std::string grpc;
-  bool allow_remote = false;
+  bool allow_remote = false, fetch = false;
   std::uint64_t max_bytes = 0;
   std::size_t connections = 4096;
   unsigned drain_seconds = 30;
@@ -113,12 +114,14 @@ Status serve(const Arguments& arguments) {
   options.connections_max = arguments.connections;
   options.live_bytes_max = static_cast<std::int64_t>(arguments.max_bytes);
   auto http = TRY(serve::HttpServer::start(engine->cache(), options));
+  const auto fetcher = arguments.fetch ? remote::make_http_fetcher(remote::http_options_of_environment()) : nullptr;
   std::unique_ptr<serve::GrpcServer> grpc;
   if (!arguments.grpc.empty()) {
     serve::GrpcOptions of_grpc;
     of_grpc.address = arguments.grpc;
     of_grpc.spool = options.spool;
     of_grpc.live_bytes_max = options.live_bytes_max;
+    of_grpc.fetcher = fetcher.get();
     grpc = TRY(serve::GrpcServer::start(engine->cache(), of_grpc));
   }
   std::cout << "cached: serves " << root.str() << " at " << (http->address().starts_with('/') ? "unix:" : "http://")
@@ -156,6 +159,7 @@ int main_checked(int argc, char** argv) {
   app.add_option("--http", arguments.http, "HOST:PORT, or the absolute path of a socket")
       ->type_name("ADDR")
       ->capture_default_str();
+  app.add_flag("--fetch", arguments.fetch, "Fetch assets that nobody has pushed; whoever may connect says from where");
   app.add_flag("--allow-remote", arguments.allow_remote,
                "Listen where other machines can connect, too; everybody may read and write");
   app.add_option("--max-bytes", arguments.max_bytes, "What the store may hold; a put beyond it is answered with 507")
