@@ -41,9 +41,14 @@ struct Rebuild {
 // no_space, io.
 base::Result<Rebuild> rebuild_metadata(const base::HostPath& root, TableList tables);
 
+// What rebuild_metadata() would make, in `scratch`, a directory that is not there or empty; nothing below root is changed.
+base::Result<Rebuild> rebuild_metadata_into(const base::HostPath& scratch, const base::HostPath& root, TableList tables);
+
 // The metadata of format 1, which had no checksums, becomes that of format 2. Can be called again after dying in the middle.
 // The old one stays as root/meta.format1 until finish_migration(), which the caller calls when VERSION says 2.
 base::Result<std::uint64_t> migrate_metadata(const base::HostPath& root, TableList tables);
+// How many rows that would bring over; 0 of a store of this format. Changes nothing.
+base::Result<std::uint64_t> count_rows_to_migrate(const base::HostPath& root, TableList tables);
 base::Status finish_migration(const base::HostPath& root);
 
 }  // namespace cairn::cache

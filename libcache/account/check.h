@@ -46,6 +46,9 @@ base::Status check_ledger(CheckState& state);
 base::Status check_recipes(CheckState& state);  // texts and their counts, the index
 base::Status check_tmp(CheckState& state);
 
+// How many rows Cache::repair_rows() would change.
+base::Result<std::uint64_t> count_rows_to_repair(base::lmdb::Env& env, const base::HostPath& root);
+
 struct Counters;
 bool is_possible(const Counters& counters);  // what lookups can have counted
 

@@ -29,20 +29,20 @@ using snapshot::SnapshotId;
 
 namespace {
 
-// Counts the rows that it writes or erases.
+// Counts the rows that it writes or erases, or, without a transaction that writes, would.
 class Repair {
  public:
-  explicit Repair(WriteTxn& txn) : txn_(txn) {}
+  Repair(const ReadTxn& from, WriteTxn* to) : txn_(from), to_(to) {}
 
   template <class Key, class Value>
   Status put(const TableSpec<Key, Value>& table, const Key& key, const Value& value) {
     ++changed;
-    return txn_.put(table, key, value);
+    return to_ == nullptr ? Status() : to_->put(table, key, value);
   }
   template <class Key, class Value>
   Status erase(const TableSpec<Key, Value>& table, const Key& key) {
     ++changed;
-    return txn_.erase(table, key);
+    return to_ == nullptr ? Status() : to_->erase(table, key);
   }
   // The table holds exactly these rows afterwards.
   template <class Key, class Value>
@@ -72,12 +72,13 @@ class Repair {
     }));
     return rows;
   }
-  WriteTxn& txn() { return txn_; }
+  const ReadTxn& txn() const { return txn_; }
 
   std::uint64_t changed = 0;
 
  private:
-  WriteTxn& txn_;
+  const ReadTxn& txn_;
+  WriteTxn* to_;
 };
 
 using RecordMap = std::map<RecordId, RecordRow>;
@@ -181,34 +182,59 @@ Status repair_recipes(Repair& repair, bool wrong) {
   return repair.set_all(table::recipe_index, tables.index);
 }
 
+// What other rows add up to, found before the transaction that compares.
+struct Expected {
+  TotalMap rows, stored;
+  OperationMap operations;
+  bool recipes_are_wrong = false;
+};
+Result<Expected> add_up_all(base::lmdb::Env& env, const base::HostPath& root) {
+  Expected expected{TRY(add_up(env)), TRY(stored_totals(env)), TRY(count_operations(env)), false};
+  CheckState recipes{env, root, {}, {}, {}, {}};
+  TRY(check_recipes(recipes));
+  expected.recipes_are_wrong = !recipes.findings.empty();
+  return expected;
+}
+
+Status repair_all(Repair& repair, const Expected& expected) {
+  const RecordMap records = TRY(repair.all(table::records));
+  TRY(repair_leases(repair, records));
+  TRY(repair_layers(repair, records));
+  TRY(repair_entries(repair, records));
+  TRY(repair_statistics(repair));
+  TRY(repair_sums(repair, expected.rows, expected.stored));
+  TRY(repair_operations(repair, expected.operations));
+  return repair_recipes(repair, expected.recipes_are_wrong);
+}
+
 }  // namespace
 
 Result<std::uint64_t> Cache::repair_rows() {
   Store& store = *state_;
   TRY(await_outcomes(store), "repair rows");
-  const TotalMap rows = TRY(add_up(store.env), "repair rows"), stored = TRY(stored_totals(store.env), "repair rows");
-  const OperationMap operations = TRY(count_operations(store.env), "repair rows");
-  CheckState recipes{store.env, store.root, {}, {}, {}, {}};
-  TRY(check_recipes(recipes), "repair rows");
   const auto changed = std::make_shared<std::uint64_t>(0);
   base::lmdb::GroupWriter::Entry entry;
-  entry.change = [changed, rows, stored, operations,
-                  wrong_recipes = !recipes.findings.empty()](WriteTxn& txn) -> Status {
-    Repair repair(txn);
-    const RecordMap records = TRY(repair.all(table::records));
-    TRY(repair_leases(repair, records));
-    TRY(repair_layers(repair, records));
-    TRY(repair_entries(repair, records));
-    TRY(repair_statistics(repair));
-    TRY(repair_sums(repair, rows, stored));
-    TRY(repair_operations(repair, operations));
-    TRY(repair_recipes(repair, wrong_recipes));
+  entry.change = [changed, expected = TRY(add_up_all(store.env, store.root), "repair rows")](WriteTxn& txn) -> Status {
+    Repair repair(txn, &txn);
+    TRY(repair_all(repair, expected));
     CRASH_POINT("cache.repair.rows_written");
     *changed = repair.changed;
     return {};
   };
   TRY(store.writer.wait_durable(TRY(enqueue(store, std::move(entry)))), "repair rows");
   return *changed;
+}
+
+Result<std::uint64_t> count_rows_to_repair(base::lmdb::Env& env, const base::HostPath& root) {
+  const Expected expected = TRY(add_up_all(env, root), "look at rows");
+  std::uint64_t changed = 0;
+  TRY(env.view([&](ReadTxn& txn) -> Status {
+    Repair repair(txn, nullptr);
+    TRY(repair_all(repair, expected));
+    changed = repair.changed;
+    return {};
+  }), "look at rows");
+  return changed;
 }
 
 }  // namespace cairn::cache

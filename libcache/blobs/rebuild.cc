@@ -208,25 +208,28 @@ Status take_place(const HostPath& root, const char* kept_as) {
 
 }  // namespace
 
-Result<Rebuild> rebuild_metadata(const HostPath& root, TableList tables) {
+Result<Rebuild> rebuild_metadata_into(const HostPath& scratch, const HostPath& root, TableList tables) {
   const std::string what = "rebuild the metadata of " + root.str();
   Rebuild done;
   const JournalScan journal = TRY(scan_journal(root), "{}", what);
   const std::vector<JournalEntry> entries = TRY(entries_to_apply(journal), "{}", what);
-  TRY(base::remove_host_tree(root / "meta.new"), "{}", what);
-  {
-    const auto env = TRY(Env::open(root / "meta.new", tables, {}), "{}", what);
-    TRY(apply_entries(*env, tables, journal, entries, done), "{}", what);
-    done.damaged_entries += journal.damaged_packs;
-    TRY(derive_rows(*env, journal, entries), "{}", what);
-    const std::vector<snapshot::SnapshotId> trees = TRY(list_trees(root), "{}", what);
-    TRY(env->update([&](WriteTxn& txn) { return snapshot::keep_ids_unused(txn, trees); }), "{}", what);
-    for (const RawTableSpec* table : tables) {
-      if (is_journaled(*table)) done.rows += TRY(env->view([&](ReadTxn& txn) { return txn.count(*table); }));
-    }
+  TRY(base::remove_host_tree(scratch), "{}", what);
+  const auto env = TRY(Env::open(scratch, tables, {}), "{}", what);
+  TRY(apply_entries(*env, tables, journal, entries, done), "{}", what);
+  done.damaged_entries += journal.damaged_packs;
+  TRY(derive_rows(*env, journal, entries), "{}", what);
+  const std::vector<snapshot::SnapshotId> trees = TRY(list_trees(root), "{}", what);
+  TRY(env->update([&](WriteTxn& txn) { return snapshot::keep_ids_unused(txn, trees); }), "{}", what);
+  for (const RawTableSpec* table : tables) {
+    if (is_journaled(*table)) done.rows += TRY(env->view([&](ReadTxn& txn) { return txn.count(*table); }));
   }
+  return done;
+}
+
+Result<Rebuild> rebuild_metadata(const HostPath& root, TableList tables) {
+  const Rebuild done = TRY(rebuild_metadata_into(root / "meta.new", root, tables));
   CRASH_POINT("cache.rebuild.built");
-  TRY(take_place(root, "meta.damaged"), "{}", what);
+  TRY(take_place(root, "meta.damaged"), "rebuild the metadata of {}", root.str());
   return done;
 }
 
@@ -275,6 +278,17 @@ Result<std::uint64_t> migrate_metadata(const HostPath& root, TableList tables) {
   }
   TRY(base::write_file_atomic(root / "meta.new/format2", "", base::Durable::yes), "{}", what);
   TRY(take_place(root, "meta.format1"), "{}", what);
+  return rows;
+}
+
+Result<std::uint64_t> count_rows_to_migrate(const HostPath& root, TableList tables) {
+  std::uint64_t rows = 0;
+  if (exists(root / "meta/format2")) return rows;
+  Env::Options plain;
+  plain.values = Env::Options::Values::plain;
+  plain.mode = base::lmdb::Mode::read_only;
+  const auto from = TRY(Env::open(root / "meta", tables, plain), "look at the metadata of {}", root.str());
+  for (const RawTableSpec* table : tables) rows += TRY(from->view([&](ReadTxn& txn) { return txn.count(*table); }));
   return rows;
 }
 

@@ -28,7 +28,8 @@ namespace {
 
 using BlobRows = std::vector<std::pair<BlobDigest, BlobRow>>;
 
-// Why the blob cannot be what its row says; empty: it can. Only what a look tells.
+}  // namespace
+
 Result<std::string> look_at_file(const HostPath& path, std::uint64_t size) {
   struct ::stat stat {};
   if (::lstat(path.c_str(), &stat) != 0) {
@@ -41,8 +42,8 @@ Result<std::string> look_at_file(const HostPath& path, std::uint64_t size) {
 }
 
 // The header alone; whether the payload is right, a scrub says.
-Result<std::string> look_at_entry(Store& store, const BlobDigest& digest, const BlobRow& row) {
-  const auto pack = store.packs->open_pack(row.at.pack);
+Result<std::string> look_at_entry(Packs& packs, const BlobDigest& digest, const BlobRow& row) {
+  const auto pack = packs.open_pack(row.at.pack);
   if (!pack && pack.error().code != ErrorCode::not_found && pack.error().code != ErrorCode::corrupt)
     return tl::unexpected(pack.error());
   if (!pack) return pack.error().message;
@@ -54,10 +55,12 @@ Result<std::string> look_at_entry(Store& store, const BlobDigest& digest, const 
   return std::string();
 }
 
+namespace {
+
 Result<std::string> look_at(Store& store, const BlobDigest& digest, const BlobRow& row) {
   switch (row.place) {
     case BlobPlace::file: return look_at_file(blob_path(store.root, digest), row.size);
-    case BlobPlace::pack: return look_at_entry(store, digest, row);
+    case BlobPlace::pack: return look_at_entry(*store.packs, digest, row);
     case BlobPlace::chunks: break;
   }
   const auto sound = store.blobs.verify(digest);  // which makes it a miss
@@ -86,26 +89,34 @@ Status miss_what_is_not_there(Store& store, std::stop_token stop, BlobRepair& do
 }
 
 Status delete_stray_files(Store& store, std::stop_token stop, BlobRepair& done) {
-  const base::Fd dir = TRY(base::open_host_dir(store.root / "blobs/sha256"));
+  return each_blob_file(store.root, stop, [&](const BlobDigest& digest, std::int64_t allocated_bytes) -> Status {
+    if (!TRY(store.blobs.remove_stray(digest))) return {};
+    CRASH_POINT("cache.repair.stray_deleted");
+    ++done.stray_files;
+    done.freed_bytes += allocated_bytes;
+    return {};
+  });
+}
+
+}  // namespace
+
+Status each_blob_file(const HostPath& root, const std::stop_token& stop,
+                      const std::function<Status(const BlobDigest&, std::int64_t allocated_bytes)>& visit) {
+  const base::Fd dir = TRY(base::open_host_dir(root / "blobs/sha256"));
   for (const base::DirEntry& shard : TRY(base::list_dir(dir.get()))) {
-    const auto inner = base::open_host_dir(store.root / ("blobs/sha256/" + shard.name));
+    const auto inner = base::open_host_dir(root / ("blobs/sha256/" + shard.name));
     if (!inner) continue;  // no directory: not ours
     for (const base::DirEntry& entry : TRY(base::list_dir(inner->get()))) {
       if (stop.stop_requested()) return {};
       const auto digest = BlobDigest::parse("sha256:" + entry.name);
       if (!digest || shard.name != entry.name.substr(0, 2)) continue;
       struct ::stat stat {};
-      if (::lstat(blob_path(store.root, *digest).c_str(), &stat) != 0 || !S_ISREG(stat.st_mode)) continue;
-      if (!TRY(store.blobs.remove_stray(*digest))) continue;
-      CRASH_POINT("cache.repair.stray_deleted");
-      ++done.stray_files;
-      done.freed_bytes += std::int64_t{stat.st_blocks} * 512;
+      if (::lstat(blob_path(root, *digest).c_str(), &stat) != 0 || !S_ISREG(stat.st_mode)) continue;
+      TRY(visit(*digest, std::int64_t{stat.st_blocks} * 512));
     }
   }
   return {};
 }
-
-}  // namespace
 
 Result<BlobRepair> repair_blobs(Store& store, std::stop_token stop) {
   BlobRepair done;

@@ -27,26 +27,6 @@ namespace {
 
 constexpr std::size_t strays_per_change = 256;
 
-// Records whose directory was not listed, and is not there now: one may have been made since.
-Status quarantine_missing(Store& store, const std::vector<SnapshotId>& listed, std::stop_token stop, TreeRepair& done) {
-  const std::unordered_set<SnapshotId> there(listed.begin(), listed.end());
-  std::vector<std::pair<RecordId, SnapshotId>> missing;
-  TRY(each_row(store.env, table::records, [&](ReadTxn& txn, const RecordId& id, const RecordRow& row) -> Status {
-    if (!row.snapshot || there.contains(row.snapshot) || TRY(is_damaged(txn, id))) return {};
-    missing.emplace_back(id, row.snapshot);
-    return {};
-  }));
-  for (const auto& [id, snapshot] : missing) {
-    if (stop.stop_requested()) return {};
-    if (TRY(base::host_exists(tree_path(store.root, snapshot)))) continue;
-    // Rows go before files (I1): if it has been retired meanwhile, the quarantine finds no record.
-    const std::uint64_t count = TRY(quarantine_record(store, id, "its directory is missing"));
-    done.quarantined_records += count;
-    done.missing_trees += count > 0 ? 1 : 0;
-  }
-  return {};
-}
-
 // What erasing it frees: inodes that have no name elsewhere.
 Result<snapshot::Usage> measure(const base::Fd& directory) {
   snapshot::Usage usage;
@@ -63,9 +43,9 @@ Result<snapshot::Usage> measure(const base::Fd& directory) {
 
 // What is made has an id that was reserved before, until its row is durable or its directory gone. So what was listed
 // before, and has neither a row nor such an id after, is nobody's. (What a dead owner had reserved is looked at by open.)
-Result<std::vector<SnapshotId>> find_strays(Store& store, const std::vector<SnapshotId>& listed) {
+Result<std::vector<SnapshotId>> unnamed(base::lmdb::Env& env, const std::vector<SnapshotId>& listed) {
   std::unordered_set<SnapshotId> named;
-  TRY(store.env.view([&](ReadTxn& txn) -> Status {
+  TRY(env.view([&](ReadTxn& txn) -> Status {
     named.clear();
     for (const SnapshotId id : TRY(snapshot::unsettled_ids(txn))) named.insert(id);
     TRY(snapshot::each_snapshot(txn, [&](const snapshot::SnapshotInfo& info) -> Result<base::lmdb::Scan> {
@@ -82,13 +62,48 @@ Result<std::vector<SnapshotId>> find_strays(Store& store, const std::vector<Snap
   return strays;
 }
 
-Status discard_strays(Store& store, const std::vector<SnapshotId>& listed, std::stop_token stop, TreeRepair& done) {
-  std::vector<std::pair<SnapshotId, snapshot::Usage>> strays;
-  for (const SnapshotId id : TRY(find_strays(store, listed))) {
-    const auto directory = base::open_host_dir(tree_path(store.root, id));
+}  // namespace
+
+Result<MissingTrees> find_missing_trees(base::lmdb::Env& env, const base::HostPath& root, const std::vector<SnapshotId>& listed) {
+  const std::unordered_set<SnapshotId> there(listed.begin(), listed.end());
+  MissingTrees missing;
+  TRY(each_row(env, table::records, [&](ReadTxn& txn, const RecordId& id, const RecordRow& row) -> Status {
+    if (!row.snapshot || there.contains(row.snapshot) || TRY(is_damaged(txn, id))) return {};
+    missing.emplace_back(id, row.snapshot);
+    return {};
+  }));
+  // One may have been made since.
+  MissingTrees still;
+  for (const auto& each : missing)
+    if (!TRY(base::host_exists(tree_path(root, each.second)))) still.push_back(each);
+  return still;
+}
+
+Result<StrayTrees> find_stray_trees(base::lmdb::Env& env, const base::HostPath& root, const std::vector<SnapshotId>& listed) {
+  StrayTrees strays;
+  for (const SnapshotId id : TRY(unnamed(env, listed))) {
+    const auto directory = base::open_host_dir(tree_path(root, id));
     if (!directory) continue;  // gone meanwhile, or no directory: not ours
     strays.emplace_back(id, TRY(measure(*directory), "trees/{}", id));
   }
+  return strays;
+}
+
+namespace {
+
+Status quarantine_missing(Store& store, const std::vector<SnapshotId>& listed, std::stop_token stop, TreeRepair& done) {
+  for (const auto& [id, snapshot] : TRY(find_missing_trees(store.env, store.root, listed))) {
+    if (stop.stop_requested()) return {};
+    // Rows go before files (I1): if it has been retired meanwhile, the quarantine finds no record.
+    const std::uint64_t count = TRY(quarantine_record(store, id, "its directory is missing"));
+    done.quarantined_records += count;
+    done.missing_trees += count > 0 ? 1 : 0;
+  }
+  return {};
+}
+
+Status discard_strays(Store& store, const std::vector<SnapshotId>& listed, std::stop_token stop, TreeRepair& done) {
+  const StrayTrees strays = TRY(find_stray_trees(store.env, store.root, listed));
   for (std::size_t from = 0; from < strays.size() && !stop.stop_requested(); from += strays_per_change) {
     const auto begin = strays.begin() + static_cast<std::ptrdiff_t>(from);
     const std::vector piece(begin, begin + static_cast<std::ptrdiff_t>(std::min(strays.size() - from, strays_per_change)));

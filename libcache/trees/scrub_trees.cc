@@ -31,14 +31,6 @@ constexpr std::size_t marks_per_change = 256;
 constexpr int tries = 3;
 constexpr std::size_t kept_pages_max = 64 << 20;  // of one tree, to be compared with those of its record
 
-struct ToScrub {
-  RecordId record;
-  SnapshotId snapshot;
-  bool flattened = false;
-  std::optional<SealRow> sealed;
-  std::optional<PageName> pages;  // of the whole tree, as it came in
-};
-
 struct NewSeal {
   RecordId record;
   SnapshotId snapshot;
@@ -57,11 +49,12 @@ Result<std::optional<ToScrub>> load(ReadTxn& txn, RecordId id, const RecordRow& 
   return std::optional<ToScrub>(std::move(tree));
 }
 
-// Those of one step, from `next` on, which moves behind them; 0 at the end.
-Result<std::vector<ToScrub>> next_trees(Store& store, RecordId& next) {
+}  // namespace
+
+Result<std::vector<ToScrub>> next_trees(base::lmdb::Env& env, RecordId& next) {
   std::vector<ToScrub> trees;
   RecordId after;
-  TRY(store.env.view([&](ReadTxn& txn) -> Status {
+  TRY(env.view([&](ReadTxn& txn) -> Status {
     trees.clear();
     after = RecordId();
     std::int64_t bytes = 0;
@@ -85,6 +78,8 @@ Result<std::vector<ToScrub>> next_trees(Store& store, RecordId& next) {
   return trees;
 }
 
+namespace {
+
 Result<bool> is_still_there(ReadTxn& txn, RecordId record, SnapshotId snapshot) {
   const auto row = TRY(txn.get(table::records, record));
   return row && row->snapshot == snapshot;
@@ -92,7 +87,11 @@ Result<bool> is_still_there(ReadTxn& txn, RecordId record, SnapshotId snapshot) 
 
 class TreeScrub {
  public:
-  TreeScrub(Store& store, ScrubPace& pace, ScrubReport& report) : store_(store), pace_(pace), report_(report) {}
+  TreeScrub(Store& store, ScrubPace& pace, ScrubReport& report)
+      : store_(store), report_(report), comparison_(store.env, store.root, [&](std::uint64_t bytes) {
+          report.tree_bytes += bytes;
+          pace.read(bytes);
+        }, pace.stop()) {}
 
   // Compares, or makes a seal. An error ends the scrub.
   Status look_at(const ToScrub& tree);
@@ -102,35 +101,21 @@ class TreeScrub {
   Status settle() { return last_ == 0 ? Status() : store_.writer.wait_durable(last_); }
 
  private:
-  // What is wrong with the part, or its seal.
-  struct Look {
-    std::optional<TreeSeal> seal;
-    std::string wrong;
-  };
-  Result<Look> look(const ToScrub& tree, const char* part, const PageSink& pages);
-  Result<std::string> compare(const ToScrub& tree, SealRow& now);
-  Result<std::string> compare_with_pages(const ToScrub& tree, const TreeSeal& own,
-                                         const std::unordered_map<PageName, std::string>& pages);
-
   Store& store_;
-  ScrubPace& pace_;
   ScrubReport& report_;
+  TreeComparison comparison_;
   std::vector<NewSeal> seals_;
   base::lmdb::SequenceNumber last_ = 0;
 };
 
+}  // namespace
+
 // A tree is read beside whoever uses it: a merge that links its files changes them for a moment.
-Result<TreeScrub::Look> TreeScrub::look(const ToScrub& tree, const char* part, const PageSink& pages) {
-  const SealOptions options{.read =
-                                [this](std::uint64_t bytes) {
-                                  report_.tree_bytes += bytes;
-                                  pace_.read(bytes);
-                                },
-                            .pages = pages,
-                            .stop = pace_.stop()};
+Result<TreeComparison::Look> TreeComparison::look(const ToScrub& tree, const char* part, const PageSink& pages) {
+  const SealOptions options{.read = read_, .pages = pages, .stop = stop_};
   std::string why;
   for (int i = 0; i < tries; ++i) {
-    const auto directory = base::open_host_dir(tree_path(store_.root, tree.snapshot) / part);
+    const auto directory = base::open_host_dir(tree_path(root_, tree.snapshot) / part);
     auto seal = directory ? seal_of(directory->get(), options) : tl::unexpected(directory.error());
     if (seal) return Look{*seal, {}};
     const ErrorCode code = seal.error().code;
@@ -140,15 +125,15 @@ Result<TreeScrub::Look> TreeScrub::look(const ToScrub& tree, const char* part, c
   return Look{{}, why};
 }
 
-Result<std::string> TreeScrub::compare_with_pages(const ToScrub& tree, const TreeSeal& own,
-                                                  const std::unordered_map<PageName, std::string>& pages) {
+Result<std::string> TreeComparison::compare_with_pages(const ToScrub& tree, const TreeSeal& own,
+                                                       const std::unordered_map<PageName, std::string>& pages) {
   const PageLoad read_own = [&](const PageName& name) -> Result<std::string> {
     const auto found = pages.find(name);
     if (found == pages.end()) return base::fail(ErrorCode::corrupt, "page {} is missing", name);
     return found->second;
   };
   const PageLoad read_whole = [&](const PageName& name) -> Result<std::string> {
-    auto row = TRY(store_.env.view([&](ReadTxn& txn) { return txn.get(table::pages, name); }));
+    auto row = TRY(env_.view([&](ReadTxn& txn) { return txn.get(table::pages, name); }));
     if (!row) return base::fail(ErrorCode::corrupt, "page {} is missing", name);
     return std::move(row->bytes);
   };
@@ -159,8 +144,7 @@ Result<std::string> TreeScrub::compare_with_pages(const ToScrub& tree, const Tre
   return path->empty() ? std::string() : fmt::format("\"{}\" is not what came in", *path);
 }
 
-// What is wrong; empty: nothing, and `now` is what its row should say.
-Result<std::string> TreeScrub::compare(const ToScrub& tree, SealRow& now) {
+Result<std::string> TreeComparison::compare(const ToScrub& tree, SealRow& now) {
   std::unordered_map<PageName, std::string> pages;
   std::size_t bytes = 0;
   PageSink keep;
@@ -184,9 +168,11 @@ Result<std::string> TreeScrub::compare(const ToScrub& tree, SealRow& now) {
   return std::string();
 }
 
+namespace {
+
 Status TreeScrub::look_at(const ToScrub& tree) {
   SealRow now;
-  auto wrong = compare(tree, now);
+  auto wrong = comparison_.compare(tree, now);
   // The files of what was retired meanwhile go: rows first (I1).
   const bool there = TRY(store_.env.view([&](ReadTxn& txn) { return is_still_there(txn, tree.record, tree.snapshot); }));
   if (!there) return {};
@@ -281,7 +267,7 @@ Result<bool> scrub_trees(Store& store, ScrubOptions::From from, ScrubPace& pace,
   RecordId next = row && *row && from == ScrubOptions::From::last_stop ? (*row)->next : RecordId();
   TreeScrub scrub(store, pace, report);
   do {
-    for (const ToScrub& tree : TRY(next_trees(store, next))) {
+    for (const ToScrub& tree : TRY(next_trees(store.env, next))) {
       const Status looked = pace.is_stopped() ? base::fail(ErrorCode::cancelled, "scrub") : scrub.look_at(tree);
       if (!looked && looked.error().code == ErrorCode::cancelled) {
         TRY(scrub.save(tree.record));

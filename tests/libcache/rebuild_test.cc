@@ -239,7 +239,10 @@ TEST(Damage, MetadataOfFormat1IsMigratedWithAllRows) {
   }
   ASSERT_EQ(::rename((store.root() / "meta").c_str(), (store.root() / "meta.aside").c_str()), 0);
   ASSERT_EQ(::rename((store.root() / "meta.old").c_str(), (store.root() / "meta").c_str()), 0);
-  EXPECT_GT(must(migrate_metadata(store.root(), specs)), before.size());
+  const std::uint64_t counted = must(count_rows_to_migrate(store.root(), specs));
+  EXPECT_GT(counted, before.size());
+  EXPECT_EQ(must(migrate_metadata(store.root(), specs)), counted);
+  EXPECT_EQ(must(count_rows_to_migrate(store.root(), specs)), 0u);
   EXPECT_EQ(must(migrate_metadata(store.root(), specs)), 0u) << "again, as after a crash: nothing is left to do";
   ASSERT_OK(finish_migration(store.root()));
   store.open();
