@@ -41,6 +41,7 @@ struct SolvedStep {
   std::optional<KeyDigest> hit{};        // the key that led to what was taken
   std::optional<MissCause> missed{};     // why nothing was, if it was asked for
   RecordId made{};                       // of an executed one: its first result that is no scratch; 0: none is known
+  std::vector<std::uint32_t> inputs{};   // which steps of the solve it takes something from, by their place among them
   bool operator==(const SolvedStep&) const = default;
 };
 

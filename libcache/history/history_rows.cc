@@ -18,7 +18,7 @@ using base::Status;
 
 namespace {
 
-constexpr std::uint8_t solve_row_version = 3;  // 1: without the keys that were looked for; 2: without what was made
+constexpr std::uint8_t solve_row_version = 4;  // 1: without the keys that were looked for; 2: without what was made; 3: without inputs
 constexpr std::size_t plain_max = 1024;  // what is larger is compressed
 constexpr std::size_t error_max = 4096;
 constexpr std::size_t checksum_size = 8;
@@ -51,7 +51,8 @@ void write_step(ByteWriter& writer, const SolvedStep& step) {
   if (step.hit && place < keys) writer.varint(place);
   if (step.hit && place >= keys) writer.raw(step.hit->raw());
   writer.u8(step.missed ? static_cast<std::uint8_t>(1 + static_cast<int>(*step.missed)) : 0);
-  writer.varint(step.made.value());
+  writer.varint(step.made.value()).varint(step.inputs.size());
+  for (const std::uint32_t input : step.inputs) writer.varint(input);
 }
 
 Status read_keys(ByteReader& reader, SolvedStep& step, std::uint8_t version) {
@@ -81,6 +82,8 @@ Result<SolvedStep> read_step(ByteReader& reader, std::uint8_t version) {
   if (missed > miss_causes) return base::fail(ErrorCode::corrupt, "solve row: a strange {}", missed);
   if (missed > 0) step.missed = static_cast<MissCause>(missed - 1);
   if (version > 2) step.made = RecordId(TRY(reader.varint()));
+  const std::uint64_t inputs = version > 3 ? TRY(reader.varint()) : 0;
+  for (std::uint64_t i = 0; i < inputs; ++i) step.inputs.push_back(static_cast<std::uint32_t>(TRY(reader.varint())));
   return step;
 }
 
@@ -97,6 +100,9 @@ Result<SolveRow> read_body(std::string_view bytes, std::uint8_t version) {
   const std::uint64_t steps = TRY(reader.varint());
   for (std::uint64_t i = 0; i < steps; ++i) row.steps.push_back(TRY(read_step(reader, version)));
   TRY(reader.expect_end());
+  for (const SolvedStep& step : row.steps)
+    for (const std::uint32_t input : step.inputs)
+      if (input >= row.steps.size()) return base::fail(ErrorCode::corrupt, "solve row: step {} of {} is an input", input, row.steps.size());
   return row;
 }
 

@@ -34,6 +34,7 @@ SolveRow row_of(std::uint64_t id, std::size_t steps, std::size_t name_size = 20)
     step.keys_tried = 3 * i;
     for (std::size_t tried = 0; tried < i % 5; ++tried) step.keys.push_back(key(static_cast<int>(10 * i + tried)));
     if (i % 2 == 0) step.hit = i % 4 == 0 && !step.keys.empty() ? step.keys.back() : key(static_cast<int>(i));
+    for (std::size_t input = 0; input < i; input += 3) step.inputs.push_back(static_cast<std::uint32_t>(input));
     if (i % 2 == 1) step.missed = static_cast<MissCause>(i % miss_causes);
   }
   return row;
@@ -70,14 +71,22 @@ TEST(HistoryRows, KeepTheFirstKeysOfAStepAndWhatOlderVersionsHaveOfThem) {
   step.hit = key(30);  // not among those that are kept
   step.name = "n";
   step.made = RecordId(300);
+  step.inputs = {0};
   SolveRow kept = row;
   kept.steps[0].keys.resize(tried_keys_max);
   EXPECT_EQ(must(base::Codec<SolveRow>::decode(base::Codec<SolveRow>::encode(row))), kept);
 
   step.keys.clear();
   std::string bytes = base::Codec<SolveRow>::encode(row);
-  ASSERT_EQ(bytes.substr(0, 2), std::string("\3\0", 2));
-  bytes.resize(bytes.size() - 2);  // version 2 ends before what was made
+  ASSERT_EQ(bytes.substr(0, 2), std::string("\4\0", 2));
+  std::string strange = bytes;
+  strange.back() = 1;
+  EXPECT_FALSE(base::Codec<SolveRow>::decode(strange)) << "there is one step";
+  bytes.resize(bytes.size() - 2);  // version 3 ends before the steps that it takes something from
+  bytes[0] = 3;
+  step.inputs.clear();
+  EXPECT_EQ(must(base::Codec<SolveRow>::decode(bytes)), row);
+  bytes.resize(bytes.size() - 2);  // version 2 before what was made
   bytes[0] = 2;
   step.made = RecordId();
   EXPECT_EQ(must(base::Codec<SolveRow>::decode(bytes)), row);
@@ -86,7 +95,7 @@ TEST(HistoryRows, KeepTheFirstKeysOfAStepAndWhatOlderVersionsHaveOfThem) {
   bytes.erase(keys, 1);
   bytes[0] = 1;
   EXPECT_EQ(must(base::Codec<SolveRow>::decode(bytes)), row);
-  bytes[0] = 4;
+  bytes[0] = 5;
   EXPECT_FALSE(base::Codec<SolveRow>::decode(bytes));
 }
 

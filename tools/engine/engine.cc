@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <charconv>
 #include <chrono>
+#include <map>
 #include <thread>
 
 #include "libbase/fs/beneath.h"
@@ -177,8 +178,17 @@ cache::SolveRow history_row(const solver::SolveRequest& request, const solver::S
     }
     return cache::SolvedStep::State::cancelled;
   };
+  std::map<solver::VertexDigest, std::uint32_t> places;
   for (const solver::StepResult& step : outcome.steps) {
+    places.emplace(step.digest, static_cast<std::uint32_t>(row.steps.size()));
     row.steps.push_back({step.digest.bytes(), step.name, state_of(step.state), step.started, step.duration, step.keys_tried, step.keys, step.hit, step.missed, step.made});
+  }
+  for (const auto& vertex : request.definition.vertices) {
+    const auto place = places.find(vertex->digest);
+    if (place == places.end()) continue;
+    std::vector<std::uint32_t>& inputs = row.steps[place->second].inputs;
+    for (const auto& input : vertex->inputs)
+      if (const auto from = places.find(request.definition.vertices[input.vertex]->digest); from != places.end()) inputs.push_back(from->second);
   }
   return row;
 }
