@@ -109,7 +109,7 @@ TEST_F(MountCache, WhichOneIsMeantIsSaidByItsKeyWhereTheIdIsNotEnough) {
   const json mounts = list();
   ASSERT_EQ(mounts.size(), 2u);
   const Ended ambiguous = verb({"rm", "id"});
-  EXPECT_EQ(ambiguous.code, 1);
+  EXPECT_EQ(ambiguous.code, 2);
   EXPECT_THAT(ambiguous.err, HasSubstr("ambiguous"));
   const std::string key = mounts[0].at("key").get<std::string>().substr(std::string("sha256:").size(), 12);
   EXPECT_THAT(ambiguous.err, HasSubstr(key));

@@ -100,6 +100,35 @@ TEST_F(Pages, AGraphShowsWhatASolveHasMadeOfIt) {
   EXPECT_EQ(cachectl({"--root", root_.str(), "graph", graph.str(), "--solve", "0123456789abcdef", "--output", (temp_ / "h.dot").str()}).code, 3);
 }
 
+TEST_F(Pages, AGraphOfASolveNeedsNoFileAndShowsSizesBesideHitsMissesAndTimes) {
+  ASSERT_EQ(solve(chain("cat /in/file > /out/file")).code, 0);
+  const auto first = output("first", "echo a > /out/file");
+  llb::RunOptions options{.mounts = {{.dest = "/in", .source = first, .read_only = true}}};
+  options.name = "second";
+  ASSERT_EQ(solve(image().run({"sh", "-c", "head -c 300000 /dev/zero > /big"}, options).root()).code, 0);
+  const std::string history = cachectl({"--root", root_.str(), "history", "list", "--json"}).out;
+  const std::size_t at = history.find("\"id\":\"") + 6;
+  const std::string id = history.substr(at, 16);
+  std::string of_last;
+  for (const std::string& solve : {std::string("last"), id}) {
+    const auto ended = cachectl({"--root", root_.str(), "graph", solve, "--output", (temp_ / "g.dot").str()});
+    ASSERT_EQ(ended.code, 0) << ended.err;
+    const std::string dot = read(temp_ / "g.dot");
+    EXPECT_THAT(dot, ::testing::ContainsRegex("label=\"second\\\\nexecuted, [0-9.]+m?s, [23][0-9][0-9]\\.[0-9] KiB\\\\n"));
+    EXPECT_THAT(dot, ::testing::ContainsRegex("label=\"first\\\\ncached, .*[0-9]+(\\.[0-9])? [KM]?i?B"));
+    std::size_t arrows = 0;
+    for (std::size_t arrow = 0; (arrow = dot.find(" -> ", arrow)) != std::string::npos; ++arrow) ++arrows;
+    EXPECT_EQ(arrows, 3u) << "the image is below both steps, and the first below the second: " << dot;
+    if (of_last.empty()) of_last = dot;
+    EXPECT_EQ(dot, of_last);
+  }
+  // A file comes first.
+  const auto as_file = run_program(temp_.path(), {"bash", "-c", "cd " + temp_.path().str() + "; echo nonsense > last; " CAIRN_BIN_DIR "/cachectl --root " + root_.str() + " graph last --output f.dot"});
+  EXPECT_EQ(as_file.code, 1);
+  EXPECT_EQ(cachectl({"--root", root_.str(), "graph", "previous", "--output", (temp_ / "g.svg").str()}).code, 0);
+  EXPECT_THAT(read(temp_ / "g.svg"), HasSubstr("executed"));
+}
+
 TEST_F(Pages, WithoutGraphvizAGraphSaysWhatToInstall) {
   const auto graph = write_graph(bytes_of(chain("true")));
   const std::string path = std::getenv("PATH");

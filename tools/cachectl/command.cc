@@ -9,6 +9,7 @@
 #include <iostream>
 
 #include "libbase/fs/fd.h"
+#include "tools/cachectl/size_text.h"
 
 namespace cairn::cachectl {
 
@@ -33,7 +34,8 @@ base::Result<std::string> read_input(const std::string& file) {
 base::Result<engine::StoreOptions> store_options(const GlobalOptions& options) {
   const base::HostPath root = TRY(base::HostPath::from_user(options.root), "--root {}", options.root);
   return engine::StoreOptions{.engine = engine::EngineOptions(root),
-                              .daemon = options.no_daemon ? engine::Daemon::refused : engine::Daemon::allowed};
+                              .daemon = options.no_daemon ? engine::Daemon::refused : engine::Daemon::allowed,
+                              .patience = std::chrono::seconds(options.owner_timeout)};
 }
 
 ExitCode report_error(const base::Error& error) {
@@ -45,6 +47,10 @@ ExitCode report_error(const base::Error& error) {
 ExitCode report_usage(const base::Error& error) {
   report_error(error);
   return ExitCode::usage;
+}
+
+ExitCode report_lookup_error(const base::Error& error) {
+  return error.code == ErrorCode::invalid_argument ? report_usage(error) : report_error(error);
 }
 
 bool is_terminal(int fd) { return ::isatty(fd) == 1; }
@@ -59,14 +65,7 @@ std::string printable(std::string_view text) {
 
 std::string human_bytes(std::int64_t bytes) {
   if (!is_terminal(STDOUT_FILENO)) return std::to_string(bytes);
-  constexpr const char* units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
-  double value = static_cast<double>(bytes);
-  std::size_t unit = 0;
-  while (value >= 1024 && unit + 1 < std::size(units)) {
-    value /= 1024;
-    ++unit;
-  }
-  return unit == 0 ? fmt::format("{} B", bytes) : fmt::format("{:.1f} {}", value, units[unit]);
+  return size_text(static_cast<double>(bytes));
 }
 
 std::string human_duration(std::chrono::nanoseconds duration) {

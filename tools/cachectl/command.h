@@ -24,6 +24,7 @@ struct GlobalOptions {
   std::string root;  // default: $CAIRN_ROOT, else /var/lib/cairn
   bool root_is_given = false;  // by --root or $CAIRN_ROOT
   bool no_daemon = false;
+  unsigned owner_timeout = 30;  // seconds
   bool verbose = false;
 };
 
@@ -32,6 +33,8 @@ base::Result<engine::StoreOptions> store_options(const GlobalOptions& options);
 // "cachectl: <message>" and, if there is one, "hint: <hint>" on standard error.
 ExitCode report_error(const base::Error& error);
 ExitCode report_usage(const base::Error& error);  // the same, of what somebody has said: ExitCode::usage
+// Of a name that somebody has said of a thing: several things that it may stand for are ExitCode::usage.
+ExitCode report_lookup_error(const base::Error& error);
 
 // "1.4 GiB" on a terminal, exact bytes elsewhere.
 std::string human_bytes(std::int64_t bytes);

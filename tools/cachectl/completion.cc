@@ -20,7 +20,7 @@ enum class Kind { words, files, directories, other };
 Kind kind_of(const OptionFacts& option) {
   if (!option.choices.empty()) return Kind::words;
   const std::string& what = option.positional ? option.names[0] : option.value;
-  if (what == "FILE" || what.ends_with("=FILE")) return Kind::files;
+  if (what == "FILE" || what.ends_with("=FILE") || what.starts_with("FILE|")) return Kind::files;
   if (what == "DIR" || what.ends_with("=DIR") || what.starts_with("DIR|")) return Kind::directories;
   return Kind::other;
 }

@@ -10,8 +10,10 @@
 #include "libbase/fs/fd.h"
 #include "libcache/stat_cache.h"
 #include "libcache/tree_difference.h"
+#include "tools/cachectl/hint.h"
 #include "tools/cachectl/interrupt.h"
 #include "tools/cachectl/json.h"
+#include "tools/cachectl/progress_bar.h"
 #include "tools/cachectl/verb.h"
 
 namespace cairn::cachectl {
@@ -116,12 +118,17 @@ void Targets::open_stats() {
 }
 
 Result<TreeDigest> Targets::digest(const std::string& target, const cache::Selection& selection, std::stop_token stop) {
+  const ProgressBar bar("hashing", ProgressUnit::bytes, bytes_read_of(0));
   if (!names_record(target)) {
     open_stats();
     return cache::digest_directory(TRY(base::HostPath::from_user(target)), selection, nullptr, stop, stats_.get());
   }
   const engine::DigestOrder order{record_number(target), selection};
-  return engine::digest_in_store(TRY(store_options(global_)), order, stop);
+  const engine::StoreOptions options = TRY(store_options(global_));
+  TRY(engine::open_read_only(options.engine.root));
+  auto digest = engine::digest_in_store(options, order, stop);
+  if (!digest) return tl::unexpected(hint_if_missing(digest.error(), "cachectl ls lists the records that there are"));
+  return digest;
 }
 
 std::string line_of(const cache::TreeDifference& difference) {
@@ -137,6 +144,7 @@ std::string line_of(const cache::TreeDifference& difference) {
 
 Result<engine::Differences> find_differences(const GlobalOptions& global, const DigestArguments& arguments,
                                              std::stop_token stop) {
+  const ProgressBar bar("comparing", ProgressUnit::bytes, bytes_read_of(0));
   engine::DifferenceOrder order;
   order.selection = selection_of(arguments);
   std::vector<base::Fd> directories;

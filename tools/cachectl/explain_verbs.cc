@@ -6,7 +6,10 @@
 
 #include "libcache/history.h"
 #include "tools/cachectl/explanation.h"
+#include "tools/cachectl/hint.h"
 #include "tools/cachectl/json.h"
+#include "tools/cachectl/lookup_error.h"
+#include "tools/cachectl/named_solve.h"
 #include "tools/cachectl/verb.h"
 
 namespace cairn::cachectl {
@@ -44,24 +47,17 @@ Result<std::string> suggestions(base::lmdb::Env& env, const base::HostPath& root
 }
 
 Result<std::vector<cache::RecordId>> of_solve(base::lmdb::Env& env, const base::HostPath& root, const ExplainArguments& arguments) {
-  std::optional<cache::SolveRow> row;
-  if (arguments.solve == "last") {
-    auto all = TRY(cache::solve_history(env, root));
-    if (!all.empty()) row = std::move(all.back());
-  } else {
-    row = TRY(cache::find_solve(env, root, TRY(cache::parse_solve_id(arguments.solve))));
-  }
-  if (!row) return fail(ErrorCode::not_found, "solve {}: it is not in the history of {}", arguments.solve, root.str());
+  const cache::SolveRow row = TRY(find_named_solve(env, root, arguments.solve));
   std::vector<cache::RecordId> records;
   bool named = false;
-  for (const cache::SolvedStep& step : row->steps) {
+  for (const cache::SolvedStep& step : row.steps) {
     if (!names(step, arguments.step)) continue;
     named = true;
     if (step.made) records.push_back(step.made);
   }
-  if (!named) return fail(ErrorCode::not_found, "solve {}: it had no step \"{}\"", cache::to_text(row->id), arguments.step);
+  if (!named) return fail(ErrorCode::not_found, "solve {}: it had no step \"{}\"", cache::to_text(row.id), arguments.step);
   if (records.empty() && !arguments.step.empty())
-    return fail(ErrorCode::not_found, "step \"{}\": solve {} did not execute it", arguments.step, cache::to_text(row->id));
+    return fail(ErrorCode::not_found, "step \"{}\": solve {} did not execute it", arguments.step, cache::to_text(row.id));
   return records;
 }
 
@@ -92,7 +88,9 @@ Result<std::vector<cache::Explanation>> explain_all(const GlobalOptions& global,
   for (const cache::RecordId record : TRY(records_of(*env, options.engine.root, arguments))) {
     auto explanation = cache::explain(*env, record);
     const bool forgotten = !explanation && explanation.error().code == ErrorCode::not_found && arguments.record == 0;
-    if (!forgotten) explanations.push_back(TRY(std::move(explanation)));
+    if (forgotten) continue;
+    if (!explanation) return tl::unexpected(hint_if_missing(explanation.error(), "cachectl history show last says what steps are called, and what they made"));
+    explanations.push_back(std::move(*explanation));
   }
   return explanations;
 }
@@ -105,7 +103,7 @@ ExitCode run_explain(const GlobalOptions& global, const ExplainArguments& argume
     return ExitCode::usage;
   }
   auto explanations = explain_all(global, arguments);
-  if (!explanations) return report_error(explanations.error());
+  if (!explanations) return report_lookup_error(global, explanations.error());
   if (arguments.format == Output::json) {
     ordered_json json = {{"format", 1}, {"steps", ordered_json::array()}};
     for (const cache::Explanation& explanation : *explanations) {

@@ -7,6 +7,7 @@
 #include "libcache/explain_policy.h"
 #include "libcache/policy.h"
 #include "tools/cachectl/interrupt.h"
+#include "tools/cachectl/hint.h"
 #include "tools/cachectl/json.h"
 #include "tools/cachectl/verb.h"
 
@@ -133,7 +134,9 @@ base::Result<Explained> explain(const GlobalOptions& global, const ExplainArgume
   const auto env = TRY(engine::open_read_only(root));
   Explained explained{.policy = TRY(policy_of(root, arguments.policy_file)), .answer = {}};
   const Interrupt interrupt;
-  explained.answer = TRY(cache::explain_policy(*env, root, explained.policy, cache::RecordId(arguments.record), base::SystemClock().now(), {}, interrupt.token()));
+  auto answer = cache::explain_policy(*env, root, explained.policy, cache::RecordId(arguments.record), base::SystemClock().now(), {}, interrupt.token());
+  if (!answer) return tl::unexpected(hint_if_missing(answer.error(), "cachectl ls lists the records that there are"));
+  explained.answer = std::move(*answer);
   return explained;
 }
 

@@ -6,6 +6,8 @@
 #include "libcache/history.h"
 #include "tools/cachectl/explanation.h"
 #include "tools/cachectl/json.h"
+#include "tools/cachectl/lookup_error.h"
+#include "tools/cachectl/named_solve.h"
 #include "tools/cachectl/verb.h"
 
 namespace cairn::cachectl {
@@ -33,19 +35,6 @@ struct Differences {
   cache::SolveRow first, second;
   std::vector<ExecutedOnce> only_first, only_second;
 };
-
-Result<cache::SolveRow> find(base::lmdb::Env& env, const base::HostPath& root, const std::string& id) {
-  std::optional<cache::SolveRow> row;
-  if (id == "last" || id == "previous") {
-    auto all = TRY(cache::solve_history(env, root));
-    const std::size_t back = id == "last" ? 1 : 2;
-    if (all.size() >= back) row = std::move(all[all.size() - back]);
-  } else {
-    row = TRY(cache::find_solve(env, root, TRY(cache::parse_solve_id(id))));
-  }
-  if (row) return std::move(*row);
-  return fail(ErrorCode::not_found, "solve {}: it is not in the history of {}", id, root.str());
-}
 
 // The step of another solve that is this one: by its digest, else the one with its name, of several the one in its place among them.
 class Steps {
@@ -88,8 +77,8 @@ Result<Differences> compare(const GlobalOptions& global, const DiffArguments& ar
   const engine::StoreOptions options = TRY(store_options(global));
   const auto env = TRY(engine::open_read_only(options.engine.root));
   Differences differences;
-  differences.first = TRY(find(*env, options.engine.root, arguments.first));
-  differences.second = TRY(find(*env, options.engine.root, arguments.second));
+  differences.first = TRY(find_named_solve(*env, options.engine.root, arguments.first));
+  differences.second = TRY(find_named_solve(*env, options.engine.root, arguments.second));
   differences.only_first = TRY(executed_only_by(*env, differences.first, differences.second));
   differences.only_second = TRY(executed_only_by(*env, differences.second, differences.first));
   return differences;
@@ -118,7 +107,7 @@ void print(const cache::SolveRow& row, const std::vector<ExecutedOnce>& steps, b
 
 ExitCode run_history_diff(const GlobalOptions& global, const DiffArguments& arguments) {
   auto differences = compare(global, arguments);
-  if (!differences) return report_error(differences.error());
+  if (!differences) return report_lookup_error(global, differences.error());
   if (arguments.format == Output::json) {
     const ordered_json json = {{"format", 1},
                                {"first", cache::to_text(differences->first.id)},

@@ -6,6 +6,8 @@
 
 #include "libcache/history.h"
 #include "tools/cachectl/json.h"
+#include "tools/cachectl/lookup_error.h"
+#include "tools/cachectl/named_solve.h"
 #include "tools/cachectl/verb.h"
 
 namespace cairn::cachectl {
@@ -34,15 +36,7 @@ base::Result<std::vector<cache::SolveRow>> read_history(const GlobalOptions& glo
 base::Result<cache::SolveRow> read_solve(const GlobalOptions& global, const std::string& solve) {
   const engine::StoreOptions options = TRY(store_options(global));
   const auto env = TRY(engine::open_read_only(options.engine.root));
-  std::optional<cache::SolveRow> found;
-  if (solve == "last") {
-    auto all = TRY(cache::solve_history(*env, options.engine.root));
-    if (!all.empty()) found = std::move(all.back());
-  } else {
-    found = TRY(cache::find_solve(*env, options.engine.root, TRY(cache::parse_solve_id(solve))));
-  }
-  if (found) return std::move(*found);
-  return base::fail(base::ErrorCode::not_found, "solve {}: it is not in the history of {}", solve, options.engine.root.str());
+  return find_named_solve(*env, options.engine.root, solve);
 }
 
 std::size_t count(const cache::SolveRow& row, State state) {
@@ -122,7 +116,7 @@ ExitCode run_history_list(const GlobalOptions& global, const ListArguments& argu
 
 ExitCode run_history_show(const GlobalOptions& global, const ShowArguments& arguments) {
   const auto row = read_solve(global, arguments.solve);
-  if (!row) return report_error(row.error());
+  if (!row) return report_lookup_error(global, row.error());
   if (arguments.format == Output::json) {
     ordered_json json = {{"format", 1}};
     json.update(solve_json(*row));

@@ -27,7 +27,9 @@ base::Result<cache::LedgerView> read_view(const GlobalOptions& global, const std
   const std::string digits = key.starts_with("sha256:") ? key.substr(7) : key;
   std::erase_if(view.entries, [&](const cache::LedgerEntry& entry) { return !entry.key.hex().starts_with(digits); });
   if (view.entries.empty())
-    return base::fail(base::ErrorCode::not_found, "key {}: no step of that key is in the ledger of {}", key, options.engine.root.str());
+    return tl::unexpected(base::Error{.code = base::ErrorCode::not_found,
+                                      .message = fmt::format("key {}: no step of that key is in the ledger of {}", key, options.engine.root.str()),
+                                      .hint = "cachectl history ledger lists those that are in it"});
   return view;
 }
 

@@ -62,6 +62,7 @@ int main_checked(int argc, char** argv) {
       ->capture_default_str()
       ->each([&program](const std::string&) { program.global.root_is_given = true; });
   app.add_flag("--no-daemon", program.global.no_daemon, "Fail with exit code 5 if another process owns the store");
+  app.add_option("--owner-timeout", program.global.owner_timeout, "How long to wait for an owner of the store that does not answer")->type_name("SECONDS")->capture_default_str();
   app.add_flag("--verbose", program.global.verbose, "Say more on standard error")
       ->each([](const std::string&) { base::set_log_level(base::LogLevel::info); });
   app.failure_message(usage_error);

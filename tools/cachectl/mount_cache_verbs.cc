@@ -7,8 +7,10 @@
 
 #include "libcache/cache_mounts.h"
 #include "libcache/policy.h"
+#include "tools/cachectl/from_store.h"
 #include "tools/cachectl/interrupt.h"
 #include "tools/cachectl/json.h"
+#include "tools/cachectl/lookup_error.h"
 #include "tools/cachectl/verb.h"
 
 namespace cairn::cachectl {
@@ -29,6 +31,9 @@ constexpr std::size_t short_key_digits = 12;
 struct DuArguments {
   std::string mount, path;
   Output format = Output::text;
+};
+struct CatArguments {
+  std::string mount, path;
 };
 struct RmArguments {
   std::string mount;
@@ -115,7 +120,7 @@ Result<CacheMountAnswer> ask(const GlobalOptions& global, const CacheMountOrder&
 
 ExitCode run_du(const GlobalOptions& global, const DuArguments& arguments) {
   const auto mount = find_mount(global, arguments.mount);
-  if (!mount) return report_error(mount.error());
+  if (!mount) return report_lookup_error(global, mount.error());
   const auto answer = ask(global, {.action = CacheMountOrder::Action::measure, .key = mount->key, .path = arguments.path, .limit = {}});
   if (!answer) return report_error(base::add_context(answer.error(), fmt::format("measure cache mount \"{}\"", mount->id)));
   std::int64_t sum = 0;
@@ -133,9 +138,16 @@ ExitCode run_du(const GlobalOptions& global, const DuArguments& arguments) {
   return ExitCode::done;
 }
 
+ExitCode run_cat(const GlobalOptions& global, const CatArguments& arguments) {
+  const auto mount = find_mount(global, arguments.mount);
+  if (!mount) return report_lookup_error(global, mount.error());
+  const base::Status written = write_from_store(global, {.of = mount->key, .path = arguments.path, .offset = 0});
+  return written ? ExitCode::done : report_error(base::add_context(written.error(), fmt::format("cache mount \"{}\"", mount->id)));
+}
+
 ExitCode run_rm(const GlobalOptions& global, const RmArguments& arguments) {
   const auto mount = find_mount(global, arguments.mount);
-  if (!mount) return report_error(mount.error());
+  if (!mount) return report_lookup_error(global, mount.error());
   const auto answer = ask(global, {.action = CacheMountOrder::Action::end, .key = mount->key, .path = {}, .limit = {}, .dry_run = arguments.dry_run});
   if (!answer) return report_error(base::add_context(answer.error(), fmt::format("remove cache mount \"{}\"", mount->id)));
   if (arguments.format == Output::json) {
@@ -162,7 +174,7 @@ ExitCode run_limit(const GlobalOptions& global, const LimitArguments& arguments)
     return ExitCode::usage;
   }
   const auto mount = find_mount(global, arguments.mount);
-  if (!mount) return report_error(mount.error());
+  if (!mount) return report_lookup_error(global, mount.error());
   const auto answer = ask(global, {.action = CacheMountOrder::Action::limit, .key = mount->key, .path = {}, .limit = *limit});
   if (!answer) return report_error(base::add_context(answer.error(), fmt::format("limit cache mount \"{}\"", mount->id)));
   if (arguments.format == Output::json) {
@@ -196,6 +208,12 @@ Examples:
   cachectl --root DIR mount-cache du /root/.cache go-build)", run_du);
   add_mount(du);
   du.app.add_option("PATH", du.arguments.path, "A directory in it");
+  auto cat = add_verb<CatArguments>(mount_cache, program, "cat", R"(Print a file of a cache mount, as its newest version has it.
+
+Examples:
+  cachectl --root DIR mount-cache cat /root/.cache go-build/trim.txt)", run_cat);
+  add_mount(cat);
+  cat.app.add_option("PATH", cat.arguments.path, "A regular file in it")->required();
   auto rm = add_verb<RmArguments>(mount_cache, program, "rm", R"(Remove a cache mount with all its versions; the next step that uses it begins anew.
 
 Examples:

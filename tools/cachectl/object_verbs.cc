@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// blob list|show, snapshot list|show and store info: what lies in a store, below the records. They read beside whoever owns it.
+// blob list|show|cat, snapshot list|show and store info: what lies in a store, below the records. They read beside whoever owns it,
+// who is asked only for the bytes of a blob.
 #include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "libcache/inspect.h"
+#include "tools/cachectl/from_store.h"
 #include "tools/cachectl/json.h"
+#include "tools/cachectl/lookup_error.h"
 #include "tools/cachectl/verb.h"
 
 namespace cairn::cachectl {
@@ -21,6 +24,9 @@ namespace {
 struct ShowBlob {
   std::string digest;
   Output format = Output::text;
+};
+struct CatBlob {
+  std::string digest;
 };
 struct ShowSnapshot {
   std::uint64_t snapshot = 0;
@@ -75,28 +81,28 @@ ExitCode run_blob_list(const GlobalOptions& global, const OnlyFormat& arguments)
 }
 
 // A whole digest, or the first digits of one.
-Result<cache::BlobDetail> find_blob(const GlobalOptions& global, const std::string& digits) {
+Result<cache::BlobDetail> find_blob(const GlobalOptions& global, const char* doing, const std::string& digits) {
   const Opened store = TRY(open_store(global));
   constexpr std::size_t matches_max = 64;
   std::string complete;
-  for (const cache::NamedThing& thing : TRY(cache::find_named(*store.env, digits, matches_max), "show blob {}", digits)) {
+  for (const cache::NamedThing& thing : TRY(cache::find_named(*store.env, digits, matches_max), "{} blob {}", doing, digits)) {
     if (thing.what != cache::NamedThing::What::blob) continue;
     if (!complete.empty())
       return tl::unexpected(base::Error{.code = ErrorCode::invalid_argument,
-                                        .message = fmt::format("show blob {}: ambiguous: matches {}…, {}…", digits, complete.substr(0, 19), thing.digest.substr(0, 19)),
+                                        .message = fmt::format("{} blob {}: ambiguous: matches {}…, {}…", doing, digits, complete.substr(0, 19), thing.digest.substr(0, 19)),
                                         .hint = "give one more digit"});
     complete = thing.digest;
   }
   if (!complete.empty())
     if (auto blob = TRY(cache::find_blob(*store.env, TRY(BlobDigest::parse(complete))))) return std::move(*blob);
   return tl::unexpected(base::Error{.code = ErrorCode::not_found,
-                                    .message = fmt::format("show blob {}: there is none in {}", digits, store.root.str()),
+                                    .message = fmt::format("{} blob {}: there is none in {}", doing, digits, store.root.str()),
                                     .hint = "cachectl blob list shows them all"});
 }
 
 ExitCode run_blob_show(const GlobalOptions& global, const ShowBlob& arguments) {
-  const auto blob = find_blob(global, arguments.digest);
-  if (!blob) return report_error(blob.error());
+  const auto blob = find_blob(global, "show", arguments.digest);
+  if (!blob) return report_lookup_error(global, blob.error());
   ordered_json json = {{"format", 1}};
   json.update(blob_json(*blob));
   if (arguments.format == Output::json) {
@@ -111,6 +117,13 @@ ExitCode run_blob_show(const GlobalOptions& global, const ShowBlob& arguments) {
   for (const cache::LeaseId id : blob->leases) std::cout << ' ' << id.value();
   std::cout << (blob->leases.empty() ? " -\n" : "\n");
   return ExitCode::done;
+}
+
+ExitCode run_blob_cat(const GlobalOptions& global, const CatBlob& arguments) {
+  const auto blob = find_blob(global, "print", arguments.digest);
+  if (!blob) return report_lookup_error(global, blob.error());
+  const base::Status written = write_from_store(global, {.of = blob->info.digest, .path = {}, .offset = 0});
+  return written ? ExitCode::done : report_error(base::add_context(written.error(), fmt::format("print blob {}", blob->info.digest)));
 }
 
 ordered_json snapshot_json(const snapshot::SnapshotInfo& tree) {
@@ -224,6 +237,11 @@ Examples:
   cachectl --root DIR blob show sha256:4c67a1b2c3d4
   cachectl --root DIR blob show 4c67 --json)", run_blob_show);
   blob.add_option("DIGEST", to_blob.digest, "Its digest, or the first four digits of it or more")->required();
+  auto cat = add_verb<CatBlob>(noun(app, "blob"), program, "cat", R"(Print the bytes of a blob, verified while they are read.
+
+Examples:
+  cachectl --root DIR blob cat 4c67 > layer.tar.gz)", run_blob_cat);
+  cat.app.add_option("DIGEST", cat.arguments.digest, "Its digest, or the first four digits of it or more")->required();
   add_verb<OnlyFormat>(noun(app, "snapshot"), program, "list", R"(The trees of the store, in the order of their numbers.
 
 Examples:

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/cachectl/progress_live.h"
 
-#include <sys/ioctl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <condition_variable>
 #include <cstdlib>
@@ -14,6 +11,7 @@
 #include <vector>
 
 #include "tools/cachectl/command.h"
+#include "tools/cachectl/terminal.h"
 
 namespace cairn::cachectl {
 namespace {
@@ -114,27 +112,24 @@ class LiveView final : public solver::ProgressSink {
     drawn_ = 0;
   }
 
-  // A line must not wrap, or clear() would leave some of it.
   void line(std::string text, std::size_t width) {
-    if (text.size() >= width) text.resize(width - 1);
-    std::cerr << text << '\n';
+    std::cerr << cut_to_line(std::move(text), width) << '\n';
     ++drawn_;
   }
 
   void draw() {
     clear();
-    winsize size{};
-    if (::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) != 0 || size.ws_col < 20) size = {.ws_row = 24, .ws_col = 80, .ws_xpixel = 0, .ws_ypixel = 0};
-    std::size_t room = std::max<std::size_t>(4, size.ws_row - 4u);
-    line(fmt::format(" {}/{} steps, {} running", finished_, steps_.size(), running_.size()), size.ws_col);
+    const TerminalSize size = terminal_size();
+    std::size_t room = std::max<std::size_t>(8, size.rows) - 4;
+    line(fmt::format(" {}/{} steps, {} running", finished_, steps_.size(), running_.size()), size.columns);
     for (const auto& [step, running] : running_) {
       if (room < 2) break;
       std::string text = fmt::format(" > {} {}  {}", position(step), name(step), human_duration(Clock::now() - running.since));
       if (running.total != 0) text += fmt::format("  {}%", 100 * running.done / running.total);
-      line(std::move(text), size.ws_col);
+      line(std::move(text), size.columns);
       --room;
       if (!running.last_line.empty()) {
-        line("     " + printable(running.last_line), size.ws_col);
+        line("     " + printable(running.last_line), size.columns);
         --room;
       }
     }

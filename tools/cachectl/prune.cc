@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // prune and gc run: what goes, by which rule, and whose it was. Both go through the owner of the store.
+#include <sys/statvfs.h>
+
 #include <algorithm>
 #include <iostream>
 #include <map>
@@ -8,6 +10,7 @@
 #include "libcache/policy.h"
 #include "tools/cachectl/interrupt.h"
 #include "tools/cachectl/json.h"
+#include "tools/cachectl/progress_bar.h"
 #include "tools/cachectl/record_filter.h"
 #include "tools/cachectl/record_json.h"
 #include "tools/cachectl/verb.h"
@@ -152,6 +155,23 @@ void print_losses(const char* title, const Losses& losses) {
   std::cout << table.str();
 }
 
+// What has become free on the disk of the store since; others fill and free it, too.
+ProgressBar::Read bytes_freed(const base::HostPath& root) {
+  const auto free_bytes = [root] {
+    struct ::statvfs disk {};
+    return ::statvfs(root.c_str(), &disk) == 0 ? std::uint64_t{disk.f_bfree} * disk.f_frsize : 0;
+  };
+  return [free_bytes, before = free_bytes()] {
+    const std::uint64_t now = free_bytes();
+    return ProgressReading{now > before ? now - before : 0, 0};
+  };
+}
+
+base::Result<engine::PruneAnswer> prune_with_progress(const engine::StoreOptions& options, const engine::PruneOrder& order, std::stop_token stop) {
+  const ProgressBar bar(order.dry_run ? "selecting" : "freeing space", ProgressUnit::bytes, bytes_freed(options.engine.root));
+  return engine::prune_store(options, order, std::move(stop));
+}
+
 ExitCode run_prune(const GlobalOptions& global, const PruneArguments& arguments) {
   const auto options = store_options(global);
   if (!options) return report_error(options.error());
@@ -160,7 +180,7 @@ ExitCode run_prune(const GlobalOptions& global, const PruneArguments& arguments)
   // A prune must not make a store where there is none.
   if (auto env = engine::open_read_only(options->engine.root); !env) return report_error(env.error());
   const Interrupt interrupt;
-  const auto answer = engine::prune_store(*options, *order, interrupt.token());
+  const auto answer = prune_with_progress(*options, *order, interrupt.token());
   if (!answer) return report_error(answer.error());
   const cache::PruneReport& report = answer->report;
   if (arguments.format == Output::json) {

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// record export and cat: a record's tree, or one file of it, to look at. The owner of the store reads it.
+// record export, cat and mount: a record's tree, or one file of it, to look at. The owner of the store reads or mounts it.
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "tools/cachectl/attached_tree.h"
+#include "tools/cachectl/from_store.h"
 #include "tools/cachectl/interrupt.h"
 #include "tools/cachectl/json.h"
+#include "tools/cachectl/progress_bar.h"
 #include "tools/cachectl/verb.h"
 
 namespace cairn::cachectl {
@@ -20,6 +23,7 @@ base::Result<solver::ExportReport> export_record(const GlobalOptions& global, co
   const engine::StoreOptions options = TRY(store_options(global));
   const base::HostPath dest = TRY(base::HostPath::from_user(arguments.dest));
   const Interrupt interrupt;
+  const ProgressBar bar("copying the tree", ProgressUnit::bytes, bytes_read_of(0));
   return engine::export_from_store(options, {arguments.record, dest.str()}, interrupt.token());
 }
 
@@ -43,23 +47,48 @@ struct CatArguments {
   std::string path;
 };
 
-// In pieces, each of which is written before the next is asked for.
-base::Status write_file(const GlobalOptions& global, const CatArguments& arguments) {
-  const engine::StoreOptions options = TRY(store_options(global));
-  const Interrupt interrupt;
-  engine::FileOrder order{.record = arguments.record, .path = arguments.path, .offset = 0};
-  while (std::cout) {
-    const engine::FilePiece piece = TRY(engine::read_from_store(options, order, interrupt.token()));
-    std::cout.write(piece.bytes.data(), static_cast<std::streamsize>(piece.bytes.size()));
-    order.offset += piece.bytes.size();
-    if (piece.bytes.empty() || order.offset >= piece.file_size) break;
-  }
-  return {};
+ExitCode run_record_cat(const GlobalOptions& global, const CatArguments& arguments) {
+  const base::Status written = write_from_store(global, {.of = cache::RecordId(arguments.record), .path = arguments.path, .offset = 0});
+  return written ? ExitCode::done : report_error(written.error());
 }
 
-ExitCode run_record_cat(const GlobalOptions& global, const CatArguments& arguments) {
-  const base::Status written = write_file(global, arguments);
-  return written ? ExitCode::done : report_error(written.error());
+struct MountArguments {
+  std::uint64_t record = 0;
+  std::string dir;
+  std::vector<std::string> command;
+  Output format = Output::text;
+};
+
+void say_mounted(const MountArguments& arguments) {
+  if (arguments.format == Output::json) std::cout << json_line({{"format", 1}, {"record", std::to_string(arguments.record)}, {"dir", arguments.dir}});
+  else std::cout << fmt::format("record {} is mounted at {} until Ctrl-C\n", arguments.record, printable(arguments.dir));
+  std::cout << std::flush;
+}
+
+// The exit code of the command, or 0.
+base::Result<int> mount_record(const GlobalOptions& global, const MountArguments& arguments) {
+  const engine::StoreOptions options = TRY(store_options(global));
+  const base::HostPath dir = TRY(base::HostPath::from_user(arguments.dir), "{}", arguments.dir);
+  TRY(base::open_host_dir(dir), "mount record {} at {}", arguments.record, dir.str());  // said before anything is done
+  int code = 0;
+  const auto look = [&](int tree, const std::stop_token& stop) -> base::Status {
+    const AttachedTree attached = TRY(AttachedTree::attach(tree, dir));
+    if (!arguments.command.empty()) {
+      code = TRY(run_command(arguments.command, stop));
+    } else {
+      say_mounted(arguments);
+      engine::wait_until_stopped(stop);
+    }
+    return {};
+  };
+  const Interrupt interrupt;
+  TRY(engine::with_tree_of_store(options, {arguments.record}, look, interrupt.token()));
+  return code;
+}
+
+ExitCode run_record_mount(const GlobalOptions& global, const MountArguments& arguments) {
+  const auto code = mount_record(global, arguments);
+  return code ? static_cast<ExitCode>(*code) : report_error(code.error());
 }
 
 }  // namespace
@@ -78,6 +107,16 @@ Examples:
   cachectl --root DIR record cat 1027 etc/os-release)", run_record_cat);
   cat.app.add_option("RECORD", cat.arguments.record, "Its number")->required();
   cat.app.add_option("PATH", cat.arguments.path, "A regular file in its tree")->required();
+  auto mount = add_verb<MountArguments>(noun(app, "record"), program, "mount", R"(Mount the tree of a record at a directory, read-only, until Ctrl-C or until a command ends.
+
+Examples:
+  cachectl --root DIR record mount 1027 ./look
+  cachectl --root DIR record mount 1027 ./look -- find ./look -name '*.o'
+
+The record is not collected meanwhile. With a command the exit code is that of the command.)", run_record_mount);
+  mount.app.add_option("RECORD", mount.arguments.record, "Its number")->required();
+  mount.app.add_option("DIR", mount.arguments.dir, "A directory; what is in it is hidden meanwhile")->required();
+  mount.app.add_option("COMMAND", mount.arguments.command, "What is run, with its arguments, behind --");
 }
 
 }  // namespace cairn::cachectl

@@ -2,7 +2,6 @@
 // report: one page about a store, complete in itself: what fills it, its hit rate over time, what was dearest to miss, and what the next
 // collection would take. Charts are drawn here; the only script in it sorts its tables.
 #include <algorithm>
-#include <array>
 #include <iostream>
 #include <map>
 
@@ -10,6 +9,8 @@
 #include "libcache/history.h"
 #include "tools/cachectl/chart.h"
 #include "tools/cachectl/interrupt.h"
+#include "tools/cachectl/progress_bar.h"
+#include "tools/cachectl/size_text.h"
 #include "tools/cachectl/verb.h"
 
 namespace cairn::cachectl {
@@ -45,13 +46,7 @@ std::string table_of(const std::string& id, const std::vector<std::string>& head
   return out + "</tbody></table>\n";
 }
 
-std::string size_text(std::int64_t bytes) {
-  constexpr std::array<const char*, 5> units = {"B", "KiB", "MiB", "GiB", "TiB"};
-  double value = static_cast<double>(bytes);
-  std::size_t unit = 0;
-  while (value >= 1024 && unit + 1 < units.size()) value /= 1024, ++unit;
-  return unit == 0 ? fmt::format("{} B", bytes) : fmt::format("{:.1f} {}", value, units[unit]);
-}
+std::string size_text(std::int64_t bytes) { return cachectl::size_text(static_cast<double>(bytes)); }
 Cell size_cell(std::int64_t bytes) { return {size_text(bytes), static_cast<double>(bytes)}; }
 Cell time_cell(std::chrono::nanoseconds time) { return {human_duration(time), static_cast<double>(time.count())}; }
 
@@ -167,6 +162,7 @@ Result<std::string> next_collection(const engine::StoreOptions& options) {
 }
 
 Result<std::string> page_of(const GlobalOptions& global) {
+  const ProgressBar bar("looking at the store");
   const engine::StoreOptions options = TRY(store_options(global));
   const base::HostPath& root = options.engine.root;
   TRY(engine::open_read_only(root));  // whether there is a store at all; a collection of one that has no owner makes us its owner

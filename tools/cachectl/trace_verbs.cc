@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // trace: record what a store is asked for, and replay it against other policies and sizes. A replay needs no store.
+#include <atomic>
 #include <cmath>
 #include <iostream>
 #include <map>
@@ -10,6 +11,7 @@
 #include "libcache/trace.h"
 #include "tools/cachectl/chart.h"
 #include "tools/cachectl/json.h"
+#include "tools/cachectl/progress_bar.h"
 #include "tools/cachectl/verb.h"
 
 namespace cairn::cachectl {
@@ -34,6 +36,12 @@ struct ReplayArguments {
   std::string output;
   Output format = Output::text;
 };
+
+// What is wrong with it; "": nothing.
+std::string is_no_space(const std::string& text) {
+  const auto space = cache::parse_space(text);
+  return space ? "" : space.error().message;
+}
 
 Result<std::int64_t> bytes_of(const std::string& text, std::int64_t all) {
   const cache::Space space = TRY(cache::parse_space(text));
@@ -129,8 +137,16 @@ Result<Replayed> replay(const GlobalOptions& global, const ReplayArguments& argu
   if (arguments.skip >= trace.solves.size())
     return base::fail(ErrorCode::invalid_argument, "--skip {}: the trace has {} solves", arguments.skip, trace.solves.size());
   const cache::Replayer replayer(trace);
+  // Of each policy in each size, and one that shows what there is.
+  std::atomic<std::uint64_t> replays = 0;
+  const std::uint64_t replays_max = 1 + arguments.policies.size() * std::max<std::size_t>(1, arguments.sizes.size());
+  const ProgressBar bar("replaying", ProgressUnit::things, [&] { return ProgressReading{replays, replays_max}; });
+  const auto run = [&](const cache::ReplayOptions& with) {
+    ++replays;
+    return replayer.run(with);
+  };
   cache::ReplayOptions options{.counted_from = arguments.skip};
-  const cache::ReplayReport everything = TRY(replayer.run(options));
+  const cache::ReplayReport everything = TRY(run(options));
   Replayed replayed{trace.solves.size(), trace.solves.size() - arguments.skip, trace.unread_bytes, everything.bytes_last, {}};
   options.disk.total_bytes = arguments.disk.empty() ? std::int64_t{1} << 50 : TRY(bytes_of(arguments.disk, 0), "--disk");
   options.disk.free_bytes = std::max<std::int64_t>(0, options.disk.total_bytes - everything.bytes_most);
@@ -138,11 +154,11 @@ Result<Replayed> replay(const GlobalOptions& global, const ReplayArguments& argu
     const NamedPolicy named = TRY(read_policy(name));
     options.policy = named.policy;
     options.size.reset();
-    if (arguments.sizes.empty() || !named.takes_size) replayed.outcomes.push_back({name, {}, TRY(replayer.run(options))});
+    if (arguments.sizes.empty() || !named.takes_size) replayed.outcomes.push_back({name, {}, TRY(run(options))});
     for (const std::string& size : arguments.sizes) {
       if (!named.takes_size) continue;
       options.size = TRY(bytes_of(size, everything.bytes_last), "--size");
-      replayed.outcomes.push_back({name, options.size, TRY(replayer.run(options))});
+      replayed.outcomes.push_back({name, options.size, TRY(run(options))});
     }
   }
   return replayed;
@@ -240,7 +256,7 @@ Examples:
   record.add_option("SWITCH", to_record.what, "on: from now on, whoever uses the store; off: end it; status: how it stands")
       ->required()->check(CLI::IsMember({"on", "off", "status"}));
   record.add_option("--output", to_record.output, "With off: where the trace goes; without it is deleted")->type_name("FILE");
-  record.add_option("--max", to_record.max, "With on: the most that it may take; what comes then is left out")->type_name("SPACE")->capture_default_str();
+  record.add_option("--max", to_record.max, "With on: the most that it may take; what comes then is left out")->type_name("SPACE")->capture_default_str()->check(is_no_space);
   auto [verb, arguments] = add_verb<ReplayArguments>(noun(app, "trace"), program, "replay", R"(What would have come of a trace under other policies, in other sizes.
 
 Examples:
@@ -249,9 +265,9 @@ Examples:
   cachectl --root DIR trace replay --json    # what is being recorded)", run_replay);
   verb.add_option("FILE", arguments.file, "The trace; - reads standard input; default: the one that is being recorded");
   verb.add_option("--policy", arguments.policies, "infinite, lru, cost, or the file of a policy; several with commas")->type_name("POLICY")->delimiter(',')->capture_default_str();
-  verb.add_option("--size", arguments.sizes, "A ceiling beyond the policy's own rules; 50%: of all that was made; several with commas")->type_name("SPACE")->delimiter(',');
+  verb.add_option("--size", arguments.sizes, "A ceiling beyond the policy's own rules; 50%: of all that was made; several with commas")->type_name("SPACE")->delimiter(',')->check(is_no_space);
   verb.add_option("--skip", arguments.skip, "So many solves only fill the store, and are not counted")->type_name("SOLVES")->capture_default_str();
-  verb.add_option("--disk", arguments.disk, "The size of the disk that percents in a policy are of; default: large")->type_name("SPACE");
+  verb.add_option("--disk", arguments.disk, "The size of the disk that percents in a policy are of; default: large")->type_name("SPACE")->check(is_no_space);
   verb.add_option("--output", arguments.output, "A chart of the hit rates")->type_name("chart.svg");
 }
 

@@ -127,7 +127,7 @@ ExitCode run_who(const GlobalOptions& global, const WhoArguments& arguments) {
   const auto env = engine::open_read_only(options->engine.root);
   if (!env) return report_error(env.error());
   const auto answer = look(**env, options->engine.root, arguments.digest);
-  if (!answer) return answer.error().code == ErrorCode::invalid_argument ? report_usage(answer.error()) : report_error(answer.error());
+  if (!answer) return report_lookup_error(answer.error());
   if (arguments.format == Output::json) std::cout << answer_json(*answer);
   else print_text(*answer);
   return ExitCode::done;

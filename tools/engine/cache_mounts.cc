@@ -9,6 +9,7 @@
 #include "libbase/fs/beneath.h"
 #include "libcache/cache_mounts.h"
 #include "libcache/policy.h"
+#include "tools/engine/find_record.h"
 #include "tools/engine/message_fields.h"
 
 namespace cairn::engine {
@@ -22,18 +23,6 @@ namespace {
 
 constexpr std::int64_t block_bytes = 512;  // of st_blocks
 
-// The newest version; nullopt: there is none.
-Result<std::optional<cache::ImmutableRef>> newest_version(Engine& engine, const KeyDigest& key) {
-  std::vector<cache::KeyResult> results;
-  TRY(engine.cache().keys().read([&](cache::KeyStore::Reader& reader) -> base::Status {
-    results = TRY(reader.results(key));
-    return {};
-  }));
-  for (const cache::KeyResult& result : results)
-    if (auto ref = TRY(engine.cache().find(result.record))) return ref;
-  return std::optional<cache::ImmutableRef>();
-}
-
 Result<CacheMountAnswer::Entry> measure_entry(int directory, const std::string& name) {
   const auto path = TRY(base::TreePath::parse(name));
   const auto stat = TRY(base::find_stat_beneath(directory, path));
@@ -45,9 +34,8 @@ Result<CacheMountAnswer::Entry> measure_entry(int directory, const std::string& 
 }
 
 Result<CacheMountAnswer> measure(Engine& engine, const CacheMountOrder& order, const std::stop_token& stop) {
-  const auto version = TRY(newest_version(engine, order.key));
-  if (!version) return fail(ErrorCode::not_found, "the cache mount is empty: it was not used yet, or was collected");
-  const snapshot::MountedTree tree = TRY(version->mount());
+  const cache::ImmutableRef version = TRY(find_newest_version(engine, order.key));
+  const snapshot::MountedTree tree = TRY(version.mount());
   const auto path = TRY(base::TreePath::parse(order.path));
   const Fd directory = TRY(base::open_beneath(tree.fd(), path, O_RDONLY | O_DIRECTORY), "open {} in it", order.path.empty() ? "." : order.path);
   CacheMountAnswer answer;

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/engine/client.h"
 
+#include <poll.h>
+
+#include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <thread>
 
@@ -20,7 +24,6 @@ namespace {
 
 // An owner that is opening or closing the store has the lock and no socket yet or any more; that is over in moments.
 constexpr std::chrono::milliseconds retry_pause{20};
-constexpr std::chrono::seconds retry_max{30};
 
 // The owner went away before it had answered.
 struct Lost {};
@@ -59,16 +62,31 @@ Status pass_on(const Message& message, solver::ProgressSink& progress) {
   return {};
 }
 
+// What is done with an event; a message ends the request as the body of "done" does.
+using OnEvent = std::function<Result<std::optional<Message>>(const Message& event, Channel& channel)>;
+
+Result<std::optional<Message>> ignore_event(const Message&, Channel&) { return std::optional<Message>(); }
+
+// An owner that is stopped takes connections and says nothing.
+Status greet(Channel& channel, std::chrono::milliseconds patience) {
+  TRY(channel.set_patience(patience));
+  const auto hello = TRY(channel.receive());
+  if (!hello) return fail(ErrorCode::unavailable, "the other process went away");
+  if (hello->value("hello", 0) != protocol_version) return fail(ErrorCode::busy, "the store's owner speaks another version of the protocol");
+  return channel.set_patience(std::chrono::milliseconds(0));
+}
+
 // Sends the request and returns the body of "done".
-Asked<Message> ask(const base::HostPath& root, const Message& request, solver::ProgressSink& progress,
+Asked<Message> ask(const base::HostPath& root, const Message& request, const OnEvent& on_event, std::chrono::milliseconds patience,
                    std::stop_token stop) {
   Result<base::Fd> socket = connect_unix(root / "engine.sock");
   if (!socket) return tl::unexpected(Lost{});
   Channel channel(std::move(*socket));
-  auto hello = channel.receive();
-  if (!hello || !*hello) return tl::unexpected(Lost{});
-  if ((*hello)->value("hello", 0) != protocol_version) {
-    return fail(ErrorCode::busy, "the store's owner speaks another version of the protocol");
+  {
+    const std::stop_callback on_stop(stop, [&channel] { channel.shut_down(); });
+    const Status greeted = greet(channel, patience);
+    if (!greeted && greeted.error().code == ErrorCode::busy) return tl::unexpected(greeted.error());
+    if (!greeted) return tl::unexpected(Lost{});
   }
   if (!channel.send(request)) return tl::unexpected(Lost{});
   const std::stop_callback on_stop(stop, [&channel] {
@@ -78,7 +96,7 @@ Asked<Message> ask(const base::HostPath& root, const Message& request, solver::P
     auto message = channel.receive();
     if (!message || !*message) return tl::unexpected(Lost{});
     if ((*message)->contains("event")) {  // asked first: the event "bytes" has a number called "done"
-      TRY(pass_on(**message, progress));
+      if (auto done = TRY(on_event(**message, channel))) return std::move(*done);
       continue;
     }
     if ((*message)->contains("done")) return (**message)["done"];
@@ -86,12 +104,19 @@ Asked<Message> ask(const base::HostPath& root, const Message& request, solver::P
   }
 }
 
+base::Error no_answer(const base::HostPath& root) {
+  const std::optional<int> pid = owner_pid(root);
+  return {.code = ErrorCode::busy,
+          .message = fmt::format("store {}: process {}, which owns it, does not answer", root.str(), pid ? std::to_string(*pid) : std::string("(unknown)")),
+          .hint = "if it is stopped, kill -CONT lets it go on; if it is of no use any more, end it"};
+}
+
 // Runs `as_owner` with an engine, or `request` with the owner, until one of them has come to an end.
 template <class T>
-Result<T> in_store(const StoreOptions& options, const Message& request, solver::ProgressSink& progress,
+Result<T> in_store(const StoreOptions& options, const Message& request, const OnEvent& on_event,
                    const std::stop_token& stop, const std::function<Result<T>(Engine&)>& as_owner,
                    const std::function<Result<T>(const Message&)>& decode) {
-  const auto give_up_at = std::chrono::steady_clock::now() + retry_max;
+  const auto give_up_at = std::chrono::steady_clock::now() + options.patience;
   while (true) {
     auto engine = Engine::open(options.engine);
     if (engine) {
@@ -104,10 +129,11 @@ Result<T> in_store(const StoreOptions& options, const Message& request, solver::
     if (engine.error().code != ErrorCode::busy || options.daemon == Daemon::refused) {
       return tl::unexpected(std::move(engine).error());
     }
-    tl::expected<Message, Lost> answer = TRY(ask(options.engine.root, request, progress, stop));
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(give_up_at - std::chrono::steady_clock::now());
+    tl::expected<Message, Lost> answer = TRY(ask(options.engine.root, request, on_event, std::max(left, retry_pause), stop));
     if (answer) return decode(*answer);
     if (stop.stop_requested()) return fail(ErrorCode::cancelled, "cancelled");
-    if (std::chrono::steady_clock::now() > give_up_at) return tl::unexpected(std::move(engine).error());
+    if (std::chrono::steady_clock::now() > give_up_at) return tl::unexpected(no_answer(options.engine.root));
     std::this_thread::sleep_for(retry_pause);
   }
 }
@@ -119,8 +145,7 @@ Result<T> ask_store(const StoreOptions& options, const char* verb, const Order& 
   TRY(open_read_only(options.engine.root));
   Message request = encode(order);
   request["verb"] = verb;
-  solver::NoProgress no_progress;
-  return in_store<T>(options, request, no_progress, stop, as_owner, decode);
+  return in_store<T>(options, request, ignore_event, stop, as_owner, decode);
 }
 
 }  // namespace
@@ -129,8 +154,12 @@ Result<SolveReport> solve_in_store(const StoreOptions& options, const SolveOrder
                                    std::stop_token stop) {
   Message request = encode(order);
   request["verb"] = "solve";
+  const OnEvent on_event = [&](const Message& event, Channel&) -> Result<std::optional<Message>> {
+    TRY(pass_on(event, progress));
+    return std::optional<Message>();
+  };
   return in_store<SolveReport>(
-      options, request, progress, stop,
+      options, request, on_event, stop,
       [&](Engine& engine) -> Result<SolveReport> { return run_order(engine, order, progress, stop); },
       decode_solve_report);
 }
@@ -138,9 +167,8 @@ Result<SolveReport> solve_in_store(const StoreOptions& options, const SolveOrder
 Result<PruneAnswer> prune_store(const StoreOptions& options, const PruneOrder& order, std::stop_token stop) {
   Message request = encode(order);
   request["verb"] = "prune";
-  solver::NoProgress no_progress;
   return in_store<PruneAnswer>(
-      options, request, no_progress, stop, [&](Engine& engine) { return run_prune(engine, order, stop); },
+      options, request, ignore_event, stop, [&](Engine& engine) { return run_prune(engine, order, stop); },
       decode_prune_answer);
 }
 
@@ -158,9 +186,8 @@ Result<TreeDigest> digest_in_store(const StoreOptions& options, const DigestOrde
   }
   Message request = encode(order);
   request["verb"] = "digest";
-  solver::NoProgress no_progress;
   return in_store<TreeDigest>(
-      options, request, no_progress, stop, [&](Engine& engine) { return run_order(engine, order, stop); },
+      options, request, ignore_event, stop, [&](Engine& engine) { return run_order(engine, order, stop); },
       decode_digest);
 }
 
@@ -184,9 +211,78 @@ Result<cache::LeaseId> pin_in_store(const StoreOptions& options, const PinOrder&
       options, "pin", order, stop, [&](Engine& engine) { return run_order(engine, order); }, decode_pin);
 }
 
-Result<FilePiece> read_from_store(const StoreOptions& options, const FileOrder& order, std::stop_token stop) {
-  return ask_store<FilePiece>(
-      options, "read", order, stop, [&](Engine& engine) { return run_order(engine, order, stop); }, decode_file_piece);
+Status read_from_store(const StoreOptions& options, FileOrder order, const TakePiece& take, std::stop_token stop) {
+  // Whether there is more.
+  const auto pass_piece = [&](const FilePiece& piece) -> Result<bool> {
+    if (!TRY(take(piece.bytes))) return false;
+    order.offset += piece.bytes.size();
+    return !piece.bytes.empty() && order.offset < piece.file_size;
+  };
+  const auto as_owner = [&](Engine& engine) -> Result<bool> {
+    while (TRY(pass_piece(TRY(run_order(engine, order, stop)))))
+      if (stop.stop_requested()) return fail(ErrorCode::cancelled, "cancelled");
+    return false;
+  };
+  const auto decode = [&](const Message& message) -> Result<bool> { return pass_piece(TRY(decode_file_piece(message))); };
+  while (TRY(ask_store<bool>(options, "read", order, stop, as_owner, decode))) {}
+  return {};
+}
+
+namespace {
+
+// Ends what a tree is used for when the owner that holds it goes away, or wants to.
+class OwnerWatch {
+ public:
+  OwnerWatch(Channel& channel, std::stop_source& end)
+      : channel_(channel), thread_([this, &end] {
+          pollfd socket{.fd = channel_.fd(), .events = POLLIN | POLLRDHUP, .revents = 0};
+          while (::poll(&socket, 1, -1) < 0 && errno == EINTR) {}
+          gone_ = !over_;
+          end.request_stop();
+        }) {}
+  ~OwnerWatch() { stop(); }
+  // True: the owner has gone away before.
+  bool stop() {
+    if (!thread_.joinable()) return gone_;
+    over_ = true;
+    channel_.shut_down();
+    thread_.join();
+    return gone_;
+  }
+
+ private:
+  Channel& channel_;
+  std::atomic<bool> over_ = false, gone_ = false;
+  std::jthread thread_;
+};
+
+}  // namespace
+
+Status with_tree_of_store(const StoreOptions& options, const MountOrder& order, const UseTree& use, std::stop_token stop) {
+  std::stop_source asking;  // once the tree is there, `use` decides when it is over
+  std::optional<std::stop_callback<std::function<void()>>> forward;
+  forward.emplace(stop, [&asking] { asking.request_stop(); });
+  const OnEvent on_event = [&](const Message& event, Channel& channel) -> Result<std::optional<Message>> {
+    if (event.value("event", "") != "mounted") return std::optional<Message>();
+    const base::Fd tree = TRY(channel.receive_descriptor());
+    forward.reset();
+    std::stop_source end;
+    const std::stop_callback on_stop(stop, [&end] { end.request_stop(); });
+    OwnerWatch watch(channel, end);
+    TRY(use(tree.get(), end.get_token()));
+    if (watch.stop() && !stop.stop_requested())
+      return fail(ErrorCode::unavailable, "mount record {}: the process that owned the store has ended, and the mount with it", order.record);
+    return std::optional<Message>(Message::object());
+  };
+  TRY(open_read_only(options.engine.root));
+  Message request = encode(order);
+  request["verb"] = "mount";
+  const auto as_owner = [&](Engine& engine) -> Result<bool> {
+    TRY(with_tree(engine, order, use, stop));
+    return true;
+  };
+  TRY(in_store<bool>(options, request, on_event, asking.get_token(), as_owner, [](const Message&) -> Result<bool> { return true; }));
+  return {};
 }
 
 }  // namespace cairn::engine

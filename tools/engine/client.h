@@ -4,12 +4,14 @@
 // before is found again, so little is lost.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <stop_token>
 #include <string>
 
 #include "libbase/result.h"
 #include "tools/engine/cache_mounts.h"
+#include "tools/engine/files.h"
 #include "tools/engine/order.h"
 #include "tools/engine/pins.h"
 
@@ -20,6 +22,7 @@ enum class Daemon { allowed, refused };  // refused: be the owner, or fail with 
 struct StoreOptions {
   EngineOptions engine;
   Daemon daemon = Daemon::allowed;
+  std::chrono::milliseconds patience{30'000};  // with an owner that does not answer; then the error is busy
 };
 
 // Errors, besides those in the report: busy, and those of Engine::open.
@@ -36,8 +39,12 @@ base::Result<PruneAnswer> prune_store(const StoreOptions& options, const PruneOr
 // Errors: not_found (no store there), and those of Cache::scrub.
 base::Result<cache::ScrubReport> scrub_store(const StoreOptions& options, const cache::ScrubOptions& scrub, std::stop_token stop);
 base::Result<cache::LeaseId> pin_in_store(const StoreOptions& options, const PinOrder& order, std::stop_token stop);
-// One piece; the next begins behind it.
-base::Result<FilePiece> read_from_store(const StoreOptions& options, const FileOrder& order, std::stop_token stop);
+// Gives `take` one piece after the other, until there is none or it wants no more (false).
+using TakePiece = std::function<base::Result<bool>(std::string_view bytes)>;
+base::Status read_from_store(const StoreOptions& options, FileOrder order, const TakePiece& take, std::stop_token stop);
+// The owner mounts the tree and holds its record until `use` returns, and so waits for it before it ends. If he is killed, `use` is
+// asked to stop, and the error is unavailable.
+base::Status with_tree_of_store(const StoreOptions& options, const MountOrder& order, const UseTree& use, std::stop_token stop);
 base::Result<CacheMountAnswer> cache_mount_in_store(const StoreOptions& options, const CacheMountOrder& order, std::stop_token stop);
 
 }  // namespace cairn::engine

@@ -1,14 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/engine/pins.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 
-#include "libbase/fs/beneath.h"
 #include "tools/engine/find_record.h"
 #include "tools/engine/message_fields.h"
 
@@ -17,12 +11,6 @@ namespace cairn::engine {
 using base::ErrorCode;
 using base::fail;
 using base::Result;
-
-namespace {
-
-constexpr std::size_t piece_bytes = 8u << 20;
-
-}  // namespace
 
 Result<cache::LeaseId> run_order(Engine& engine, const PinOrder& order) {
   cache::Cache& cache = engine.cache();
@@ -40,25 +28,6 @@ Result<cache::LeaseId> run_order(Engine& engine, const PinOrder& order) {
   const cache::LeaseMade made = TRY(cache.create_lease(std::move(request)), "pin");
   TRY(cache.writer().wait_durable(made.sequence), "pin");
   return made.id;
-}
-
-Result<FilePiece> run_order(Engine& engine, const FileOrder& order, std::stop_token stop) {
-  const cache::ImmutableRef record = TRY(find_record(engine, order.record));
-  TRY(engine.fetch(record, std::move(stop)));
-  const snapshot::MountedTree tree = TRY(record.mount());
-  const auto path = TRY(base::TreePath::parse(order.path), "{}", order.path);
-  const base::Fd file = TRY(base::open_beneath(tree.fd(), path, O_RDONLY | O_NONBLOCK), "open {} in record {}", order.path, order.record);
-  struct ::stat stat{};
-  if (::fstat(file.get(), &stat) != 0) return base::fail_errno(errno, "look at {}", order.path);
-  if (!S_ISREG(stat.st_mode)) return fail(ErrorCode::invalid_argument, "{} in record {}: not a regular file", order.path, order.record);
-  FilePiece piece;
-  piece.file_size = static_cast<std::uint64_t>(stat.st_size);
-  if (order.offset >= piece.file_size) return piece;
-  piece.bytes.resize(std::min<std::uint64_t>(piece_bytes, piece.file_size - order.offset));
-  const ssize_t got = ::pread(file.get(), piece.bytes.data(), piece.bytes.size(), static_cast<off_t>(order.offset));
-  if (got <= 0) return base::fail_errno(got < 0 ? errno : EIO, "read {} in record {}", order.path, order.record);
-  piece.bytes.resize(static_cast<std::size_t>(got));
-  return piece;
 }
 
 Message encode(const PinOrder& order) {
@@ -85,27 +54,6 @@ Result<PinOrder> decode_pin_order(const Message& message) {
   order.pin = cache::LeaseId(TRY(take<std::uint64_t>(message, "pin")));
   if (message.contains("expires")) order.expires = base::from_unix_ns(TRY(take<std::int64_t>(message, "expires")));
   return order;
-}
-
-Message encode(const FileOrder& order) {
-  return {{"record", order.record}, {"path", bytes_of(order.path)}, {"offset", order.offset}};
-}
-
-Result<FileOrder> decode_file_order(const Message& message) {
-  FileOrder order;
-  order.record = TRY(take<std::uint64_t>(message, "record"));
-  order.path = TRY(take<std::string>(message, "path"));
-  order.offset = TRY(take<std::uint64_t>(message, "offset"));
-  return order;
-}
-
-Message encode(const FilePiece& piece) { return {{"bytes", bytes_of(piece.bytes)}, {"file_size", piece.file_size}}; }
-
-Result<FilePiece> decode_file_piece(const Message& message) {
-  FilePiece piece;
-  piece.bytes = TRY(take<std::string>(message, "bytes"));
-  piece.file_size = TRY(take<std::uint64_t>(message, "file_size"));
-  return piece;
 }
 
 Message encode_pin(cache::LeaseId pin) { return {{"pin", pin.value()}}; }

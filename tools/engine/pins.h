@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pins: leases that somebody sets by hand, so that records and blobs stay whatever a policy says. And pieces of files of records, for
-// who wants to look at one without copying the tree.
+// Pins: leases that somebody sets by hand, so that records and blobs stay whatever a policy says.
 #pragma once
 
 #include <cstdint>
 #include <optional>
-#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -31,17 +29,5 @@ struct PinOrder {
 };
 // Durable. Errors: not_found (a record, a blob or the pin), invalid_argument (a long note), no_space, io.
 base::Result<cache::LeaseId> run_order(Engine& engine, const PinOrder& order);
-
-struct FileOrder {
-  std::uint64_t record = 0;
-  std::string path;  // a regular file; links in it are followed inside the tree
-  std::uint64_t offset = 0;
-};
-struct FilePiece {
-  std::string bytes;            // some MiB; none at the end
-  std::uint64_t file_size = 0;  // when it was read
-};
-// Errors: not_found (the record or the file), invalid_argument (no regular file), io, and those of Engine::fetch.
-base::Result<FilePiece> run_order(Engine& engine, const FileOrder& order, std::stop_token stop);
 
 }  // namespace cairn::engine

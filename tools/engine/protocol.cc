@@ -59,12 +59,30 @@ Result<std::size_t> receive_all(int fd, char* out, std::size_t size) {
     const ssize_t n = ::recv(fd, out + got, size - got, 0);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == ECONNRESET) return got;
+    if (n < 0 && errno == EAGAIN) return fail(ErrorCode::unavailable, "the other process does not answer");
     if (n < 0) return base::fail_errno(errno, "receive from the other process");
     if (n == 0) break;
     got += static_cast<std::size_t>(n);
   }
   return got;
 }
+
+// One byte goes with a descriptor, because a stream carries none without.
+struct DescriptorMessage {
+  DescriptorMessage() {
+    header.msg_iov = &data;
+    header.msg_iovlen = 1;
+    header.msg_control = space.data();
+    header.msg_controllen = space.size();
+  }
+  DescriptorMessage(const DescriptorMessage&) = delete;
+  DescriptorMessage& operator=(const DescriptorMessage&) = delete;
+
+  char byte = 0;
+  iovec data{.iov_base = &byte, .iov_len = 1};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> space{};
+  msghdr header{};
+};
 
 }  // namespace
 
@@ -111,6 +129,44 @@ Result<std::optional<Message>> Channel::receive() {
   Message message = Message::from_msgpack(body, true, false);
   if (message.is_discarded() || !message.is_object()) return fail(ErrorCode::corrupt, "not a message of this protocol");
   return std::optional<Message>(std::move(message));
+}
+
+Status Channel::send_descriptor(int fd) {
+  DescriptorMessage message;
+  cmsghdr* const control = CMSG_FIRSTHDR(&message.header);
+  control->cmsg_level = SOL_SOCKET;
+  control->cmsg_type = SCM_RIGHTS;
+  control->cmsg_len = CMSG_LEN(sizeof fd);
+  std::memcpy(CMSG_DATA(control), &fd, sizeof fd);
+  std::lock_guard lock(send_mutex_);
+  ssize_t sent;
+  do sent = ::sendmsg(socket_.get(), &message.header, MSG_NOSIGNAL);
+  while (sent < 0 && errno == EINTR);
+  if (sent != 1) return base::fail_errno(errno, "send a descriptor to the other process");
+  return {};
+}
+
+Result<base::Fd> Channel::receive_descriptor() {
+  DescriptorMessage message;
+  ssize_t got;
+  do got = ::recvmsg(socket_.get(), &message.header, MSG_CMSG_CLOEXEC);
+  while (got < 0 && errno == EINTR);
+  if (got < 0) return base::fail_errno(errno, "receive a descriptor from the other process");
+  const cmsghdr* const control = CMSG_FIRSTHDR(&message.header);
+  if (got != 1 || control == nullptr || control->cmsg_level != SOL_SOCKET || control->cmsg_type != SCM_RIGHTS ||
+      control->cmsg_len != CMSG_LEN(sizeof(int))) {
+    return fail(ErrorCode::corrupt, "the other process sent no descriptor");
+  }
+  int fd = -1;
+  std::memcpy(&fd, CMSG_DATA(control), sizeof fd);
+  return base::Fd(fd);
+}
+
+Status Channel::set_patience(std::chrono::milliseconds patience) {
+  const auto count = patience.count();
+  const timeval time{.tv_sec = count / 1000, .tv_usec = (count % 1000) * 1000};
+  if (::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &time, sizeof time) != 0) return base::fail_errno(errno, "set the patience of a socket");
+  return {};
 }
 
 void Channel::shut_down() { ::shutdown(socket_.get(), SHUT_RDWR); }

@@ -5,6 +5,7 @@
 // Documented in docs/formats/engine-socket.md.
 #pragma once
 
+#include <chrono>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <stop_token>
@@ -14,13 +15,14 @@
 #include "libbase/path.h"
 #include "libbase/result.h"
 #include "tools/engine/cache_mounts.h"
+#include "tools/engine/files.h"
 #include "tools/engine/order.h"
 #include "tools/engine/pins.h"
 
 namespace cairn::engine {
 
 using Message = nlohmann::json;
-constexpr int protocol_version = 13;
+constexpr int protocol_version = 14;
 constexpr std::size_t frame_bytes_max = 96u << 20;  // a definition of 64 MiB and what goes with it
 
 // One end of a connection. Sending is thread-safe; receiving is for one thread.
@@ -31,6 +33,11 @@ class Channel {
   base::Status send(const Message& message);
   // nullopt: the other end has closed. Errors: corrupt (not a frame of ours), io.
   base::Result<std::optional<Message>> receive();
+  // A descriptor, behind a message that announces it; whoever receives that takes the descriptor before the next message.
+  base::Status send_descriptor(int fd);
+  base::Result<base::Fd> receive_descriptor();
+  // How long a receive() waits from now on until it fails with unavailable; 0: for ever.
+  base::Status set_patience(std::chrono::milliseconds patience);
   // Makes a receive() in another thread return nullopt.
   void shut_down();
   int fd() const { return socket_.get(); }
@@ -61,6 +68,7 @@ Message encode(const CacheMountOrder& order);
 Message encode(const CacheMountAnswer& answer);
 Message encode(const PinOrder& order);
 Message encode_pin(cache::LeaseId pin);
+Message encode(const MountOrder& order);
 Message encode(const FileOrder& order);
 Message encode(const FilePiece& piece);
 base::Error decode_error(const Message& message);
@@ -80,6 +88,7 @@ base::Result<CacheMountOrder> decode_cache_mount_order(const Message& message);
 base::Result<CacheMountAnswer> decode_cache_mount_answer(const Message& message);
 base::Result<PinOrder> decode_pin_order(const Message& message);
 base::Result<cache::LeaseId> decode_pin(const Message& message);
+base::Result<MountOrder> decode_mount_order(const Message& message);
 base::Result<FileOrder> decode_file_order(const Message& message);
 base::Result<FilePiece> decode_file_piece(const Message& message);
 

@@ -224,6 +224,17 @@ Message Server::State::answer(Session& session, const Message& request) {
   if (verb == "export") return answer_with(decode_export_order(request), run);
   if (verb == "cache_mount") return answer_with(decode_cache_mount_order(request), run);
   if (verb == "read") return answer_with(decode_file_order(request), run);
+  if (verb == "mount") {
+    const auto order = decode_mount_order(request);
+    if (!order) return failed(order.error());
+    const Status mounted = with_tree(engine, *order, [&](int tree, const std::stop_token& end) -> Status {
+      TRY(session.channel.send({{"event", "mounted"}}));
+      TRY(session.channel.send_descriptor(tree));
+      wait_until_stopped(end);
+      return {};
+    }, stop);
+    return mounted ? Message{{"done", Message::object()}} : failed(mounted.error());
+  }
   if (verb == "pin") {
     const auto order = decode_pin_order(request);
     if (!order) return failed(order.error());
