@@ -150,7 +150,7 @@ class Buildah(Programs):
     def __init__(self, base, scratch):
         if not shutil.which("buildah"):
             raise Unable("not installed here (Debian package buildah)")
-        self.base, self.scratch, self.root = base, scratch, os.path.join(scratch, "buildah")
+        self.base, self.scratch, self.root, self.taken = base, scratch, os.path.join(scratch, "buildah"), None
         self.command = ["buildah", "--root", self.root, "--runroot", os.path.join(scratch, "buildah-run")]
 
     def version(self):
@@ -201,8 +201,9 @@ class Buildah(Programs):
         os.remove(file)
 
     def forget_image(self):
-        run([*self.command, "rmi", "--force", "bench-image"])
+        if self.taken:
+            self.call("rmi", "--force", self.taken)
+            self.taken = None
 
     def take_image(self, image):
-        identifier = self.call("pull", "--quiet", f"oci:{image.layout}").strip()
-        self.call("tag", identifier, "bench-image")
+        self.taken = self.call("pull", "--quiet", f"oci:{image.layout}").strip()
