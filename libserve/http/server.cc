@@ -199,8 +199,12 @@ void Server::State::forget(const std::shared_ptr<Connection>& connection) {
 }
 
 void Server::State::each_connection(void (Connection::*what)()) {
-  auto all = connections.lock();
-  for (const auto& connection : *all)
+  std::vector<std::shared_ptr<Connection>> all;
+  {
+    auto held = connections.lock();
+    all.assign(held->begin(), held->end());
+  }
+  for (const auto& connection : all)
     asio::post(connection->executor(), [connection, what] { ((*connection).*what)(); });
 }
 
