@@ -16,8 +16,8 @@ std::string text_of(const base::HostPath& file) {
   return text ? *text : text.error().message;
 }
 
-TEST(BazelClient, ACleanBuildIsServedFromTheStore) {
-  CachedProgram cached;
+// A build, a clean one of the same, and what cached counted.
+void expect_bazel_is_served(CachedProgram& cached, const std::string& remote_cache) {
   const base::HostPath workspace = cached.work("workspace"), output = cached.work("bazel");
   ASSERT_TRUE(base::make_host_dirs(workspace));
   write_text(workspace / "WORKSPACE", "");
@@ -29,7 +29,7 @@ TEST(BazelClient, ACleanBuildIsServedFromTheStore) {
                        "cd " + workspace.str() + " && HOME=" + workspace.str() + " exec bazel --nohome_rc --output_user_root=" + output.str() +
                            " --host_jvm_args=-Xmx512m --max_idle_secs=60 " + words});
   };
-  const std::string build = "build //:two --spawn_strategy=local --noshow_progress --remote_cache=" + cached.url("/team");
+  const std::string build = "build //:two --spawn_strategy=local --noshow_progress " + remote_cache;
   const Ended first = bazel(build);
   EXPECT_EQ(first.code, 0) << first.err;
   EXPECT_NE(first.err.find("2 local"), std::string::npos) << first.err;
@@ -45,6 +45,17 @@ TEST(BazelClient, ACleanBuildIsServedFromTheStore) {
   EXPECT_NE(metrics.out.find("cairn_misses_total{project=\"bazel/team\",cause=\"never_seen\"} 2\n"), std::string::npos) << metrics.out;
   EXPECT_EQ(cached.stop(SIGTERM).code, 0);
   EXPECT_EQ(cached.cachectl({"fsck"}).code, 0);
+}
+
+TEST(BazelClient, ACleanBuildIsServedOverHttp) {
+  CachedProgram cached;
+  expect_bazel_is_served(cached, "--remote_cache=" + cached.url("/team"));
+}
+
+TEST(BazelClient, ACleanBuildIsServedOverGrpc) {
+  CachedProgram cached({"--grpc", "127.0.0.1:0"});
+  ASSERT_NE(cached.grpc_address(), "");
+  expect_bazel_is_served(cached, "--remote_cache=grpc://" + cached.grpc_address() + " --remote_instance_name=team");
 }
 
 TEST(GradleClient, ACleanBuildIsServedFromTheStore) {

@@ -29,6 +29,12 @@ void CachedProgram::start() {
   CHECK(false, "cached did not start: {}", program_->err_so_far());
 }
 
+std::string CachedProgram::grpc_address() const {
+  const std::string mark = "grpc://", said = program_->out_so_far();
+  const std::size_t at = said.find(mark);
+  return at == std::string::npos ? "" : said.substr(at + mark.size(), said.find('\n', at) - at - mark.size());
+}
+
 Ended CachedProgram::stop(int signal) {
   program_->signal(signal);
   return program_->wait();

@@ -22,7 +22,7 @@ class CachedProgram {
   const std::string& address() const { return address_; }
   base::HostPath root() const { return dir_ / "store"; }
   pid_t pid() const { return program_->pid(); }
-  std::string said() const { return program_->out_so_far(); }
+  std::string grpc_address() const;  // as it says itself at the start; "" without --grpc
   Ended run(std::vector<std::string> argv, const std::string& input = "") const {
     return run_program(dir_.path(), std::move(argv), input);
   }

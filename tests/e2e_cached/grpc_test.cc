@@ -11,17 +11,9 @@ namespace {
 
 using ::testing::HasSubstr;
 
-// Its own words at the start say which port it is.
-std::string grpc_address(const CachedProgram& cached) {
-  const std::string mark = "grpc://";
-  const std::string said = cached.said();
-  const std::size_t at = said.find(mark);
-  return at == std::string::npos ? "" : said.substr(at + mark.size(), said.find('\n', at) - at - mark.size());
-}
-
 TEST(CachedGrpc, AnswersTheConformanceSuiteAndSharesItsBytesWithHttp) {
   CachedProgram cached({"--grpc", "127.0.0.1:0"});
-  const std::string address = grpc_address(cached);
+  const std::string address = cached.grpc_address();
   ASSERT_NE(address, "");
   const Ended suite = cached.run({"env", "CAIRN_REAPI_SERVER=" + address, CAIRN_BIN_DIR "/serve_grpc_test", "--gtest_brief=1"});
   EXPECT_EQ(suite.code, 0) << suite.out << suite.err;
