@@ -151,6 +151,16 @@ void who_by_digits(benchmark::State& state) {
 }
 BENCHMARK(who_by_digits)->ArgName("digits")->Arg(4)->Arg(64)->Unit(benchmark::kMicrosecond);
 
+// What the records of a store take in LMDB's file (CAIRN_BENCH_RECORDS=50000 is the size of the budget).
+void metadata_on_disk(benchmark::State& state) {
+  BenchStore& store = big_store();
+  std::int64_t bytes = 0;
+  for (auto _ : state) bytes = must(cache::disk_usage(*store.env, store.root())).metadata_bytes;
+  state.counters["bytes"] = static_cast<double>(bytes);
+  state.counters["bytes_per_record"] = static_cast<double>(bytes) / static_cast<double>(records_wanted());
+}
+BENCHMARK(metadata_on_disk)->Unit(benchmark::kMillisecond)->Iterations(1);
+
 void list_all(benchmark::State& state) {
   BenchStore& store = big_store();
   std::uint64_t seen = 0;

@@ -4,6 +4,8 @@
 #include <benchmark/benchmark.h>
 #include <fcntl.h>
 #include <spawn.h>
+#include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -82,6 +84,26 @@ void rename_a_directory(benchmark::State& state) {
   state.SetItemsProcessed(2 * static_cast<std::int64_t>(state.iterations()));
 }
 BENCHMARK(rename_a_directory)->Unit(benchmark::kMicrosecond);
+
+// What no store can do without: open a file, map it, take a lock on it, and read a page.
+void open_map_and_lock(benchmark::State& state) {
+  const cairn::test::TempDir dir;
+  const std::string path = (dir / "file").str();
+  const std::string page(4096, 'x');
+  {
+    const cairn::base::Fd file = cairn::base::open_host(dir / "file", O_CREAT | O_WRONLY, 0644).value();
+    if (::pwrite(file.get(), page.data(), page.size(), 0) != 4096) state.SkipWithError("write");
+  }
+  for (auto _ : state) {
+    const int file = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+    void* const map = ::mmap(nullptr, page.size(), PROT_READ, MAP_SHARED, file, 0);
+    if (file < 0 || map == MAP_FAILED || ::flock(file, LOCK_EX | LOCK_NB) != 0) state.SkipWithError("open, map and lock");
+    benchmark::DoNotOptimize(*static_cast<const volatile char*>(map));
+    ::munmap(map, page.size());
+    ::close(file);
+  }
+}
+BENCHMARK(open_map_and_lock)->Unit(benchmark::kMicrosecond);
 
 // A process that ends at once, waited for.
 void start_a_process(benchmark::State& state) {

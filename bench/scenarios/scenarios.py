@@ -28,7 +28,7 @@ MORE_BUDGETS = {
     "du": ["du", "cache_bench: du_summary"],
     "prune": ["prune", "disk-after-prune", "gc_bench: BM_PruneRecordsWithTrees"],
     "memory": ["memory", "cache_bench: anonymous_memory"],
-    "metadata": ["metadata"],
+    "metadata": ["metadata", "cache_bench: metadata_on_disk"],
     "export": ["export", "layer_bench: write_beside_codec"],
     "unpack": ["import", "layer_bench: apply_beside_tar"],
 }

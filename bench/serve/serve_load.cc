@@ -7,6 +7,8 @@
 // WORK: batch-update, batch-read, find-missing, write, read, get-action, update-action. What is read was put before the
 // clock runs. Random bytes, made and hashed before it, too.
 //
+//   serve_load ADDRESS http-get PATH | http-put PATH      the same over HTTP/1.1, on connections that are kept
+//
 //   serve_load ADDRESS empty      serves get-action with a handler that does nothing: what gRPC itself costs on this
 //   machine
 #include <grpcpp/grpcpp.h>
@@ -15,6 +17,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 #include <random>
 #include <string>
 #include <thread>
@@ -22,6 +25,7 @@
 
 #include <build/bazel/remote/execution/v2/remote_execution.grpc.pb.h>
 #include <google/bytestream/bytestream.grpc.pb.h>
+#include "bench/serve/http_load.h"
 #include "libbase/hash/sha256.h"
 #include "libcache/digests.h"
 
@@ -32,7 +36,7 @@ namespace bytestream = google::bytestream;
 using Clock = std::chrono::steady_clock;
 
 struct Options {
-  std::string address, work, instance;
+  std::string address, work, path, instance;
   unsigned clients = 8;
   double seconds = 5;
   std::size_t size = 1024, batch = 100;
@@ -57,6 +61,7 @@ reapi::Digest digest_of(const std::string& bytes) {
 class Client {
  public:
   Client(const Options& options, unsigned number) : options_(options), random_(std::random_device{}() + number) {
+    if (options.work.starts_with("http")) return;
     grpc::ChannelArguments arguments;
     arguments.SetInt("client", static_cast<int>(number));  // a connection of its own
     arguments.SetMaxReceiveMessageSize(-1);
@@ -76,6 +81,11 @@ class Client {
 
   void prepare() {
     const std::string& work = options_.work;
+    if (work.starts_with("http")) {
+      http_.emplace(options_.address);
+      if (work == "http-put") bytes_ = random_bytes(options_.size);
+      return;
+    }
     if (work == "batch-update") {
       for (int i = 0; i < 400; ++i) ready_.push_back(new_batch());
       return;
@@ -125,6 +135,14 @@ class Client {
       reapi::FindMissingBlobsResponse response;
       must(cas_->FindMissingBlobs(&context, find_, &response), "FindMissingBlobs");
       if (response.missing_blob_digests_size() != 0) fail("a blob that was put is missing");
+    } else if (options_.work == "http-get") {
+      http_bytes_ += http_->get(options_.path);
+    } else if (options_.work == "http-put") {
+      // Other bytes each time.
+      const std::uint64_t serial = random_();
+      std::copy_n(reinterpret_cast<const char*>(&serial), std::min<std::size_t>(8, bytes_.size()), bytes_.begin());
+      http_->put(options_.path + std::to_string(serial), bytes_);
+      http_bytes_ += bytes_.size();
     } else if (options_.work == "write") {
       write();
     } else if (options_.work == "read") {
@@ -235,9 +253,11 @@ class Client {
   std::vector<reapi::Digest> keys_;
   reapi::Digest output_;
   std::string bytes_, name_;
+  std::optional<cairn::bench::HttpConnection> http_;
 
  public:
   Clock::time_point hashed_{};  // when the last write began to be sent
+  std::uint64_t http_bytes_ = 0;
 };
 
 class EmptyHandler final : public reapi::ActionCache::CallbackService {
@@ -310,7 +330,10 @@ int load(const Options& options) {
   };
   const double done = static_cast<double>(calls.load());
   const double rate = done * static_cast<double>(clients[0]->per_call()) / seconds;
-  const double mb = done * static_cast<double>(clients[0]->bytes_per_call()) / seconds / 1e6;
+  double bytes = done * static_cast<double>(clients[0]->bytes_per_call());
+  if (options.work.starts_with("http")) bytes = 0;
+  for (const auto& client : clients) bytes += static_cast<double>(client->http_bytes_);
+  const double mb = bytes / seconds / 1e6;
   const char* const format = options.json
                                  ? "{\"work\":\"%s\",\"clients\":%u,\"per_second\":%.0f,\"mb_per_second\":%.1f,\"p50_"
                                    "ms\":%.3f,\"p99_ms\":%.3f,\"calls\":%.0f}\n"
@@ -343,7 +366,9 @@ int main(int argc, char** argv) {
     else
       plain.push_back(words[i]);
   }
-  if (plain.size() != 2 || options.clients == 0 || options.size == 0 || options.batch == 0)
+  const bool over_http = plain.size() == 3 && plain[1].starts_with("http-");
+  if (over_http) options.path = plain[2];
+  if ((plain.size() != 2 && !over_http) || options.clients == 0 || options.size == 0 || options.batch == 0)
     fail(
         "usage: serve_load ADDRESS WORK [--clients N] [--seconds N] [--size BYTES] [--batch N] [--instance NAME] "
         "[--json]");
