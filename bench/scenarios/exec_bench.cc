@@ -40,9 +40,7 @@ double median(std::vector<double> values) {
 // A root with one static program, an executor, and a bundle for the bare runtime.
 class Place {
  public:
-  explicit Place(const std::string& runtime = "") : dir_(make_dir()), executor_(open(dir_, runtime)) {
-    std::filesystem::create_directories(dir_ + "/root/bin");
-    std::filesystem::copy_file("/bin/busybox", dir_ + "/root/bin/true");
+  explicit Place(const std::string& runtime = "") : dir_(make_root(make_dir())), executor_(open(dir_, runtime)) {
     tree_ = mount(dir_ + "/root");
     bare_.emplace(base::HostPath::parse(dir_).value(), dir_ + "/root", executor_->name());
   }
@@ -59,14 +57,19 @@ class Place {
   void run_bare() const { bare_->run(); }
   const cairn::snapshot::MountedTree& tree() const { return *tree_; }
   std::unique_ptr<cairn::snapshot::MountedTree> copy_tree(int number) {
-    const std::string copy = dir_ + "/root-" + std::to_string(number);
-    if (!std::filesystem::exists(copy)) {
-      std::filesystem::copy(dir_ + "/root", copy, std::filesystem::copy_options::recursive);
-    }
-    return mount(copy);
+    const std::string to = dir_ + "/root-" + std::to_string(number);
+    if (!std::filesystem::exists(to)) copy(dir_ + "/root", to);
+    return mount(to);
   }
 
  private:
+  static std::string make_root(std::string dir) {
+    std::filesystem::create_directories(dir + "/root/bin");
+    copy("/bin/busybox", dir + "/root/bin/true");
+    return dir;
+  }
+  // By another process: what this one forks meanwhile would hold a program open for writing, and then nobody may execute it.
+  static void copy(const std::string& from, const std::string& to) { CHECK(std::system(("cp -a " + from + " " + to).c_str()) == 0); }
   static std::string make_dir() {
     const char* top = std::getenv("TMPDIR");
     std::string name = std::string(top != nullptr ? top : "/tmp") + "/cairn-bench-XXXXXX";

@@ -69,7 +69,9 @@ std::int64_t freed_by(const RecordInfo& record) {
 WorthClass worth_of(const RecordInfo& record, Keyed keyed) {
   if (keyed == Keyed::no) return 0;
   const std::int64_t kib = std::max(freed_by(record) / 1024, least_kib);
-  const std::int64_t ns = std::max(record.facts.build_time.count(), std::int64_t{0}) + least_ns + kib * ns_per_kib;
+  constexpr std::int64_t build_ns_max = std::int64_t{1} << 60;
+  const std::int64_t kib_priced = std::min(kib, std::int64_t{1} << 40);
+  const std::int64_t ns = std::clamp(record.facts.build_time.count(), std::int64_t{0}, build_ns_max) + least_ns + kib_priced * ns_per_kib;
   // Bounded before each step, so that nothing overflows.
   const auto uses = std::min<std::uint64_t>(record.use_count, 1'000'000) + 1;
   const auto each = std::min<std::uint64_t>(static_cast<std::uint64_t>(ns), value_max / 2'000'000);

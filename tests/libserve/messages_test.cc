@@ -69,7 +69,7 @@ TEST(Messages, WhatIsNoRequestGetsFourHundredOrNothing) {
         std::string("PUT " + key +
                     " HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
         std::string("GET /health HTTP/1.1\r\nHost: x\r\nbad header\r\n\r\n"),
-        std::string("GET /\0 HTTP/1.1\r\nHost: x\r\n\r\n", 33)}) {
+        std::string("GET /\0 HTTP/1.1\r\nHost: x\r\n\r\n", 28)}) {
     Client client(served.server->address());
     client.send(bytes);
     client.end_of_sending();
