@@ -17,6 +17,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "libbase/fs/beneath.h"
@@ -89,7 +90,7 @@ class Store {
   // Who removes what is abandoned. The background comes first, if both are measured.
   enum class Erasing { background, caller };
   void erase_in(Erasing where) {
-    if (where == Erasing::background) snapshots->start(*writer);
+    if (where == Erasing::background && !std::exchange(started_, true)) snapshots->start(*writer);
     if (where == Erasing::caller) snapshots->stop();
   }
   template <class Change>
@@ -125,6 +126,7 @@ class Store {
 
  private:
   std::string root_;
+  bool started_ = false;
 };
 
 void write_file(int directory, const std::string& path, std::string_view text) {
