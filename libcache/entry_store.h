@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// What doors to other builders keep: values under names that those builders choose. An entry is a record without a tree. The
-// record names the blob that is the value and every blob that the value needs, its *closure*; so while an entry is there, all
-// of it is there, and a hit is a hold on all of it (I4). It is accounted, pinned and collected as other records are.
+// What doors to other builders keep: values under names that those builders choose. An entry is a record without a
+// tree. The record names the blob that is the value and every blob that the value needs, its *closure*; so while an
+// entry is there, all of it is there, and a hit is a hold on all of it (I4). It is accounted, pinned and collected as
+// other records are.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -27,8 +29,8 @@ struct Store;  // private
 enum class Trust : std::uint8_t { untrusted = 0, trusted = 1 };
 std::string_view to_string(Trust trust);
 
-// Two entries are the same one if all of their names are. `door` is the protocol ("bazel", "ccache"), `instance` what an
-// installation calls one of several caches behind it (empty: the only one).
+// Two entries are the same one if all of their names are. `door` is the protocol ("bazel", "ccache"), `instance` what
+// an installation calls one of several caches behind it (empty: the only one).
 struct EntryName {
   std::string door;
   std::string instance{};
@@ -45,9 +47,9 @@ Owner owner_of(const EntryName& name);
 
 struct NewEntry {
   EntryName name;
-  BlobDigest value;                       // has been put
-  std::vector<BlobDigest> closure{};      // so have these
-  std::string attributes{};               // what the door wants to know of it again
+  BlobDigest value;                        // has been put
+  std::vector<BlobDigest> closure{};       // so have these
+  std::string attributes{};                // what the door wants to know of it again
   std::chrono::nanoseconds build_time{0};  // what making it took, if the client says so
 };
 
@@ -74,15 +76,16 @@ class EntryStore {
     Outcome outcome = Outcome::made;
     base::lmdb::SequenceNumber sequence = 0;  // to wait for; 0: durable
   };
-  // Found by others at once, durable with the number. Of several puts of one name the last counts. The value is given over: if
-  // it comes to nothing, a prune may take what was put for it. Errors: not_found (the value
-  // or a blob of the closure is not there; the message names the first), invalid_argument (too long a name or attributes),
-  // no_space, io.
+  // Found by others at once, durable with the number. Of several puts of one name the last counts. The value is given
+  // over: if it comes to nothing, a prune may take what was put for it. Errors: not_found (the value or a blob of the
+  // closure is not there; the message names the first), invalid_argument (too long a name or attributes), no_space, io.
   base::Result<Put> put(NewEntry entry, Existing existing = Existing::replace);
+  // An entry that a door does not accept, by what it has kept with it, is none.
+  using Accepts = std::function<bool(const Entry& entry)>;
   // Counts as a use, and in the statistics of its owner. O(1), never waits for I/O of others.
-  base::Result<std::optional<Entry>> find(const EntryName& name);
+  base::Result<std::optional<Entry>> find(const EntryName& name, const Accepts& accepts = {});
   // Neither use nor statistics.
-  base::Result<bool> contains(const EntryName& name);
+  base::Result<bool> contains(const EntryName& name, const Accepts& accepts = {});
   // No lookup that begins later finds it, and that is durable. Whether there was one.
   base::Result<bool> erase(const EntryName& name);
 

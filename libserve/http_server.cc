@@ -2,19 +2,31 @@
 #include "libserve/http_server.h"
 
 #include "libserve/doors/service.h"
-#include "libserve/http/server.h"
+#include "libserve/http/connection.h"
 
 namespace cairn::serve {
 
+namespace {
+constexpr std::string_view turned_away =
+    "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+}
+
 // Members are destroyed from the last to the first: connections first, and last what they count in.
 struct HttpServer::State {
-  State(cache::Cache& cache, const HttpOptions& options)
-      : service({.cache = cache, .spool = options.spool, .body_max = options.body_max, .live_bytes_max = options.live_bytes_max},
-                [this] { return traffic.prometheus(); }),
+  State(cache::Cache& cache, HttpOptions options_in)
+      : options(std::move(options_in)),
+        service({.cache = cache,
+                 .spool = options.spool,
+                 .body_max = options.body_max,
+                 .live_bytes_max = options.live_bytes_max},
+                [this] { return traffic.prometheus() + (options.more_metrics ? options.more_metrics() : ""); }),
         waits(cache.writer()) {}
 
-  Traffic traffic;
+  const HttpOptions options;
+  Traffic traffic{"http", "Requests answered, by door and status.",
+                  [](unsigned status) { return fmt::format("{}", status); }};
   Service service;
+  const Handler handler = [this](const Request& request) { return service.begin(request); };
   DurableWaits waits;
   std::unique_ptr<Server> server;
 };
@@ -24,9 +36,19 @@ HttpServer::~HttpServer() = default;
 
 base::Result<std::unique_ptr<HttpServer>> HttpServer::start(cache::Cache& cache, HttpOptions options) {
   std::unique_ptr<HttpServer> served(new HttpServer());
-  served->state_ = std::make_unique<State>(cache, options);
+  served->state_ = std::make_unique<State>(cache, std::move(options));
   State& state = *served->state_;
-  state.server = TRY(Server::start(options, state.waits, state.traffic, [&service = state.service](const Request& request) { return service.begin(request); }));
+  const auto connect = [&state](ServerContext server, Stream stream) {
+    return std::make_shared<Connection>(
+        Shared{state.options, state.waits, state.traffic, state.handler, server.workers, server.draining},
+        std::move(stream));
+  };
+  state.server = TRY(Server::start({.address = state.options.address,
+                                    .threads = state.options.threads,
+                                    .workers = state.options.workers,
+                                    .connections_max = state.options.connections_max,
+                                    .turned_away = turned_away},
+                                   state.traffic, connect));
   return served;
 }
 

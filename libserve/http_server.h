@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,6 +30,7 @@ struct HttpOptions {
   std::chrono::milliseconds idle_time{120'000};   // a connection without a request
   std::chrono::milliseconds header_time{10'000};  // from its first byte to its last
   std::chrono::milliseconds piece_time{30'000};   // for 256 KiB of a body, in or out
+  std::function<std::string()> more_metrics{};    // of other doors, for /metrics; called on any thread
 };
 
 class HttpServer {

@@ -33,8 +33,8 @@ Status check(const NewEntry& entry) {
   if (entry.name.key.empty() || entry.name.key.size() > entry_key_bytes_max)
     return base::fail(ErrorCode::invalid_argument, "its key has {} bytes", entry.name.key.size());
   if (entry.attributes.size() > entry_attributes_bytes_max)
-    return base::fail(ErrorCode::invalid_argument, "its attributes have {} bytes, more than {}", entry.attributes.size(),
-                      entry_attributes_bytes_max);
+    return base::fail(ErrorCode::invalid_argument, "its attributes have {} bytes, more than {}",
+                      entry.attributes.size(), entry_attributes_bytes_max);
   return check_owner(owner_of(entry.name));
 }
 
@@ -87,9 +87,10 @@ Result<std::optional<Entry>> EntryStore::look(const KeyDigest& key) {
   return entry;
 }
 
-Result<std::optional<Entry>> EntryStore::find(const EntryName& name) {
+Result<std::optional<Entry>> EntryStore::find(const EntryName& name, const Accepts& accepts) {
   const KeyDigest key = key_of(name);
   auto entry = TRY(look(key), "find entry {}", name.key);
+  if (entry && accepts && !accepts(*entry)) entry.reset();
   Counters counted;
   if (entry) {
     store_.use_times.note(entry->hold.id(), {store_.clock.now(), 1});
@@ -104,9 +105,9 @@ Result<std::optional<Entry>> EntryStore::find(const EntryName& name) {
   return entry;
 }
 
-Result<bool> EntryStore::contains(const EntryName& name) {
+Result<bool> EntryStore::contains(const EntryName& name, const Accepts& accepts) {
   const auto entry = TRY(look(key_of(name)), "look for entry {}", name.key);
-  return entry.has_value();
+  return entry && (!accepts || accepts(*entry));
 }
 
 Result<EntryStore::Put> EntryStore::put(NewEntry entry, Existing existing) {

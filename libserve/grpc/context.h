@@ -9,7 +9,7 @@
 #include "libcache/entry_store.h"
 #include "libserve/doors/values.h"
 #include "libserve/grpc/resource_name.h"
-#include "libserve/http/durable_waits.h"
+#include "libserve/sockets/durable_waits.h"
 
 namespace cairn::serve {
 
@@ -51,7 +51,8 @@ Reactor* finish(Reactor* reactor, const grpc::Status& status) {
 }
 
 // An answer that is ready once this is durable (0: it is).
-grpc::ServerUnaryReactor* finish_when_durable(GrpcContext& context, grpc::ServerUnaryReactor* reactor, base::lmdb::SequenceNumber number);
+grpc::ServerUnaryReactor* finish_when_durable(GrpcContext& context, grpc::ServerUnaryReactor* reactor,
+                                              base::lmdb::SequenceNumber number);
 
 // The answer is what `work` says: the number of what it has made, or why it could not.
 template <class Work>  // base::Result<base::lmdb::SequenceNumber>(std::stop_token)

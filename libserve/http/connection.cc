@@ -3,7 +3,6 @@
 
 #include <array>
 #include <boost/asio/as_tuple.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/beast/http/read.hpp>
@@ -11,6 +10,7 @@
 
 #include "libbase/log/log.h"
 #include "libserve/http/words.h"
+#include "libserve/sockets/steps.h"
 
 namespace cairn::serve {
 
@@ -26,7 +26,6 @@ constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
 constexpr std::size_t piece_bytes = 256 * 1024;
 constexpr std::size_t idle_buffer_bytes = 4096;
 constexpr std::size_t skipped_bytes_max = 1 << 20;
-constexpr std::chrono::seconds linger_time{2};
 
 Method method_of(http::verb verb) {
   switch (verb) {
@@ -113,7 +112,7 @@ class TextSource final : public base::ByteSource {
 asio::awaitable<void> Connection::run() {
   Next next = Next::go_on;
   while (next == Next::go_on) next = co_await serve_one();
-  if (unread_) co_await linger();
+  if (unread_) co_await linger(stream_);
   error_code ignored;
   stream_.socket().shutdown(asio::socket_base::shutdown_both, ignored);
   stream_.close();
@@ -169,7 +168,7 @@ asio::awaitable<Connection::Next> Connection::serve(Parser& parser) {
   Begun begun;
   const auto begin = [&] { begun = shared_.handler(request); };
   if (changes_something(request.method))
-    co_await on_worker(begin);
+    co_await on_worker(shared_.workers, begin);
   else
     begin();
   Next next = Next::go_on;
@@ -185,7 +184,7 @@ asio::awaitable<Connection::Next> Connection::serve(Parser& parser) {
   Answer answer = std::move(begun.answer);
   begun.sink.reset();
   if (answer.durable != 0) {
-    const Status kept = co_await durable(answer.durable);
+    const Status kept = co_await durable(shared_.waits, answer.durable);
     if (!kept) answer.reply = error_reply(kept.error());
   }
   co_return co_await send(std::move(answer.reply), request, begun.door);
@@ -215,7 +214,7 @@ asio::awaitable<Connection::Next> Connection::take_body(Parser& parser, Begun& b
     }
     const auto take = [&] { written = begun.sink->write(got); };
     if (received > piece_bytes)
-      co_await on_worker(take);
+      co_await on_worker(shared_.workers, take);
     else
       take();
     if (written) continue;
@@ -224,7 +223,7 @@ asio::awaitable<Connection::Next> Connection::take_body(Parser& parser, Begun& b
     co_return Next::go_on;
   }
   const auto finish = [&] { answer = begun.sink->finish(); };
-  co_await on_worker(finish);
+  co_await on_worker(shared_.workers, finish);
   co_return Next::go_on;
 }
 
@@ -318,45 +317,6 @@ asio::awaitable<Connection::Next> Connection::refuse(unsigned status, std::strin
   const std::string head = head_of(reply, false, false);
   co_await write(head, reply.text);
   co_return Next::end;
-}
-
-// A close while bytes are on their way would take the answer back from a client that has not read it yet.
-asio::awaitable<void> Connection::linger() {
-  error_code ignored;
-  stream_.socket().shutdown(asio::socket_base::shutdown_send, ignored);
-  stream_.expires_after(linger_time);
-  std::array<char, 4096> piece;
-  for (;;) {
-    const auto [error, count] = co_await stream_.async_read_some(asio::buffer(piece), as_result);
-    if (error) co_return;
-  }
-}
-
-asio::awaitable<void> Connection::on_worker(std::function<void()> work) {
-  auto& workers = shared_.workers;
-  const auto start = [&workers, &work](auto handler) {
-    const auto back = asio::get_associated_executor(handler);
-    asio::post(workers, [&work, back, handler = std::move(handler)]() mutable {
-      work();
-      asio::post(back, std::move(handler));
-    });
-  };
-  co_await asio::async_initiate<const asio::use_awaitable_t<>&, void()>(start, asio::use_awaitable);
-}
-
-asio::awaitable<Status> Connection::durable(base::lmdb::SequenceNumber number) {
-  Status outcome;
-  DurableWaits& waits = shared_.waits;
-  const auto start = [&waits, &outcome, number](auto handler) {
-    const auto kept = std::make_shared<decltype(handler)>(std::move(handler));
-    waits.add(number, [kept, &outcome](Status status) {
-      outcome = std::move(status);
-      const auto back = asio::get_associated_executor(*kept);
-      asio::post(back, [kept]() mutable { std::move (*kept)(); });
-    });
-  };
-  co_await asio::async_initiate<const asio::use_awaitable_t<>&, void()>(start, asio::use_awaitable);
-  co_return outcome;
 }
 
 }  // namespace cairn::serve

@@ -4,11 +4,6 @@
 // dawdles loses its connection and nothing else.
 #pragma once
 
-#include <boost/asio/awaitable.hpp>
-#include <boost/asio/generic/stream_protocol.hpp>
-#include <boost/asio/strand.hpp>
-#include <boost/asio/thread_pool.hpp>
-#include <boost/beast/core/basic_stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/buffer_body.hpp>
 #include <boost/beast/http/parser.hpp>
@@ -16,10 +11,10 @@
 #include <optional>
 #include <string>
 
-#include "libserve/http/durable_waits.h"
 #include "libserve/http/message.h"
-#include "libserve/http/traffic.h"
 #include "libserve/http_server.h"
+#include "libserve/sockets/durable_waits.h"
+#include "libserve/sockets/server.h"
 
 namespace cairn::serve {
 
@@ -30,19 +25,18 @@ struct Shared {
   Traffic& traffic;
   const Handler& handler;
   boost::asio::thread_pool& workers;
-  std::atomic<bool>& draining;
+  const std::atomic<bool>& draining;
 };
 
-class Connection {
+class Connection final : public SocketConnection {
  public:
-  using Stream = boost::beast::basic_stream<boost::asio::generic::stream_protocol>;
-  Connection(Shared shared, Stream stream) : shared_(shared), stream_(std::move(stream)), buffer_(buffer_max(shared.options)) {}
+  Connection(Shared shared, Stream stream)
+      : shared_(shared), stream_(std::move(stream)), buffer_(buffer_max(shared.options)) {}
 
-  boost::asio::awaitable<void> run();  // until it is over
-  // On its strand: one without a request ends now, another one after it.
-  void end_when_idle();
-  void end_now();
-  auto executor() { return stream_.get_executor(); }
+  boost::asio::awaitable<void> run() override;
+  void end_when_idle() override;
+  void end_now() override;
+  Stream::executor_type executor() override { return stream_.get_executor(); }
 
  private:
   using Parser = boost::beast::http::request_parser<boost::beast::http::buffer_body>;
@@ -60,9 +54,6 @@ class Connection {
   boost::asio::awaitable<Next> send_packed(Reply& reply);
   boost::asio::awaitable<Next> write(std::string_view first, std::string_view second = {});
   boost::asio::awaitable<Next> refuse(unsigned status, std::string why);
-  boost::asio::awaitable<void> linger();
-  boost::asio::awaitable<void> on_worker(std::function<void()> work);
-  boost::asio::awaitable<base::Status> durable(base::lmdb::SequenceNumber number);
 
   const Shared shared_;
   Stream stream_;

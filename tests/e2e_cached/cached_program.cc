@@ -29,10 +29,10 @@ void CachedProgram::start() {
   CHECK(false, "cached did not start: {}", program_->err_so_far());
 }
 
-std::string CachedProgram::grpc_address() const {
-  const std::string mark = "grpc://", said = program_->out_so_far();
+std::string CachedProgram::address_behind(const std::string& mark) const {
+  const std::string said = program_->out_so_far();
   const std::size_t at = said.find(mark);
-  return at == std::string::npos ? "" : said.substr(at + mark.size(), said.find('\n', at) - at - mark.size());
+  return at == std::string::npos ? "" : said.substr(at + mark.size(), said.find_first_of(" \n", at) - at - mark.size());
 }
 
 Ended CachedProgram::stop(int signal) {

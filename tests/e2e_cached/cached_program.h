@@ -22,7 +22,9 @@ class CachedProgram {
   const std::string& address() const { return address_; }
   base::HostPath root() const { return dir_ / "store"; }
   pid_t pid() const { return program_->pid(); }
-  std::string grpc_address() const;  // as it says itself at the start; "" without --grpc
+  // As it says itself at the start; "" without --grpc, --resp.
+  std::string grpc_address() const { return address_behind("grpc://"); }
+  std::string resp_address() const { return address_behind("redis://"); }
   Ended run(std::vector<std::string> argv, const std::string& input = "") const {
     return run_program(dir_.path(), std::move(argv), input);
   }
@@ -32,6 +34,7 @@ class CachedProgram {
   base::HostPath work(const std::string& name) const { return dir_ / name; }
 
  private:
+  std::string address_behind(const std::string& mark) const;
   TempDir dir_;
   const std::vector<std::string> more_;
   std::unique_ptr<Program> program_;

@@ -26,8 +26,8 @@ std::map<std::string, int> statistics_of(const CachedProgram& cached, const std:
 
 class CcacheClient : public ::testing::TestWithParam<const char*> {};
 
-TEST_P(CcacheClient, WithAnEmptyLocalCacheIsServedFromTheStore) {
-  CachedProgram cached;
+// Compiles into an empty store and, with an empty local cache, out of it.
+void expect_ccache_is_served(CachedProgram& cached, const std::string& remote_storage) {
   for (int i = 0; i < sources; ++i) {
     const std::string source = "int f" + std::to_string(i) + "(int x) { return x * " + std::to_string(i + 3) + "; }\n";
     write_text(cached.work("f" + std::to_string(i) + ".c"), source);
@@ -35,9 +35,8 @@ TEST_P(CcacheClient, WithAnEmptyLocalCacheIsServedFromTheStore) {
   const auto compile_all = [&](const std::string& local, const std::string& suffix) {
     for (int i = 0; i < sources; ++i) {
       const std::string name = cached.work("f" + std::to_string(i)).str();
-      const Ended ended =
-          cached.run({"env", "CCACHE_DIR=" + local, "CCACHE_REMOTE_STORAGE=" + cached.url("/ccache") + GetParam(),
-                      "ccache", "gcc", "-c", name + ".c", "-o", name + suffix});
+      const Ended ended = cached.run({"env", "CCACHE_DIR=" + local, "CCACHE_REMOTE_STORAGE=" + remote_storage, "ccache",
+                                      "gcc", "-c", name + ".c", "-o", name + suffix});
       ASSERT_EQ(ended.code, 0) << ended.err;
     }
   };
@@ -68,6 +67,35 @@ TEST_P(CcacheClient, WithAnEmptyLocalCacheIsServedFromTheStore) {
       << metrics.out;
   EXPECT_EQ(cached.stop(SIGTERM).code, 0);
   EXPECT_EQ(cached.cachectl({"fsck"}).code, 0);
+}
+
+TEST_P(CcacheClient, WithAnEmptyLocalCacheIsServedFromTheStore) {
+  CachedProgram cached;
+  expect_ccache_is_served(cached, cached.url("/ccache") + GetParam());
+}
+
+TEST(CcacheClientOverRedis, WithAnEmptyLocalCacheIsServedFromTheStore) {
+  CachedProgram cached({"--resp", "127.0.0.1:0"});
+  ASSERT_NE(cached.resp_address(), "");
+  expect_ccache_is_served(cached, "redis://" + cached.resp_address());
+}
+
+// What one has compiled over one protocol, another one is given over the other.
+TEST(CcacheClientOverRedis, SharesItsEntriesWithHttp) {
+  CachedProgram cached({"--resp", "127.0.0.1:0"});
+  write_text(cached.work("f.c"), "int f(void) { return 1; }\n");
+  const auto compile = [&](const std::string& local, const std::string& remote_storage) {
+    const Ended ended = cached.run({"env", "CCACHE_DIR=" + local, "CCACHE_REMOTE_STORAGE=" + remote_storage, "ccache",
+                                    "gcc", "-c", cached.work("f.c").str(), "-o", cached.work("f.o").str()});
+    ASSERT_EQ(ended.code, 0) << ended.err;
+  };
+  const std::string one = cached.work("one").str(), other = cached.work("other").str();
+  compile(one, "redis://" + cached.resp_address());
+  compile(other, cached.url("/ccache"));
+  EXPECT_EQ(statistics_of(cached, one)["cache_miss"], 1);
+  auto numbers = statistics_of(cached, other);
+  EXPECT_EQ(numbers["direct_cache_hit"], 1);
+  EXPECT_EQ(numbers["remote_storage_hit"], 1);
 }
 
 INSTANTIATE_TEST_SUITE_P(Layouts, CcacheClient, ::testing::Values("", "|layout=flat", "|layout=bazel"),

@@ -143,5 +143,33 @@ TEST(CurlClient, PutsAndGetsWhatIsLargeInPartsAndPacked) {
   EXPECT_EQ(cached.cachectl({"fsck"}).code, 0);
 }
 
+TEST(RedisCli, TalksAndIsAnsweredDurably) {
+  CachedProgram cached({"--resp", "127.0.0.1:0"});
+  const auto redis = [&](std::vector<std::string> words, const std::string& input = "") {
+    const std::string address = cached.resp_address();
+    std::vector<std::string> argv = {"redis-cli", "-h", "127.0.0.1", "-p", address.substr(address.rfind(':') + 1)};
+    argv.insert(argv.end(), words.begin(), words.end());
+    const Ended ended = cached.run(std::move(argv), input);
+    EXPECT_EQ(ended.code, 0) << ended.err;
+    return ended.out;
+  };
+  std::string large;
+  for (int i = 0; i < 200'000; ++i) large += std::to_string(i) + "\n";
+  EXPECT_EQ(redis({"PING"}), "PONG\n");
+  EXPECT_EQ(redis({"SET", "k", "value", "EX", "1000"}), "OK\n");
+  EXPECT_EQ(redis({"-x", "SET", "large"}, large), "OK\n");
+  EXPECT_TRUE(redis({"--raw", "GET", "large"}) == large + "\n");
+  EXPECT_EQ(redis({"-n", "3", "EXISTS", "k"}), "0\n");
+  EXPECT_EQ(redis({"SETNX", "k", "other"}), "0\n");
+  EXPECT_NE(redis({"INFO"}).find("redis_mode:standalone"), std::string::npos);
+  cached.stop(SIGKILL);
+  cached.start();
+  EXPECT_EQ(redis({"GET", "k"}), "value\n");
+  EXPECT_EQ(redis({"DEL", "k", "large"}), "2\n");
+  EXPECT_EQ(redis({"GET", "k"}), "\n");
+  EXPECT_EQ(cached.stop(SIGTERM).code, 0);
+  EXPECT_EQ(cached.cachectl({"fsck"}).code, 0);
+}
+
 }  // namespace
 }  // namespace cairn::test

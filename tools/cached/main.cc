@@ -17,6 +17,7 @@
 #include "libremote/http_fetcher.h"
 #include "libserve/grpc_server.h"
 #include "libserve/http_server.h"
+#include "libserve/resp_server.h"
 #include "tools/cached/notify.h"
 #include "tools/engine/engine.h"
 #include "tools/engine/server.h"
@@ -37,6 +38,8 @@ Examples:
   bazel build //... --remote_cache=http://127.0.0.1:8080
   cached --root /var/lib/cairn --grpc 127.0.0.1:8980
   bazel build //... --remote_cache=grpc://127.0.0.1:8980
+  cached --root /var/lib/cairn --resp 127.0.0.1:6379
+  CCACHE_REMOTE_STORAGE=redis://127.0.0.1:6379 ccache gcc -c a.c
 
 It is ready when /health answers 200. SIGTERM lets it end what it has begun.
 
@@ -45,7 +48,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 5 store busy, 130 interrupted twice.)";
 struct Arguments {
   std::string root;
   std::string http = "127.0.0.1:8080";
-  std::string grpc;
+  std::string grpc, resp;
   bool allow_remote = false, fetch = false;
   std::uint64_t max_bytes = 0;
   std::size_t connections = 4096;
@@ -93,7 +96,7 @@ void warn(const Status& outcome) {
 }
 
 Status serve(const Arguments& arguments) {
-  for (const std::string* address : {&arguments.http, &arguments.grpc}) {
+  for (const std::string* address : {&arguments.http, &arguments.grpc, &arguments.resp}) {
     if (arguments.allow_remote || address->empty() || is_local(*address)) continue;
     auto error = base::fail(ErrorCode::invalid_argument,
                             "listen on {}: nobody is asked who he is, so only this machine may connect", *address);
@@ -113,6 +116,16 @@ Status serve(const Arguments& arguments) {
   options.spool = root / "tmp";
   options.connections_max = arguments.connections;
   options.live_bytes_max = static_cast<std::int64_t>(arguments.max_bytes);
+  const base::SystemClock clock;
+  std::unique_ptr<serve::RespServer> resp;
+  if (!arguments.resp.empty()) {
+    serve::RespOptions of_resp;
+    of_resp.address = arguments.resp;
+    of_resp.connections_max = arguments.connections;
+    of_resp.live_bytes_max = options.live_bytes_max;
+    resp = TRY(serve::RespServer::start(engine->cache(), clock, of_resp));
+    options.more_metrics = [&resp] { return resp->metrics(); };
+  }
   auto http = TRY(serve::HttpServer::start(engine->cache(), options));
   const auto fetcher = arguments.fetch ? remote::make_http_fetcher(remote::http_options_of_environment()) : nullptr;
   std::unique_ptr<serve::GrpcServer> grpc;
@@ -127,6 +140,7 @@ Status serve(const Arguments& arguments) {
   std::cout << "cached: serves " << root.str() << " at " << (http->address().starts_with('/') ? "unix:" : "http://")
             << http->address();
   if (grpc) std::cout << " and grpc://" << grpc->address();
+  if (resp) std::cout << " and redis" << (resp->address().starts_with('/') ? "+unix:" : "://") << resp->address();
   std::cout << std::endl;
   warn(notify("READY=1"));
   (void)wait_for_signal();
@@ -137,8 +151,11 @@ Status serve(const Arguments& arguments) {
   });
   const std::chrono::seconds at_most(arguments.drain_seconds);
   {
-    const std::jthread beside([&] {
+    const std::jthread grpc_ends([&] {
       if (grpc) grpc->drain(at_most);
+    });
+    const std::jthread resp_ends([&] {
+      if (resp) resp->drain(at_most);
     });
     http->drain(at_most);
   }
@@ -159,6 +176,9 @@ int main_checked(int argc, char** argv) {
   app.add_option("--http", arguments.http, "HOST:PORT, or the absolute path of a socket")
       ->type_name("ADDR")
       ->capture_default_str();
+  app.add_option("--resp", arguments.resp,
+                 "The same in Redis' protocol, for ccache and sccache; nothing: it is not served")
+      ->type_name("ADDR");
   app.add_flag("--fetch", arguments.fetch, "Fetch assets that nobody has pushed; whoever may connect says from where");
   app.add_flag("--allow-remote", arguments.allow_remote,
                "Listen where other machines can connect, too; everybody may read and write");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "libserve/http/durable_waits.h"
+#include "libserve/sockets/durable_waits.h"
 
 #include <algorithm>
 

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libserve/resp/session.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "libcache/cache.h"
+#include "libserve/doors/answers.h"
+#include "libserve/http/words.h"
+#include "libserve/resp/keys.h"
+
+namespace cairn::serve {
+
+using base::ErrorCode;
+using base::Result;
+using base::Status;
+using cache::EntryStore;
+
+namespace {
+
+constexpr std::size_t text_bytes_max = 64 * 1024;  // a value of at most this is read at once
+constexpr std::uint64_t expiry_ms_max = std::uint64_t{100} * 365 * 24 * 3600 * 1000;
+const std::string expires_attribute = "X-Cairn-Expires";  // nanoseconds since 1970
+constexpr std::string_view nil = "$-1\r\n";
+
+std::string bulk(std::string_view text) { return fmt::format("${}\r\n{}\r\n", text.size(), text); }
+RespAnswer number(std::uint64_t value) { return {.text = fmt::format(":{}\r\n", value)}; }
+RespAnswer ok() { return {.text = "+OK\r\n"}; }
+
+}  // namespace
+
+std::string_view to_string(RespOutcome outcome) {
+  constexpr std::array<std::string_view, 4> names = {"ok", "hit", "miss", "error"};
+  return names[static_cast<std::size_t>(outcome)];
+}
+
+// One line, whatever a client's words have put into it.
+RespAnswer resp_error(std::string_view why) {
+  std::string text(why);
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return c < 0x20 || c == 0x7f; }, ' ');
+  return {.text = "-" + text + "\r\n", .outcome = RespOutcome::error};
+}
+
+RespAnswer resp_error(const base::Error& error) {
+  return resp_error((error.code == ErrorCode::no_space ? "OOM " : "ERR ") + error.message);
+}
+
+struct RespSession::Command {
+  std::string_view name;
+  std::size_t words_min, words_max;
+  RespAnswer (RespSession::*run)(const Words& words);
+  bool waits = false;
+};
+
+const RespSession::Command* RespSession::find_command(std::string_view name) {
+  constexpr std::size_t any = ~std::size_t{0};
+  static constexpr Command commands[] = {
+      {"GET", 2, 2, &RespSession::get},           {"SET", 3, 8, &RespSession::set, true},
+      {"SETNX", 3, 3, &RespSession::set, true},   {"SETEX", 4, 4, &RespSession::set, true},
+      {"PSETEX", 4, 4, &RespSession::set, true},  {"EXISTS", 2, any, &RespSession::exists},
+      {"DEL", 2, any, &RespSession::erase, true}, {"UNLINK", 2, any, &RespSession::erase, true},
+      {"SELECT", 2, 2, &RespSession::select},     {"PING", 1, 2, &RespSession::ping},
+      {"ECHO", 2, 2, &RespSession::ping},         {"HELLO", 1, any, &RespSession::hello},
+      {"AUTH", 2, 3, &RespSession::authenticate}, {"CLIENT", 2, any, &RespSession::client},
+      {"INFO", 1, any, &RespSession::info},       {"QUIT", 1, any, &RespSession::quit},
+  };
+  const auto* found = std::find_if(std::begin(commands), std::end(commands),
+                                   [&](const Command& command) { return same_word(command.name, name); });
+  return found == std::end(commands) ? nullptr : found;
+}
+
+bool RespSession::waits_for_disks(const Words& words) {
+  const Command* command = find_command(words[0]);
+  return command && command->waits;
+}
+
+RespAnswer RespSession::run(const Words& words) {
+  const Command* command = find_command(words[0]);
+  RespAnswer answer;
+  if (!command)
+    answer = resp_error(fmt::format("ERR unknown command '{}'", std::string_view(words[0]).substr(0, 64)));
+  else if (words.size() < command->words_min || words.size() > command->words_max)
+    answer = resp_error(fmt::format("ERR wrong number of arguments for '{}' command", command->name));
+  else
+    answer = (this->*command->run)(words);
+  receiver_.reset();
+  return answer;
+}
+
+void RespSession::begin_value(std::uint64_t size) {
+  received_ = expect_room(intake_, size);
+  if (!received_) return;
+  auto receiver = make_receiver(intake_, base::Compression::none, size, std::nullopt);
+  if (receiver)
+    receiver_ = std::move(*receiver);
+  else
+    received_ = tl::unexpected(receiver.error());
+}
+
+void RespSession::write_value(std::string_view piece) {
+  if (!receiver_) return;
+  received_ = receiver_->write(piece);
+  if (!received_) receiver_.reset();
+}
+
+EntryStore::Accepts RespSession::not_expired() const {
+  return [now = base::to_unix_ns(clock_.now())](const cache::Entry& entry) {
+    const auto expires = parse_number(find_header(read_attributes(entry.attributes), expires_attribute));
+    return !expires || *expires > static_cast<std::uint64_t>(now);
+  };
+}
+
+RespAnswer RespSession::get(const Words& words) {
+  RespAnswer missed{.text = std::string(nil), .outcome = RespOutcome::miss, .door = door_of_key(words[1])};
+  const auto name = entry_of_key(database_, words[1]);
+  if (!name) return resp_error(name.error());
+  auto entry = entries_.find(*name, not_expired());
+  if (!entry) return resp_error(entry.error());
+  if (!*entry) return missed;
+  RespAnswer answer{.outcome = RespOutcome::hit, .door = missed.door};
+  const auto failed = [&](const base::Error& error) {
+    // What is damaged is a miss: the store knows it by now, and the client makes it anew.
+    return error.code == ErrorCode::not_found || error.code == ErrorCode::corrupt ? std::move(missed)
+                                                                                  : resp_error(error);
+  };
+  cache::BlobStore& blobs = intake_.cache.blobs();
+  if ((*entry)->value_bytes <= text_bytes_max) {
+    const auto bytes = blobs.read((*entry)->value, text_bytes_max);
+    if (!bytes) return failed(bytes.error());
+    answer.text = bulk(*bytes);
+    return answer;
+  }
+  auto source = blobs.open_range((*entry)->value, {});
+  if (!source) return failed(source.error());
+  answer.source = std::move(*source);
+  answer.size = (*entry)->value_bytes;
+  answer.text = fmt::format("${}\r\n", answer.size);
+  answer.hold = std::move((*entry)->hold);
+  return answer;
+}
+
+struct RespSession::Wanted {
+  bool only_new = false, only_replaced = false;
+  bool says_number = false;            // and not OK or nothing
+  std::uint64_t expires_after_ms = 0;  // 0: never
+};
+
+Result<RespSession::Wanted> RespSession::wanted_of(const Words& words) {
+  Wanted wanted;
+  const auto expires = [&](std::string_view text, std::uint64_t unit_ms) -> Status {
+    const auto count = parse_number(text);
+    if (wanted.expires_after_ms != 0) return base::fail(ErrorCode::invalid_argument, "syntax error");
+    if (!count || *count == 0 || *count > expiry_ms_max / unit_ms)
+      return base::fail(ErrorCode::invalid_argument, "invalid expire time");
+    wanted.expires_after_ms = *count * unit_ms;
+    return {};
+  };
+  wanted.only_new = wanted.says_number = same_word(words[0], "SETNX");
+  if (same_word(words[0], "SETEX")) TRY(expires(words[2], 1000));
+  if (same_word(words[0], "PSETEX")) TRY(expires(words[2], 1));
+  if (!same_word(words[0], "SET")) return wanted;
+  for (std::size_t i = 3; i < words.size(); ++i) {
+    const bool has_number = i + 1 < words.size();
+    if (same_word(words[i], "NX"))
+      wanted.only_new = true;
+    else if (same_word(words[i], "XX"))
+      wanted.only_replaced = true;
+    else if (same_word(words[i], "EX") && has_number)
+      TRY(expires(words[++i], 1000));
+    else if (same_word(words[i], "PX") && has_number)
+      TRY(expires(words[++i], 1));
+    else
+      return base::fail(ErrorCode::invalid_argument, "syntax error");
+  }
+  if (wanted.only_new && wanted.only_replaced) return base::fail(ErrorCode::invalid_argument, "syntax error");
+  return wanted;
+}
+
+RespAnswer RespSession::set(const Words& words) {
+  auto answer = keep(words);
+  if (!answer) answer = resp_error(answer.error());
+  answer->door = door_of_key(words[1]);
+  return std::move(*answer);
+}
+
+Result<RespAnswer> RespSession::keep(const Words& words) {
+  const Wanted wanted = TRY(wanted_of(words));
+  const auto refused = [&](base::lmdb::SequenceNumber durable = 0) {
+    return RespAnswer{.text = wanted.says_number ? ":0\r\n" : std::string(nil), .durable = durable};
+  };
+  cache::NewEntry entry{.name = TRY(entry_of_key(database_, words[1])), .value = {}};
+  TRY(received_);
+  if (wanted.only_replaced && !TRY(entries_.contains(entry.name, not_expired()))) return refused();
+  if (wanted.only_new && TRY(entries_.contains(entry.name))) {
+    if (TRY(entries_.contains(entry.name, not_expired()))) return refused();
+    TRY(entries_.erase(entry.name));  // it is over, and would be kept
+  }
+  if (wanted.expires_after_ms != 0) {
+    const auto expires = clock_.now() + std::chrono::milliseconds(wanted.expires_after_ms);
+    entry.attributes = fmt::format("{}: {}\n", expires_attribute, base::to_unix_ns(expires));
+  }
+  const auto put = TRY(receiver_->finish());
+  entry.value = put.info.digest;
+  const auto kept =
+      TRY(entries_.put(std::move(entry), wanted.only_new ? EntryStore::Existing::keep : EntryStore::Existing::replace));
+  const auto durable = std::max(kept.sequence, put.sequence);
+  if (wanted.only_new && kept.outcome != EntryStore::Outcome::made) return refused(durable);
+  RespAnswer answer = wanted.says_number ? number(1) : ok();
+  answer.durable = durable;
+  return answer;
+}
+
+// Of both: how many of these keys there were.
+RespAnswer RespSession::exists(const Words& words) {
+  std::uint64_t count = 0;
+  for (std::size_t i = 1; i < words.size(); ++i) {
+    const auto name = entry_of_key(database_, words[i]);
+    if (!name) return resp_error(name.error());
+    const auto there = entries_.contains(*name, not_expired());
+    if (!there) return resp_error(there.error());
+    count += *there ? 1 : 0;
+  }
+  RespAnswer answer = number(count);
+  answer.door = door_of_key(words[1]);
+  return answer;
+}
+
+RespAnswer RespSession::erase(const Words& words) {
+  std::uint64_t count = 0;
+  for (std::size_t i = 1; i < words.size(); ++i) {
+    const auto name = entry_of_key(database_, words[i]);
+    if (!name) return resp_error(name.error());
+    const auto there = entries_.contains(*name, not_expired());
+    if (!there) return resp_error(there.error());
+    const auto erased = entries_.erase(*name);
+    if (!erased) return resp_error(erased.error());
+    count += *there && *erased ? 1 : 0;
+  }
+  RespAnswer answer = number(count);
+  answer.door = door_of_key(words[1]);
+  return answer;
+}
+
+RespAnswer RespSession::select(const Words& words) {
+  const auto index = parse_number(words[1]);
+  if (!index || *index >= databases) return resp_error("ERR DB index is out of range");
+  database_ = static_cast<unsigned>(*index);
+  return ok();
+}
+
+// Version 3 is refused, after which clients speak version 2.
+RespAnswer RespSession::hello(const Words& words) {
+  if (words.size() > 1 && words[1] != "2") return resp_error("NOPROTO unsupported protocol version");
+  return {.text =
+              "*6\r\n" + bulk("server") + bulk("cairn") + bulk("proto") + ":2\r\n" + bulk("mode") + bulk("standalone")};
+}
+
+RespAnswer RespSession::client(const Words& words) {
+  if (same_word(words[1], "SETINFO") || same_word(words[1], "SETNAME")) return ok();
+  return resp_error("ERR of CLIENT only SETINFO and SETNAME are known");
+}
+
+RespAnswer RespSession::info(const Words&) {
+  return {.text = bulk(fmt::format(
+              "# Server\r\nredis_mode:standalone\r\nserver_name:cairn\r\n# Keyspace\r\ndatabases:{}\r\n", databases))};
+}
+
+RespAnswer RespSession::ping(const Words& words) { return {.text = words.size() > 1 ? bulk(words[1]) : "+PONG\r\n"}; }
+
+// Nobody is asked who he is (docs/guides/cached.md): any name and password will do.
+RespAnswer RespSession::authenticate(const Words&) { return ok(); }
+
+RespAnswer RespSession::quit(const Words&) { return {.text = "+OK\r\n", .last = true}; }
+
+}  // namespace cairn::serve
