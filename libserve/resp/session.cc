@@ -213,35 +213,31 @@ Result<RespAnswer> RespSession::keep(const Words& words) {
   return answer;
 }
 
-// Of both: how many of these keys there were.
-RespAnswer RespSession::exists(const Words& words) {
+// How many of these keys `visit` says yes to.
+template <class Visit>  // base::Result<bool>(const cache::EntryName&)
+RespAnswer RespSession::count_keys(const Words& words, Visit visit) {
   std::uint64_t count = 0;
   for (std::size_t i = 1; i < words.size(); ++i) {
     const auto name = entry_of_key(database_, words[i]);
     if (!name) return resp_error(name.error());
-    const auto there = entries_.contains(*name, not_expired());
-    if (!there) return resp_error(there.error());
-    count += *there ? 1 : 0;
+    const base::Result<bool> counts = visit(*name);
+    if (!counts) return resp_error(counts.error());
+    count += *counts ? 1 : 0;
   }
   RespAnswer answer = number(count);
   answer.door = door_of_key(words[1]);
   return answer;
 }
 
+RespAnswer RespSession::exists(const Words& words) {
+  return count_keys(words, [&](const cache::EntryName& name) { return entries_.contains(name, not_expired()); });
+}
+
 RespAnswer RespSession::erase(const Words& words) {
-  std::uint64_t count = 0;
-  for (std::size_t i = 1; i < words.size(); ++i) {
-    const auto name = entry_of_key(database_, words[i]);
-    if (!name) return resp_error(name.error());
-    const auto there = entries_.contains(*name, not_expired());
-    if (!there) return resp_error(there.error());
-    const auto erased = entries_.erase(*name);
-    if (!erased) return resp_error(erased.error());
-    count += *there && *erased ? 1 : 0;
-  }
-  RespAnswer answer = number(count);
-  answer.door = door_of_key(words[1]);
-  return answer;
+  return count_keys(words, [&](const cache::EntryName& name) -> base::Result<bool> {
+    const bool there = TRY(entries_.contains(name, not_expired()));
+    return TRY(entries_.erase(name)) && there;
+  });
 }
 
 RespAnswer RespSession::select(const Words& words) {

@@ -50,6 +50,8 @@ class RespSession {
 
   RespAnswer get(const Words& words);
   RespAnswer set(const Words& words);
+  template <class Visit>
+  RespAnswer count_keys(const Words& words, Visit visit);
   RespAnswer exists(const Words& words);
   RespAnswer erase(const Words& words);
   RespAnswer select(const Words& words);
