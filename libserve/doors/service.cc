@@ -15,7 +15,6 @@ using cache::EntryStore;
 namespace {
 
 constexpr std::size_t action_result_bytes_max = 32u << 20;
-const std::string empty_hash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 }  // namespace
 
@@ -72,7 +71,7 @@ Begun Service::cas(const Request& request, const Route& route) {
   switch (request.method) {
     case Method::get:
     case Method::head:
-      if (is_empty) return answered({.headers = {{"Content-Type", "application/octet-stream"}, {"ETag", "\"" + empty_hash + "\""}}});
+      if (is_empty) return answered({.headers = {{"Content-Type", "application/octet-stream"}, {"ETag", "\"" + std::string(empty_hash) + "\""}}});
       return answered(blob_reply(intake_.cache, request, *route.digest, std::nullopt));
     case Method::put:
       return take_blob(intake_, request, route.digest, [](const cache::BlobStore::Put& put) { return Answer{.reply = {.status = 200}, .durable = put.sequence}; });

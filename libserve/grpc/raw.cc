@@ -1,17 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libserve/grpc/raw.h"
 
+#include "libbase/codec.h"
 #include "libserve/grpc/resource_name.h"
 #include "libserve/reapi/fields.h"
 
 namespace cairn::serve {
-
-namespace {
-void add_varint(std::string& into, std::uint64_t value) {
-  for (; value >= 0x80; value >>= 7) into += static_cast<char>(value | 0x80);
-  into += static_cast<char>(value);
-}
-}  // namespace
 
 // hash 1, size_bytes 2.
 base::Result<SizedDigest> from_message(std::string_view digest) {
@@ -26,9 +20,7 @@ base::Result<SizedDigest> from_message(std::string_view digest) {
 }
 
 void add_message_field(std::string& into, std::uint32_t number, std::string_view message) {
-  add_varint(into, std::uint64_t{number} << 3 | 2);
-  add_varint(into, message.size());
-  into += message;
+  into += base::ByteWriter().varint(std::uint64_t{number} << 3 | 2).string(message).take();
 }
 
 }  // namespace cairn::serve

@@ -19,7 +19,6 @@ namespace {
 using Segments = std::span<const std::string_view>;
 constexpr std::size_t name_bytes_max = 4096;
 constexpr std::size_t hash_digits = 64;
-constexpr std::string_view empty_hash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 tl::unexpected<base::Error> bad(std::string_view name, std::string_view why) {
   return base::fail(ErrorCode::invalid_argument, "resource name {}: {}", name.substr(0, 200), why);

@@ -12,6 +12,9 @@
 
 namespace cairn::serve {
 
+// SHA-256 of nothing: a blob that is always there.
+inline constexpr std::string_view empty_hash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
 struct SizedDigest {
   BlobDigest digest;
   std::uint64_t size = 0;
