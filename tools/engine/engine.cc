@@ -65,8 +65,8 @@ Result<bool> check_version(const HostPath& root) {
   return true;
 }
 
-// Of a directory without VERSION: it may be what a process or the power that died left of a store, the temporary file of
-// write_file_atomic included, but nothing else. Returns those files.
+// Of a directory without VERSION: it may be what a process or the power that died left of a store, the temporary file
+// of write_file_atomic included, but nothing else. Returns those files.
 Result<std::vector<std::string>> expect_no_stranger(const HostPath& root) {
   std::vector<std::string> unfinished;
   for (const std::string& name : TRY(base::list_host_dir(root), "open store {}", root.str())) {
@@ -76,10 +76,19 @@ Result<std::vector<std::string>> expect_no_stranger(const HostPath& root) {
     }
     if (name == policy_file || name == options_file || name == "reserve") continue;
     if (name == "lock" || name == "meta" || name == "tmp" || name == "trees" || name == "blobs") continue;
-    return fail(ErrorCode::invalid_argument, "open store {}: the directory is not empty and holds no store (found \"{}\")",
-                root.str(), name);
+    return fail(ErrorCode::invalid_argument,
+                "open store {}: the directory is not empty and holds no store (found \"{}\")", root.str(), name);
   }
   return unfinished;
+}
+
+// Before the lock, which would be the first thing of ours in a stranger's directory. Another process may make the store
+// between a look for VERSION and a look at the rest, so a stranger is one only if there is still no VERSION after it.
+Status expect_store_or_room_for_one(const HostPath& root) {
+  if (TRY(version_of_store(root))) return {};
+  auto unfinished = expect_no_stranger(root);
+  if (unfinished || TRY(version_of_store(root))) return {};
+  return tl::unexpected(std::move(unfinished).error());
 }
 
 // Makes the fixed parts of a new store. VERSION is written last: what has none is no store yet.
@@ -110,7 +119,8 @@ Status write_pid(const base::Fd& lock) {
   const std::string pid = fmt::format("{}\n", ::getpid());
   const Status written = base::write_full(lock.get(), pid);
   if (!written && written.error().code != ErrorCode::no_space) return written;
-  if (::ftruncate(lock.get(), written ? static_cast<off_t>(pid.size()) : 0) != 0) return base::fail_errno(errno, "cut it off");
+  if (::ftruncate(lock.get(), written ? static_cast<off_t>(pid.size()) : 0) != 0)
+    return base::fail_errno(errno, "cut it off");
   return {};
 }
 
@@ -157,14 +167,16 @@ Options load_options(const HostPath& root, Result<Options> (*parse)(std::string_
   return {};
 }
 
-cache::SolveRow history_row(const solver::SolveRequest& request, const solver::SolveOutcome& outcome, base::WallTime begun) {
+cache::SolveRow history_row(const solver::SolveRequest& request, const solver::SolveOutcome& outcome,
+                            base::WallTime begun) {
   using Outcome = cache::SolveRow::Outcome;
   cache::SolveRow row;
   row.id = cache::SolveId(static_cast<std::uint64_t>(base::to_unix_ns(begun)));
   row.duration = outcome.duration;
   row.project = request.owner.project;
   row.build = request.owner.build;
-  if (const auto& result = request.definition.result) row.definition = request.definition.vertices[result->vertex]->digest.bytes();
+  if (const auto& result = request.definition.result)
+    row.definition = request.definition.vertices[result->vertex]->digest.bytes();
   if (!outcome.status) {
     row.outcome = outcome.status.error().code == ErrorCode::cancelled ? Outcome::cancelled : Outcome::failed;
     row.error = outcome.status.error().message;
@@ -181,14 +193,16 @@ cache::SolveRow history_row(const solver::SolveRequest& request, const solver::S
   std::map<solver::VertexDigest, std::uint32_t> places;
   for (const solver::StepResult& step : outcome.steps) {
     places.emplace(step.digest, static_cast<std::uint32_t>(row.steps.size()));
-    row.steps.push_back({step.digest.bytes(), step.name, state_of(step.state), step.started, step.duration, step.keys_tried, step.keys, step.hit, step.missed, step.made});
+    row.steps.push_back({step.digest.bytes(), step.name, state_of(step.state), step.started, step.duration,
+                         step.keys_tried, step.keys, step.hit, step.missed, step.made});
   }
   for (const auto& vertex : request.definition.vertices) {
     const auto place = places.find(vertex->digest);
     if (place == places.end()) continue;
     std::vector<std::uint32_t>& inputs = row.steps[place->second].inputs;
     for (const auto& input : vertex->inputs)
-      if (const auto from = places.find(request.definition.vertices[input.vertex]->digest); from != places.end()) inputs.push_back(from->second);
+      if (const auto from = places.find(request.definition.vertices[input.vertex]->digest); from != places.end())
+        inputs.push_back(from->second);
   }
   return row;
 }
@@ -206,8 +220,9 @@ Result<std::optional<int>> version_of_store(const HostPath& root) {
     return fail(ErrorCode::invalid_argument, "open store {}: VERSION is not that of a Cairn store", root.str());
   }
   if (version > store_version) {
-    return fail(ErrorCode::invalid_argument, "open store {}: its format is version {}, this build knows {}; use a newer cairn",
-                root.str(), version, store_version);
+    return fail(ErrorCode::invalid_argument,
+                "open store {}: its format is version {}, this build knows {}; use a newer cairn", root.str(), version,
+                store_version);
   }
   return std::optional<int>(version);
 }
@@ -268,10 +283,12 @@ Result<std::unique_ptr<Engine>> Engine::open(EngineOptions options) {
   state.syncs_at_open = base::sync_counts();
 
   const auto& type_of = state.options.file_system_type;
-  const Backing backing = judge_backing(TRY(type_of ? type_of(root) : file_system_type(root), "open store {}", root.str()));
-  if (backing.fit == Backing::Fit::refused) return fail(ErrorCode::unavailable, "open store {}: {}", root.str(), backing.why);
+  const Backing backing =
+      judge_backing(TRY(type_of ? type_of(root) : file_system_type(root), "open store {}", root.str()));
+  if (backing.fit == Backing::Fit::refused)
+    return fail(ErrorCode::unavailable, "open store {}: {}", root.str(), backing.why);
   TRY(base::make_host_dirs(root), "open store {}", root.str());
-  if (!TRY(version_of_store(root))) TRY(expect_no_stranger(root));  // the lock would be the first thing of ours in it
+  TRY(expect_store_or_room_for_one(root));
   state.lock = TRY(lock_store(root));
   if (!TRY(check_version(root))) TRY(create_store(root));
   TRY(empty_dir(root / "tmp"));
@@ -290,17 +307,24 @@ Result<std::unique_ptr<Engine>> Engine::open(EngineOptions options) {
         return {};
       },
       state.options.writer);
-  const cache::CacheOptions cache_options = state.options.cache ? *state.options.cache : load_options(root, &cache::parse_options);
+  const cache::CacheOptions cache_options =
+      state.options.cache ? *state.options.cache : load_options(root, &cache::parse_options);
   state.trace = std::make_unique<cache::TraceRecorder>(root, *state.env);
-  state.history = std::make_unique<cache::History>(root, *state.writer, load_options(root, &cache::parse_history_options));
-  state.cache =
-      TRY(cache::Cache::open(root, *state.env, *state.writer, *state.snapshots, state.clock, cache_options));
+  state.history =
+      std::make_unique<cache::History>(root, *state.writer, load_options(root, &cache::parse_history_options));
+  state.cache = TRY(cache::Cache::open(root, *state.env, *state.writer, *state.snapshots, state.clock, cache_options));
   state.fetcher = remote::make_http_fetcher(remote::http_options_of_environment());
   state.registries = remote::make_registries(*state.fetcher);
   state.solver = std::make_unique<solver::Solver>(
       *state.cache,
-      [&state] { return solver::open_executor({state.options.runtime, state.options.root / "tmp/exec"}); }, state.clock,
-      solver::SolverOptions{.parallelism = state.options.parallelism, .fetcher = state.fetcher.get(), .registries = state.registries.get(), .trace = state.trace.get()});
+      [&state] {
+        return solver::open_executor({state.options.runtime, state.options.root / "tmp/exec"});
+      },
+      state.clock,
+      solver::SolverOptions{.parallelism = state.options.parallelism,
+                            .fetcher = state.fetcher.get(),
+                            .registries = state.registries.get(),
+                            .trace = state.trace.get()});
 
   state.snapshots->start(*state.writer);
   state.policy = state.options.policy ? *state.options.policy : load_policy(root);
