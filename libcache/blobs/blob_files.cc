@@ -7,9 +7,9 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <thread>
+#include <cstring>
+#include <utility>
 
-#include "libbase/byte_pipe.h"
 #include "libbase/codec.h"
 #include "libbase/compress/crc32c.h"
 #include "libbase/crash_point.h"
@@ -77,37 +77,9 @@ Status BlobFile::write(std::string_view bytes) {
 }
 
 Status BlobFile::write_rest(base::ByteSource& source) {
-  base::BytePipe pipe(chunk_bytes, chunks_waiting_max);
-  Status kept;
-  std::jthread keeping;  // none for what one chunk holds
-  const auto keep_all = [&]() -> Status {
-    while (auto chunk = TRY(pipe.take())) {
-      TRY(keep(chunk->text()));
-      pipe.give_back(std::move(*chunk));
-    }
-    return {};
-  };
-  const auto read_all = [&]() -> Status {
-    for (;;) {
-      base::PipeChunk chunk = TRY(pipe.read(source));
-      hash_.update(chunk.filled());
-      const bool is_last = chunk.size < chunk.capacity;
-      if (is_last && !keeping.joinable()) return keep(chunk.text());
-      if (!keeping.joinable()) {
-        keeping = std::jthread([&] {
-          kept = keep_all();
-          if (!kept) pipe.close(kept.error());
-        });
-      }
-      TRY(pipe.put(std::move(chunk)));
-      if (is_last) return {};
-    }
-  };
-  const Status read = read_all();
-  pipe.end(read);
-  if (keeping.joinable()) keeping.join();
-  TRY(read);
-  return kept;
+  BlobFileFeed feed(*this);
+  TRY(feed.read_rest(source));
+  return feed.finish();
 }
 
 Status BlobFile::keep(std::string_view bytes) {
@@ -160,6 +132,64 @@ Status BlobFile::link(const BlobDigest& digest) {
   TRY(link_unnamed(data_, replacement));
   if (::rename(replacement.c_str(), path.c_str()) != 0) return base::fail_errno(errno, "replace {}", path.str());
   return {};
+}
+
+BlobFileFeed::BlobFileFeed(BlobFile& file) : file_(file), pipe_(chunk_bytes, chunks_waiting_max) {}
+
+BlobFileFeed::~BlobFileFeed() {
+  if (keeping_.joinable()) pipe_.end({});
+}
+
+Status BlobFileFeed::write(std::string_view bytes) {
+  while (!bytes.empty()) {
+    if (!filling_) filling_ = pipe_.fresh();
+    const std::span<std::byte> room = filling_->room();
+    const std::string_view part = bytes.substr(0, room.size());
+    std::memcpy(room.data(), part.data(), part.size());
+    file_.hash_.update(part);  // while the processor still has it at hand
+    filling_->size += part.size();
+    bytes.remove_prefix(part.size());
+    if (filling_->room().empty()) TRY(put(*std::exchange(filling_, std::nullopt)));
+  }
+  return {};
+}
+
+Status BlobFileFeed::read_rest(base::ByteSource& source) {
+  if (filling_) TRY(put(*std::exchange(filling_, std::nullopt)));
+  for (;;) {
+    base::PipeChunk chunk = TRY(pipe_.read(source));
+    file_.hash_.update(chunk.filled());
+    if (chunk.size < chunk.capacity) {
+      filling_ = std::move(chunk);
+      return {};
+    }
+    TRY(put(std::move(chunk)));
+  }
+}
+
+Status BlobFileFeed::put(base::PipeChunk chunk) {
+  if (!keeping_.joinable()) {
+    keeping_ = std::jthread([this] {
+      kept_ = keep_all();
+      if (!kept_) pipe_.close(kept_.error());
+    });
+  }
+  return pipe_.put(std::move(chunk));
+}
+
+Status BlobFileFeed::keep_all() {
+  while (auto chunk = TRY(pipe_.take())) {
+    TRY(file_.keep(chunk->text()));
+    pipe_.give_back(std::move(*chunk));
+  }
+  return {};
+}
+
+Status BlobFileFeed::finish() {
+  pipe_.end({});
+  if (keeping_.joinable()) keeping_.join();
+  TRY(kept_);
+  return filling_ ? file_.keep(std::exchange(filling_, std::nullopt)->text()) : Status();
 }
 
 Status move_blob_away(const HostPath& root, const BlobDigest& digest) {

@@ -7,7 +7,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <thread>
 
+#include "libbase/byte_pipe.h"
 #include "libbase/compress/decoder.h"
 #include "libbase/fs/fd.h"
 #include "libbase/hash/sha256.h"
@@ -24,7 +26,7 @@ class BlobFile {
  public:
   static base::Result<BlobFile> begin(const base::HostPath& root);  // no_space, io
   base::Status write(std::string_view bytes);
-  // All that is left of the source: this thread hashes it, and if it is more than 1 MiB, another one writes it meanwhile.
+  // All that is left of the source, by a BlobFileFeed.
   base::Status write_rest(base::ByteSource& source);
   // Once, when all is written.
   BlobDigest digest() { return BlobDigest(hash_.finish()); }
@@ -35,6 +37,7 @@ class BlobFile {
   base::Result<std::int64_t> place(const BlobDigest& digest);
 
  private:
+  friend class BlobFileFeed;
   explicit BlobFile(base::HostPath root, base::Fd data) : root_(std::move(root)), data_(std::move(data)) {}
   base::Status keep(std::string_view bytes);
   base::Status link(const BlobDigest& digest);
@@ -46,6 +49,30 @@ class BlobFile {
   std::uint64_t pushed_ = 0;  // the disk has been told to write up to here
   std::uint32_t piece_sum_ = 0;
   std::string sums_;
+};
+
+// Hashes on the caller's thread and, once there is more than 1 MiB, writes on another one. Holds up to 6 MiB. Not thread-safe;
+// nobody else writes the file until finish() or the end of the feed, and the file does not move until then.
+class BlobFileFeed {
+ public:
+  explicit BlobFileFeed(BlobFile& file);
+  BlobFileFeed(const BlobFileFeed&) = delete;
+  BlobFileFeed& operator=(const BlobFileFeed&) = delete;
+  ~BlobFileFeed();  // unfinished: the file lacks some of what was given
+
+  base::Status write(std::string_view bytes);  // errors, of earlier bytes too: no_space, io
+  base::Status read_rest(base::ByteSource& source);
+  base::Status finish();  // once: all that was given is written
+
+ private:
+  base::Status put(base::PipeChunk chunk);
+  base::Status keep_all();
+
+  BlobFile& file_;
+  base::BytePipe pipe_;
+  std::optional<base::PipeChunk> filling_;
+  base::Status kept_;
+  std::jthread keeping_;  // none for what one chunk holds
 };
 
 // Takes the file away from its name, so that a put of the same blob waits for a rename and not for the deletion of a large

@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libcache/blob_writer.h"
 
+#include <algorithm>
+#include <atomic>
+#include <thread>
+#include <utility>
+
 #include "libcache/blobs/blob_files.h"
 #include "libcache/blobs/chunked_blob.h"
 #include "libcache/blobs/local_blob_store.h"
@@ -11,17 +16,53 @@ namespace cairn::cache {
 using base::Result;
 using base::Status;
 
+namespace {
+
+// A feed costs a thread and 6 MiB, so it is for what shows that it is large, and for as many at once as there are cores.
+constexpr std::uint64_t feed_from = 4u << 20;
+
+class FeedPlace {
+ public:
+  static std::optional<FeedPlace> take() {
+    static const auto max = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+    if (taken_.fetch_add(1) < max) return FeedPlace();
+    taken_.fetch_sub(1);
+    return std::nullopt;
+  }
+  FeedPlace(FeedPlace&& other) noexcept : held_(std::exchange(other.held_, false)) {}
+  FeedPlace& operator=(FeedPlace&&) = delete;
+  ~FeedPlace() {
+    if (held_) taken_.fetch_sub(1);
+  }
+
+ private:
+  FeedPlace() = default;
+  static inline std::atomic<int> taken_ = 0;
+  bool held_ = true;
+};
+
+struct PlacedFeed {
+  PlacedFeed(FeedPlace place_in, BlobFile& file) : place(std::move(place_in)), feed(file) {}
+
+  FeedPlace place;
+  BlobFileFeed feed;
+};
+
+}  // namespace
+
 struct BlobWriter::State {
   explicit State(LocalBlobStore& blobs_in) : blobs(blobs_in) {}
 
   Status write(std::string_view bytes);
   Result<BlobStore::Put> finish(std::optional<BlobDigest> expected);
   Status write_large(std::string_view bytes);
+  Status write_file(std::string_view bytes);
   Status go_on_as_file();
 
   LocalBlobStore& blobs;
   std::string first;
   std::optional<BlobFile> file;
+  std::optional<PlacedFeed> feed;  // of the file
   std::optional<ChunkedBlob> chunks;
   std::uint64_t size = 0;
 };
@@ -39,9 +80,16 @@ Status BlobWriter::State::write(std::string_view bytes) {
 }
 
 Status BlobWriter::State::write_large(std::string_view bytes) {
-  if (file) return file->write(bytes);
+  if (file) return write_file(bytes);
   TRY(chunks->write(bytes));
   return chunks->is_full() ? go_on_as_file() : Status();
+}
+
+Status BlobWriter::State::write_file(std::string_view bytes) {
+  if (!feed && file->size() >= feed_from) {
+    if (auto place = FeedPlace::take()) feed.emplace(std::move(*place), *file);
+  }
+  return feed ? feed->feed.write(bytes) : file->write(bytes);
 }
 
 Status BlobWriter::State::go_on_as_file() {
@@ -55,6 +103,8 @@ Result<BlobStore::Put> BlobWriter::State::finish(std::optional<BlobDigest> expec
   if (chunks) TRY(chunks->finish());
   if (chunks && chunks->is_full()) TRY(go_on_as_file());
   if (chunks) return blobs.place_chunks(*chunks, expected, nullptr);
+  if (feed) TRY(feed->feed.finish());
+  feed.reset();
   if (file) return blobs.place_file(*file, expected, nullptr);
   return blobs.put(std::string_view(first), expected);
 }

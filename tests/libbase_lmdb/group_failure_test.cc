@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A change that fails, a sync that fails, a commit that fails: who hears of it, and what goes on.
-#include <sys/resource.h>
-
-#include <csignal>
-
 #include "libbase/fs/fd.h"
 #include "libbase/log/log.h"
 #include "tests/libbase_lmdb/writer_fixture.h"
+#include "tests/support/file_size_limit.h"
 
 namespace cairn::test {
 namespace {
@@ -25,25 +22,6 @@ class GroupFailure : public GroupWriterTest {
     GroupWriterTest::TearDown();
     base::set_log_level(base::LogLevel::warning);
   }
-};
-
-// A limit on the size of files makes the commit itself fail, with an error that is no lack of space.
-class FileSizeLimit {
- public:
-  explicit FileSizeLimit(rlim_t bytes) {
-    old_handler_ = std::signal(SIGXFSZ, SIG_IGN);
-    ::getrlimit(RLIMIT_FSIZE, &old_);
-    const struct ::rlimit limit{bytes, old_.rlim_max};
-    EXPECT_EQ(::setrlimit(RLIMIT_FSIZE, &limit), 0);
-  }
-  ~FileSizeLimit() {
-    ::setrlimit(RLIMIT_FSIZE, &old_);
-    std::signal(SIGXFSZ, old_handler_);
-  }
-
- private:
-  struct ::rlimit old_ {};
-  void (*old_handler_)(int) = nullptr;
 };
 
 TEST_F(GroupFailure, FailingChangeDoesNotTakeItsNeighboursAlong) {
@@ -152,7 +130,7 @@ TEST_F(GroupFailure, FailingCommitPoisonsTheWriterAndWakesTheCrowd) {
   options.queue_max = 2;
   start(options);
   hold_writer();
-  const FileSizeLimit limit(4096);
+  const FileSizeLimit limit(4096);  // the commit itself fails, with an error that is no lack of space
   const SequenceNumber large = enqueue(word_entry("large", std::string(1u << 20, 'x')));
   const SequenceNumber neighbour = enqueue(word_entry("neighbour", "in its group"));
   std::vector<std::thread> crowd;

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Blobs: named by their bytes, or not at all.
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <cstring>
 #include <thread>
 
@@ -13,6 +11,7 @@
 #include "libcache/blobs/pack_totals.h"
 #include "libcache/blobs/local_blob_store.h"
 #include "tests/libcache/store_fixture.h"
+#include "tests/support/file_size_limit.h"
 #include "tests/support/random_bytes.h"
 
 namespace cairn::cache {
@@ -116,14 +115,10 @@ TEST(Blobs, ALargeOneThatCannotBeWrittenIsReadNoFurther) {
   OpenStore store;
   const std::string bytes(64u << 20, 'z');
   TextSource source(bytes);
-  struct ::rlimit before {};
-  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
-  const auto signals = ::signal(SIGXFSZ, SIG_IGN);
-  const struct ::rlimit low{3u << 20, before.rlim_max};
-  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &low), 0);
-  const auto put = store.cache->blobs().put(source, {});
-  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
-  ::signal(SIGXFSZ, signals);
+  const auto put = [&] {
+    const test::FileSizeLimit limit(3u << 20);
+    return store.cache->blobs().put(source, {});
+  }();
   ASSERT_FALSE(put);
   EXPECT_EQ(put.error().code, ErrorCode::io);
   EXPECT_LT(source.reads, 12'000) << "3 MiB and what was on the way";

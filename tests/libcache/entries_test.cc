@@ -10,6 +10,7 @@
 #include "libcache/entry_store.h"
 #include "libcache/records/store.h"
 #include "tests/libcache/store_fixture.h"
+#include "tests/support/file_size_limit.h"
 #include "tests/support/test_seed.h"
 
 namespace cairn::cache {
@@ -241,7 +242,7 @@ TEST(BlobWriter, TakesWhatAPutTakesAndLeavesNothingWhenItIsDropped) {
     store.reopen();
     std::mt19937_64 random(test::test_seed());
     for (const std::size_t size :
-         {std::size_t{0}, std::size_t{1}, packed_blob_max, packed_blob_max + 1, std::size_t{3'000'000}}) {
+         {std::size_t{0}, std::size_t{1}, packed_blob_max, packed_blob_max + 1, std::size_t{3'000'000}, std::size_t{11'000'000}}) {
       std::string bytes(size, '\0');
       for (char& c : bytes) c = static_cast<char>(random());
       const auto digest = base::digest_of<BlobDigest>(bytes);
@@ -269,6 +270,47 @@ TEST(BlobWriter, TakesWhatAPutTakesAndLeavesNothingWhenItIsDropped) {
     EXPECT_FALSE(must(store.cache->blobs().find(base::digest_of<BlobDigest>(std::string(1'000'000, 'x')))));
     EXPECT_TRUE(store.findings().empty());
   }
+}
+
+// More at once than have a thread of their own; some are dropped half way.
+TEST(BlobWriter, ManyLargeOnesAtOnceAllArriveWhole) {
+  OpenStore store;
+  std::vector<std::string> all;
+  for (int i = 0; i < 6; ++i) all.emplace_back(9'000'000 + i, static_cast<char>('a' + i));
+  std::vector<BlobWriter> writers;
+  for (std::size_t i = 0; i < 2 * all.size(); ++i) writers.emplace_back(*store.cache);
+  for (std::size_t at = 0; at < all.front().size() + 10; at += 200'000) {
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      const std::string_view piece = std::string_view(all[i]).substr(std::min(at, all[i].size()), 200'000);
+      must(writers[i].write(piece));
+      if (at < 6'000'000) must(writers[all.size() + i].write(piece));
+    }
+  }
+  writers.erase(writers.begin() + static_cast<std::ptrdiff_t>(all.size()), writers.end());
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const auto put = must(writers[i].finish(base::digest_of<BlobDigest>(all[i])));
+    EXPECT_EQ(put.info.size, all[i].size());
+    must(store.writer->wait_durable(put.sequence));
+  }
+  EXPECT_EQ(must(store.cache->scrub({})).damaged, 0u);
+  EXPECT_TRUE(store.findings().empty());
+}
+
+TEST(BlobWriter, ALargeOneThatCannotBeWrittenSaysSoBeforeItIsAllThere) {
+  OpenStore store;
+  const test::FileSizeLimit limit(6u << 20);
+  BlobWriter writer(*store.cache);
+  const std::string piece(100'000, 'z');
+  std::size_t written = 0;
+  base::Status status;
+  while (status && written < (64u << 20)) {
+    status = writer.write(piece);
+    written += piece.size();
+  }
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().code, ErrorCode::io);
+  EXPECT_LT(written, 20u << 20) << "the limit and what was on the way";
+  EXPECT_FALSE(writer.finish({}));
 }
 
 // What a store of entries is, without any of what makes it hard.
