@@ -59,6 +59,7 @@ const std::map<std::string, Call>& calls() {
       {"repair", {{"repair"}}},
       {"scrub", {{"scrub"}}},
       {"migrate", {{"migrate"}}},
+      {"gocacheprog", {{"gocacheprog"}}},
       {"completion", {{"completion", "bash"}, Needs::nothing}},
       {"man", {{"man"}, Needs::nothing}},
       {"commands", {{"commands"}, Needs::nothing}},

@@ -71,5 +71,6 @@ void add_man(CLI::App& app, Program& program);
 void add_trace_verbs(CLI::App& app, Program& program);
 void add_graph(CLI::App& app, Program& program);
 void add_report(CLI::App& app, Program& program);
+void add_gocacheprog(CLI::App& app, Program& program);
 
 }  // namespace cairn::cachectl
