@@ -131,7 +131,7 @@ class Helper {
   void end_input() {
     if (in_ >= 0) ::close(std::exchange(in_, -1));
   }
-  void kill() const { ::kill(pid_, SIGKILL); }
+  void signal(int number) const { ::kill(pid_, number); }
   std::string err() const { return read_text(err_.str()); }
 
  private:
@@ -372,7 +372,7 @@ TEST_F(GoCacheProg, AKilledOneLeavesAWholeStoreAndTheNextOneTakesItsFilesAway) {
     expect_hit(got, 1, "o", noise(100000));
     left = got.value("DiskPath", "");
     killed->send(put_text(2, "b", "o", noise(100000)).substr(0, 70000));
-    killed->kill();
+    killed->signal(SIGKILL);
     EXPECT_EQ(killed->wait(), 128 + SIGKILL);
   }
   EXPECT_EQ(::access(left.c_str(), F_OK), 0);
@@ -380,6 +380,33 @@ TEST_F(GoCacheProg, AKilledOneLeavesAWholeStoreAndTheNextOneTakesItsFilesAway) {
   EXPECT_NE(::access(left.c_str(), F_OK), 0);
   expect_hit(next->ask(get(1, "a")), 1, "o", noise(100000));
   EXPECT_EQ(next->ask(get(2, "b")), miss(2));
+  next->end_input();
+  EXPECT_EQ(next->wait(), 0) << next->err();
+}
+
+TEST_F(GoCacheProg, SignalsOfATerminalAreLeftToGo) {
+  const auto helper = start();
+  for (const int number : {SIGINT, SIGHUP}) helper->signal(number);
+  expect_file(helper->ask_text(put_text(1, "a", "o", "bytes")), "bytes");
+  helper->end_input();
+  EXPECT_EQ(helper->wait(), 0) << helper->err();
+}
+
+TEST_F(GoCacheProg, ADamagedOutputIsAMissUntilItIsPutAgain) {
+  const std::string body = noise(200000), hex = base::digest_of<BlobDigest>(body).hex();
+  ASSERT_EQ(run(put_text(1, "a", "o", body)).code, 0);
+  const base::HostPath file = root_ / "blobs/sha256" / hex.substr(0, 2) / hex;
+  std::string damaged = read(file);
+  ASSERT_EQ(damaged.size(), body.size());
+  damaged[100000] ^= 1;
+  write_text(file, damaged);
+  const auto helper = start();
+  EXPECT_EQ(helper->ask(get(1, "a")), miss(1));
+  expect_file(helper->ask_text(put_text(2, "a", "o", body)), body);
+  helper->end_input();
+  EXPECT_EQ(helper->wait(), 0) << helper->err();
+  const auto next = start();
+  expect_hit(next->ask(get(1, "a")), 1, "o", body);
   next->end_input();
   EXPECT_EQ(next->wait(), 0) << next->err();
 }

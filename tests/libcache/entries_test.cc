@@ -189,8 +189,10 @@ TEST(Entries, ADamagedValueIsAMiss) {
   blobs.found_damaged(value, *row, "a test says so");
   must(store.cache->prune({.dry_run = true}));  // every change has its outcome
   EXPECT_FALSE(must(EntryStore(*store.cache).find(named("k"))));
+  EXPECT_TRUE(must(store.cache->check()).empty()) << "that is no damage to the rows";
   settle(store, put(store, named("k"), "v"));
   EXPECT_EQ(value_of(store, named("k")), "v");
+  EXPECT_TRUE(must(store.cache->check()).empty());
 }
 
 TEST(Entries, AFailedGroupLeavesNoEntry) {
