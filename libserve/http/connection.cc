@@ -25,6 +25,7 @@ namespace {
 constexpr auto as_result = asio::as_tuple(asio::use_awaitable);
 constexpr std::size_t piece_bytes = 256 * 1024;
 constexpr std::size_t idle_buffer_bytes = 4096;
+constexpr std::size_t read_bytes = 64 * 1024;  // Beast asks for no more at once
 constexpr std::size_t skipped_bytes_max = 1 << 20;
 
 Method method_of(http::verb verb) {
@@ -194,6 +195,8 @@ asio::awaitable<Connection::Next> Connection::serve(Parser& parser) {
 asio::awaitable<Connection::Next> Connection::take_body(Parser& parser, Begun& begun, Answer& answer) {
   const std::uint64_t announced = parser.content_length() ? *parser.content_length() : piece_bytes;
   std::string piece(static_cast<std::size_t>(std::min<std::uint64_t>(announced, piece_bytes)), '\0');
+  // Beast asks the socket for as much as the buffer holds, which while idle is little.
+  if (announced > idle_buffer_bytes) buffer_.reserve(read_bytes);
   std::uint64_t received = 0;
   Status written;
   while (!parser.is_done()) {
