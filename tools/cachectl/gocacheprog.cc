@@ -85,6 +85,8 @@ Status serve_go(const GlobalOptions& global) {
   const engine::StoreOptions options = TRY(store_options(global));
   TRY(expect_text(options.engine.root));
   const auto engine = TRY(own_store(options));
+  // They go to all that the terminal has started. Go ends well then, and this after it, with its standard input.
+  for (const int signal : {SIGINT, SIGHUP}) ::signal(signal, SIG_IGN);
   const auto server = TRY(engine::Server::start(*engine));
   Status talked;
   {
@@ -108,8 +110,6 @@ ExitCode run_gocacheprog(const GlobalOptions& global, const GoArguments&) {
     return report_usage({.code = ErrorCode::invalid_argument,
                          .message = "gocacheprog: a go command talks with it, and nobody at a terminal",
                          .hint = "GOCACHEPROG=\"cachectl gocacheprog --root DIR\" go build"});
-  // They go to all that the terminal has started. Go ends well then, and this after it, with its standard input.
-  for (const int signal : {SIGINT, SIGHUP}) ::signal(signal, SIG_IGN);
   const Status served = serve_go(global);
   return served ? ExitCode::done : report_error(served.error());
 }

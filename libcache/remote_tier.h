@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// A store beyond this machine as a tier under the cache: the seam between libcache/tiers, which knows order, rights,
+// deadlines and what to do with a sick one, and libremote, which knows protocols. A tier is never trusted: what it
+// gives is hashed before anybody sees it, and what it cannot do makes a client wait a little, and nothing else.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "libbase/compress/decoder.h"
+#include "libbase/result.h"
+#include "libcache/digests.h"
+#include "libcache/entry_store.h"
+#include "libsnapshot/digests.h"
+
+namespace cairn::cache {
+
+struct SizedBlob {
+  BlobDigest digest;
+  std::uint64_t size = 0;  // bytes
+};
+
+// An entry as it goes over the network: its value itself instead of the blob that holds it here.
+struct TierEntry {
+  std::string value;
+  // Every blob that the value needs. nullopt: the protocol does not say it, and whoever can read the value has to.
+  std::optional<std::vector<SizedBlob>> closure;
+  std::string attributes;
+  std::chrono::nanoseconds build_time{0};  // what making it took; 0: unknown
+};
+
+// How long a call may take, and who may end it before.
+struct TierCall {
+  std::chrono::steady_clock::time_point deadline;
+  std::stop_token stop;
+};
+
+struct TierAbilities {
+  bool keeps_blobs = true;
+  std::uint64_t blob_bytes_max = ~std::uint64_t{0};  // larger ones are not for this tier
+  std::size_t value_bytes_max = 4 << 20;             // of an entry
+  // The entries that it can keep are those of this door only ("bazel": action results); empty: all.
+  std::string only_door;
+};
+
+// Thread-safe. Every call ends at its deadline or a little later, whatever the other side does.
+// Errors of all: io (no connection, no answer in time, an answer that makes no sense, 5xx), busy (it asks for less:
+// 429, 503), unavailable (it does not let us: credentials, rights), corrupt, cancelled, invalid_argument (beyond its
+// abilities). Messages name the tier, and no secret.
+class RemoteTier {
+ public:
+  virtual ~RemoteTier() = default;
+  virtual const std::string& name() const = 0;  // for people: "s3://bucket/prefix"
+  virtual const TierAbilities& abilities() const = 0;
+
+  // Which of them it has, in their order. May say no of one that it has, not yes of one that it never had.
+  virtual base::Result<std::vector<bool>> has_blobs(std::span<const SizedBlob> blobs, const TierCall& call) = 0;
+  // The bytes as they arrive, not verified. nullptr: it has none of that name. Reads are bounded by the call, too.
+  virtual base::Result<std::unique_ptr<base::ByteSource>> open_blob(const SizedBlob& blob, const TierCall& call) = 0;
+  // There for others when it returns, unless the tier says that it packs. One that is there already is success.
+  virtual base::Status put_blob(const SizedBlob& blob, base::ByteSource& bytes, const TierCall& call) = 0;
+
+  virtual base::Result<std::optional<TierEntry>> find_entry(const EntryName& name, const TierCall& call) = 0;
+  // Its blobs have been put. The last of several puts of one name counts, where the protocol can say so.
+  virtual base::Status put_entry(const EntryName& name, const TierEntry& entry, const TierCall& call) = 0;
+
+  // What put_blob has taken and not sent yet, because it puts small ones together.
+  virtual base::Status flush(const TierCall&) { return {}; }
+};
+
+}  // namespace cairn::cache
