@@ -3,6 +3,15 @@
 
 namespace cairn::cache {
 
+namespace {
+
+void drop_one(std::unordered_map<BlobDigest, std::uint32_t>& counts, const BlobDigest& digest) {
+  const auto found = counts.find(digest);
+  if (found != counts.end() && --found->second == 0) counts.erase(found);
+}
+
+}  // namespace
+
 BlobClaims::Turn::Turn(BlobClaims& claims, const BlobDigest& digest) : claims_(claims), digest_(digest) {
   auto state = claims_.state_.lock();
   if (state->busy.insert(digest_).second) return;
@@ -35,10 +44,11 @@ BlobClaims::Claim::~Claim() {
   if (!kept_) claims_.drop(digest_);
 }
 
-void BlobClaims::State::drop_claim(const BlobDigest& digest) {
-  const auto found = claims.find(digest);
-  if (found != claims.end() && --found->second == 0) claims.erase(found);
+BlobClaims::Damage::Damage(BlobClaims& claims, const BlobDigest& digest) : claims_(claims), digest_(digest) {
+  ++claims_.state_.lock()->damaged[digest_];
 }
+
+BlobClaims::Damage::~Damage() { drop_one(claims_.state_.lock()->damaged, digest_); }
 
 std::optional<BlobClaims::Queued> BlobClaims::queued(const BlobDigest& digest) {
   auto state = state_.lock();
@@ -47,7 +57,12 @@ std::optional<BlobClaims::Queued> BlobClaims::queued(const BlobDigest& digest) {
   return found->second;
 }
 
-bool BlobClaims::is_dying(const BlobDigest& digest) { return state_.lock()->dying.contains(digest); }
+bool BlobClaims::is_going(const BlobDigest& digest) {
+  auto state = state_.lock();
+  return state->dying.contains(digest) || state->damaged.contains(digest);
+}
+
+bool BlobClaims::is_damaged(const BlobDigest& digest) { return state_.lock()->damaged.contains(digest); }
 
 void BlobClaims::set_queued(const BlobDigest& digest, const BlobRow& row, std::shared_ptr<const ChunkList> chunks) {
   auto state = state_.lock();
@@ -62,7 +77,7 @@ void BlobClaims::set_sequence(const BlobDigest& digest, base::lmdb::SequenceNumb
 
 void BlobClaims::unqueue(const BlobDigest& digest) { state_.lock()->queued.erase(digest); }
 
-void BlobClaims::drop(const BlobDigest& digest) { state_.lock()->drop_claim(digest); }
+void BlobClaims::drop(const BlobDigest& digest) { drop_one(state_.lock()->claims, digest); }
 
 bool BlobClaims::is_claimed(const BlobDigest& digest) {
   auto state = state_.lock();

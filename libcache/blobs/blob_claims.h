@@ -56,9 +56,23 @@ class BlobClaims {
     bool kept_ = false;
   };
 
+  // Its row names bytes that are not the blob's, and is being taken away meanwhile.
+  class Damage {
+   public:
+    Damage(BlobClaims& claims, const BlobDigest& digest);
+    ~Damage();
+    Damage(const Damage&) = delete;
+    Damage& operator=(const Damage&) = delete;
+
+   private:
+    BlobClaims& claims_;
+    BlobDigest digest_;
+  };
+
   // Where a blob is whose row is not durable yet.
   std::optional<Queued> queued(const BlobDigest& digest);
-  bool is_dying(const BlobDigest& digest);
+  bool is_going(const BlobDigest& digest);  // dying or damaged
+  bool is_damaged(const BlobDigest& digest);
   // It is not dying any more.
   void set_queued(const BlobDigest& digest, const BlobRow& row, std::shared_ptr<const ChunkList> chunks = {});
   void set_sequence(const BlobDigest& digest, base::lmdb::SequenceNumber number);
@@ -76,10 +90,9 @@ class BlobClaims {
     std::unordered_map<BlobDigest, Queued> queued;
     std::unordered_map<BlobDigest, std::uint32_t> claims;  // by puts that no durable record names yet
     std::unordered_set<BlobDigest> dying;
+    std::unordered_map<BlobDigest, std::uint32_t> damaged;  // by those who have found it
     std::unordered_set<BlobDigest> busy;
     std::uint32_t waiting = 0;
-
-    void drop_claim(const BlobDigest& digest);
   };
   base::Guarded<State> state_;
   std::condition_variable_any turn_ends_;

@@ -2,9 +2,8 @@
 #include "libcache/blob_writer.h"
 
 #include <algorithm>
-#include <atomic>
+#include <semaphore>
 #include <thread>
-#include <utility>
 
 #include "libcache/blobs/blob_files.h"
 #include "libcache/blobs/chunked_blob.h"
@@ -21,30 +20,16 @@ namespace {
 // A feed costs a thread and 6 MiB, so it is for what shows that it is large, and for as many at once as there are cores.
 constexpr std::uint64_t feed_from = 4u << 20;
 
-class FeedPlace {
- public:
-  static std::optional<FeedPlace> take() {
-    static const auto max = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-    if (taken_.fetch_add(1) < max) return FeedPlace();
-    taken_.fetch_sub(1);
-    return std::nullopt;
-  }
-  FeedPlace(FeedPlace&& other) noexcept : held_(std::exchange(other.held_, false)) {}
-  FeedPlace& operator=(FeedPlace&&) = delete;
-  ~FeedPlace() {
-    if (held_) taken_.fetch_sub(1);
-  }
-
- private:
-  FeedPlace() = default;
-  static inline std::atomic<int> taken_ = 0;
-  bool held_ = true;
-};
+std::counting_semaphore<> feed_places(std::max(1u, std::thread::hardware_concurrency()));
 
 struct PlacedFeed {
-  PlacedFeed(FeedPlace place_in, BlobFile& file) : place(std::move(place_in)), feed(file) {}
+  explicit PlacedFeed(BlobFile& file) : feed(file) {}
 
-  FeedPlace place;
+  struct Place {  // taken already; free again when the feed has ended
+    Place() = default;
+    Place(const Place&) = delete;
+    ~Place() { feed_places.release(); }
+  } place;
   BlobFileFeed feed;
 };
 
@@ -86,9 +71,7 @@ Status BlobWriter::State::write_large(std::string_view bytes) {
 }
 
 Status BlobWriter::State::write_file(std::string_view bytes) {
-  if (!feed && file->size() >= feed_from) {
-    if (auto place = FeedPlace::take()) feed.emplace(std::move(*place), *file);
-  }
+  if (!feed && file->size() >= feed_from && feed_places.try_acquire()) feed.emplace(*file);
   return feed ? feed->feed.write(bytes) : file->write(bytes);
 }
 

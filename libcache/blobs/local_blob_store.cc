@@ -65,10 +65,16 @@ Status compare(const BlobDigest& digest, const std::optional<BlobDigest>& expect
 
 Result<std::optional<LocalBlobStore::Found>> LocalBlobStore::find_any(const BlobDigest& digest) {
   if (auto queued = claims_.queued(digest)) return queued;
-  if (claims_.is_dying(digest)) return std::optional<Found>();
+  if (claims_.is_going(digest)) return std::optional<Found>();
   const auto row = TRY(store_.keys.in_version([&](base::lmdb::ReadTxn& txn) { return txn.get(table::blobs, digest); }));
   if (!row) return std::optional<Found>();
   return std::optional<Found>(Found{*row, 0});
+}
+
+// What is damaged must be gone first: until then its row is in the way of a new one, and what names it loses it yet.
+Result<std::optional<LocalBlobStore::Found>> LocalBlobStore::find_for_put(const BlobDigest& digest) {
+  while (claims_.is_damaged(digest)) TRY(await_outcomes(store_));
+  return find_any(digest);
 }
 
 Result<std::optional<BlobInfo>> LocalBlobStore::find(const BlobDigest& digest) {
@@ -82,7 +88,7 @@ Result<BlobStore::Put> LocalBlobStore::put(std::string_view bytes, std::optional
   TRY(compare(digest, expected));
   BlobClaims::Claim claim(claims_, digest);
   const BlobClaims::Turn turn(claims_, digest);
-  if (const auto found = TRY(find_any(digest), "put blob {}", digest)) {
+  if (const auto found = TRY(find_for_put(digest), "put blob {}", digest)) {
     claim.keep();
     return to_put(digest, *found);
   }
@@ -103,7 +109,7 @@ Result<BlobStore::Put> LocalBlobStore::put(ByteSource& source, std::optional<Blo
   if (expected) {
     claim.emplace(claims_, *expected);
     turn.emplace(claims_, *expected);
-    if (const auto found = TRY(find_any(*expected), "put blob {}", *expected)) {
+    if (const auto found = TRY(find_for_put(*expected), "put blob {}", *expected)) {
       claim->keep();
       return to_put(*expected, *found);
     }
@@ -150,7 +156,7 @@ Result<BlobStore::Put> LocalBlobStore::place_once(const BlobDigest& digest, std:
   if (turn != nullptr) return place();
   BlobClaims::Claim claim(claims_, digest);
   const BlobClaims::Turn own_turn(claims_, digest);
-  const auto found = TRY(find_any(digest), "put blob {}", digest);
+  const auto found = TRY(find_for_put(digest), "put blob {}", digest);
   const Put put = found ? to_put(digest, *found) : TRY(place(), "put blob {}", digest);
   claim.keep();
   return put;
@@ -195,7 +201,7 @@ Result<BlobStore::Put> LocalBlobStore::put_in_chunks(std::string_view first, Byt
 
 Result<ChunkList> LocalBlobStore::put_chunk(std::string_view bytes, const BlobDigest& digest) {
   const BlobClaims::Turn turn(claims_, digest);
-  const auto found = TRY(find_any(digest));
+  const auto found = TRY(find_for_put(digest));
   if (found && found->row.place == BlobPlace::chunks) return *TRY(load_list(digest, found->row));
   if (!found) TRY(put_packed(bytes, digest));
   return ChunkList{{{digest, bytes.size()}}};
@@ -263,12 +269,15 @@ Result<BlobStore::Put> LocalBlobStore::enqueue_list(const BlobDigest& digest, co
   return to_put(digest, {row, number});
 }
 
-// Bytes can move or go between the look at the row and the read. The same place twice is what is the matter.
+// Bytes can move or go between the look at the row and the read. The same place twice is what is the matter; so is damage
+// that has been reported by then, and with it the row goes.
 template <class Open>
 auto LocalBlobStore::at_its_place(const BlobDigest& digest, Open&& open) -> std::invoke_result_t<Open, const BlobRow&> {
   std::optional<BlobRow> before;
+  std::optional<base::Error> failure;
   for (;;) {
     const auto found = TRY(find_any(digest));
+    if (!found && failure && failure->code == ErrorCode::corrupt) return tl::unexpected(std::move(*failure));
     if (!found) return base::fail(ErrorCode::not_found, "no such blob");
     auto opened = open(found->row);
     if (opened) return opened;
@@ -281,6 +290,7 @@ auto LocalBlobStore::at_its_place(const BlobDigest& digest, Open&& open) -> std:
       return base::fail(ErrorCode::corrupt, "{}", reason);
     }
     before = found->row;
+    failure = std::move(opened).error();
   }
 }
 
@@ -337,7 +347,7 @@ Result<std::unique_ptr<ByteSource>> LocalBlobStore::open_place(const BlobDigest&
 }
 
 void LocalBlobStore::found_damaged(const BlobDigest& digest, const BlobRow& row, const std::string& reason) {
-  const Status queued = quarantine_blob(store_, digest, row, reason);
+  const Status queued = quarantine_blob(store_, digest, row, reason, std::make_shared<BlobClaims::Damage>(claims_, digest));
   if (!queued) base::log_warning("blob {} is damaged: {}; {}", digest, reason, queued.error().message);
 }
 

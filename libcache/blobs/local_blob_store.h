@@ -71,6 +71,7 @@ class LocalBlobStore final : public BlobStore {
   using Found = BlobClaims::Queued;
 
   base::Result<std::optional<Found>> find_any(const BlobDigest& digest);
+  base::Result<std::optional<Found>> find_for_put(const BlobDigest& digest);
   base::Status delete_file(const BlobDigest& digest);
   base::Result<Put> put_packed(std::string_view bytes, const BlobDigest& digest);
   base::Result<Put> put_file(BlobFile& file, const BlobDigest& digest);

@@ -65,7 +65,8 @@ void keep_file(Store& store, const BlobDigest& digest) {
 
 }  // namespace
 
-Status quarantine_blob(Store& store, const BlobDigest& digest, const BlobRow& found, const std::string& reason) {
+Status quarantine_blob(Store& store, const BlobDigest& digest, const BlobRow& found, const std::string& reason,
+                       std::shared_ptr<BlobClaims::Damage> damage) {
   struct Progress {
     bool gone = false, more = false;
   };
@@ -80,10 +81,11 @@ Status quarantine_blob(Store& store, const BlobDigest& digest, const BlobRow& fo
     progress->gone = true;
     return take_out(txn, digest, why);
   };
-  entry.done = [&store, digest, found, reason, progress](const Status& outcome) {
+  entry.done = [&store, digest, found, reason, progress, damage = std::move(damage)](const Status& outcome) mutable {
+    const auto ends = std::move(damage);  // whoever waits for it may go on when this has returned
     if (!outcome) return;
     if (progress->more) {
-      if (const Status next = quarantine_blob(store, digest, found, reason); !next)
+      if (const Status next = quarantine_blob(store, digest, found, reason, ends); !next)
         base::log_warning("blob {} is damaged and stays: {}", digest, next.error().message);
     }
     if (!progress->gone) return;

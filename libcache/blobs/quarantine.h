@@ -3,8 +3,10 @@
 // left of the bytes is kept apart for whoever wants to look.
 #pragma once
 
+#include <memory>
 #include <string>
 
+#include "libcache/blobs/blob_claims.h"
 #include "libcache/blobs/blob_rows.h"
 
 namespace cairn::cache {
@@ -22,8 +24,9 @@ struct ScrubRow {
 };
 
 // Queues that the blob goes, if it still is where `found` says; first, in steps, the blobs that it is a chunk of. Of a file,
-// quarantine/<hex> is what was in it.
-base::Status quarantine_blob(Store& store, const BlobDigest& digest, const BlobRow& found, const std::string& reason);
+// quarantine/<hex> is what was in it. `damage` ends when that has come to an end.
+base::Status quarantine_blob(Store& store, const BlobDigest& digest, const BlobRow& found, const std::string& reason,
+                             std::shared_ptr<BlobClaims::Damage> damage);
 
 }  // namespace cairn::cache
 

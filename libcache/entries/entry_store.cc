@@ -143,7 +143,8 @@ Result<EntryStore::Put> EntryStore::put_given(NewEntry entry, Existing existing)
     if (blob != entry.value) batch.blobs.emplace_back(info.id, blob);
   const std::int64_t bytes = TRY(claim_blobs(store_, batch), "put entry {}", entry.name.key);
   const auto value = TRY(store_.blobs.find(entry.value), "put entry {}", entry.name.key);
-  CHECK(value, "blob {} went while it was claimed", entry.value);
+  // A claim keeps it from being collected, not from being found damaged.
+  if (!value) return base::fail(ErrorCode::not_found, "put entry {}: blob {} is not there", entry.name.key, entry.value);
   batch.records.push_back(info);
   batch.results.push_back({key, info.id, info.created});
   batch.entries.push_back({info.id, key, {entry.value, value->size, std::move(entry.attributes)}, bytes});

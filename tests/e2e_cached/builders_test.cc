@@ -3,18 +3,13 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
-#include "libbase/fs/fd.h"
 #include "libbase/fs/host_tree.h"
 #include "tests/e2e_cached/cached_program.h"
+#include "tests/support/host_state.h"
 #include "tests/support/oci_layout_builder.h"
 
 namespace cairn::test {
 namespace {
-
-std::string text_of(const base::HostPath& file) {
-  const auto text = base::read_file(file, 1 << 20);
-  return text ? *text : text.error().message;
-}
 
 // A build, a clean one of the same, and what cached counted.
 void expect_bazel_is_served(CachedProgram& cached, const std::string& remote_cache) {
@@ -38,11 +33,11 @@ void expect_bazel_is_served(CachedProgram& cached, const std::string& remote_cac
   EXPECT_EQ(clean.code, 0) << clean.err;
   EXPECT_NE(clean.err.find("2 remote cache hit"), std::string::npos) << clean.err;
   EXPECT_EQ(clean.err.find("local"), std::string::npos) << clean.err;
-  EXPECT_EQ(text_of(workspace / "bazel-bin/two.txt"), "a\nb\na\nb\n");
+  EXPECT_EQ(read_text((workspace / "bazel-bin/two.txt").str()), "a\nb\na\nb\n");
   EXPECT_EQ(bazel("shutdown").code, 0);
-  const Ended metrics = cached.run({"curl", "--silent", "--noproxy", "*", cached.url("/metrics")});
-  EXPECT_NE(metrics.out.find("cairn_hits_total{project=\"bazel/team\"} 2\n"), std::string::npos) << metrics.out;
-  EXPECT_NE(metrics.out.find("cairn_misses_total{project=\"bazel/team\",cause=\"never_seen\"} 2\n"), std::string::npos) << metrics.out;
+  const std::string metrics = cached.metrics();
+  EXPECT_NE(metrics.find("cairn_hits_total{project=\"bazel/team\"} 2\n"), std::string::npos) << metrics;
+  EXPECT_NE(metrics.find("cairn_misses_total{project=\"bazel/team\",cause=\"never_seen\"} 2\n"), std::string::npos) << metrics;
   EXPECT_EQ(cached.stop(SIGTERM).code, 0);
   EXPECT_EQ(cached.cachectl({"fsck"}).code, 0);
 }
@@ -85,9 +80,9 @@ task gen(type: Gen) { source = file('in.txt'); made = file("$buildDir/out.txt") 
   const Ended clean = gradle();
   EXPECT_EQ(clean.code, 0) << clean.out << clean.err;
   EXPECT_NE(clean.out.find(":gen FROM-CACHE"), std::string::npos) << clean.out;
-  EXPECT_EQ(text_of(project / "build/out.txt"), "WORDS\n");
-  const Ended metrics = cached.run({"curl", "--silent", "--noproxy", "*", cached.url("/metrics")});
-  EXPECT_NE(metrics.out.find("cairn_hits_total{project=\"gradle\"} 1\n"), std::string::npos) << metrics.out;
+  EXPECT_EQ(read_text((project / "build/out.txt").str()), "WORDS\n");
+  const std::string metrics = cached.metrics();
+  EXPECT_NE(metrics.find("cairn_hits_total{project=\"gradle\"} 1\n"), std::string::npos) << metrics;
   EXPECT_EQ(cached.stop(SIGTERM).code, 0);
   EXPECT_EQ(cached.cachectl({"fsck"}).code, 0);
 }

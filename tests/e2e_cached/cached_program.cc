@@ -49,6 +49,10 @@ Ended CachedProgram::curl(std::vector<std::string> arguments) const {
   return run(std::move(argv));
 }
 
+std::string CachedProgram::metrics() const {
+  return run({"curl", "--silent", "--noproxy", "*", url("/metrics")}).out;
+}
+
 Ended CachedProgram::cachectl(std::vector<std::string> arguments) const {
   std::vector<std::string> argv = {CAIRN_BIN_DIR "/cachectl", "--root", root().str()};
   argv.insert(argv.end(), arguments.begin(), arguments.end());

@@ -31,6 +31,7 @@ class CachedProgram {
   // The status that curl gets, and before it, with "--output -", the body.
   Ended curl(std::vector<std::string> arguments) const;
   Ended cachectl(std::vector<std::string> arguments) const;
+  std::string metrics() const;  // the text of /metrics
   base::HostPath work(const std::string& name) const { return dir_ / name; }
 
  private:

@@ -6,9 +6,9 @@
 
 #include <nlohmann/json.hpp>
 
-#include "libbase/fs/fd.h"
 #include "libbase/fs/host_tree.h"
 #include "tests/e2e_cached/cached_program.h"
+#include "tests/support/host_state.h"
 #include "tests/support/oci_layout_builder.h"
 
 namespace cairn::test {
@@ -39,11 +39,7 @@ class NodeClient : public ::testing::Test {
   void forget(const std::vector<std::string>& names) {
     for (const std::string& name : names) ASSERT_TRUE(base::remove_host_tree(project_ / name)) << name;
   }
-  std::string made() {
-    const auto text = base::read_file(project_ / "packages/a/dist/out.txt", 1 << 20);
-    return text ? *text : text.error().message;
-  }
-  std::string metrics() { return cached_.run({"curl", "--silent", "--noproxy", "*", cached_.url("/metrics")}).out; }
+  std::string made() { return read_text((project_ / "packages/a/dist/out.txt").str()); }
 
   CachedProgram cached_;
   const base::HostPath project_ = cached_.work("project");
@@ -77,7 +73,7 @@ TEST_F(NodeClient, TurborepoIsServedFromTheStore) {
   EXPECT_EQ(clean.value("status", ""), "HIT");
   EXPECT_EQ(clean.value("source", ""), "REMOTE");
   EXPECT_EQ(made(), "WORDS\n");
-  EXPECT_NE(metrics().find("cairn_hits_total{project=\"turborepo\"} 1\n"), std::string::npos) << metrics();
+  EXPECT_NE(cached_.metrics().find("cairn_hits_total{project=\"turborepo\"} 1\n"), std::string::npos) << cached_.metrics();
 }
 
 TEST_F(NodeClient, NxIsServedFromTheStore) {
@@ -103,7 +99,7 @@ TEST_F(NodeClient, NxIsServedFromTheStore) {
   EXPECT_NE(clean.find("[remote cache]"), std::string::npos) << clean;
   EXPECT_NE(clean.find("for 1 out of 1 tasks"), std::string::npos) << clean;
   EXPECT_EQ(made(), "WORDS\n");
-  EXPECT_NE(metrics().find("cairn_hits_total{project=\"nx\"} 1\n"), std::string::npos) << metrics();
+  EXPECT_NE(cached_.metrics().find("cairn_hits_total{project=\"nx\"} 1\n"), std::string::npos) << cached_.metrics();
 }
 
 }  // namespace

@@ -6,10 +6,12 @@
 
 #include "libserve/resp/keys.h"
 #include "libserve/resp/parser.h"
+#include "tests/fuzz/cut_stream.h"
 
 namespace {
 
 using namespace cairn::serve;
+using cairn::fuzz::Goes;
 
 constexpr RespLimits limits{.words_max = 16, .words_bytes_max = 512, .value_bytes_max = 1024};
 
@@ -17,40 +19,33 @@ constexpr RespLimits limits{.words_max = 16, .words_bytes_max = 512, .value_byte
 std::string parsed(std::string_view stream, std::size_t piece_bytes) {
   RespParser parser(limits);
   std::string out;
-  while (!stream.empty()) {
-    std::string_view piece = stream.substr(0, piece_bytes);
-    stream.remove_prefix(piece.size());
-    for (bool more = false; !more;) {
-      switch (parser.next(piece)) {
-        case RespParser::Step::more: more = true; break;
-        case RespParser::Step::value: out += "<" + std::to_string(parser.value_size()) + ">"; break;
-        case RespParser::Step::piece: out += parser.piece(); break;
-        case RespParser::Step::command: {
-          std::size_t bytes = 0;
-          CHECK(!parser.words().empty() && parser.words().size() <= limits.words_max);
-          for (const std::string& word : parser.words()) {
-            bytes += word.size();
-            out += "[" + word + "]";
-            if (const auto name = entry_of_key(0, word))
-              CHECK(cairn::cache::check_owner(cairn::cache::owner_of(*name)).has_value());
-          }
-          CHECK(bytes <= limits.words_bytes_max);
-          CHECK(parser.is_between());
-          break;
+  const auto step = [&](std::string_view& piece) {
+    switch (parser.next(piece)) {
+      case RespParser::Step::more: return Goes::wants_more;
+      case RespParser::Step::value: out += "<" + std::to_string(parser.value_size()) + ">"; break;
+      case RespParser::Step::piece: out += parser.piece(); break;
+      case RespParser::Step::command: {
+        std::size_t bytes = 0;
+        CHECK(!parser.words().empty() && parser.words().size() <= limits.words_max);
+        for (const std::string& word : parser.words()) {
+          bytes += word.size();
+          out += "[" + word + "]";
+          if (const auto name = entry_of_key(0, word))
+            CHECK(cairn::cache::check_owner(cairn::cache::owner_of(*name)).has_value());
         }
-        case RespParser::Step::broken: return out + "!" + parser.error();
+        CHECK(bytes <= limits.words_bytes_max);
+        CHECK(parser.is_between());
+        break;
       }
+      case RespParser::Step::broken: return Goes::broken;
     }
-    CHECK(piece.empty());
-  }
-  return out;
+    return Goes::on;
+  };
+  return cairn::fuzz::feed(stream, piece_bytes, step) ? out : out + "!" + parser.error();
 }
 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  const std::string_view stream(reinterpret_cast<const char*>(data), size);
-  const std::string whole = parsed(stream, stream.size() + 1);
-  for (const std::size_t bytes : {1, 2, 7}) CHECK(parsed(stream, bytes) == whole);
-  return 0;
+  return cairn::fuzz::expect_same_however_cut(data, size, parsed);
 }

@@ -345,11 +345,11 @@ TEST(Blobs, OneThatIsPutAgainWhileItGoesIsThereBeforeItsOldBytesAreGone) {
   BlobClaims claims;
   const auto digest = base::digest_of<BlobDigest>("goes and comes");
   ASSERT_TRUE(claims.try_mark_dying(digest));
-  EXPECT_TRUE(claims.is_dying(digest));
+  EXPECT_TRUE(claims.is_going(digest));
   claims.set_queued(digest, BlobRow{});
-  EXPECT_FALSE(claims.is_dying(digest));
+  EXPECT_FALSE(claims.is_going(digest));
   claims.unqueue(digest);  // its row is durable
-  EXPECT_FALSE(claims.is_dying(digest));
+  EXPECT_FALSE(claims.is_going(digest));
 }
 
 TEST(Blobs, APublicationThatNamesAMissingBlobFails) {

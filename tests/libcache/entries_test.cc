@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Entries of doors: found while all that they need is there, and not otherwise.
+#include <unistd.h>
+
 #include <map>
 #include <random>
 #include <thread>
@@ -180,19 +182,41 @@ TEST(Entries, WhatIsErasedIsNotFoundAndThatIsDurable) {
   EXPECT_TRUE(store.findings().empty());
 }
 
+void find_damaged(OpenStore& store, const BlobDigest& blob) {
+  const auto row = must(store.env->view([&](base::lmdb::ReadTxn& txn) { return txn.get(table::blobs, blob); }));
+  static_cast<LocalBlobStore&>(store.cache->blobs()).found_damaged(blob, *row, "a test says so");
+}
+
 TEST(Entries, ADamagedValueIsAMiss) {
   OpenStore store;
   settle(store, put(store, named("k"), "v"));
-  const auto value = base::digest_of<BlobDigest>("v");
-  auto& blobs = static_cast<LocalBlobStore&>(store.cache->blobs());
-  const auto row = must(store.env->view([&](base::lmdb::ReadTxn& txn) { return txn.get(table::blobs, value); }));
-  blobs.found_damaged(value, *row, "a test says so");
+  find_damaged(store, base::digest_of<BlobDigest>("v"));
   must(store.cache->prune({.dry_run = true}));  // every change has its outcome
   EXPECT_FALSE(must(EntryStore(*store.cache).find(named("k"))));
   EXPECT_TRUE(must(store.cache->check()).empty()) << "that is no damage to the rows";
   settle(store, put(store, named("k"), "v"));
   EXPECT_EQ(value_of(store, named("k")), "v");
   EXPECT_TRUE(must(store.cache->check()).empty());
+}
+
+// The row of what is damaged is taken away with the next group; whoever puts it again does not have to know.
+TEST(Entries, ADamagedValueMayBePutAgainAtOnce) {
+  OpenStore store;
+  const std::string file(100'000, 'f');  // too large for a pack
+  for (const std::string& value : {std::string("v"), file}) {
+    const auto digest = base::digest_of<BlobDigest>(value);
+    settle(store, put(store, named("k"), value));
+    must(store.cache->prune({.dry_run = true}));  // no row is on its way any more
+    find_damaged(store, digest);
+    EXPECT_FALSE(must(store.cache->blobs().find(digest)));
+    settle(store, put(store, named("k"), value));
+    EXPECT_EQ(value_of(store, named("k")), value);
+    EXPECT_EQ(must(store.cache->scrub({})).damaged, 0u);
+  }
+  EXPECT_EQ(::access((store.root() / "quarantine" / base::digest_of<BlobDigest>(file).hex()).c_str(), F_OK), 0);
+  store.reopen();
+  EXPECT_EQ(value_of(store, named("k")), file);
+  EXPECT_TRUE(store.findings().empty());
 }
 
 TEST(Entries, AFailedGroupLeavesNoEntry) {

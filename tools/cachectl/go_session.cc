@@ -5,8 +5,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <future>
-#include <memory>
 #include <span>
 #include <utility>
 #include <vector>
@@ -100,11 +98,7 @@ Result<std::string> GoSession::get() {
   const auto entry = TRY(entries_.find(name_of(parser_.request()), accepts));
   if (!entry) return missed();
   const auto path = file_of(*entry);
-  if (!path && (path.error().code == ErrorCode::not_found || path.error().code == ErrorCode::corrupt)) {
-    // Go makes it anew and puts it, and until the store has forgotten what is damaged that would be there already.
-    TRY(await_changes());
-    return missed();
-  }
+  if (!path && (path.error().code == ErrorCode::not_found || path.error().code == ErrorCode::corrupt)) return missed();
   TRY(path);
   const Facts facts = *decode_facts(entry->attributes);
   ++counts_.hits;
@@ -150,17 +144,6 @@ Result<std::string> GoSession::close() {
 Status GoSession::settle() {
   if (durable_ == 0) return {};
   return cache_.writer().wait_durable(std::exchange(durable_, 0));
-}
-
-// Until all that is queued has its outcome, and whoever wants to know it has been told.
-Status GoSession::await_changes() {
-  const auto told = std::make_shared<std::promise<void>>();
-  base::lmdb::GroupWriter::Entry nothing;
-  nothing.change = [](base::lmdb::WriteTxn&) -> Status { return {}; };
-  nothing.done = [told](const Status&) { told->set_value(); };
-  TRY(cache_.writer().wait_durable(TRY(cache_.writer().enqueue(std::move(nothing)))));
-  told->get_future().wait();
-  return {};
 }
 
 Status GoSession::make_file() {

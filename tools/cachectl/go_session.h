@@ -54,7 +54,6 @@ class GoSession {
   base::Status make_file();
   std::string keep_file(const BlobDigest& value);
   base::Result<std::string> file_of(const cache::Entry& entry);
-  base::Status await_changes();
 
   cache::Cache& cache_;
   cache::EntryStore entries_;
