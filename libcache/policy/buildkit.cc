@@ -11,6 +11,7 @@ namespace cairn::cache {
 
 using base::Result;
 using base::Status;
+using base::TomlTable;
 
 namespace {
 
@@ -64,9 +65,11 @@ void note_floor(Policy& policy, std::size_t index) {
   const PolicyRule& rule = policy.rules[index];
   if (!rule.floor.is_given() || rule.ceiling.is_given()) return;
   policy.notes.push_back(fmt::format(
-      "{}: keepBytes (gckeepstorage, reservedSpace) is a floor{}; maxUsedSpace would be a ceiling", rule_title(policy, index),
-      rule.unused_for ? fmt::format(", and what is younger than {} stays whatever it takes", to_string(*rule.unused_for))
-                      : std::string()));
+      "{}: keepBytes (gckeepstorage, reservedSpace) is a floor{}; maxUsedSpace would be a ceiling",
+      rule_title(policy, index),
+      rule.unused_for
+          ? fmt::format(", and what is younger than {} stays whatever it takes", to_string(*rule.unused_for))
+          : std::string()));
 }
 
 Result<PolicyRule> read_rule(TomlTable& table) {
@@ -86,7 +89,8 @@ Result<std::vector<PolicyRule>> default_rules(Caps caps) {
     caps.max_used = Space({{Part::Unit::percent, 80}, {Part::Unit::bytes, 100'000'000'000}});
     caps.min_free = Space::percent(20);
   }
-  PolicyRule easy{.name = "easily made again", .unused_for = std::chrono::hours(48), .ceiling = Space::bytes(512'000'000)};
+  PolicyRule easy{
+      .name = "easily made again", .unused_for = std::chrono::hours(48), .ceiling = Space::bytes(512'000'000)};
   for (const char* filter : {"type==source.local", "type==exec.cachemount", "type==source.git.checkout"})
     easy.filters.push_back(TRY(RecordFilter::parse(filter)));
   PolicyRule old{.name = "unused", .unused_for = std::chrono::hours(60 * 24)};

@@ -1,25 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libcache/options.h"
 
+#include "libbase/toml/toml_table.h"
 #include "libcache/chunk_rule.h"
 #include "libcache/history.h"
 #include "libcache/ledger.h"
 #include "libcache/policy.h"
-#include "libcache/policy/toml_table.h"
 
 namespace cairn::cache {
 
-using base::ErrorCode;
+using base::KeyCase;
 using base::Result;
+using base::TomlTable;
 
 namespace {
-
-Result<toml::parse_result> parse(std::string_view text, std::string_view name) {
-  toml::parse_result parsed = toml::parse(text);
-  if (parsed) return parsed;
-  return base::fail(ErrorCode::invalid_argument, "{}, line {}: {}", name, parsed.error().source().begin.line,
-                    parsed.error().description());
-}
 
 base::Status read_amounts(TomlTable& document, std::initializer_list<std::pair<const char*, std::uint64_t*>> fields) {
   for (const auto& [field, value] : fields) {
@@ -51,12 +45,13 @@ Result<LedgerOptions> read_ledger_options(TomlTable& document) {
 }  // namespace
 
 Result<CacheOptions> parse_options(std::string_view text, std::string_view name) {
-  const toml::parse_result parsed = TRY(parse(text, name));
+  const toml::parse_result parsed = TRY(base::parse_toml(text, name));
   TomlTable document(parsed.table(), std::string(name), "", KeyCase::exact);
   CacheOptions options;
   if (document.has("chunk_bytes")) {
     const auto bytes = TRY(document.integer("chunk_bytes"));
-    if (!bytes || *bytes < 0 || *bytes > ChunkRule::average_max) return document.wrong("chunk_bytes", "want a number of bytes");
+    if (!bytes || *bytes < 0 || *bytes > ChunkRule::average_max)
+      return document.wrong("chunk_bytes", "want a number of bytes");
     options.chunk_bytes = static_cast<std::uint32_t>(*bytes);
     if (options.chunk_bytes != 0) {
       const auto rule = ChunkRule::of_average(options.chunk_bytes);
@@ -81,13 +76,13 @@ Result<CacheOptions> parse_options(std::string_view text, std::string_view name)
 }
 
 Result<HistoryOptions> parse_history_options(std::string_view text, std::string_view name) {
-  const toml::parse_result parsed = TRY(parse(text, name));
+  const toml::parse_result parsed = TRY(base::parse_toml(text, name));
   TomlTable document(parsed.table(), std::string(name), "", KeyCase::exact);
   return read_history(document);
 }
 
 Result<LedgerOptions> parse_ledger_options(std::string_view text, std::string_view name) {
-  const toml::parse_result parsed = TRY(parse(text, name));
+  const toml::parse_result parsed = TRY(base::parse_toml(text, name));
   TomlTable document(parsed.table(), std::string(name), "", KeyCase::exact);
   return read_ledger_options(document);
 }

@@ -7,8 +7,10 @@
 namespace cairn::cache {
 
 using base::ErrorCode;
+using base::KeyCase;
 using base::Result;
 using base::Status;
+using base::TomlTable;
 
 namespace {
 
@@ -70,7 +72,8 @@ Status read_filters(TomlTable& table, std::string_view key, PolicyRule& rule) {
 // Whoever writes rules of his own does not mean to do without a cap.
 void add_backstop(Policy& policy) {
   if (std::any_of(policy.rules.begin(), policy.rules.end(), bounds_everything)) return;
-  policy.notes.push_back("nothing else bounds the store, whatever its age, so a last rule does: a ceiling of 80% of the disk");
+  policy.notes.push_back(
+      "nothing else bounds the store, whatever its age, so a last rule does: a ceiling of 80% of the disk");
   policy.rules.push_back(
       PolicyRule{.name = "backstop", .ceiling = Space::percent(80), .floor = default_floor(), .all = true});
 }
@@ -110,11 +113,7 @@ Result<Policy> read_own_policy(TomlTable document) {
 Result<Policy> parse_policy(std::string_view text, std::string_view name) {
   if (text.size() > policy_bytes_max)
     return base::fail(ErrorCode::invalid_argument, "{}: a policy has at most {} bytes", name, policy_bytes_max);
-  const toml::parse_result parsed = toml::parse(text);
-  if (!parsed) {
-    return base::fail(ErrorCode::invalid_argument, "{}, line {}: {}", name, parsed.error().source().begin.line,
-                      parsed.error().description());
-  }
+  const toml::parse_result parsed = TRY(base::parse_toml(text, name));
   TomlTable document(parsed.table(), std::string(name), "", KeyCase::exact);
   if (is_buildkit_policy(document))
     return read_buildkit_policy(TomlTable(parsed.table(), std::string(name), "", KeyCase::ignored));

@@ -9,29 +9,16 @@
 #include <map>
 #include <span>
 
+#include "libbase/hash/secrets.h"
 #include "libbase/hash/sha256.h"
 
 namespace cairn::remote {
 namespace {
 
 constexpr std::string_view algorithm = "AWS4-HMAC-SHA256";
-constexpr std::size_t hmac_block_bytes = 64;
 
 std::string_view raw(const base::Sha256Bytes& bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
-// RFC 2104.
-base::Sha256Bytes hmac(std::string_view key, std::string_view message) {
-  const base::Sha256Bytes short_key = base::sha256(key);
-  std::string block(key.size() > hmac_block_bytes ? raw(short_key) : key);
-  block.resize(hmac_block_bytes, '\0');
-  std::string inner = block, outer = block;
-  for (char& c : inner) c = static_cast<char>(c ^ 0x36);
-  for (char& c : outer) c = static_cast<char>(c ^ 0x5c);
-  base::Sha256 hash;
-  const base::Sha256Bytes of_inner = hash.update(inner).update(message).finish();
-  return hash.update(outer).update(raw(of_inner)).finish();
 }
 
 std::string encode(std::string_view text, std::string_view kept) {
@@ -108,12 +95,12 @@ std::map<std::string, std::string> canonical_headers(const SigV4Request::Pairs& 
 
 std::string signature_of(const SigV4Credentials& credentials, const SigV4Scope& scope, std::string_view date,
                          std::string_view text) {
-  base::Sha256Bytes key = hmac("AWS4" + credentials.secret_access_key, date);
+  base::Sha256Bytes key = base::hmac_sha256("AWS4" + credentials.secret_access_key, date);
   for (const std::string_view part :
        {std::string_view(scope.region), std::string_view(scope.service), std::string_view("aws4_request")}) {
-    key = hmac(raw(key), part);
+    key = base::hmac_sha256(raw(key), part);
   }
-  return base::to_hex(hmac(raw(key), text));
+  return base::to_hex(base::hmac_sha256(raw(key), text));
 }
 
 }  // namespace

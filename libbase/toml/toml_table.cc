@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "libcache/policy/toml_table.h"
+#include "libbase/toml/toml_table.h"
 
 #include <algorithm>
 
-namespace cairn::cache {
-
-using base::ErrorCode;
-using base::Result;
+namespace cairn::base {
 
 namespace {
 
@@ -17,6 +14,13 @@ bool same_key(std::string_view a, std::string_view b, KeyCase key_case) {
 }
 
 }  // namespace
+
+Result<toml::parse_result> parse_toml(std::string_view text, std::string_view file) {
+  toml::parse_result parsed = toml::parse(text);
+  if (parsed) return parsed;
+  return fail(ErrorCode::invalid_argument, "{}, line {}: {}", file, parsed.error().source().begin.line,
+              parsed.error().description());
+}
 
 const toml::node* TomlTable::find(std::string_view key) const {
   for (const auto& [name, node] : *table_)
@@ -29,11 +33,11 @@ const toml::node* TomlTable::take(std::string_view key) {
   return find(key);
 }
 
-tl::unexpected<base::Error> TomlTable::wrong(std::string_view key, std::string_view why) const {
+tl::unexpected<Error> TomlTable::wrong(std::string_view key, std::string_view why) const {
   const toml::node* node = find(key);
   const auto line = (node != nullptr ? node->source() : table_->source()).begin.line;
   const std::string where = path_.empty() ? std::string(key) : key.empty() ? path_ : fmt::format("{}, {}", path_, key);
-  return base::fail(ErrorCode::invalid_argument, "{}, line {}: {}: {}", file_, line, where, why);
+  return fail(ErrorCode::invalid_argument, "{}, line {}: {}: {}", file_, line, where, why);
 }
 
 Result<std::optional<std::string>> TomlTable::text(std::string_view key) {
@@ -58,19 +62,31 @@ Result<std::optional<std::int64_t>> TomlTable::integer(std::string_view key) {
   return std::optional<std::int64_t>(value->get());
 }
 
-Result<std::vector<std::string>> TomlTable::texts(std::string_view key) {
-  std::vector<std::string> out;
+template <class T>
+Result<std::vector<T>> TomlTable::one_or_more(std::string_view key, std::string_view what) {
+  std::vector<T> out;
   const toml::node* node = take(key);
   if (node == nullptr) return out;
-  if (const auto* value = node->as_string()) return std::vector<std::string>{value->get()};
+  if (const auto* value = node->as<T>()) return std::vector<T>{value->get()};
   const auto* array = node->as_array();
-  if (array == nullptr) return wrong(key, "want a text in quotes or an array of them");
+  if (array == nullptr) return wrong(key, fmt::format("want {} or an array of them", what));
   for (const toml::node& element : *array) {
-    const auto* value = element.as_string();
-    if (value == nullptr) return wrong(key, "every element has to be a text in quotes");
+    const auto* value = element.as<T>();
+    if (value == nullptr) return wrong(key, fmt::format("every element has to be {}", what));
     out.push_back(value->get());
   }
   return out;
+}
+
+Result<std::vector<std::string>> TomlTable::texts(std::string_view key) {
+  return one_or_more<std::string>(key, "a text in quotes");
+}
+
+Result<std::vector<std::int64_t>> TomlTable::integers(std::string_view key) {
+  auto numbers = TRY(one_or_more<std::int64_t>(key, "a number"));
+  for (const std::int64_t number : numbers)
+    if (number < 0) return wrong(key, "want numbers from 0 on");
+  return numbers;
 }
 
 Result<std::vector<TomlTable>> TomlTable::tables(std::string_view key) {
@@ -97,7 +113,7 @@ Result<std::optional<TomlTable>> TomlTable::table(std::string_view key) {
   return std::optional<TomlTable>(TomlTable(*table, file_, path, key_case_));
 }
 
-base::Status TomlTable::expect_no_other() const {
+Status TomlTable::expect_no_other() const {
   for (const auto& field : *table_) {
     const auto name = field.first.str();
     const bool known = std::any_of(asked_.begin(), asked_.end(),
@@ -107,4 +123,4 @@ base::Status TomlTable::expect_no_other() const {
   return {};
 }
 
-}  // namespace cairn::cache
+}  // namespace cairn::base

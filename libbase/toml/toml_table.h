@@ -13,9 +13,12 @@
 
 #include "libbase/result.h"
 
-namespace cairn::cache {
+namespace cairn::base {
 
 enum class KeyCase : std::uint8_t { exact, ignored };
+
+// The document, or an error that names the line.
+Result<toml::parse_result> parse_toml(std::string_view text, std::string_view file);
 
 // The document outlives it.
 class TomlTable {
@@ -24,22 +27,25 @@ class TomlTable {
       : table_(&table), file_(std::move(file)), path_(std::move(path)), key_case_(key_case) {}
 
   // Absence is nullopt; what has another type is an error.
-  base::Result<std::optional<std::string>> text(std::string_view key);
-  base::Result<std::optional<bool>> truth(std::string_view key);
-  base::Result<std::optional<std::int64_t>> integer(std::string_view key);  // nullopt also for a text
-  base::Result<std::vector<std::string>> texts(std::string_view key);       // one, or an array of them; empty if absent
-  base::Result<std::vector<TomlTable>> tables(std::string_view key);        // [[key]]
-  base::Result<std::optional<TomlTable>> table(std::string_view key);
+  Result<std::optional<std::string>> text(std::string_view key);
+  Result<std::optional<bool>> truth(std::string_view key);
+  Result<std::optional<std::int64_t>> integer(std::string_view key);  // nullopt also for a text
+  Result<std::vector<std::string>> texts(std::string_view key);       // one, or an array of them; empty if absent
+  Result<std::vector<std::int64_t>> integers(std::string_view key);   // the same; none below 0
+  Result<std::vector<TomlTable>> tables(std::string_view key);        // [[key]]
+  Result<std::optional<TomlTable>> table(std::string_view key);
   bool has(std::string_view key) const { return find(key) != nullptr; }
 
   // An error that names the line of the key (or of the table), and the key.
-  tl::unexpected<base::Error> wrong(std::string_view key, std::string_view why) const;
+  tl::unexpected<Error> wrong(std::string_view key, std::string_view why) const;
   // Every key has been asked for.
-  base::Status expect_no_other() const;
+  Status expect_no_other() const;
 
  private:
   const toml::node* find(std::string_view key) const;
   const toml::node* take(std::string_view key);
+  template <class T>
+  Result<std::vector<T>> one_or_more(std::string_view key, std::string_view what);
 
   const toml::table* table_;
   std::string file_, path_;
@@ -47,4 +53,4 @@ class TomlTable {
   std::set<std::string, std::less<>> asked_;
 };
 
-}  // namespace cairn::cache
+}  // namespace cairn::base

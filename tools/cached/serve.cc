@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/cached/serve.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <iostream>
+#include <stop_token>
+#include <thread>
+
+#include "libbase/log/log.h"
+#include "libremote/http_fetcher.h"
+#include "libserve/grpc_server.h"
+#include "libserve/http_server.h"
+#include "libserve/resp_server.h"
+#include "tools/cached/notify.h"
+#include "tools/engine/engine.h"
+#include "tools/engine/server.h"
+
+namespace cairn::cached {
+
+using base::ErrorCode;
+using base::Status;
+
+namespace {
+
+bool is_socket(const std::string& address) { return address.starts_with('/'); }
+
+bool is_local(const std::string& address) {
+  return is_socket(address) || address.starts_with("127.") || address.starts_with("localhost:") ||
+         address.starts_with("[::1]:");
+}
+
+sigset_t ending_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) sigaddset(&set, signal);
+  return set;
+}
+
+// False: it was stopped before.
+bool wait_for_signal(std::stop_token stop = {}) {
+  constexpr timespec look{.tv_sec = 0, .tv_nsec = 100'000'000};
+  const sigset_t set = ending_signals();
+  while (!stop.stop_requested())
+    if (sigtimedwait(&set, nullptr, &look) > 0) return true;
+  return false;
+}
+
+void warn(const Status& outcome) {
+  if (!outcome) base::log_warning("{}", outcome.error().message);
+}
+
+// Others may connect only where somebody has said who may do what, or that everybody may.
+Status expect_reach(const Config& config) {
+  if (config.access)
+    return base::fail(ErrorCode::unavailable, "the doors do not ask yet who somebody is: [access] cannot be served");
+  for (const std::string* address : {&config.http, &config.grpc, &config.resp}) {
+    if (address->empty() || is_local(*address)) continue;
+    if (config.access && !config.access->tokens.empty())
+      base::log_warning("{} can be reached from other machines, and what they show to be let in can be read on the way",
+                        *address);
+    if (config.access || config.allow_remote) continue;
+    auto error = base::fail(ErrorCode::invalid_argument,
+                            "listen on {}: nobody is asked who he is, so only this machine may connect", *address);
+    error.value().hint =
+        "[access] in a --config file says who may; --allow-remote lets everybody read and write who can reach that "
+        "address";
+    return error;
+  }
+  return {};
+}
+
+// What all doors are told alike, as far as they have it.
+template <class Options>
+Options options_of(const Config& config, const std::string& address, const base::HostPath& spool) {
+  Options options;
+  options.address = address;
+  options.live_bytes_max = static_cast<std::int64_t>(config.max_bytes);
+  if constexpr (requires { options.spool; }) options.spool = spool;
+  if constexpr (requires { options.connections_max; }) options.connections_max = config.connections;
+  return options;
+}
+
+struct Doors {
+  std::unique_ptr<cache::Fetcher> fetcher;
+  std::unique_ptr<serve::RespServer> resp;
+  std::unique_ptr<serve::HttpServer> http;
+  std::unique_ptr<serve::GrpcServer> grpc;
+
+  Status open(cache::Cache& cache, const base::Clock& clock, const Config& config, const base::HostPath& spool) {
+    auto of_http = options_of<serve::HttpOptions>(config, config.http, spool);
+    if (!config.resp.empty()) {
+      resp = TRY(serve::RespServer::start(cache, clock, options_of<serve::RespOptions>(config, config.resp, spool)));
+      of_http.more_metrics = [this] { return resp->metrics(); };
+    }
+    http = TRY(serve::HttpServer::start(cache, std::move(of_http)));
+    if (config.fetch) fetcher = remote::make_http_fetcher(remote::http_options_of_environment());
+    if (config.grpc.empty()) return {};
+    auto of_grpc = options_of<serve::GrpcOptions>(config, config.grpc, spool);
+    of_grpc.fetcher = fetcher.get();
+    grpc = TRY(serve::GrpcServer::start(cache, std::move(of_grpc)));
+    return {};
+  }
+
+  void say(const std::string& root) const {
+    std::cout << "cached: serves " << root << " at " << (is_socket(http->address()) ? "unix:" : "http://")
+              << http->address();
+    if (grpc) std::cout << " and grpc://" << grpc->address();
+    if (resp) std::cout << " and redis" << (is_socket(resp->address()) ? "+unix:" : "://") << resp->address();
+    std::cout << std::endl;
+  }
+
+  void drain(std::chrono::seconds at_most) {
+    const std::jthread grpc_ends([&] {
+      if (grpc) grpc->drain(at_most);
+    });
+    const std::jthread resp_ends([&] {
+      if (resp) resp->drain(at_most);
+    });
+    http->drain(at_most);
+  }
+};
+
+}  // namespace
+
+void block_ending_signals() {
+  const sigset_t set = ending_signals();
+  ::pthread_sigmask(SIG_BLOCK, &set, nullptr);
+}
+
+Status serve(Config config) {
+  TRY(expect_reach(config));
+  const base::HostPath root = TRY(base::HostPath::from_user(config.root), "--root {}", config.root);
+  auto opened = engine::Engine::open(engine::EngineOptions(root));
+  if (!opened) {
+    if (opened.error().code == ErrorCode::busy) opened.error().hint = "end it first: a store has one owner";
+    return tl::unexpected(opened.error());
+  }
+  const auto engine = std::move(*opened);
+  const auto socket = TRY(engine::Server::start(*engine));
+  const base::SystemClock clock;
+  {
+    Doors doors;
+    TRY(doors.open(engine->cache(), clock, config, root / "tmp"));
+    doors.say(root.str());
+    warn(notify("READY=1"));
+    (void)wait_for_signal();
+    warn(notify("STOPPING=1"));
+    // Whoever says it twice does not want to wait.
+    const std::jthread impatient([](std::stop_token stop) {
+      if (wait_for_signal(std::move(stop))) ::_exit(130);
+    });
+    doors.drain(std::chrono::seconds(config.drain_seconds));
+  }
+  socket->drain();
+  return {};
+}
+
+}  // namespace cairn::cached
