@@ -2,6 +2,7 @@
 // A store beyond this machine as a tier under the cache: the seam between libcache/tiers, which knows order, rights,
 // deadlines and what to do with a sick one, and libremote, which knows protocols. A tier is never trusted: what it
 // gives is hashed before anybody sees it, and what it cannot do makes a client wait a little, and nothing else.
+// Conformance suite: tests/conformance/remote_tier_suite.h.
 #pragma once
 
 #include <chrono>
@@ -31,8 +32,8 @@ struct SizedBlob {
 struct TierEntry {
   std::string value;
   // Every blob that the value needs. nullopt: the protocol does not say it, and whoever can read the value has to.
-  std::optional<std::vector<SizedBlob>> closure;
-  std::string attributes;
+  std::optional<std::vector<SizedBlob>> closure = std::nullopt;
+  std::string attributes = {};
   std::chrono::nanoseconds build_time{0};  // what making it took; 0: unknown
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Redirects are followed here, not by curl: so each is judged, circles are seen for what they are, and no secret goes to
-// another origin than it was given for.
+// Redirects are followed here, not by curl: so each is judged, circles are seen for what they are, and no secret goes
+// to another origin than it was given for.
 #include "libremote/http_fetcher.h"
 
 #include <stdlib.h>
@@ -69,7 +69,8 @@ bool is_redirect(int status) {
 
 bool is_secret(std::string_view name) {
   std::string lower(name);
-  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::transform(lower.begin(), lower.end(), lower.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return lower == "authorization" || lower == "cookie" || lower == "proxy-authorization";
 }
 
@@ -90,10 +91,14 @@ class HttpFetcher final : public cache::Fetcher {
     Url url;
     for (const auto& [name, value] : asked.headers) {
       if (has_control(name) || has_control(value)) {
-        return fail(ErrorCode::invalid_argument, "fetch {}: the header {} has control characters", url_without_secrets(asked.url), name);
+        return fail(ErrorCode::invalid_argument, "fetch {}: the header {} has control characters",
+                    url_without_secrets(asked.url), name);
       }
     }
     TRY(url.set(request.url), "fetch");
+    const bool follows =
+        asked.redirects == FetchRequest::Redirects::follow && asked.method != FetchRequest::Method::put;
+    CHECK(asked.body != nullptr || asked.body_bytes == 0, "bytes to send from nowhere");
     const std::string origin = url.origin();
     std::set<std::string> seen;
     while (true) {
@@ -102,7 +107,7 @@ class HttpFetcher final : public cache::Fetcher {
       auto transfer = std::make_unique<Transfer>(pool_, options_, request, stop);
       TRY(transfer->receive_headers());
       const auto location = transfer->headers().find("location");
-      if (!is_redirect(transfer->status()) || location == transfer->headers().end()) {
+      if (!follows || !is_redirect(transfer->status()) || location == transfer->headers().end()) {
         return answer(std::move(request.url), std::move(transfer));
       }
       TRY(url.set(location->second), "fetch {}: it redirects to", url_without_secrets(asked.url));
@@ -113,14 +118,17 @@ class HttpFetcher final : public cache::Fetcher {
   }
 
  private:
-  base::Status check(const Url& url, const FetchRequest& asked, std::set<std::string>& seen, const std::string& next) const {
+  base::Status check(const Url& url, const FetchRequest& asked, std::set<std::string>& seen,
+                     const std::string& next) const {
     const auto bad = [&](std::string_view why) {
-      return fail(ErrorCode::invalid_argument, "fetch {}: {} {}", url_without_secrets(asked.url), why, url_without_secrets(next));
+      return fail(ErrorCode::invalid_argument, "fetch {}: {} {}", url_without_secrets(asked.url), why,
+                  url_without_secrets(next));
     };
     const std::string scheme = url.get(CURLUPART_SCHEME);
     if (scheme != "http" && scheme != "https") return bad("not an HTTP address:");
     if (!seen.insert(next).second) return bad("it redirects in a circle, back to");
-    if (seen.size() > options_.redirects_max + 1) return bad(fmt::format("it redirects more than {} times, at last to", options_.redirects_max));
+    if (seen.size() > options_.redirects_max + 1)
+      return bad(fmt::format("it redirects more than {} times, at last to", options_.redirects_max));
     return {};
   }
 

@@ -14,11 +14,13 @@ using base::Status;
 namespace {
 
 constexpr std::size_t buffer_bytes_max = 256 << 10;
+constexpr std::uint64_t unasked_bytes_max = 1 << 20;
 constexpr std::chrono::milliseconds poll_min{1}, poll_max{1'000};
 
 std::string lower(std::string_view text) {
   std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? char(c - 'A' + 'a') : c; });
+  std::transform(out.begin(), out.end(), out.begin(),
+                 [](char c) { return c >= 'A' && c <= 'Z' ? char(c - 'A' + 'a') : c; });
   return out;
 }
 
@@ -60,11 +62,14 @@ void MultiPool::give_back(CURLM* multi) {
   curl_multi_cleanup(multi);
 }
 
-Transfer::Transfer(MultiPool& pool, const HttpOptions& options, const cache::FetchRequest& request, std::stop_token stop)
+Transfer::Transfer(MultiPool& pool, const HttpOptions& options, const cache::FetchRequest& request,
+                   std::stop_token stop)
     : pool_(pool),
       options_(options),
       stop_(std::move(stop)),
-      name_(cache::url_without_secrets(request.url)),
+      what_((request.method == cache::FetchRequest::Method::put ? "put " : "fetch ") +
+            cache::url_without_secrets(request.url)),
+      deadline_(request.deadline),
       multi_(pool.take()),
       easy_(curl_easy_init()) {
   CHECK(easy_ != nullptr, "curl gives no handle");
@@ -80,6 +85,7 @@ Transfer::Transfer(MultiPool& pool, const HttpOptions& options, const cache::Fet
   set(CURLOPT_WRITEFUNCTION, &Transfer::on_body);
   set(CURLOPT_WRITEDATA, this);
   if (request.method == cache::FetchRequest::Method::head) set(CURLOPT_NOBODY, 1L);
+  if (request.method == cache::FetchRequest::Method::put) send_body(request);
   if (!options.ca_file.empty()) set(CURLOPT_CAINFO, options.ca_file.c_str());
   bool has_agent = false;
   for (const auto& [name, value] : request.headers) {
@@ -100,13 +106,45 @@ Transfer::~Transfer() {
   pool_.give_back(multi_);
 }
 
+// A server is asked before a large body is sent (Expect: 100-continue), so that what is refused is not sent in vain;
+// one that does not know it costs a second. For a small body the question would take longer than the body.
+void Transfer::send_body(const cache::FetchRequest& request) {
+  to_send_ = request.body;
+  left_to_send_ = request.body_bytes;
+  if (request.body_bytes <= unasked_bytes_max) sent_ = curl_slist_append(sent_, "Expect:");
+  curl_easy_setopt(easy_, CURLOPT_UPLOAD, 1L);
+  curl_easy_setopt(easy_, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(request.body_bytes));
+  curl_easy_setopt(easy_, CURLOPT_READFUNCTION, &Transfer::on_send);
+  curl_easy_setopt(easy_, CURLOPT_READDATA, this);
+}
+
+std::size_t Transfer::on_send(char* out, std::size_t one, std::size_t count, void* self) {
+  auto* transfer = static_cast<Transfer*>(self);
+  auto got = transfer->read_to_send(std::as_writable_bytes(std::span(out, one * count)));
+  if (got) return *got;
+  transfer->unsent_ = std::move(got).error();
+  return CURL_READFUNC_ABORT;
+}
+
+Result<std::size_t> Transfer::read_to_send(std::span<std::byte> out) {
+  if (left_to_send_ == 0) return std::size_t{0};
+  if (to_send_ == nullptr) return fail(ErrorCode::io, "{}: answered before it had all", what_);
+  if (out.size() > left_to_send_) out = out.first(static_cast<std::size_t>(left_to_send_));
+  const std::size_t count = TRY(to_send_->read(out), "{}", what_);
+  if (count == 0)
+    return fail(ErrorCode::corrupt, "{}: {} bytes are missing of what was to be sent", what_, left_to_send_);
+  left_to_send_ -= count;
+  moved_ += count;
+  return count;
+}
+
 std::size_t Transfer::on_header(char* bytes, std::size_t one, std::size_t count, void* self) {
   auto* transfer = static_cast<Transfer*>(self);
   return transfer->take_header({bytes, one * count}) ? one * count : 0;
 }
 
 bool Transfer::take_header(std::string_view line) {
-  received_ += line.size();
+  moved_ += line.size();
   header_bytes_ += line.size();
   if (header_bytes_ > options_.header_bytes_max) {
     refused_ = fmt::format("more than {} bytes of headers", options_.header_bytes_max);
@@ -140,7 +178,7 @@ std::size_t Transfer::on_body(char* bytes, std::size_t one, std::size_t count, v
     return CURL_WRITEFUNC_PAUSE;
   }
   transfer->buffer_.append(bytes, one * count);
-  transfer->received_ += one * count;
+  transfer->moved_ += one * count;
   return one * count;
 }
 
@@ -153,13 +191,14 @@ std::optional<std::uint64_t> Transfer::size() const {
 
 Status Transfer::failure(CURLcode code) const {
   const std::string why = error_[0] != '\0' ? error_ : curl_easy_strerror(code);
-  if (!refused_.empty()) return fail(ErrorCode::invalid_argument, "fetch {}: {}", name_, refused_);
+  if (unsent_) return tl::unexpected(*unsent_);
+  if (!refused_.empty()) return fail(ErrorCode::invalid_argument, "{}: {}", what_, refused_);
   switch (code) {
-    case CURLE_URL_MALFORMAT: return fail(ErrorCode::invalid_argument, "fetch {}: {}", name_, why);
-    case CURLE_PARTIAL_FILE: return fail(ErrorCode::corrupt, "fetch {}: it ended too early: {}", name_, why);
+    case CURLE_URL_MALFORMAT: return fail(ErrorCode::invalid_argument, "{}: {}", what_, why);
+    case CURLE_PARTIAL_FILE: return fail(ErrorCode::corrupt, "{}: it ended too early: {}", what_, why);
     case CURLE_OPERATION_TIMEDOUT:
-      return fail(ErrorCode::io, "fetch {}: no connection within {} ms", name_, options_.connect_timeout.count());
-    default: return fail(ErrorCode::io, "fetch {}: {}", name_, why);
+      return fail(ErrorCode::io, "{}: no connection within {} ms", what_, options_.connect_timeout.count());
+    default: return fail(ErrorCode::io, "{}: {}", what_, why);
   }
 }
 
@@ -178,10 +217,11 @@ Status Transfer::work_until(const std::function<bool()>& ready) {
   const std::stop_callback wake(stop_, [this] { curl_multi_wakeup(multi_); });
   auto since = Clock::now();
   while (true) {
-    if (stop_.stop_requested()) return fail(ErrorCode::cancelled, "fetch {}: cancelled", name_);
+    if (stop_.stop_requested()) return fail(ErrorCode::cancelled, "{}: cancelled", what_);
+    TRY(check_deadline(Clock::now()));
     int running = 0;
     if (const CURLMcode code = curl_multi_perform(multi_, &running); code != CURLM_OK) {
-      return fail(ErrorCode::io, "fetch {}: {}", name_, curl_multi_strerror(code));
+      return fail(ErrorCode::io, "{}: {}", what_, curl_multi_strerror(code));
     }
     TRY(check_messages());
     const auto now = Clock::now();
@@ -189,27 +229,35 @@ Status Transfer::work_until(const std::function<bool()>& ready) {
     since = now;
     if (ended_ || ready()) return {};
     TRY(check_pace());
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(options_.stall_timeout - waited_);
+    using std::chrono::milliseconds;
+    auto left = std::chrono::duration_cast<milliseconds>(options_.stall_timeout - waited_);
+    if (deadline_) left = std::min(left, std::chrono::ceil<milliseconds>(*deadline_ - now));
     curl_multi_poll(multi_, nullptr, 0, static_cast<int>(std::clamp(left, poll_min, poll_max).count()), nullptr);
   }
+}
+
+Status Transfer::check_deadline(std::chrono::steady_clock::time_point now) const {
+  if (!deadline_ || now < *deadline_) return {};
+  return fail(ErrorCode::io, "{}: not done in the time that there was", what_);
 }
 
 // Only the time counts that somebody waits, over all reads: a slow reader is no fault of the server, and a byte now and
 // then is no progress.
 Status Transfer::check_pace() {
-  const std::uint64_t sent = received_ - had_;
-  if (sent >= options_.stall_bytes_min) {
-    had_ = received_;
+  const std::uint64_t count = moved_ - had_;
+  if (count >= options_.stall_bytes_min) {
+    had_ = moved_;
     waited_ = {};
   }
   if (waited_ < options_.stall_timeout) return {};
-  return fail(ErrorCode::io, "fetch {}: stalled: the server sent {} bytes in {} ms", name_, sent,
-              std::chrono::duration_cast<std::chrono::milliseconds>(waited_).count());
+  return fail(ErrorCode::io, "{}: stalled: the server {} {} bytes in {} ms", what_, left_to_send_ > 0 ? "took" : "sent",
+              count, std::chrono::duration_cast<std::chrono::milliseconds>(waited_).count());
 }
 
 Status Transfer::receive_headers() {
   TRY(work_until([this] { return headers_done_; }));
-  if (!headers_done_) return fail(ErrorCode::io, "fetch {}: an answer without headers", name_);
+  if (!headers_done_) return fail(ErrorCode::io, "{}: an answer without headers", what_);
+  to_send_ = nullptr;
   return {};
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One request and its response on one curl handle, pulled: the network moves only while somebody waits for its bytes, on
-// the thread of whoever waits.
+// One request and its response on one curl handle, pulled: the network moves only while somebody waits for its bytes,
+// on the thread of whoever waits. A body that is sent is read meanwhile, on that thread.
 #pragma once
 
 #include <curl/curl.h>
@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <stop_token>
 #include <string>
 #include <vector>
@@ -51,17 +52,25 @@ class Transfer {
  private:
   static std::size_t on_header(char* bytes, std::size_t one, std::size_t count, void* self);
   static std::size_t on_body(char* bytes, std::size_t one, std::size_t count, void* self);
+  static std::size_t on_send(char* out, std::size_t one, std::size_t count, void* self);
+  void send_body(const cache::FetchRequest& request);
+  base::Result<std::size_t> read_to_send(std::span<std::byte> out);
   bool take_header(std::string_view line);
   // Works until `ready` or the end.
   base::Status work_until(const std::function<bool()>& ready);
   base::Status check_messages();
   base::Status check_pace();
+  base::Status check_deadline(std::chrono::steady_clock::time_point now) const;
   base::Status failure(CURLcode code) const;
 
   MultiPool& pool_;
   const HttpOptions& options_;
   std::stop_token stop_;
-  std::string name_;  // of the URL, for messages
+  std::string what_;  // is done, for messages
+  std::optional<std::chrono::steady_clock::time_point> deadline_;
+  base::ByteSource* to_send_ = nullptr;  // not used after receive_headers()
+  std::uint64_t left_to_send_ = 0;       // bytes
+  std::optional<base::Error> unsent_;    // why the body could not be read
   CURLM* multi_;
   CURL* easy_;
   curl_slist* sent_ = nullptr;
@@ -74,8 +83,8 @@ class Transfer {
   bool headers_done_ = false, ended_ = false, paused_ = false;
   std::string buffer_;  // of the body; what was read is cut off when it is empty
   std::size_t taken_ = 0;
-  std::uint64_t received_ = 0;  // bytes of headers and body
-  std::uint64_t had_ = 0;       // of them, when the time began that counts for stalls
+  std::uint64_t moved_ = 0;              // bytes of headers and bodies, both ways
+  std::uint64_t had_ = 0;                // of them, when the time began that counts for stalls
   std::chrono::microseconds waited_{0};  // since then
 };
 

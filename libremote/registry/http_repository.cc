@@ -8,6 +8,7 @@
 
 #include "libbase/base64.h"
 #include "libbase/hash/sha256.h"
+#include "libremote/bodies/bodies.h"
 #include "libremote/registry/blob_body.h"
 #include "libremote/registry/challenge.h"
 
@@ -24,7 +25,9 @@ namespace {
 
 constexpr std::size_t token_bytes_max = 1 << 20;
 // A spelling of its own: the registry of docker.io has another name than its images.
-constexpr const char* docker_hub = "registry-1" ".docker.io";
+constexpr const char* docker_hub =
+    "registry-1"
+    ".docker.io";
 
 constexpr const char* manifest_types =
     "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, "
@@ -39,19 +42,10 @@ bool is_passing(const base::Error& error) { return error.code == ErrorCode::io |
 
 std::string registry_url(const std::string& host) {
   if (host == "docker.io") return std::string("https://") + docker_hub;
-  const std::string_view bare = std::string_view(host).substr(0, host.starts_with('[') ? host.find(']') + 1 : host.find(':'));
+  const std::string_view bare =
+      std::string_view(host).substr(0, host.starts_with('[') ? host.find(']') + 1 : host.find(':'));
   const bool here = bare == "localhost" || bare.starts_with("127.") || bare == "[::1]";
   return (here ? "http://" : "https://") + host;
-}
-
-Result<std::string> read_whole(base::ByteSource& source, std::size_t size_max) {
-  std::string bytes;
-  std::vector<std::byte> buffer(64 << 10);
-  while (const std::size_t count = TRY(source.read(buffer))) {
-    bytes.append(reinterpret_cast<const char*>(buffer.data()), count);
-    if (bytes.size() > size_max) return fail(ErrorCode::invalid_argument, "more than {} bytes", size_max);
-  }
-  return bytes;
 }
 
 HttpRepository::HttpRepository(cache::Fetcher& fetcher, const RegistryOptions& options, cache::RepositoryName name,
@@ -71,7 +65,8 @@ base::Error HttpRepository::status_error(int status, const std::string& path) co
   auto error = fail(ErrorCode::unavailable, "{}: the registry refuses {} (status {})", name_text_,
                     credentials_.empty() ? "who gives no credentials" : "the credentials", status)
                    .value();
-  error.hint = fmt::format("give the secret REGISTRY_AUTH_{}, which is USER:PASSWORD", name_text_.substr(0, name_text_.find('/')));
+  error.hint = fmt::format("give the secret REGISTRY_AUTH_{}, which is USER:PASSWORD",
+                           name_text_.substr(0, name_text_.find('/')));
   return error;
 }
 
@@ -94,7 +89,8 @@ Result<std::string> HttpRepository::fetch_token(const std::string& url, const st
   FetchRequest request{.url = url, .headers = {}};
   if (!credentials_.empty()) request.headers.emplace_back("Authorization", "Basic " + base::base64(credentials_));
   const FetchAnswer answer = TRY(fetcher_.fetch(request, stop));
-  if (answer.status == 401 || answer.status == 403) return tl::unexpected(status_error(answer.status, "its token service"));
+  if (answer.status == 401 || answer.status == 403)
+    return tl::unexpected(status_error(answer.status, "its token service"));
   if (answer.status != 200) return fail(ErrorCode::io, "the token service answers with status {}", answer.status);
   return parse_token(TRY(read_whole(*answer.body, token_bytes_max)));
 }
@@ -118,7 +114,8 @@ Status HttpRepository::authenticate(const FetchAnswer& answer, const std::stop_t
 }
 
 Result<FetchAnswer> HttpRepository::ask_once(FetchRequest request, const std::stop_token& stop) {
-  if (std::string known = *authorization_.lock(); !known.empty()) request.headers.emplace_back("Authorization", std::move(known));
+  if (std::string known = *authorization_.lock(); !known.empty())
+    request.headers.emplace_back("Authorization", std::move(known));
   return fetcher_.fetch(request, stop);
 }
 
@@ -153,7 +150,8 @@ Result<BlobDigest> HttpRepository::resolve(const std::string& tag, std::stop_tok
   return base::digest_of<BlobDigest>(TRY(read_whole(*whole.body, 4 << 20), "{}: read {}", name_text_, path));
 }
 
-Result<std::string> HttpRepository::read(Document kind, const BlobDigest& digest, std::size_t size_max, std::stop_token stop) {
+Result<std::string> HttpRepository::read(Document kind, const BlobDigest& digest, std::size_t size_max,
+                                         std::stop_token stop) {
   const std::string path = (kind == Document::manifest ? "manifests/" : "blobs/") + digest.str();
   FetchRequest request{.url = {}, .headers = {}};
   if (kind == Document::manifest) request.headers.emplace_back("Accept", manifest_types);
@@ -172,7 +170,8 @@ Result<std::string> HttpRepository::read(Document kind, const BlobDigest& digest
   }
 }
 
-Result<std::unique_ptr<base::ByteSource>> HttpRepository::open_blob(const BlobDigest& digest, std::optional<std::uint64_t> size,
+Result<std::unique_ptr<base::ByteSource>> HttpRepository::open_blob(const BlobDigest& digest,
+                                                                    std::optional<std::uint64_t> size,
                                                                     std::stop_token stop) {
   auto body = std::make_unique<BlobBody>(*this, digest, size, std::move(stop));
   TRY(body->open());

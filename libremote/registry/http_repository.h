@@ -14,15 +14,19 @@ namespace cairn::remote {
 
 class HttpRepository final : public cache::Repository {
  public:
-  HttpRepository(cache::Fetcher& fetcher, const RegistryOptions& options, cache::RepositoryName name, std::string credentials);
+  HttpRepository(cache::Fetcher& fetcher, const RegistryOptions& options, cache::RepositoryName name,
+                 std::string credentials);
 
   base::Result<BlobDigest> resolve(const std::string& tag, std::stop_token stop) override;
-  base::Result<std::string> read(Document kind, const BlobDigest& digest, std::size_t size_max, std::stop_token stop) override;
+  base::Result<std::string> read(Document kind, const BlobDigest& digest, std::size_t size_max,
+                                 std::stop_token stop) override;
   base::Result<std::unique_ptr<base::ByteSource>> open_blob(const BlobDigest& digest, std::optional<std::uint64_t> size,
                                                             std::stop_token stop) override;
 
-  // The answer to a request with a status that is one (200, 206), whatever it took. path: below /v2/<path of the repository>/.
-  base::Result<cache::FetchAnswer> ask(cache::FetchRequest request, const std::string& path, const std::stop_token& stop);
+  // The answer to a request with a status that is one (200, 206), whatever it took. path: below /v2/<path of the
+  // repository>/.
+  base::Result<cache::FetchAnswer> ask(cache::FetchRequest request, const std::string& path,
+                                       const std::stop_token& stop);
   // Waits as before the given try (1: the second one). Errors: cancelled.
   base::Status pause(int tries, const std::string& asked_seconds, const std::stop_token& stop) const;
   const RegistryOptions& options() const { return options_; }
@@ -42,8 +46,5 @@ class HttpRepository final : public cache::Repository {
 
 // "https://host", or "http://host" of this machine.
 std::string registry_url(const std::string& host);
-
-// Everything there is, up to a limit. Errors: invalid_argument (more), those of the source.
-base::Result<std::string> read_whole(base::ByteSource& source, std::size_t size_max);
 
 }  // namespace cairn::remote

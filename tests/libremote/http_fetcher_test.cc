@@ -5,11 +5,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include <atomic>
 #include <thread>
 
 #include "tests/support/http_server.h"
+#include "tests/support/loopback_listener.h"
+#include "tests/support/string_source.h"
 
 namespace cairn::remote {
 namespace {
@@ -53,7 +56,8 @@ class HttpFetcherTest : public testing::Test {
     EXPECT_THAT(result.error().message, HasSubstr(part));
   }
 
-  HttpOptions quick{.connect_timeout = std::chrono::milliseconds(5'000), .stall_timeout = std::chrono::milliseconds(200)};
+  HttpOptions quick{.connect_timeout = std::chrono::milliseconds(5'000),
+                    .stall_timeout = std::chrono::milliseconds(200)};
   std::unique_ptr<cache::Fetcher> fetcher = make_http_fetcher(quick);
 };
 
@@ -123,10 +127,10 @@ TEST_F(HttpFetcherTest, FollowsRedirectsToTheEnd) {
 }
 
 TEST_F(HttpFetcherTest, RefusesRedirectsInACircle) {
-  HttpServer server([](const HttpRequest& request, HttpReply& reply) {
-    reply.redirect(301, request.target == "/a" ? "/b" : "/a");
-  });
-  expect_error(body_of(server.url("/a")), ErrorCode::invalid_argument, "it redirects in a circle, back to " + server.url("/a"));
+  HttpServer server(
+      [](const HttpRequest& request, HttpReply& reply) { reply.redirect(301, request.target == "/a" ? "/b" : "/a"); });
+  expect_error(body_of(server.url("/a")), ErrorCode::invalid_argument,
+               "it redirects in a circle, back to " + server.url("/a"));
   EXPECT_EQ(server.requests().size(), 2u);
 }
 
@@ -146,7 +150,8 @@ TEST_F(HttpFetcherTest, SecretsGoToTheOriginOnly) {
   HttpServer server([&](const HttpRequest& request, HttpReply& reply) {
     reply.redirect(302, request.target == "/1" ? "/2" : other.url("/"));
   });
-  auto answer = fetcher->fetch({.url = server.url("/1"), .headers = {{"Authorization", "Bearer s"}, {"Accept", "a/b"}}}, {});
+  auto answer =
+      fetcher->fetch({.url = server.url("/1"), .headers = {{"Authorization", "Bearer s"}, {"Accept", "a/b"}}}, {});
   ASSERT_TRUE(answer) << answer.error().message;
   for (const HttpRequest& request : server.requests()) EXPECT_EQ(request.header("authorization"), "Bearer s");
   ASSERT_EQ(other.requests().size(), 1u);
@@ -189,7 +194,8 @@ TEST_F(HttpFetcherTest, ABodyThatEndsTooEarlyIsCorrupt) {
 TEST_F(HttpFetcherTest, RefusesHeadersWithoutEnd) {
   HttpServer server([](const HttpRequest&, HttpReply& reply) {
     reply.raw("HTTP/1.1 200 OK\r\n");
-    for (int i = 0; i < 100 && !reply.is_closed(); ++i) reply.raw("X-" + std::to_string(i) + ": " + std::string(8000, 'h') + "\r\n");
+    for (int i = 0; i < 100 && !reply.is_closed(); ++i)
+      reply.raw("X-" + std::to_string(i) + ": " + std::string(8000, 'h') + "\r\n");
     reply.close();
   });
   expect_error(body_of(server.url("/")), ErrorCode::invalid_argument, "more than 262144 bytes of headers");
@@ -243,6 +249,102 @@ TEST_F(HttpFetcherTest, CancellingEndsTheWaiting) {
   const auto answer = fetch(server.url("/"), stop.get_token());
   ASSERT_FALSE(answer);
   EXPECT_EQ(answer.error().code, ErrorCode::cancelled);
+}
+
+// A put of `bytes`, of which so many are said to come.
+FetchRequest put_of(const std::string& url, base::ByteSource& bytes, std::uint64_t size) {
+  return {.url = url, .method = FetchRequest::Method::put, .body = &bytes, .body_bytes = size};
+}
+
+TEST_F(HttpFetcherTest, PutsABodyOfTheSizeThatWasSaid) {
+  HttpServer server([](const HttpRequest&, HttpReply& reply) { reply.send(201, {}, "thanks"); });
+  for (const std::size_t size : {std::size_t{0}, std::size_t{5}, std::size_t{700'000}}) {
+    const std::string bytes(size, 'b');
+    test::BytesSource source(bytes, 9'999);
+    auto answer = fetcher->fetch(put_of(server.url("/x"), source, size), {});
+    ASSERT_TRUE(answer) << answer.error().message;
+    EXPECT_EQ(answer->status, 201);
+    EXPECT_EQ(drain(*answer), "thanks");
+    EXPECT_EQ(server.requests().back().method, "PUT");
+    EXPECT_EQ(server.requests().back().header("content-length"), std::to_string(size));
+    EXPECT_TRUE(server.requests().back().body == bytes);
+  }
+}
+
+TEST_F(HttpFetcherTest, ABodyThatIsShorterThanSaidIsNotSentToItsEnd) {
+  HttpServer server([](const HttpRequest&, HttpReply& reply) { reply.send(200, {}, ""); });
+  test::BytesSource source("short");
+  const auto answer = fetcher->fetch(put_of(server.url("/x"), source, 6), {});
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().code, ErrorCode::corrupt);
+  EXPECT_THAT(answer.error().message, HasSubstr("put " + server.url("/x") + ": 1 bytes are missing"));
+  EXPECT_TRUE(server.requests().empty());
+}
+
+TEST_F(HttpFetcherTest, APutFollowsNoRedirect) {
+  HttpServer server([](const HttpRequest&, HttpReply& reply) { reply.redirect(307, "/elsewhere"); });
+  test::BytesSource source("bytes");
+  const auto answer = fetcher->fetch(put_of(server.url("/x"), source, 5), {});
+  ASSERT_TRUE(answer) << answer.error().message;
+  EXPECT_EQ(answer->status, 307);
+  EXPECT_EQ(server.requests().size(), 1u);
+}
+
+TEST_F(HttpFetcherTest, ARedirectIsAnAnswerToWhomItIs) {
+  HttpServer server([](const HttpRequest&, HttpReply& reply) { reply.redirect(302, "/elsewhere"); });
+  const auto answer = fetcher->fetch({.url = server.url("/x"), .redirects = FetchRequest::Redirects::answer}, {});
+  ASSERT_TRUE(answer) << answer.error().message;
+  EXPECT_EQ(answer->status, 302);
+  EXPECT_EQ(answer->header("location"), "/elsewhere");
+}
+
+TEST_F(HttpFetcherTest, ARefusalEndsALargePutBeforeItIsSent) {
+  test::LoopbackListener listener([](base::Fd socket) {
+    char head[4096];
+    ASSERT_GT(::recv(socket.get(), head, sizeof head, 0), 0);
+    const std::string_view no = "HTTP/1.1 403 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    ASSERT_EQ(::send(socket.get(), no.data(), no.size(), MSG_NOSIGNAL), static_cast<ssize_t>(no.size()));
+  });
+  const std::string bytes(20'000'000, 'b');
+  test::BytesSource source(bytes);
+  const auto answer =
+      fetcher->fetch(put_of(fmt::format("http://127.0.0.1:{}/x", listener.port()), source, bytes.size()), {});
+  ASSERT_TRUE(answer) << answer.error().message;
+  EXPECT_EQ(answer->status, 403);
+  std::byte first{};
+  ASSERT_EQ(source.read({&first, 1}).value(), 1u);  // nothing of it was read
+}
+
+TEST_F(HttpFetcherTest, ADeadlineEndsTheWaitingForHeadersAndForBodies) {
+  fetcher = make_http_fetcher({});  // its own timeouts are far away
+  HttpServer server([](const HttpRequest& request, HttpReply& reply) {
+    if (request.target == "/silent") return reply.hang();
+    reply.raw("HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n");
+    while (!reply.is_closed()) {
+      reply.raw(std::string(2'000, 'x'));  // more than what is a stall
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+  });
+  const auto soon = [] { return std::chrono::steady_clock::now() + std::chrono::milliseconds(200); };
+  const auto silent = fetcher->fetch({.url = server.url("/silent"), .deadline = soon()}, {});
+  ASSERT_FALSE(silent);
+  EXPECT_EQ(silent.error().code, ErrorCode::io);
+  EXPECT_THAT(silent.error().message, HasSubstr("not done in the time that there was"));
+  auto slow = fetcher->fetch({.url = server.url("/slow"), .deadline = soon()}, {});
+  ASSERT_TRUE(slow) << slow.error().message;
+  expect_error(drain(*slow), ErrorCode::io, "not done in the time that there was");
+}
+
+TEST_F(HttpFetcherTest, AServerThatTakesNothingStalls) {
+  test::LoopbackListener listener(
+      [&, kept = std::make_shared<std::vector<base::Fd>>()](base::Fd socket) { kept->push_back(std::move(socket)); });
+  const std::string bytes(50'000'000, 'b');
+  test::BytesSource source(bytes);
+  const auto answer =
+      fetcher->fetch(put_of(fmt::format("http://127.0.0.1:{}/x", listener.port()), source, bytes.size()), {});
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().code, ErrorCode::io);
+  EXPECT_THAT(answer.error().message, HasSubstr("stalled: the server took"));
 }
 
 }  // namespace

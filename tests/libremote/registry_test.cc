@@ -10,6 +10,7 @@
 
 #include "libbase/base64.h"
 #include "libbase/hash/sha256.h"
+#include "libremote/bodies/bodies.h"
 #include "libremote/http_fetcher.h"
 #include "libremote/registries.h"
 #include "libremote/registry/challenge.h"

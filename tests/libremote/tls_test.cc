@@ -9,6 +9,7 @@
 #include <regex>
 #include <thread>
 
+#include "libremote/bodies/bodies.h"
 #include "libremote/http_fetcher.h"
 #include "libremote/registry/http_repository.h"
 #include "tests/e2e/program.h"

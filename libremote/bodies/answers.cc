@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libremote/bodies/answers.h"
+
+#include <algorithm>
+#include <atomic>
+#include <optional>
+#include <thread>
+
+#include "libbase/sync.h"
+#include "libremote/bodies/bodies.h"
+
+namespace cairn::remote {
+
+using base::ErrorCode;
+using base::fail;
+using base::Result;
+using cache::FetchAnswer;
+using cache::SizedBlob;
+
+namespace {
+
+constexpr std::size_t small_body_bytes_max = 64 << 10;
+
+ErrorCode code_of(int status) {
+  switch (status) {
+    case 429:
+    case 503:
+    case 507: return ErrorCode::busy;
+    case 401:
+    case 403:
+    case 405:
+    case 407:
+    case 413: return ErrorCode::unavailable;
+    // The place of the tier is wrong: nothing that waiting makes better.
+    default: return status >= 300 && status < 400 ? ErrorCode::unavailable : ErrorCode::io;
+  }
+}
+
+}  // namespace
+
+Result<FetchAnswer> ask(cache::Fetcher& fetcher, cache::FetchRequest request, const cache::TierCall& call,
+                        std::string_view tier) {
+  request.redirects = cache::FetchRequest::Redirects::answer;
+  request.deadline = call.deadline;
+  auto answer = fetcher.fetch(request, call.stop);
+  if (answer) return answer;
+  base::Error error = base::add_context(std::move(answer).error(), tier);
+  // Whoever called cannot have made an answer that is beyond the fetcher's limits.
+  if (error.code == ErrorCode::invalid_argument) error.code = ErrorCode::io;
+  return tl::unexpected(std::move(error));
+}
+
+std::string read_small(FetchAnswer& answer) { return read_whole(*answer.body, small_body_bytes_max).value_or(""); }
+
+base::Error status_error(const FetchAnswer& answer, std::string_view tier, std::string_view request,
+                         std::string_view said) {
+  return fail(code_of(answer.status), "{}: {}: status {}{}{}", tier, request, answer.status, said.empty() ? "" : ", ",
+              said)
+      .value();
+}
+
+Result<std::unique_ptr<base::ByteSource>> blob_body(FetchAnswer answer, const SizedBlob& blob, std::string_view tier) {
+  if (answer.size && *answer.size != blob.size) {
+    return fail(ErrorCode::corrupt, "{}: it has {} bytes of {} instead of {}", tier, *answer.size, blob.digest,
+                blob.size);
+  }
+  return std::make_unique<SizedBody>(std::move(answer.body), blob.size, fmt::format("{}: blob {}", tier, blob.digest));
+}
+
+Result<std::vector<bool>> ask_of_each(std::span<const SizedBlob> blobs, std::size_t at_once,
+                                      const std::function<Result<bool>(const SizedBlob&)>& has) {
+  std::vector<char> there(blobs.size());  // not of bool: each thread writes its own
+  std::atomic<std::size_t> next{0};
+  base::Guarded<std::optional<base::Error>> failed;
+  const auto work = [&] {
+    for (std::size_t at = next++; at < blobs.size(); at = next++) {
+      auto answer = has(blobs[at]);
+      if (answer) {
+        there[at] = *answer ? 1 : 0;
+        continue;
+      }
+      next = blobs.size();
+      auto error = failed.lock();
+      if (!*error) *error = std::move(answer).error();
+    }
+  };
+  {
+    std::vector<std::jthread> threads;
+    for (std::size_t i = 1; i < std::min(at_once, blobs.size()); ++i) threads.emplace_back(work);
+    work();
+  }
+  if (auto error = failed.lock(); *error) return tl::unexpected(**error);
+  return std::vector<bool>(there.begin(), there.end());
+}
+
+}  // namespace cairn::remote

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libremote/bodies/bodies.h"
+
+#include <vector>
+
+namespace cairn::remote {
+
+using base::ErrorCode;
+using base::fail;
+using base::Result;
+
+Result<std::string> read_whole(base::ByteSource& source, std::size_t size_max) {
+  std::string bytes;
+  std::vector<std::byte> buffer(64 << 10);
+  while (const std::size_t count = TRY(source.read(buffer))) {
+    bytes.append(reinterpret_cast<const char*>(buffer.data()), count);
+    if (bytes.size() > size_max) return fail(ErrorCode::invalid_argument, "more than {} bytes", size_max);
+  }
+  return bytes;
+}
+
+Result<std::string> read_sized(base::ByteSource& source, std::size_t size) {
+  std::string bytes(size, '\0');
+  const std::span<std::byte> out = std::as_writable_bytes(std::span(bytes));
+  for (std::size_t at = 0; at < size;) {
+    const std::size_t count = TRY(source.read(out.subspan(at)));
+    if (count == 0) return fail(ErrorCode::corrupt, "it ended {} bytes too early", size - at);
+    at += count;
+  }
+  std::byte beyond{};
+  if (TRY(source.read({&beyond, 1})) > 0) return fail(ErrorCode::corrupt, "it has more bytes than it should have");
+  return bytes;
+}
+
+Result<std::size_t> StringBody::read(std::span<std::byte> out) {
+  const std::size_t count = bytes_.copy(reinterpret_cast<char*>(out.data()), out.size(), at_);
+  at_ += count;
+  return count;
+}
+
+Result<std::size_t> SizedBody::read(std::span<std::byte> out) {
+  if (failed_) return tl::unexpected(*failed_);
+  if (out.empty()) return std::size_t{0};
+  std::byte beyond{};
+  if (left_ == 0) out = {&beyond, 1};
+  auto count = source_->read(out);
+  if (count && *count == 0 && left_ > 0) count = fail(ErrorCode::corrupt, "it ended {} bytes too early", left_);
+  if (count && *count > left_) count = fail(ErrorCode::corrupt, "it has more bytes than it should have");
+  if (count)
+    left_ -= *count;
+  else
+    failed_ = base::add_context(std::move(count).error(), what_);
+  if (failed_) return tl::unexpected(*failed_);
+  return count;
+}
+
+}  // namespace cairn::remote

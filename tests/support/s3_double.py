@@ -1,0 +1,245 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""A server of S3's protocol that is strict, and sick when it is told to be. Python's standard library only.
+
+    s3_double.py --access-key AK --secret SK [--token T] [--region R] [--domain localhost]
+
+It prints `port N`. Signatures are verified by code of its own, written from Amazon's specification of Signature Version
+4, not from ours. Requests below /-/ are the test's, and not signed:
+
+    PUT /-/sick     {"mode": ..., ...}: what every request gets from now on; {} or mode "": it is well again
+    PUT /-/objects  {"name": "text"} puts an object as it is; null takes it away
+    GET /-/log      the requests so far: [{"method", "path", "headers", "status", "port" of the client}]
+
+Modes: "silent" (never an answer), "status" (with "status" and "code"), "drip" (a byte every 50 ms), "wrong" (one byte of
+each body is another), "cut" (half of the body), "redirect" (to "to"), "no_conditions" (501 to a conditional put),
+"clock" (its clock is "seconds" ahead), "busy_put" (409 to each put), "longer" (a body of one more byte).
+"""
+import argparse
+import datetime
+import hashlib
+import hmac
+import http.server
+import json
+import re
+import sys
+import threading
+import time
+import urllib.parse
+
+SKEW_SECONDS_MAX = 15 * 60
+
+
+class Refusal(Exception):
+    def __init__(self, status, code):
+        super().__init__(code)
+        self.status, self.code = status, code
+
+
+class Store:
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.objects, self.log, self.sick = {}, [], {}
+
+
+def encoded(text, keep):
+    """Every byte but the unreserved ones as %XX, in upper case."""
+    return urllib.parse.quote(text, safe=keep + "-_.~")
+
+
+def canonical_query(query):
+    pairs = urllib.parse.parse_qsl(query, keep_blank_values=True)
+    return "&".join(sorted(f"{encoded(name, '')}={encoded(value, '')}" for name, value in pairs))
+
+
+def signed_string(method, target, headers, names, payload_hash, stamp, scope):
+    path, _, query = target.partition("?")
+    lines = []
+    for name in names:
+        values = headers.get_all(name)
+        if values is None:
+            raise Refusal(403, "SignatureDoesNotMatch")
+        lines.append(name + ":" + ",".join(" ".join(value.split()) for value in values))
+    request = "\n".join([method, encoded(urllib.parse.unquote(path), "/"), canonical_query(query),
+                         *lines, "", ";".join(names), payload_hash])
+    return "\n".join(["AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(request.encode()).hexdigest()])
+
+
+def signature(secret, scope, text):
+    key = ("AWS4" + secret).encode()
+    for part in scope.split("/"):
+        key = hmac.new(key, part.encode(), hashlib.sha256).digest()
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    store = Store()
+    arguments = None
+
+    def log_message(self, *_):
+        pass
+
+    def verify(self, body):
+        """Who asks, as the specification says; Refusal if it is not the one with the key."""
+        given = re.fullmatch(r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8}/[^/]+/s3/aws4_request), ?"
+                             r"SignedHeaders=([a-z0-9;-]+), ?Signature=([0-9a-f]{64})", self.headers.get("Authorization", ""))
+        if not given:
+            raise Refusal(403, "AccessDenied")
+        key, scope, names, sent = given.groups()
+        names = names.split(";")
+        stamp, payload_hash = self.headers.get("x-amz-date", ""), self.headers.get("x-amz-content-sha256", "")
+        if key != self.arguments.access_key:
+            raise Refusal(403, "InvalidAccessKeyId")
+        must = {"host", "x-amz-date", "x-amz-content-sha256"} | {
+            name.lower() for name in self.headers if name.lower().startswith("x-amz-") or name.lower() == "if-none-match"}
+        if names != sorted(names) or not must <= set(names):
+            raise Refusal(403, "AccessDenied")
+        if (self.headers.get("x-amz-security-token") or "") != self.arguments.token:
+            raise Refusal(403, "InvalidToken")
+        when = datetime.datetime.strptime(stamp, "%Y%m%dT%H%M%SZ").replace(tzinfo=datetime.timezone.utc).timestamp()
+        ahead = self.store.sick.get("seconds", 0) if self.store.sick.get("mode") == "clock" else 0
+        if abs(time.time() + ahead - when) > SKEW_SECONDS_MAX:
+            raise Refusal(403, "RequestTimeTooSkewed")
+        if scope != f"{stamp[:8]}/{self.arguments.region}/s3/aws4_request":
+            raise Refusal(400, "AuthorizationHeaderMalformed")
+        text = signed_string(self.command, self.path, self.headers, names, payload_hash, stamp, scope)
+        if not hmac.compare_digest(signature(self.arguments.secret, scope, text), sent):
+            raise Refusal(403, "SignatureDoesNotMatch")
+        if payload_hash != "UNSIGNED-PAYLOAD" and payload_hash != hashlib.sha256(body).hexdigest():
+            raise Refusal(400, "XAmzContentSHA256Mismatch")
+
+    def object_name(self):
+        path = urllib.parse.unquote(self.path.partition("?")[0])
+        bucket = re.fullmatch(rf"([a-z0-9.-]+)\.{re.escape(self.arguments.domain)}(:\d+)?", self.headers["Host"])
+        return (bucket.group(1) + path) if bucket else path[1:]
+
+    def answer(self, status, body=b"", headers=()):
+        self.status = status
+        sick = self.store.sick.get("mode")
+        self.send_response(status)
+        for name, value in headers:
+            self.send_header(name, value)
+        if sick == "longer" and status == 200:
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            body += b"x"
+            self.wfile.write(b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
+            return
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        if sick == "wrong" and body:
+            body = body[:-1] + bytes([body[-1] ^ 1])
+        if sick == "cut":
+            body = body[:len(body) // 2]
+            self.close_connection = True
+        if sick == "drip":
+            for at in range(len(body)):
+                self.wfile.write(body[at:at + 1])
+                time.sleep(0.05)
+            return
+        self.wfile.write(body)
+
+    def refuse(self, status, code):
+        text = f"<?xml version=\"1.0\"?>\n<Error><Code>{code}</Code><Message>no</Message></Error>"
+        self.answer(status, text.encode(), [("Content-Type", "application/xml")])
+
+    def put(self, name, body):
+        sick = self.store.sick.get("mode")
+        if sick == "busy_put":
+            raise Refusal(409, "ConditionalRequestConflict")
+        condition, match = self.headers.get("If-None-Match"), self.headers.get("If-Match")
+        if sick == "no_conditions" and (condition or match):
+            raise Refusal(501, "NotImplemented")
+        with self.store.lock:
+            there = self.store.objects.get(name)
+            if condition is not None and (condition != "*" or there is not None):
+                raise Refusal(412, "PreconditionFailed") if condition == "*" else Refusal(501, "NotImplemented")
+            if match is not None and (there is None or match != self.tag(there)):
+                raise Refusal(412 if there is not None else 404, "PreconditionFailed" if there is not None else "NoSuchKey")
+            self.store.objects[name] = body
+        self.answer(200, b"", [("ETag", self.tag(body))])
+
+    @staticmethod
+    def tag(body):
+        return '"' + hashlib.md5(body).hexdigest() + '"'
+
+    def get(self, name):
+        with self.store.lock:
+            body = self.store.objects.get(name)
+        if body is None:
+            raise Refusal(404, "NoSuchKey")
+        self.answer(200, body, [("ETag", self.tag(body))])
+
+    def control(self, body):
+        if self.path == "/-/log":
+            return self.answer_control(json.dumps(self.store.log).encode())
+        given = json.loads(body)
+        with self.store.lock:
+            if self.path == "/-/sick":
+                self.store.sick = given
+            for name, text in given.items() if self.path == "/-/objects" else ():
+                if text is None:
+                    self.store.objects.pop(name, None)
+                else:
+                    self.store.objects[name] = text.encode("latin-1")
+        return self.answer_control(b"")
+
+    def answer_control(self, body):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def serve(self):
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path.startswith("/-/"):
+            return self.control(body)
+        self.status = 0
+        entry = {"method": self.command, "path": self.path, "port": self.client_address[1],
+                 "headers": {k.lower(): v for k, v in self.headers.items()}}
+        sick = self.store.sick
+        try:
+            if sick.get("mode") == "silent":
+                time.sleep(3600)
+            if sick.get("mode") == "status":
+                raise Refusal(sick["status"], sick.get("code", "Sick"))
+            if sick.get("mode") == "redirect":
+                return self.answer(307, b"", [("Location", sick["to"]), ("x-amz-bucket-region", "eu-north-1")])
+            self.verify(body)
+            name = self.object_name()
+            if name.split("/")[0] != self.arguments.bucket:
+                raise Refusal(404, "NoSuchBucket")
+            self.put(name, body) if self.command == "PUT" else self.get(name)
+        except Refusal as refusal:
+            self.refuse(refusal.status, refusal.code)
+        finally:
+            with self.store.lock:
+                self.store.log.append({**entry, "status": self.status})
+
+    do_GET = do_HEAD = do_PUT = serve
+
+
+class Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+
+    def handle_error(self, *_):
+        pass  # a client that has gone
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    for name, default in (("access-key", None), ("secret", None), ("token", ""), ("region", "us-east-1"),
+                          ("domain", "localhost"), ("bucket", "cache")):
+        parser.add_argument("--" + name, default=default, required=default is None)
+    Handler.arguments = parser.parse_args()
+    server = Server(("127.0.0.1", 0), Handler)
+    print(f"port {server.server_port}", flush=True)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
