@@ -13,6 +13,7 @@
 #include "libremote/http_fetcher.h"
 #include "libremote/registry/http_repository.h"
 #include "tests/e2e/program.h"
+#include "tests/libremote/certificate.h"
 #include "tests/support/oci_layout_builder.h"
 #include "tests/support/temp_dir.h"
 
@@ -29,10 +30,7 @@ class TlsTest : public testing::Test {
 
   // Serves the files of dir_ with a certificate for this name, which nobody knows yet. Returns the server's address.
   std::string serve(const std::string& name) {
-    const auto made = test::run_program(
-        dir_.path(), {"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
-                      "/CN=cairn", "-addext", "subjectAltName=" + name, "-keyout", key_.str(), "-out", certificate_.str()});
-    EXPECT_EQ(made.code, 0) << made.err;
+    test::make_certificate(dir_.path(), name, key_, certificate_);
     test::write_text(dir_ / "file", "over TLS");
     server_ = std::make_unique<test::Program>(
         dir_.path(), std::vector<std::string>{"sh", "-c", "cd \"$1\" && exec openssl s_server -accept 127.0.0.1:0 -WWW -cert \"$2\" -key \"$3\"",
