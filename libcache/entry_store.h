@@ -85,6 +85,7 @@ class EntryStore {
   // Counts as a use, and in the statistics of its owner. O(1), never waits for I/O of others.
   base::Result<std::optional<Entry>> find(const EntryName& name, const Accepts& accepts = {});
   // Neither use nor statistics.
+  base::Result<std::optional<Entry>> peek(const EntryName& name) { return look(key_of(name)); }
   base::Result<bool> contains(const EntryName& name, const Accepts& accepts = {});
   // No lookup that begins later finds it, and that is durable. Whether there was one.
   base::Result<bool> erase(const EntryName& name);

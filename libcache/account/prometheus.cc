@@ -3,12 +3,11 @@
 
 #include <fmt/format.h>
 
+#include "libcache/account/metric_text.h"
+
 namespace cairn::cache {
 
-namespace {
-
-// As a label's value is written.
-std::string label(std::string_view text) {
+std::string metric_label(std::string_view text) {
   std::string out;
   for (const char c : text) {
     if (c == '\\' || c == '"') out += '\\';
@@ -17,6 +16,13 @@ std::string label(std::string_view text) {
   return out;
 }
 
+std::string metric_family(std::string_view name, std::string_view type, std::string_view help,
+                          const std::string& samples) {
+  return fmt::format("# HELP {0} {2}\n# TYPE {0} {1}\n{3}", name, type, help, samples);
+}
+
+namespace {
+
 std::string underscored(std::string_view words) {
   std::string text(words);
   for (char& c : text)
@@ -24,13 +30,9 @@ std::string underscored(std::string_view words) {
   return text;
 }
 
-std::string family(std::string_view name, std::string_view type, std::string_view help, const std::string& samples) {
-  return fmt::format("# HELP {0} {2}\n# TYPE {0} {1}\n{3}", name, type, help, samples);
-}
-
 template <class Value>
 std::string one(std::string_view name, std::string_view type, std::string_view help, Value value) {
-  return family(name, type, help, fmt::format("{} {}\n", name, value));
+  return metric_family(name, type, help, fmt::format("{} {}\n", name, value));
 }
 
 std::string seconds(std::chrono::nanoseconds duration) { return fmt::format("{:.9f}", std::chrono::duration<double>(duration).count()); }
@@ -40,17 +42,17 @@ std::string seconds(std::chrono::nanoseconds duration) { return fmt::format("{:.
 std::string prometheus_text(const StoreMetrics& metrics) {
   std::string hits, misses, bytes, saved;
   for (const auto& [project, counters] : metrics.projects) {
-    const std::string of = fmt::format("project=\"{}\"", label(project));
+    const std::string of = fmt::format("project=\"{}\"", metric_label(project));
     hits += fmt::format("cairn_hits_total{{{}}} {}\n", of, counters.hits);
     for (std::size_t cause = 0; cause < miss_causes; ++cause)
       misses += fmt::format("cairn_misses_total{{{},cause=\"{}\"}} {}\n", of, underscored(to_string(static_cast<MissCause>(cause))), counters.misses[cause]);
     bytes += fmt::format("cairn_saved_bytes_total{{{}}} {}\n", of, counters.bytes_saved);
     saved += fmt::format("cairn_saved_seconds_total{{{}}} {}\n", of, seconds(counters.time_saved));
   }
-  return family("cairn_hits_total", "counter", "Lookups that found a result.", hits) +
-         family("cairn_misses_total", "counter", "Lookups that found none, by cause.", misses) +
-         family("cairn_saved_bytes_total", "counter", "Bytes of the trees that hits gave.", bytes) +
-         family("cairn_saved_seconds_total", "counter", "What making them had taken.", saved) +
+  return metric_family("cairn_hits_total", "counter", "Lookups that found a result.", hits) +
+         metric_family("cairn_misses_total", "counter", "Lookups that found none, by cause.", misses) +
+         metric_family("cairn_saved_bytes_total", "counter", "Bytes of the trees that hits gave.", bytes) +
+         metric_family("cairn_saved_seconds_total", "counter", "What making them had taken.", saved) +
          one("cairn_regret_results_total", "counter", "Results made again after a collection had taken them.", metrics.regret.count) +
          one("cairn_regret_seconds_total", "counter", "What that took.", seconds(metrics.regret.build_time)) +
          one("cairn_scrubbed_bytes_total", "counter", "Bytes read back by scrubs.", metrics.scrubs.bytes) +

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// Bringing blobs from the tiers that are read into the store, several at a time.
+#pragma once
+
+#include <span>
+
+#include "libbase/thread_pool.h"
+#include "libcache/tiers/lookup.h"
+
+namespace cairn::cache {
+
+class Bringing {
+ public:
+  // All outlive it, and `pool`, which has threads for it, ends before the others do.
+  Bringing(WatchedTiers& tiers, BlobStore& blobs, base::ThreadPool& pool, const TiersOptions& options)
+      : tiers_(tiers), blobs_(blobs), pool_(pool), options_(options) {}
+
+  // When it returns ok, each of them is in the store and has its size. `first` is asked first. Errors: not_found (one
+  // is nowhere, or has another size), no_space, cancelled, io, corrupt.
+  base::Status bring(std::span<const SizedBlob> blobs, std::size_t first, const std::stop_token& stop);
+
+ private:
+  struct Work;
+  base::Status bring_one(const SizedBlob& blob, std::size_t first, const std::stop_token& stop);
+  void take_part(Work& work);
+
+  WatchedTiers& tiers_;
+  BlobStore& blobs_;
+  base::ThreadPool& pool_;
+  const TiersOptions& options_;
+};
+
+}  // namespace cairn::cache

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "libcache/tiers/watched_tier.h"
+
+#include <algorithm>
+
+namespace cairn::cache {
+
+using base::ErrorCode;
+using base::Result;
+using base::Status;
+
+namespace {
+
+// What comes from a tier: counted, no more of it than was said, and with an error of the tier told from one of here.
+class ArrivingSource final : public base::ByteSource {
+ public:
+  ArrivingSource(base::ByteSource& source, const SizedBlob& blob, std::atomic<std::uint64_t>& count)
+      : source_(source), blob_(blob), count_(count) {}
+
+  Result<std::size_t> read(std::span<std::byte> out) override {
+    auto got = source_.read(out);
+    if (!got) return fail_with(got.error());
+    count_ += *got;
+    arrived_ += *got;
+    const bool ends_early = *got == 0 && !out.empty() && arrived_ < blob_.size;
+    if (arrived_ > blob_.size || ends_early)
+      return fail_with({ErrorCode::corrupt,
+                        fmt::format("blob {} of {} bytes came with {}", blob_.digest, blob_.size,
+                                    ends_early ? fmt::format("{}", arrived_) : "more"),
+                        {}});
+    return got;
+  }
+  bool is_to_blame() const { return to_blame_; }
+
+ private:
+  tl::unexpected<base::Error> fail_with(base::Error error) {
+    to_blame_ = true;
+    return tl::unexpected<base::Error>(std::move(error));
+  }
+  base::ByteSource& source_;
+  const SizedBlob& blob_;
+  std::atomic<std::uint64_t>& count_;
+  std::uint64_t arrived_ = 0;
+  bool to_blame_ = false;
+};
+
+class LeavingSource final : public base::ByteSource {
+ public:
+  LeavingSource(base::ByteSource& source, std::atomic<std::uint64_t>& count) : source_(source), count_(count) {}
+  Result<std::size_t> read(std::span<std::byte> out) override {
+    auto got = source_.read(out);
+    if (got) count_ += *got;
+    failed_ = failed_ || !got;
+    return got;
+  }
+  bool failed() const { return failed_; }
+
+ private:
+  base::ByteSource& source_;
+  std::atomic<std::uint64_t>& count_;
+  bool failed_ = false;
+};
+
+TierFault fault_of(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::io: return TierFault::io;
+    case ErrorCode::busy: return TierFault::busy;
+    case ErrorCode::unavailable: return TierFault::unavailable;
+    case ErrorCode::corrupt: return TierFault::corrupt;
+    default: return TierFault::other;
+  }
+}
+
+// It says nothing of how the tier is: nobody waited for the end, it was asked for what it cannot do, or the trouble is
+// here.
+bool says_nothing(ErrorCode code) {
+  return code == ErrorCode::cancelled || code == ErrorCode::invalid_argument || code == ErrorCode::no_space ||
+         code == ErrorCode::not_found;
+}
+
+}  // namespace
+
+void WatchedTier::Latencies::add(std::chrono::nanoseconds time) {
+  if (times.size() < kept)
+    times.push_back(time);
+  else
+    times[next++ % kept] = time;
+}
+
+std::chrono::nanoseconds WatchedTier::Latencies::most() const {
+  if (times.empty()) return std::chrono::nanoseconds(0);
+  std::vector<std::chrono::nanoseconds> sorted = times;
+  const auto at = sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() * 95 / 100);
+  std::nth_element(sorted.begin(), at, sorted.end());
+  return *at;
+}
+
+WatchedTier::WatchedTier(TierSettings settings, const TiersOptions& options, const base::Clock& clock)
+    : tier_(std::move(settings.tier)), use_(settings.use), options_(options), clock_(clock) {}
+
+template <class Call>
+auto WatchedTier::ask(Breaker& breaker, Call call) -> decltype(call()) {
+  if (!breaker.begin(clock_.steady_now())) {
+    ++counts_.skipped;
+    return base::fail(ErrorCode::busy, "tier {} rests", name());
+  }
+  auto answer = call();
+  if (answer)
+    breaker.succeeded();
+  else
+    note_fault(breaker, answer.error());
+  return answer;
+}
+
+void WatchedTier::note_fault(Breaker& breaker, const base::Error& error) {
+  if (error.code != ErrorCode::cancelled) ++counts_.faults[static_cast<std::size_t>(fault_of(error.code))];
+  if (says_nothing(error.code))
+    breaker.abandoned();
+  else
+    breaker.failed(clock_.steady_now(), error.code);
+}
+
+TierCall WatchedTier::call_for(std::chrono::nanoseconds time, const std::stop_token& stop) const {
+  return {clock_.steady_now() + time, stop};
+}
+
+std::chrono::nanoseconds WatchedTier::transfer_time(std::uint64_t bytes) const {
+  constexpr std::uint64_t seconds_max = 7 * 24 * 3600;
+  return options_.transfer_time + std::chrono::seconds(std::min(bytes >> 20, seconds_max));
+}
+
+Result<std::optional<TierEntry>> WatchedTier::find_entry(const EntryName& name, const std::stop_token& stop) {
+  return ask(reading_, [&]() -> Result<std::optional<TierEntry>> {
+    const auto began = clock_.steady_now();
+    auto found = TRY(tier_->find_entry(name, call_for(options_.lookup_time, stop)));
+    latencies_.lock()->add(clock_.steady_now() - began);
+    ++(found ? counts_.hits : counts_.misses);
+    if (found) counts_.bytes_in += found->value.size();
+    return found;
+  });
+}
+
+Result<bool> WatchedTier::bring_blob(const SizedBlob& blob, BlobStore& into, const std::stop_token& stop) {
+  base::Error local;
+  auto brought = ask(reading_, [&]() -> Result<bool> {
+    const auto source = TRY(tier_->open_blob(blob, call_for(transfer_time(blob.size), stop)));
+    if (source == nullptr) return false;
+    ArrivingSource arriving(*source, blob, counts_.bytes_in);
+    const auto put = into.put(arriving, blob.digest);
+    if (put) return ++counts_.blobs_in, true;
+    const bool is_local = !arriving.is_to_blame() && put.error().code != ErrorCode::corrupt;
+    if (!is_local) return tl::unexpected(put.error());
+    local = put.error();
+    return base::fail(ErrorCode::cancelled, "{}", local.message);
+  });
+  if (!brought && !local.message.empty()) return tl::unexpected(local);
+  return brought;
+}
+
+Result<std::vector<bool>> WatchedTier::has_blobs(std::span<const SizedBlob> blobs, const std::stop_token& stop) {
+  return ask(writing_, [&]() -> Result<std::vector<bool>> {
+    auto there = TRY(tier_->has_blobs(blobs, call_for(options_.transfer_time, stop)));
+    if (there.size() != blobs.size())
+      return base::fail(ErrorCode::io, "tier {} was asked for {} blobs and answered of {}", name(), blobs.size(),
+                        there.size());
+    return there;
+  });
+}
+
+Status WatchedTier::put_blob(const SizedBlob& blob, BlobStore& from, const std::stop_token& stop) {
+  const auto source = TRY(from.open(blob.digest));
+  LeavingSource leaving(*source, counts_.bytes_out);
+  return ask(writing_, [&]() -> Status {
+    const Status put = tier_->put_blob(blob, leaving, call_for(transfer_time(blob.size), stop));
+    // What cannot be read here is not the tier's fault.
+    if (!put && leaving.failed()) return base::fail(ErrorCode::not_found, "{}", put.error().message);
+    TRY(put);
+    ++counts_.blobs_out;
+    return {};
+  });
+}
+
+Status WatchedTier::put_entry(const EntryName& name, const TierEntry& entry, const std::stop_token& stop) {
+  return ask(writing_, [&]() -> Status {
+    TRY(tier_->put_entry(name, entry, call_for(options_.transfer_time, stop)));
+    ++counts_.entries_out;
+    counts_.bytes_out += entry.value.size();
+    return {};
+  });
+}
+
+Status WatchedTier::flush(std::chrono::steady_clock::time_point deadline, const std::stop_token& stop) {
+  return tier_->flush({deadline, stop});
+}
+
+std::chrono::nanoseconds WatchedTier::hedge_time() const {
+  const std::chrono::nanoseconds half = std::chrono::nanoseconds(options_.lookup_time) / 2;
+  return std::min(std::max<std::chrono::nanoseconds>(latencies_.lock()->most(), options_.hedge_time_min), half);
+}
+
+TierStatistics WatchedTier::statistics() {
+  TierStatistics said{.name = name(),
+                      .hits = counts_.hits,
+                      .misses = counts_.misses,
+                      .blobs_in = counts_.blobs_in,
+                      .bytes_in = counts_.bytes_in,
+                      .entries_out = counts_.entries_out,
+                      .blobs_out = counts_.blobs_out,
+                      .bytes_out = counts_.bytes_out,
+                      .hedges = counts_.hedges,
+                      .skipped = counts_.skipped,
+                      .dropped = counts_.dropped};
+  for (std::size_t i = 0; i < tier_faults; ++i) said.faults[i] = counts_.faults[i];
+  const auto now = clock_.steady_now();
+  said.reading = reading_.state(now);
+  said.writing = writing_.state(now);
+  return said;
+}
+
+}  // namespace cairn::cache

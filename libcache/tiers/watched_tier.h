@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// One tier with its breakers and counters: every call of it goes through here.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "libbase/clock.h"
+#include "libbase/sync.h"
+#include "libcache/blob_store.h"
+#include "libcache/tiers.h"
+#include "libcache/tiers/breaker.h"
+
+namespace cairn::cache {
+
+// Thread-safe. Errors: those of RemoteTier, and busy while it rests.
+class WatchedTier {
+ public:
+  WatchedTier(TierSettings settings, const TiersOptions& options, const base::Clock& clock);
+
+  const std::string& name() const { return tier_->name(); }
+  const TierAbilities& abilities() const { return tier_->abilities(); }
+  bool is_read() const { return use_ != TierUse::write; }
+  bool is_written() const { return use_ != TierUse::read; }
+  bool knows_door(const std::string& door) const {
+    return abilities().only_door.empty() || abilities().only_door == door;
+  }
+  bool keeps(const SizedBlob& blob) const { return abilities().keeps_blobs && blob.size <= abilities().blob_bytes_max; }
+
+  base::Result<std::optional<TierEntry>> find_entry(const EntryName& name, const std::stop_token& stop);
+  // Into the store, hashed on its way (I2), and of this size. False: the tier has none.
+  base::Result<bool> bring_blob(const SizedBlob& blob, BlobStore& into, const std::stop_token& stop);
+
+  base::Result<std::vector<bool>> has_blobs(std::span<const SizedBlob> blobs, const std::stop_token& stop);
+  base::Status put_blob(const SizedBlob& blob, BlobStore& from, const std::stop_token& stop);
+  base::Status put_entry(const EntryName& name, const TierEntry& entry, const std::stop_token& stop);
+  // It is not spared for that: there is no later.
+  base::Status flush(std::chrono::steady_clock::time_point deadline, const std::stop_token& stop);
+
+  // How long most of its look-ups take: when it makes sense to ask somebody else, too.
+  std::chrono::nanoseconds hedge_time() const;
+  void count_hedge() { ++counts_.hedges; }
+  void count_dropped() { ++counts_.dropped; }
+  std::chrono::steady_clock::time_point writes_rest_until() { return writing_.rests_until(); }
+  TierStatistics statistics();  // but for what waits to be sent
+
+ private:
+  struct Counts {
+    std::atomic<std::uint64_t> hits{0}, misses{0}, blobs_in{0}, bytes_in{0}, entries_out{0}, blobs_out{0}, bytes_out{0},
+        hedges{0}, skipped{0}, dropped{0};
+    std::array<std::atomic<std::uint64_t>, tier_faults> faults{};
+  };
+  // The last so many times that a look-up took.
+  struct Latencies {
+    static constexpr std::size_t kept = 64;
+    std::vector<std::chrono::nanoseconds> times;
+    std::size_t next = 0;
+    void add(std::chrono::nanoseconds time);
+    std::chrono::nanoseconds most() const;
+  };
+  template <class Call>
+  auto ask(Breaker& breaker, Call call) -> decltype(call());
+  void note_fault(Breaker& breaker, const base::Error& error);
+  TierCall call_for(std::chrono::nanoseconds time, const std::stop_token& stop) const;
+  std::chrono::nanoseconds transfer_time(std::uint64_t bytes) const;
+
+  const std::unique_ptr<RemoteTier> tier_;
+  const TierUse use_;
+  const TiersOptions& options_;
+  const base::Clock& clock_;
+  Breaker reading_{options_}, writing_{options_};
+  Counts counts_;
+  mutable base::Guarded<Latencies> latencies_;
+};
+
+}  // namespace cairn::cache
