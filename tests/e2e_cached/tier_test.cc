@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// The real cached as the tier of another cache: what every tier must do.
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "libremote/http_fetcher.h"
+#include "libremote/http_tier.h"
+#include "tests/conformance/remote_tier_suite.h"
+#include "tests/e2e_cached/cached_program.h"
+
+namespace cairn::cache {
+namespace {
+
+class CachedAsTier final : public TierUnderTest {
+ public:
+  CachedAsTier() { ::setenv("no_proxy", "*", 1); }
+  ~CachedAsTier() override {
+    EXPECT_EQ(cached_.stop(SIGTERM).code, 0);
+    EXPECT_EQ(cached_.cachectl({"fsck"}).code, 0);
+  }
+  std::unique_ptr<RemoteTier> open() override {
+    return std::move(remote::make_http_tier(*fetcher_, {.url = cached_.url("")}).value());
+  }
+  // An action result whose standard output it is (field 5, stdout_raw).
+  std::string value(std::string text) override {
+    std::string out = "\x2a";
+    std::size_t size = text.size();
+    for (; size >= 0x80; size >>= 7) out += static_cast<char>(size | 0x80);
+    out += static_cast<char>(size);
+    return out + text;
+  }
+
+ private:
+  test::CachedProgram cached_;
+  std::unique_ptr<Fetcher> fetcher_ = remote::make_http_fetcher();
+};
+
+INSTANTIATE_TEST_SUITE_P(cached, RemoteTierSuite,
+                         ::testing::Values(WayToMakeATier{"http", [] { return std::make_unique<CachedAsTier>(); }}),
+                         [](const auto& way) { return way.param.name; });
+
+}  // namespace
+}  // namespace cairn::cache
