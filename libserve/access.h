@@ -116,6 +116,8 @@ class Access {
   Access& operator=(const Access&) = delete;
 
   // O(1), waits for nothing: nobody, who has a token that is right, and who has shown this password before.
+  bool asks() const { return asks_; }  // else everybody may do everything, and nobody's credentials are looked at
+  Identity anonymous() const;
   Identity recall(const Caller& caller) const;
   // The same for all others; may take 40 ms. A wrong secret is counted against the address, and one that has shown too
   // many is not listened to for a while; what recall() knows is never locked out, nor is any other address.
@@ -124,7 +126,9 @@ class Access {
 
  private:
   struct State;
-  std::unique_ptr<State> state_;
+  Access(AccessRules rules, bool asks);
+  const std::unique_ptr<State> state_;
+  const bool asks_;
 };
 
 }  // namespace cairn::serve

@@ -14,6 +14,7 @@
 #include "libbase/result.h"
 #include "libcache/cache.h"
 #include "libcache/fetcher.h"
+#include "libserve/access.h"
 
 namespace cairn::serve {
 
@@ -23,12 +24,15 @@ struct GrpcOptions {
   unsigned workers = 8;                    // for what reads, hashes and writes
   std::uint64_t body_max = std::uint64_t{64} << 30;
   std::int64_t live_bytes_max = 0;  // as in HttpOptions; RESOURCE_EXHAUSTED
-  cache::Fetcher* fetcher = nullptr;       // for assets that nobody has pushed; outlives the server. nullptr: they are not found
+  const Access* access = nullptr;   // as in HttpOptions; UNAUTHENTICATED, PERMISSION_DENIED
+  cache::Fetcher* fetcher =
+      nullptr;  // for assets that nobody has pushed; outlives the server. nullptr: they are not found
 };
 
 class GrpcServer {
  public:
-  // Listens and serves. The cache outlives it. Errors: invalid_argument (the address, or somebody listens there).
+  // Listens and serves. The cache outlives it. Errors: invalid_argument (the address, or somebody listens there),
+  // unavailable (a method that nobody has said the needs of).
   static base::Result<std::unique_ptr<GrpcServer>> start(cache::Cache& cache, GrpcOptions options);
   ~GrpcServer();  // ends what is going on
   const std::string& address() const;

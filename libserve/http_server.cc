@@ -15,14 +15,17 @@ constexpr std::string_view turned_away =
 struct HttpServer::State {
   State(cache::Cache& cache, HttpOptions options_in)
       : options(std::move(options_in)),
+        access(options.access != nullptr ? *options.access : open_access),
         service({.cache = cache,
                  .spool = options.spool,
                  .body_max = options.body_max,
                  .live_bytes_max = options.live_bytes_max},
-                [this] { return traffic.prometheus() + (options.more_metrics ? options.more_metrics() : ""); }),
+                access, [this] { return traffic.prometheus() + (options.more_metrics ? options.more_metrics() : ""); }),
         waits(cache.writer()) {}
 
   const HttpOptions options;
+  const Access open_access;
+  const Access& access;
   Traffic traffic{"http", "Requests answered, by door and status.",
                   [](unsigned status) { return fmt::format("{}", status); }};
   Service service;
@@ -38,10 +41,10 @@ base::Result<std::unique_ptr<HttpServer>> HttpServer::start(cache::Cache& cache,
   std::unique_ptr<HttpServer> served(new HttpServer());
   served->state_ = std::make_unique<State>(cache, std::move(options));
   State& state = *served->state_;
-  const auto connect = [&state](ServerContext server, Stream stream) {
+  const auto connect = [&state](ServerContext server, Stream stream, Peer peer) {
     return std::make_shared<Connection>(
         Shared{state.options, state.waits, state.traffic, state.handler, server.workers, server.draining},
-        std::move(stream));
+        std::move(stream), std::move(peer));
   };
   state.server = TRY(Server::start({.address = state.options.address,
                                     .threads = state.options.threads,

@@ -13,6 +13,7 @@
 #include "libbase/path.h"
 #include "libbase/result.h"
 #include "libcache/cache.h"
+#include "libserve/access.h"
 
 namespace cairn::serve {
 
@@ -30,6 +31,7 @@ struct HttpOptions {
   std::chrono::milliseconds idle_time{120'000};   // a connection without a request
   std::chrono::milliseconds header_time{10'000};  // from its first byte to its last
   std::chrono::milliseconds piece_time{30'000};   // for 256 KiB of a body, in or out
+  const Access* access = nullptr;                 // outlives the server; nullptr: everybody may do everything
   std::function<std::string()> more_metrics{};    // of other doors, for /metrics; called on any thread
 };
 

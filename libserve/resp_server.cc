@@ -10,11 +10,14 @@ struct RespServer::State {
   State(cache::Cache& cache, const base::Clock& clock_in, RespOptions options_in)
       : options(std::move(options_in)),
         clock(clock_in),
+        access(options.access != nullptr ? *options.access : open_access),
         intake{.cache = cache, .body_max = options.value_max, .live_bytes_max = options.live_bytes_max},
         waits(cache.writer()) {}
 
   const RespOptions options;
   const base::Clock& clock;
+  const Access open_access;
+  const Access& access;
   Intake intake;
   Traffic traffic{"resp", "Commands answered, by door and outcome.",
                   [](unsigned code) { return std::string(to_string(static_cast<RespOutcome>(code))); }};
@@ -30,10 +33,10 @@ base::Result<std::unique_ptr<RespServer>> RespServer::start(cache::Cache& cache,
   std::unique_ptr<RespServer> served(new RespServer());
   served->state_ = std::make_unique<State>(cache, clock, std::move(options));
   State& state = *served->state_;
-  const auto connect = [&state](ServerContext server, Stream stream) {
-    return std::make_shared<RespConnection>(RespShared{state.options, state.intake, state.clock, state.waits,
-                                                       state.traffic, server.workers, server.draining},
-                                            std::move(stream));
+  const auto connect = [&state](ServerContext server, Stream stream, Peer peer) {
+    return std::make_shared<RespConnection>(RespShared{state.options, state.intake, state.access, state.clock,
+                                                       state.waits, state.traffic, server.workers, server.draining},
+                                            std::move(stream), std::move(peer));
   };
   const RespOptions& said = state.options;
   state.server = TRY(Server::start(

@@ -129,9 +129,12 @@ struct Access::State {
   Guesses guesses;
 };
 
-Access::Access() : Access(for_everybody()) {}
-Access::Access(AccessRules rules) : state_(std::make_unique<State>(std::move(rules))) {}
+Access::Access(AccessRules rules, bool asks) : state_(std::make_unique<State>(std::move(rules))), asks_(asks) {}
+Access::Access() : Access(for_everybody(), false) {}
+Access::Access(AccessRules rules) : Access(std::move(rules), true) {}
 Access::~Access() = default;
+
+Identity Access::anonymous() const { return {Identity::State::known, &state_->rules.anonymous}; }
 
 Identity Access::recall(const Caller& caller) const {
   const auto known = [](const Principal* who) { return Identity{Identity::State::known, who}; };

@@ -15,6 +15,7 @@ inline Begun answered(Reply reply) {
   return begun;
 }
 Begun only(std::string methods);  // 405
+Reply refusal(Verdict verdict);   // 401, 403, 429
 
 // Headers that a door keeps with a value, as lines "Name: value\n" among its attributes.
 void add_attributes(Reply& reply, std::string_view attributes);

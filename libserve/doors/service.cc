@@ -18,6 +18,64 @@ constexpr std::size_t action_result_bytes_max = 32u << 20;
 
 }  // namespace
 
+namespace {
+
+Need need_of(Method method) {
+  switch (method) {
+    case Method::options: return Need::nothing;  // a browser shows no credentials with it
+    case Method::get:
+    case Method::head:
+    case Method::propfind: return Need::read;
+    case Method::put:
+    case Method::post:
+    case Method::remove:
+    case Method::mkcol:
+    case Method::other: return Need::write;
+  }
+  return Need::refused;
+}
+
+}  // namespace
+
+Need need_of(const Route& route, Method method) {
+  switch (route.door) {
+    case Door::health:
+    case Door::server: return Need::nothing;
+    case Door::status:
+    case Door::metrics: return Need::everything;
+    case Door::bazel_ac:
+    case Door::bazel_cas:
+    case Door::ccache:
+    case Door::sccache:
+    case Door::gradle:
+    case Door::nx:
+    case Door::turborepo: return need_of(method);
+    case Door::turborepo_status:
+    case Door::turborepo_events:  // what is sent there is not kept
+    case Door::turborepo_query: return method == Method::post ? Need::read : need_of(method);
+  }
+  return Need::refused;
+}
+
+Reply refusal(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::granted: break;
+    case Verdict::who_are_you: {
+      Reply reply = text_reply(401, "show a token or a password that is right");
+      reply.headers.push_back({"WWW-Authenticate", "Bearer realm=\"cairn\""});
+      reply.headers.push_back({"WWW-Authenticate", "Basic realm=\"cairn\", charset=\"UTF-8\""});
+      return reply;
+    }
+    case Verdict::too_many_guesses: {
+      Reply reply = text_reply(429, "too many wrong ones came from your address; wait");
+      reply.headers.push_back({"Retry-After", "6"});
+      return reply;
+    }
+    case Verdict::not_allowed: break;
+  }
+  return text_reply(403, "that is not for you");
+}
+
 Begun only(std::string methods) {
   Reply reply = text_reply(405, "this is not for that method");
   reply.headers.push_back({"Allow", std::move(methods)});
@@ -31,8 +89,19 @@ Begun Service::begin(const Request& request) {
     begun.door = "none";
     return begun;
   }
-  Begun begun = dispatch(request, *route);
-  begun.door = to_string(route->door);
+  const Identity who = access_.asks() ? access_.recall(request.caller()) : access_.anonymous();
+  if (who.state != Identity::State::unproven) return admit(request, *route, who);
+  Begun begun;
+  begun.later = [this, &request, route = *route] {
+    return admit(request, route, access_.verify(request.caller(), request.peer_address));
+  };
+  return begun;
+}
+
+Begun Service::admit(const Request& request, const Route& route, const Identity& who) {
+  const Verdict verdict = access_.judge(who, need_of(route, request.method), route.instance);
+  Begun begun = verdict == Verdict::granted ? dispatch(request, route) : answered(refusal(verdict));
+  begun.door = to_string(route.door);
   return begun;
 }
 
@@ -57,7 +126,8 @@ Begun Service::dispatch(const Request& request, const Route& route) {
 }
 
 Begun Service::simple(const Request& request, const Route& route) {
-  if (request.method == Method::options) return answered({.status = 204, .headers = {{"Allow", "GET, HEAD, OPTIONS, PUT"}}});
+  if (request.method == Method::options)
+    return answered({.status = 204, .headers = {{"Allow", "GET, HEAD, OPTIONS, PUT"}}});
   if (request.method != Method::get && request.method != Method::head) return only("GET, HEAD, OPTIONS");
   if (route.door == Door::health) return answered(text_reply(200, "ok"));
   if (route.door == Door::status) return answered(status_reply());
@@ -71,10 +141,14 @@ Begun Service::cas(const Request& request, const Route& route) {
   switch (request.method) {
     case Method::get:
     case Method::head:
-      if (is_empty) return answered({.headers = {{"Content-Type", "application/octet-stream"}, {"ETag", "\"" + std::string(empty_hash) + "\""}}});
+      if (is_empty)
+        return answered({.headers = {{"Content-Type", "application/octet-stream"},
+                                     {"ETag", "\"" + std::string(empty_hash) + "\""}}});
       return answered(blob_reply(intake_.cache, request, *route.digest, std::nullopt));
     case Method::put:
-      return take_blob(intake_, request, route.digest, [](const cache::BlobStore::Put& put) { return Answer{.reply = {.status = 200}, .durable = put.sequence}; });
+      return take_blob(intake_, request, route.digest, [](const cache::BlobStore::Put& put) {
+        return Answer{.reply = {.status = 200}, .durable = put.sequence};
+      });
     default: return only("GET, HEAD, PUT");
   }
 }
@@ -88,8 +162,10 @@ Reply Service::get_entry(const Request& request, const Route& route) {
   return reply;
 }
 
-// Of an action result the closure is what it names. Others put values of their own below ac/ (ccache does), and need nothing.
-Answer Service::keep(const Request& request, const Route& route, const cache::BlobStore::Put& put, Codes codes, cache::NewEntry entry) {
+// Of an action result the closure is what it names. Others put values of their own below ac/ (ccache does), and need
+// nothing.
+Answer Service::keep(const Request& request, const Route& route, const cache::BlobStore::Put& put, Codes codes,
+                     cache::NewEntry entry) {
   entry.value = put.info.digest;
   if (route.door == Door::bazel_ac && put.info.size <= action_result_bytes_max) {
     const auto bytes = intake_.cache.blobs().read(entry.value, action_result_bytes_max);
@@ -98,13 +174,17 @@ Answer Service::keep(const Request& request, const Route& route, const cache::Bl
     if (closure)
       entry.closure = std::move(*closure);
     else if (closure.error().code != ErrorCode::corrupt)
-      return {closure.error().code == ErrorCode::not_found ? text_reply(422, closure.error().message) : error_reply(closure.error())};
+      return {closure.error().code == ErrorCode::not_found ? text_reply(422, closure.error().message)
+                                                           : error_reply(closure.error())};
   }
   const bool must_be_new = request.header("If-None-Match") == "*";
-  const auto kept = EntryStore(intake_.cache).put(std::move(entry), must_be_new ? EntryStore::Existing::keep : EntryStore::Existing::replace);
+  const auto kept =
+      EntryStore(intake_.cache)
+          .put(std::move(entry), must_be_new ? EntryStore::Existing::keep : EntryStore::Existing::replace);
   if (!kept && kept.error().code == ErrorCode::not_found) return {text_reply(422, kept.error().message)};
   if (!kept) return {error_reply(kept.error())};
-  if (must_be_new && kept->outcome != EntryStore::Outcome::made) return {text_reply(412, "there is one"), kept->sequence};
+  if (must_be_new && kept->outcome != EntryStore::Outcome::made)
+    return {text_reply(412, "there is one"), kept->sequence};
   const bool made = kept->outcome == EntryStore::Outcome::made;
   Reply reply{.status = made ? codes.made : codes.replaced};
   if (route.door == Door::turborepo) {
@@ -114,11 +194,14 @@ Answer Service::keep(const Request& request, const Route& route, const cache::Bl
   return {std::move(reply), std::max(kept->sequence, put.sequence)};
 }
 
-Begun Service::put_entry(const Request& request, const Route& route, Codes codes, std::string attributes, std::chrono::nanoseconds build_time) {
-  cache::NewEntry entry{.name = entry_of(route), .value = {}, .attributes = std::move(attributes), .build_time = build_time};
-  return take_blob(intake_, request, std::nullopt, [this, request, route, codes, entry = std::move(entry)](const cache::BlobStore::Put& put) {
-    return keep(request, route, put, codes, entry);
-  });
+Begun Service::put_entry(const Request& request, const Route& route, Codes codes, std::string attributes,
+                         std::chrono::nanoseconds build_time) {
+  cache::NewEntry entry{
+      .name = entry_of(route), .value = {}, .attributes = std::move(attributes), .build_time = build_time};
+  return take_blob(intake_, request, std::nullopt,
+                   [this, request, route, codes, entry = std::move(entry)](const cache::BlobStore::Put& put) {
+                     return keep(request, route, put, codes, entry);
+                   });
 }
 
 Answer Service::erase_entry(const Route& route) {
@@ -149,13 +232,15 @@ Begun Service::nx(const Request& request, const Route& route) {
   if (!there) return answered(error_reply(there.error()));
   if (*there) return answered(text_reply(409, "Cannot override an existing record"));
   cache::NewEntry entry{.name = entry_of(route), .value = {}};
-  return take_blob(intake_, request, std::nullopt, [this, entry = std::move(entry)](const cache::BlobStore::Put& put) mutable -> Answer {
-    entry.value = put.info.digest;
-    const auto kept = EntryStore(intake_.cache).put(std::move(entry), EntryStore::Existing::keep);
-    if (!kept) return {error_reply(kept.error())};
-    if (kept->outcome != EntryStore::Outcome::made) return {text_reply(409, "Cannot override an existing record")};
-    return {{.status = 200}, std::max(kept->sequence, put.sequence)};
-  });
+  return take_blob(intake_, request, std::nullopt,
+                   [this, entry = std::move(entry)](const cache::BlobStore::Put& put) mutable -> Answer {
+                     entry.value = put.info.digest;
+                     const auto kept = EntryStore(intake_.cache).put(std::move(entry), EntryStore::Existing::keep);
+                     if (!kept) return {error_reply(kept.error())};
+                     if (kept->outcome != EntryStore::Outcome::made)
+                       return {text_reply(409, "Cannot override an existing record")};
+                     return {{.status = 200}, std::max(kept->sequence, put.sequence)};
+                   });
 }
 
 }  // namespace cairn::serve

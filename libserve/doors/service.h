@@ -8,14 +8,19 @@
 
 namespace cairn::serve {
 
+// What a request to a route needs; of a door that nobody has put into a class: refused.
+Need need_of(const Route& route, Method method);
+
 class Service {
  public:
   // Texts of /metrics that are not the store's: those of the server. Called on any thread.
   using ServerMetrics = std::function<std::string()>;
-  Service(Intake intake, ServerMetrics metrics) : intake_(std::move(intake)), metrics_(std::move(metrics)) {}
+  Service(Intake intake, const Access& access, ServerMetrics metrics)
+      : intake_(std::move(intake)), access_(access), metrics_(std::move(metrics)) {}
   Begun begin(const Request& request);
 
  private:
+  Begun admit(const Request& request, const Route& route, const Identity& who);
   Begun dispatch(const Request& request, const Route& route);
   Begun simple(const Request& request, const Route& route);
   Begun cas(const Request& request, const Route& route);
@@ -30,13 +35,16 @@ class Service {
   struct Codes {
     unsigned made = 200, replaced = 200;
   };
-  Begun put_entry(const Request& request, const Route& route, Codes codes, std::string attributes = {}, std::chrono::nanoseconds build_time = {});
-  Answer keep(const Request& request, const Route& route, const cache::BlobStore::Put& put, Codes codes, cache::NewEntry entry);
+  Begun put_entry(const Request& request, const Route& route, Codes codes, std::string attributes = {},
+                  std::chrono::nanoseconds build_time = {});
+  Answer keep(const Request& request, const Route& route, const cache::BlobStore::Put& put, Codes codes,
+              cache::NewEntry entry);
   Answer erase_entry(const Route& route);
   Reply status_reply();
   Reply metrics_reply();
 
   Intake intake_;
+  const Access& access_;
   ServerMetrics metrics_;
 };
 

@@ -63,12 +63,12 @@ Status add_inline(cache::BlobStore& blobs, const reapi::GetActionResultRequest& 
 
 }  // namespace
 
-Result<std::string> ActionCacheService::look_up(const reapi::GetActionResultRequest& request) {
+Result<std::string> ActionCacheService::look_up(const Admitted& store, const reapi::GetActionResultRequest& request) {
   TRY(expect_sha256(request.digest_function()));
   const cache::EntryName name = TRY(name_of(request.instance_name(), request.action_digest()));
-  const auto entry = TRY(context_.entries.find(name));
+  const auto entry = TRY(store.entries.find(name));
   if (!entry) return base::fail(ErrorCode::not_found, "action {}: no result", name.key);
-  cache::BlobStore& blobs = context_.intake.cache.blobs();
+  cache::BlobStore& blobs = store.intake.cache.blobs();
   auto bytes = blobs.read(entry->value, result_bytes_max);
   // Damaged, or put over HTTP by somebody who keeps other things there.
   if (!bytes || !blobs_of_action_result(*bytes))
@@ -90,27 +90,30 @@ ServerUnaryReactor* ActionCacheService::GetActionResult(Call* call, const grpc::
   grpc::Slice bytes;
   if (!request->DumpToSingleSlice(&bytes).ok() || !asked.ParseFromArray(bytes.begin(), static_cast<int>(bytes.size())))
     return finish(reactor, invalid("it is no GetActionResultRequest"));
-  const auto found = look_up(asked);
+  const Admission admitted = context_.admit(*call, Rpc::get_action_result, asked.instance_name());
+  if (!admitted) return finish(reactor, admitted.error());
+  const auto found = look_up(*admitted, asked);
   if (!found) return finish(reactor, to_status(found.error()));
   *response = to_buffer(*found);
   return finish(reactor, grpc::Status::OK);
 }
 
-Result<base::lmdb::SequenceNumber> ActionCacheService::keep(const reapi::UpdateActionResultRequest& request) {
+Result<base::lmdb::SequenceNumber> ActionCacheService::keep(const Admitted& store,
+                                                            const reapi::UpdateActionResultRequest& request) {
   TRY(expect_sha256(request.digest_function()));
   if (!request.has_action_result()) return base::fail(ErrorCode::invalid_argument, "no result is given");
   cache::NewEntry entry{.name = TRY(name_of(request.instance_name(), request.action_digest())), .value = {}};
-  cache::BlobStore& blobs = context_.intake.cache.blobs();
+  cache::BlobStore& blobs = store.intake.cache.blobs();
   const std::string bytes = request.action_result().SerializeAsString();
   if (bytes.size() > result_bytes_max)
     return base::fail(ErrorCode::invalid_argument, "a result of {} bytes: {} are the most", bytes.size(),
                       result_bytes_max);
   entry.closure = TRY(closure_of(bytes, blobs));
   entry.build_time = build_time_of(request.action_result());
-  TRY(expect_room(context_.intake, bytes.size()));
+  TRY(expect_room(store.intake, bytes.size()));
   const auto value = TRY(blobs.put(bytes));
   entry.value = value.info.digest;
-  const auto kept = TRY(context_.entries.put(std::move(entry)));
+  const auto kept = TRY(store.entries.put(std::move(entry)));
   return std::max(value.sequence, kept.sequence);
 }
 
@@ -118,7 +121,9 @@ Result<base::lmdb::SequenceNumber> ActionCacheService::keep(const reapi::UpdateA
 ServerUnaryReactor* ActionCacheService::UpdateActionResult(Call* call, const reapi::UpdateActionResultRequest* request,
                                                            reapi::ActionResult* response) {
   ServerUnaryReactor* const reactor = call->DefaultReactor();
-  const auto kept = keep(*request);
+  const Admission admitted = context_.admit(*call, Rpc::update_action_result, request->instance_name());
+  if (!admitted) return finish(reactor, admitted.error());
+  const auto kept = keep(*admitted, *request);
   if (!kept) {
     const bool incomplete = kept.error().code == ErrorCode::not_found;
     return finish(reactor, incomplete ? grpc::Status(grpc::StatusCode::FAILED_PRECONDITION, kept.error().message)

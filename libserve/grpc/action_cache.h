@@ -22,8 +22,8 @@ class ActionCacheService final : public ActionCacheServiceBase {
                             reapi::ActionResult* response) override;
 
  private:
-  base::Result<std::string> look_up(const reapi::GetActionResultRequest& request);
-  base::Result<base::lmdb::SequenceNumber> keep(const reapi::UpdateActionResultRequest& request);
+  base::Result<std::string> look_up(const Admitted& store, const reapi::GetActionResultRequest& request);
+  base::Result<base::lmdb::SequenceNumber> keep(const Admitted& store, const reapi::UpdateActionResultRequest& request);
 
   GrpcContext& context_;
 };

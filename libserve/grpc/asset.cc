@@ -18,7 +18,9 @@ namespace {
 
 constexpr int uris_max = 64;
 
-std::chrono::nanoseconds as_ns(std::int64_t seconds, std::int32_t nanos) { return std::chrono::seconds(seconds) + std::chrono::nanoseconds(nanos); }
+std::chrono::nanoseconds as_ns(std::int64_t seconds, std::int32_t nanos) {
+  return std::chrono::seconds(seconds) + std::chrono::nanoseconds(nanos);
+}
 
 template <class Request>
 Result<std::vector<AssetName>> names_of(const Request& request, AssetName::Kind kind) {
@@ -28,7 +30,8 @@ Result<std::vector<AssetName>> names_of(const Request& request, AssetName::Kind 
   std::vector<AssetName> names;
   for (const std::string& uri : request.uris()) {
     AssetName& name = names.emplace_back(AssetName{.kind = kind, .instance = request.instance_name(), .uri = uri});
-    for (const asset::Qualifier& qualifier : request.qualifiers()) name.qualifiers.emplace_back(qualifier.name(), qualifier.value());
+    for (const asset::Qualifier& qualifier : request.qualifiers())
+      name.qualifiers.emplace_back(qualifier.name(), qualifier.value());
   }
   return names;
 }
@@ -65,13 +68,17 @@ struct Fetched {
 };
 
 // Errors are those of our own disk.
-Result<Fetched> fetch(GrpcContext& context, cache::Fetcher& fetcher, const AssetName& name, const std::optional<BlobDigest>& checksum, std::stop_token stop) {
+Result<Fetched> fetch(const Admitted& store, cache::Fetcher& fetcher, const AssetName& name,
+                      const std::optional<BlobDigest>& checksum, std::stop_token stop) {
   auto got = fetcher.fetch({.url = name.uri}, stop);
-  if (!got && got.error().code == ErrorCode::cancelled) return Fetched{.why = {grpc::StatusCode::DEADLINE_EXCEEDED, got.error().message}};
+  if (!got && got.error().code == ErrorCode::cancelled)
+    return Fetched{.why = {grpc::StatusCode::DEADLINE_EXCEEDED, got.error().message}};
   if (!got) return Fetched{.why = {grpc::StatusCode::UNAVAILABLE, got.error().message}};
-  if (got->status != 200) return Fetched{.why = {code_of(got->status), fmt::format("{}: HTTP {}", cache::url_without_secrets(name.uri), got->status)}};
-  if (got->size) TRY(expect_room(context.intake, *got->size));
-  const auto receiver = TRY(make_receiver(context.intake, base::Compression::none, std::nullopt, checksum));
+  if (got->status != 200)
+    return Fetched{
+        .why = {code_of(got->status), fmt::format("{}: HTTP {}", cache::url_without_secrets(name.uri), got->status)}};
+  if (got->size) TRY(expect_room(store.intake, *got->size));
+  const auto receiver = TRY(make_receiver(store.intake, base::Compression::none, std::nullopt, checksum));
   std::string piece(256 * 1024, '\0');
   std::uint64_t size = 0;
   for (;;) {
@@ -79,14 +86,17 @@ Result<Fetched> fetch(GrpcContext& context, cache::Fetcher& fetcher, const Asset
     if (!count) return Fetched{.why = {grpc::StatusCode::UNAVAILABLE, count.error().message}};
     if (*count == 0) break;
     size += *count;
-    if (size > context.intake.body_max) return Fetched{.why = {grpc::StatusCode::RESOURCE_EXHAUSTED, fmt::format("more than {} bytes", context.intake.body_max)}};
+    if (size > store.intake.body_max)
+      return Fetched{
+          .why = {grpc::StatusCode::RESOURCE_EXHAUSTED, fmt::format("more than {} bytes", store.intake.body_max)}};
     TRY(receiver->write(std::string_view(piece).substr(0, *count)));
   }
   const auto put = receiver->finish();
-  if (!put && put.error().code == ErrorCode::corrupt) return Fetched{.why = {grpc::StatusCode::ABORTED, put.error().message}};
+  if (!put && put.error().code == ErrorCode::corrupt)
+    return Fetched{.why = {grpc::StatusCode::ABORTED, put.error().message}};
   if (!put) return tl::unexpected(put.error());
   Fetched fetched{.asset = Asset{.content = {put->info.digest, size}, .kept = base::SystemClock().now()}};
-  fetched.number = std::max(put->sequence, TRY(keep_asset(context, name, *fetched.asset, {})));
+  fetched.number = std::max(put->sequence, TRY(keep_asset(store, name, *fetched.asset, {})));
   return fetched;
 }
 
@@ -94,30 +104,32 @@ Result<Fetched> fetch(GrpcContext& context, cache::Fetcher& fetcher, const Asset
 Status expect_known(const AssetName& name) {
   for (const auto& [key, value] : name.qualifiers)
     if (key != "checksum.sri" && key != "bazel.canonical_id")
-      return base::fail(ErrorCode::invalid_argument, "qualifier {}: it is not known here, and nothing was pushed under it", key);
+      return base::fail(ErrorCode::invalid_argument,
+                        "qualifier {}: it is not known here, and nothing was pushed under it", key);
   return {};
 }
 
-Result<base::lmdb::SequenceNumber> fetch_blob(GrpcContext& context, cache::Fetcher* fetcher, const asset::FetchBlobRequest& request,
+Result<base::lmdb::SequenceNumber> fetch_blob(const Admitted& store, cache::Fetcher* fetcher,
+                                              const asset::FetchBlobRequest& request,
                                               asset::FetchBlobResponse& response, std::stop_token stop) {
   const std::vector<AssetName> names = TRY(names_of(request, AssetName::Kind::blob));
   const auto checksum = TRY(checksum_of(names.front().qualifiers));
   for (const AssetName& name : names) {
-    const auto found = TRY(find_asset(context, name, oldest_of(request)));
+    const auto found = TRY(find_asset(store, name, oldest_of(request)));
     if (!found) continue;
     answer(response, name, *found, response.mutable_blob_digest());
     return 0;
   }
   // Whoever knows the checksum may have it, wherever it came from.
-  if (const auto known = checksum ? TRY(context.intake.cache.blobs().find(*checksum)) : std::nullopt) {
+  if (const auto known = checksum ? TRY(store.intake.cache.blobs().find(*checksum)) : std::nullopt) {
     answer(response, names.front(), Asset{.content = {*checksum, known->size}}, response.mutable_blob_digest());
     return 0;
   }
   TRY(expect_known(names.front()));
-  grpc::Status why(grpc::StatusCode::NOT_FOUND, "nothing was pushed there, and this server fetches nothing");
+  grpc::Status why(grpc::StatusCode::NOT_FOUND, "nothing was pushed there, and this server fetches nothing for you");
   for (const AssetName& name : names) {
-    if (fetcher == nullptr) break;
-    const Fetched fetched = TRY(fetch(context, *fetcher, name, checksum, stop));
+    if (fetcher == nullptr || !store.may_write) break;  // it would be kept
+    const Fetched fetched = TRY(fetch(store, *fetcher, name, checksum, stop));
     if (fetched.asset) {
       answer(response, name, *fetched.asset, response.mutable_blob_digest());
       return fetched.number;
@@ -129,9 +141,10 @@ Result<base::lmdb::SequenceNumber> fetch_blob(GrpcContext& context, cache::Fetch
   return 0;
 }
 
-Result<base::lmdb::SequenceNumber> fetch_directory(GrpcContext& context, const asset::FetchDirectoryRequest& request, asset::FetchDirectoryResponse& response) {
+Result<base::lmdb::SequenceNumber> fetch_directory(const Admitted& store, const asset::FetchDirectoryRequest& request,
+                                                   asset::FetchDirectoryResponse& response) {
   for (const AssetName& name : TRY(names_of(request, AssetName::Kind::directory))) {
-    const auto found = TRY(find_asset(context, name, oldest_of(request)));
+    const auto found = TRY(find_asset(store, name, oldest_of(request)));
     if (!found) continue;
     answer(response, name, *found, response.mutable_root_directory_digest());
     return 0;
@@ -142,15 +155,20 @@ Result<base::lmdb::SequenceNumber> fetch_directory(GrpcContext& context, const a
 }
 
 template <class Request>
-Result<base::lmdb::SequenceNumber> push(GrpcContext& context, const Request& request, AssetName::Kind kind, const reapi::Digest& content) {
+Result<base::lmdb::SequenceNumber> push(const Admitted& store, const Request& request, AssetName::Kind kind,
+                                        const reapi::Digest& content) {
   const std::vector<AssetName> names = TRY(names_of(request, kind));
-  cache::BlobStore& blobs = context.intake.cache.blobs();
+  cache::BlobStore& blobs = store.intake.cache.blobs();
   Asset pushed{.content = TRY(from_message(content)), .kept = base::SystemClock().now()};
-  if (request.has_expire_at()) pushed.expires = base::WallTime(as_ns(request.expire_at().seconds(), request.expire_at().nanos()));
+  if (request.has_expire_at())
+    pushed.expires = base::WallTime(as_ns(request.expire_at().seconds(), request.expire_at().nanos()));
   std::vector<BlobDigest> closure;
-  const auto add = [&](const std::vector<BlobDigest>& more) { closure.insert(closure.end(), more.begin(), more.end()); };
+  const auto add = [&](const std::vector<BlobDigest>& more) {
+    closure.insert(closure.end(), more.begin(), more.end());
+  };
   if (kind == AssetName::Kind::directory) {
-    if (!is_there(blobs, pushed.content)) return base::fail(ErrorCode::not_found, "directory {} is not there", pushed.content.digest);
+    if (!is_there(blobs, pushed.content))
+      return base::fail(ErrorCode::not_found, "directory {} is not there", pushed.content.digest);
     add(TRY(closure_of_directory(blobs, pushed.content)));
   }
   for (const reapi::Digest& digest : request.references_blobs()) {
@@ -165,29 +183,41 @@ Result<base::lmdb::SequenceNumber> push(GrpcContext& context, const Request& req
     add(TRY(closure_of_directory(blobs, root)));
   }
   base::lmdb::SequenceNumber last = 0;
-  for (const AssetName& name : names) last = std::max(last, TRY(keep_asset(context, name, pushed, closure)));
+  for (const AssetName& name : names) last = std::max(last, TRY(keep_asset(store, name, pushed, closure)));
   return last;
 }
 
 }  // namespace
 
-ServerUnaryReactor* FetchService::FetchBlob(Call* call, const asset::FetchBlobRequest* request, asset::FetchBlobResponse* response) {
-  return on_a_worker(context_, call->DefaultReactor(),
-                     [this, request, response](std::stop_token stop) { return fetch_blob(context_, fetcher_, *request, *response, std::move(stop)); });
+ServerUnaryReactor* FetchService::FetchBlob(Call* call, const asset::FetchBlobRequest* request,
+                                            asset::FetchBlobResponse* response) {
+  return on_a_worker(context_, call, Rpc::fetch_blob, request->instance_name(),
+                     [this, request, response](const Admitted& store, std::stop_token stop) {
+                       return fetch_blob(store, fetcher_, *request, *response, std::move(stop));
+                     });
 }
 
-ServerUnaryReactor* FetchService::FetchDirectory(Call* call, const asset::FetchDirectoryRequest* request, asset::FetchDirectoryResponse* response) {
-  return on_a_worker(context_, call->DefaultReactor(), [this, request, response](std::stop_token) { return fetch_directory(context_, *request, *response); });
+ServerUnaryReactor* FetchService::FetchDirectory(Call* call, const asset::FetchDirectoryRequest* request,
+                                                 asset::FetchDirectoryResponse* response) {
+  return on_a_worker(context_, call, Rpc::fetch_directory, request->instance_name(),
+                     [request, response](const Admitted& store, std::stop_token) {
+                       return fetch_directory(store, *request, *response);
+                     });
 }
 
 ServerUnaryReactor* PushService::PushBlob(Call* call, const asset::PushBlobRequest* request, asset::PushBlobResponse*) {
-  return on_a_worker(context_, call->DefaultReactor(),
-                     [this, request](std::stop_token) { return push(context_, *request, AssetName::Kind::blob, request->blob_digest()); });
+  return on_a_worker(context_, call, Rpc::push_blob, request->instance_name(),
+                     [request](const Admitted& store, std::stop_token) {
+                       return push(store, *request, AssetName::Kind::blob, request->blob_digest());
+                     });
 }
 
-ServerUnaryReactor* PushService::PushDirectory(Call* call, const asset::PushDirectoryRequest* request, asset::PushDirectoryResponse*) {
-  return on_a_worker(context_, call->DefaultReactor(),
-                     [this, request](std::stop_token) { return push(context_, *request, AssetName::Kind::directory, request->root_directory_digest()); });
+ServerUnaryReactor* PushService::PushDirectory(Call* call, const asset::PushDirectoryRequest* request,
+                                               asset::PushDirectoryResponse*) {
+  return on_a_worker(context_, call, Rpc::push_directory, request->instance_name(),
+                     [request](const Admitted& store, std::stop_token) {
+                       return push(store, *request, AssetName::Kind::directory, request->root_directory_digest());
+                     });
 }
 
 }  // namespace cairn::serve

@@ -45,22 +45,27 @@ cache::EntryName entry_of(const AssetName& name) {
   return {.door = "asset", .instance = name.instance, .key = base::digest_of<BlobDigest>(writer.take()).hex()};
 }
 
-Result<std::optional<Asset>> find_asset(GrpcContext& context, const AssetName& name, base::WallTime oldest) {
-  const auto entry = TRY(context.entries.find(entry_of(name)));
+Result<std::optional<Asset>> find_asset(const Admitted& store, const AssetName& name, base::WallTime oldest) {
+  const auto entry = TRY(store.entries.find(entry_of(name)));
   if (!entry) return std::optional<Asset>();
   const Asset asset = TRY(asset_of(*entry));
   const bool is_over = asset.expires && *asset.expires <= base::SystemClock().now();
   return is_over || asset.kept < oldest ? std::optional<Asset>() : std::optional(asset);
 }
 
-Result<base::lmdb::SequenceNumber> keep_asset(GrpcContext& context, const AssetName& name, const Asset& asset, std::vector<BlobDigest> closure) {
-  if (!is_there(context.intake.cache.blobs(), asset.content))
-    return base::fail(ErrorCode::not_found, "blob {} of {} bytes is not there", asset.content.digest, asset.content.size);
+Result<base::lmdb::SequenceNumber> keep_asset(const Admitted& store, const AssetName& name, const Asset& asset,
+                                              std::vector<BlobDigest> closure) {
+  if (!is_there(store.intake.cache.blobs(), asset.content))
+    return base::fail(ErrorCode::not_found, "blob {} of {} bytes is not there", asset.content.digest,
+                      asset.content.size);
   base::lmdb::SequenceNumber last = 0;
   // The empty blob is there for everybody, and so need not be in the store; as a value it has to.
-  if (asset.content.size == 0) last = TRY(context.intake.cache.blobs().put(std::string_view())).sequence;
-  cache::NewEntry entry{.name = entry_of(name), .value = asset.content.digest, .closure = std::move(closure), .attributes = attributes_of(asset)};
-  return std::max(last, TRY(context.entries.put(std::move(entry))).sequence);
+  if (asset.content.size == 0) last = TRY(store.intake.cache.blobs().put(std::string_view())).sequence;
+  cache::NewEntry entry{.name = entry_of(name),
+                        .value = asset.content.digest,
+                        .closure = std::move(closure),
+                        .attributes = attributes_of(asset)};
+  return std::max(last, TRY(store.entries.put(std::move(entry))).sequence);
 }
 
 Result<std::vector<BlobDigest>> closure_of_directory(cache::BlobStore& blobs, const SizedDigest& root) {
@@ -69,7 +74,8 @@ Result<std::vector<BlobDigest>> closure_of_directory(cache::BlobStore& blobs, co
   std::deque<SizedDigest> open = {root};
   const auto add = [&](const reapi::Digest& message, bool is_directory) -> base::Status {
     const SizedDigest found = TRY(from_message(message));
-    if (!is_there(blobs, found)) return base::fail(ErrorCode::not_found, "blob {} of {} bytes is not there", found.digest, found.size);
+    if (!is_there(blobs, found))
+      return base::fail(ErrorCode::not_found, "blob {} of {} bytes is not there", found.digest, found.size);
     if (found.size == 0 || !seen.insert(found.digest).second) return {};
     closure.push_back(found.digest);
     if (is_directory) open.push_back(found);
@@ -77,7 +83,8 @@ Result<std::vector<BlobDigest>> closure_of_directory(cache::BlobStore& blobs, co
   };
   for (; !open.empty(); open.pop_front()) {
     if (open.front().size == 0) continue;
-    if (seen.size() > directories_max) return base::fail(ErrorCode::invalid_argument, "a tree of more than {} names", directories_max);
+    if (seen.size() > directories_max)
+      return base::fail(ErrorCode::invalid_argument, "a tree of more than {} names", directories_max);
     reapi::Directory directory;
     if (!directory.ParseFromString(TRY(blobs.read(open.front().digest, directory_bytes_max))))
       return base::fail(ErrorCode::invalid_argument, "blob {} is no Directory", open.front().digest);
@@ -93,9 +100,12 @@ Result<std::optional<BlobDigest>> checksum_of(const std::vector<std::pair<std::s
   if (found == qualifiers.end()) return std::optional<BlobDigest>();
   const std::string& text = found->second;
   const std::string prefix = "sha256-";
-  const auto bytes = text.starts_with(prefix) ? base::from_base64(std::string_view(text).substr(prefix.size())) : std::nullopt;
+  const auto bytes =
+      text.starts_with(prefix) ? base::from_base64(std::string_view(text).substr(prefix.size())) : std::nullopt;
   const auto digest = bytes ? BlobDigest::from_raw(*bytes) : BlobDigest::from_raw("");
-  if (!digest) return base::fail(ErrorCode::invalid_argument, "checksum.sri {}: it is not sha256- and 32 bytes in base 64", text.substr(0, 80));
+  if (!digest)
+    return base::fail(ErrorCode::invalid_argument, "checksum.sri {}: it is not sha256- and 32 bytes in base 64",
+                      text.substr(0, 80));
   return std::optional(*digest);
 }
 

@@ -28,11 +28,13 @@ struct Asset {
 cache::EntryName entry_of(const AssetName& name);
 
 // nullopt: none, or it has expired, or it is older than it may be.
-base::Result<std::optional<Asset>> find_asset(GrpcContext& context, const AssetName& name, base::WallTime oldest);
+base::Result<std::optional<Asset>> find_asset(const Admitted& store, const AssetName& name, base::WallTime oldest);
 // closure: what goes with it. Durable with the number. Errors: not_found (one of them is not there).
-base::Result<base::lmdb::SequenceNumber> keep_asset(GrpcContext& context, const AssetName& name, const Asset& asset, std::vector<BlobDigest> closure);
+base::Result<base::lmdb::SequenceNumber> keep_asset(const Admitted& store, const AssetName& name, const Asset& asset,
+                                                    std::vector<BlobDigest> closure);
 
-// All directories and files below a Directory. Errors: not_found (one is not there), invalid_argument (one is no Directory).
+// All directories and files below a Directory. Errors: not_found (one is not there), invalid_argument (one is no
+// Directory).
 base::Result<std::vector<BlobDigest>> closure_of_directory(cache::BlobStore& blobs, const SizedDigest& root);
 
 // `checksum.sri`: "sha256-" and base 64. nullopt: there is none. Errors: invalid_argument.

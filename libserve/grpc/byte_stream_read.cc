@@ -15,8 +15,9 @@ constexpr std::size_t piece_bytes = 1024 * 1024;
 // A blob on its way out. Each piece is read on a worker, and sent before the next one is read.
 class Reading final : public grpc::ServerWriteReactor<bytestream::ReadResponse> {
  public:
-  Reading(GrpcContext& context, const bytestream::ReadRequest& request) : context_(context) {
-    if (open(request))
+  Reading(GrpcContext& context, const Admitted& store, const ResourceName& name, const bytestream::ReadRequest& request)
+      : context_(context), store_(store) {
+    if (open(name, request))
       go_on();
     else
       Finish(*refused_);
@@ -33,20 +34,18 @@ class Reading final : public grpc::ServerWriteReactor<bytestream::ReadResponse> 
     return false;
   }
 
-  bool open(const bytestream::ReadRequest& request) {
-    const auto name = parse_read_name(request.resource_name());
-    if (!name) return refuse(to_status(name.error()));
-    const auto size = static_cast<std::int64_t>(name->blob.size);
+  bool open(const ResourceName& name, const bytestream::ReadRequest& request) {
+    const auto size = static_cast<std::int64_t>(name.blob.size);
     const std::int64_t offset = request.read_offset(), limit = request.read_limit();
     if (offset < 0 || offset > size)
       return refuse({grpc::StatusCode::OUT_OF_RANGE, fmt::format("an offset of {} in {} bytes", offset, size)});
     if (limit < 0) return refuse({grpc::StatusCode::INVALID_ARGUMENT, fmt::format("a limit of {} bytes", limit)});
-    const bool packed = name->compression == base::Compression::zstd;
+    const bool packed = name.compression == base::Compression::zstd;
     if (packed && limit != 0) return refuse(invalid("a limit is not for a blob that is sent compressed"));
-    cache::BlobStore& blobs = context_.intake.cache.blobs();
-    if (!is_there(blobs, name->blob))
+    cache::BlobStore& blobs = store_.intake.cache.blobs();
+    if (!is_there(blobs, name.blob))
       return refuse(
-          {grpc::StatusCode::NOT_FOUND, fmt::format("blob {} of {} bytes is not there", name->blob.digest, size)});
+          {grpc::StatusCode::NOT_FOUND, fmt::format("blob {} of {} bytes is not there", name.blob.digest, size)});
     if (packed)
       encoder_ = base::make_encoder(
           base::Compression::zstd,
@@ -54,8 +53,8 @@ class Reading final : public grpc::ServerWriteReactor<bytestream::ReadResponse> 
     left_ = static_cast<std::uint64_t>(limit == 0 ? size - offset : std::min(limit, size - offset));
     if (left_ == 0) return true;
     auto source = offset == 0 && limit == 0
-                      ? blobs.open(name->blob.digest)
-                      : blobs.open_range(name->blob.digest, {static_cast<std::uint64_t>(offset), left_});
+                      ? blobs.open(name.blob.digest)
+                      : blobs.open_range(name.blob.digest, {static_cast<std::uint64_t>(offset), left_});
     if (!source) return refuse(read_failed(source.error()));
     source_ = std::move(*source);
     return true;
@@ -111,6 +110,7 @@ class Reading final : public grpc::ServerWriteReactor<bytestream::ReadResponse> 
   }
 
   GrpcContext& context_;
+  const Admitted store_;
   std::optional<grpc::Status> refused_;
   std::unique_ptr<base::ByteSource> source_;
   std::unique_ptr<base::Encoder> encoder_;
@@ -120,9 +120,13 @@ class Reading final : public grpc::ServerWriteReactor<bytestream::ReadResponse> 
 
 }  // namespace
 
-grpc::ServerWriteReactor<bytestream::ReadResponse>* ByteStreamService::Read(Call*,
+grpc::ServerWriteReactor<bytestream::ReadResponse>* ByteStreamService::Read(Call* call,
                                                                             const bytestream::ReadRequest* request) {
-  return new Reading(context_, *request);
+  const auto name = parse_read_name(request->resource_name());
+  if (!name) return refuse_stream<bytestream::ReadResponse>(to_status(name.error()));
+  const Admission admitted = context_.admit(*call, Rpc::read, name->instance);
+  if (!admitted) return refuse_stream<bytestream::ReadResponse>(admitted.error());
+  return new Reading(context_, *admitted, *name, *request);
 }
 
 }  // namespace cairn::serve

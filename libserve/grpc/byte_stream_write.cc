@@ -13,8 +13,9 @@ namespace {
 // is kept.
 class Writing final : public grpc::ServerReadReactor<bytestream::WriteRequest> {
  public:
-  Writing(GrpcContext& context, Uploads& uploads, bytestream::WriteResponse& response)
-      : context_(context), uploads_(uploads), response_(response) {
+  Writing(GrpcContext& context, const grpc::CallbackServerContext& call, Uploads& uploads,
+          bytestream::WriteResponse& response)
+      : context_(context), call_(call), uploads_(uploads), response_(response) {
     uploads_.sweep();
     StartRead(&request_);
   }
@@ -64,23 +65,23 @@ class Writing final : public grpc::ServerReadReactor<bytestream::WriteRequest> {
     if (request_.resource_name().empty()) return end(invalid("the first message has no resource name")), false;
     auto name = parse_write_name(request_.resource_name());
     if (!name) return end(to_status(name.error())), false;
+    const Admission admitted = context_.admit(call_, Rpc::write, name->instance);
+    if (!admitted) return end(admitted.error()), false;
+    Intake& intake = admitted->intake;
     text_ = request_.resource_name();
     name_ = std::move(*name);
-    if (name_.blob.size > context_.intake.body_max)
-      return end(invalid(
-                 fmt::format("a blob of {} bytes: {} are the most", name_.blob.size, context_.intake.body_max))),
-             false;
+    if (name_.blob.size > intake.body_max)
+      return end(invalid(fmt::format("a blob of {} bytes: {} are the most", name_.blob.size, intake.body_max))), false;
     // Nothing has to be sent twice.
-    if (is_there(context_.intake.cache.blobs(), name_.blob)) {
+    if (is_there(intake.cache.blobs(), name_.blob)) {
       response_.set_committed_size(
           name_.compression == base::Compression::none ? static_cast<std::int64_t>(name_.blob.size) : -1);
       return end(grpc::Status::OK), false;
     }
     upload_ = request_.write_offset() == 0 ? std::nullopt : uploads_.take(text_);
     if (upload_) return true;
-    if (const Status room = expect_room(context_.intake, name_.blob.size); !room)
-      return end(to_status(room.error())), false;
-    auto receiver = make_receiver(context_.intake, name_.compression, name_.blob.size, name_.blob.digest);
+    if (const Status room = expect_room(intake, name_.blob.size); !room) return end(to_status(room.error())), false;
+    auto receiver = make_receiver(intake, name_.compression, name_.blob.size, name_.blob.digest);
     if (!receiver) return end(to_status(receiver.error())), false;
     upload_ = Upload{std::move(*receiver), 0};
     return true;
@@ -105,6 +106,7 @@ class Writing final : public grpc::ServerReadReactor<bytestream::WriteRequest> {
   }
 
   GrpcContext& context_;
+  const grpc::CallbackServerContext& call_;
   Uploads& uploads_;
   bytestream::WriteRequest request_;
   bytestream::WriteResponse& response_;
@@ -115,9 +117,9 @@ class Writing final : public grpc::ServerReadReactor<bytestream::WriteRequest> {
 
 }  // namespace
 
-grpc::ServerReadReactor<bytestream::WriteRequest>* ByteStreamService::Write(Call*,
+grpc::ServerReadReactor<bytestream::WriteRequest>* ByteStreamService::Write(Call* call,
                                                                             bytestream::WriteResponse* response) {
-  return new Writing(context_, uploads_, *response);
+  return new Writing(context_, *call, uploads_, *response);
 }
 
 grpc::ServerUnaryReactor* ByteStreamService::QueryWriteStatus(Call* call,
@@ -126,7 +128,9 @@ grpc::ServerUnaryReactor* ByteStreamService::QueryWriteStatus(Call* call,
   grpc::ServerUnaryReactor* const reactor = call->DefaultReactor();
   const auto name = parse_write_name(request->resource_name());
   if (!name) return finish(reactor, to_status(name.error()));
-  const bool complete = is_there(context_.intake.cache.blobs(), name->blob);
+  const Admission admitted = context_.admit(*call, Rpc::query_write_status, name->instance);
+  if (!admitted) return finish(reactor, admitted.error());
+  const bool complete = is_there(admitted->intake.cache.blobs(), name->blob);
   response->set_complete(complete);
   response->set_committed_size(
       complete ? static_cast<std::int64_t>(name->blob.size)

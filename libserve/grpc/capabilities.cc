@@ -16,15 +16,15 @@ grpc::ServerUnaryReactor* CapabilitiesService::GetCapabilities(grpc::CallbackSer
                                                                const reapi::GetCapabilitiesRequest* request,
                                                                reapi::ServerCapabilities* response) {
   grpc::ServerUnaryReactor* const reactor = call->DefaultReactor();
-  if (const auto instance = parse_instance(request->instance_name()); !instance)
-    return finish(reactor, to_status(instance.error()));
+  const Admission admitted = context_.admit(*call, Rpc::get_capabilities, request->instance_name());
+  if (!admitted) return finish(reactor, admitted.error());
   response->mutable_deprecated_api_version()->set_major(2);
   response->mutable_low_api_version()->set_major(2);
   response->mutable_high_api_version()->set_major(2);
   response->mutable_high_api_version()->set_minor(12);
   auto* const cache = response->mutable_cache_capabilities();
   cache->add_digest_functions(reapi::DigestFunction::SHA256);
-  cache->mutable_action_cache_update_capabilities()->set_update_enabled(true);
+  cache->mutable_action_cache_update_capabilities()->set_update_enabled(admitted->may_write);
   auto* const range = cache->mutable_cache_priority_capabilities()->add_priorities();
   range->set_min_priority(priority_min);
   range->set_max_priority(priority_max);
@@ -32,7 +32,7 @@ grpc::ServerUnaryReactor* CapabilitiesService::GetCapabilities(grpc::CallbackSer
   cache->set_symlink_absolute_path_strategy(reapi::SymlinkAbsolutePathStrategy::ALLOWED);
   cache->add_supported_compressors(reapi::Compressor::ZSTD);
   cache->add_supported_batch_update_compressors(reapi::Compressor::ZSTD);
-  cache->set_max_cas_blob_size_bytes(static_cast<std::int64_t>(context_.intake.body_max));
+  cache->set_max_cas_blob_size_bytes(static_cast<std::int64_t>(admitted->intake.body_max));
   cache->set_split_blob_support(true);
   cache->set_splice_blob_support(true);
   cache->mutable_fast_cdc_2020_params()->set_avg_chunk_size_bytes(chunk_bytes_average);

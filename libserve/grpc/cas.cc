@@ -22,21 +22,29 @@ void set_status(google::rpc::Status& into, const grpc::Status& status) {
   into.set_message(status.error_message());
 }
 
+// The last one counts, wherever it stands.
+Result<std::string_view> instance_of(std::string_view request) {
+  std::string_view instance;
+  FieldReader reader(request);
+  while (const auto field = TRY(reader.next()))
+    if (field->number == 1 && field->wire == Field::Wire::bytes) instance = field->bytes;
+  return instance;
+}
+
 }  // namespace
 
 // FindMissingBlobsRequest: instance_name 1, blob_digests 2, digest_function 3; the answer: missing_blob_digests 2. Each
 // digest once, however often it was asked for. A blob of another size is not the one that was asked for.
-Status CasService::find_missing(std::string_view request, std::string& response) {
+Status CasService::find_missing(const Admitted& store, std::string_view request, std::string& response) {
   std::unordered_set<BlobDigest> missing;
   FieldReader reader(request);
   while (const auto field = TRY(reader.next())) {
     const bool is_bytes = field->wire == Field::Wire::bytes;
-    if (field->number == 1 && is_bytes) TRY(parse_instance(field->bytes));
     if (field->number == 3 && field->wire == Field::Wire::varint)
       TRY(expect_sha256(static_cast<reapi::DigestFunction::Value>(field->value)));
     if (field->number != 2 || !is_bytes) continue;
     const SizedDigest wanted = TRY(from_message(field->bytes));
-    if (is_there(context_.intake.cache.blobs(), wanted) || !missing.insert(wanted.digest).second) continue;
+    if (is_there(store.intake.cache.blobs(), wanted) || !missing.insert(wanted.digest).second) continue;
     add_message_field(response, 2, field->bytes);
   }
   return {};
@@ -50,16 +58,21 @@ ServerUnaryReactor* CasService::FindMissingBlobs(Call* call, const grpc::ByteBuf
   std::string answer;
   grpc::Slice bytes;
   if (!request->DumpToSingleSlice(&bytes).ok()) return finish(reactor, invalid("a request without bytes"));
-  const Status found = context_.intake.cache.keys().read([&](cache::KeyStore::Reader&) {
+  const auto instance = instance_of(text_of(bytes));
+  if (!instance) return finish(reactor, to_status(instance.error()));
+  const Admission admitted = context_.admit(*call, Rpc::find_missing_blobs, *instance);
+  if (!admitted) return finish(reactor, admitted.error());
+  const Status found = admitted->intake.cache.keys().read([&](cache::KeyStore::Reader&) {
     answer.clear();
-    return find_missing(text_of(bytes), answer);
+    return find_missing(*admitted, text_of(bytes), answer);
   });
   if (!found) return finish(reactor, to_status(found.error()));
   *response = to_buffer(answer);
   return finish(reactor, grpc::Status::OK);
 }
 
-Result<cache::BlobStore::Put> CasService::put(const reapi::BatchUpdateBlobsRequest::Request& request) {
+Result<cache::BlobStore::Put> CasService::put(const Admitted& store,
+                                              const reapi::BatchUpdateBlobsRequest::Request& request) {
   const SizedDigest wanted = TRY(from_message(request.digest()));
   const auto size = static_cast<std::int64_t>(wanted.size);
   std::string unpacked;
@@ -78,13 +91,15 @@ Result<cache::BlobStore::Put> CasService::put(const reapi::BatchUpdateBlobsReque
     return base::fail(ErrorCode::invalid_argument, "blob {}: {} bytes came where {} were said", wanted.digest,
                       bytes->size(), wanted.size);
   if (wanted.size == 0) return cache::BlobStore::Put{};
-  TRY(expect_room(context_.intake, bytes->size()));
-  return context_.intake.cache.blobs().put(*bytes, wanted.digest);
+  TRY(expect_room(store.intake, bytes->size()));
+  return store.intake.cache.blobs().put(*bytes, wanted.digest);
 }
 
 ServerUnaryReactor* CasService::BatchUpdateBlobs(Call* call, const reapi::BatchUpdateBlobsRequest* request,
                                                  reapi::BatchUpdateBlobsResponse* response) {
   ServerUnaryReactor* const reactor = call->DefaultReactor();
+  const Admission admitted = context_.admit(*call, Rpc::batch_update_blobs, request->instance_name());
+  if (!admitted) return finish(reactor, admitted.error());
   if (const Status named = expect_names(*request); !named) return finish(reactor, to_status(named.error()));
   std::int64_t total = 0;
   for (const auto& each : request->requests()) total += static_cast<std::int64_t>(each.data().size());
@@ -94,17 +109,18 @@ ServerUnaryReactor* CasService::BatchUpdateBlobs(Call* call, const reapi::BatchU
   for (const auto& each : request->requests()) {
     auto* const answer = response->add_responses();
     *answer->mutable_digest() = each.digest();
-    const auto kept = put(each);
+    const auto kept = put(*admitted, each);
     if (kept) last = std::max(last, kept->sequence);
     set_status(*answer->mutable_status(), kept ? grpc::Status::OK : to_status(kept.error()));
   }
   return finish_when_durable(context_, reactor, last);
 }
 
-Status CasService::read(const reapi::Digest& wanted, reapi::BatchReadBlobsResponse::Response& into) {
+Status CasService::read(const Admitted& store, const reapi::Digest& wanted,
+                        reapi::BatchReadBlobsResponse::Response& into) {
   const SizedDigest digest = TRY(from_message(wanted));
   if (digest.size == 0) return {};
-  auto bytes = context_.intake.cache.blobs().read(digest.digest, digest.size);
+  auto bytes = store.intake.cache.blobs().read(digest.digest, digest.size);
   const bool other_size = bytes ? bytes->size() != digest.size : bytes.error().code == ErrorCode::invalid_argument;
   // What is damaged is a miss: the store knows it by now.
   if (other_size || (!bytes && bytes.error().code == ErrorCode::corrupt))
@@ -116,6 +132,8 @@ Status CasService::read(const reapi::Digest& wanted, reapi::BatchReadBlobsRespon
 ServerUnaryReactor* CasService::BatchReadBlobs(Call* call, const reapi::BatchReadBlobsRequest* request,
                                                reapi::BatchReadBlobsResponse* response) {
   ServerUnaryReactor* const reactor = call->DefaultReactor();
+  const Admission admitted = context_.admit(*call, Rpc::batch_read_blobs, request->instance_name());
+  if (!admitted) return finish(reactor, admitted.error());
   if (const Status named = expect_names(*request); !named) return finish(reactor, to_status(named.error()));
   std::int64_t total = 0;
   for (const reapi::Digest& digest : request->digests()) {
@@ -127,15 +145,15 @@ ServerUnaryReactor* CasService::BatchReadBlobs(Call* call, const reapi::BatchRea
   for (const reapi::Digest& digest : request->digests()) {
     auto* const answer = response->add_responses();
     *answer->mutable_digest() = digest;
-    const Status done = read(digest, *answer);
+    const Status done = read(*admitted, digest, *answer);
     set_status(*answer->mutable_status(), done ? grpc::Status::OK : to_status(done.error()));
   }
   return finish(reactor, grpc::Status::OK);
 }
 
-grpc::ServerWriteReactor<reapi::GetTreeResponse>* CasService::GetTree(Call*, const reapi::GetTreeRequest* request) {
-  const Status named = expect_names(*request);
-  return walk_tree(context_, *request, named ? grpc::Status::OK : to_status(named.error()));
+grpc::ServerWriteReactor<reapi::GetTreeResponse>* CasService::GetTree(Call* call,
+                                                                      const reapi::GetTreeRequest* request) {
+  return walk_tree(context_.admit(*call, Rpc::get_tree, request->instance_name()), *request);
 }
 
 }  // namespace cairn::serve

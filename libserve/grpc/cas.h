@@ -33,10 +33,11 @@ class CasService final : public CasServiceBase {
   Unary* SpliceBlob(Call* call, const reapi::SpliceBlobRequest* request, reapi::SpliceBlobResponse* response) override;
 
  private:
-  base::Status find_missing(std::string_view request, std::string& response);
+  base::Status find_missing(const Admitted& store, std::string_view request, std::string& response);
   // Of one blob of a batch.
-  base::Result<cache::BlobStore::Put> put(const reapi::BatchUpdateBlobsRequest::Request& request);
-  base::Status read(const reapi::Digest& wanted, reapi::BatchReadBlobsResponse::Response& into);
+  base::Result<cache::BlobStore::Put> put(const Admitted& store,
+                                          const reapi::BatchUpdateBlobsRequest::Request& request);
+  base::Status read(const Admitted& store, const reapi::Digest& wanted, reapi::BatchReadBlobsResponse::Response& into);
 
   GrpcContext& context_;
 };

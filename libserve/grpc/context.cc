@@ -39,9 +39,40 @@ bool is_there(cache::BlobStore& blobs, const SizedDigest& wanted) {
   return found && *found && (*found)->size == wanted.size;
 }
 
-grpc::ServerUnaryReactor* finish_when_durable(GrpcContext& context, grpc::ServerUnaryReactor* reactor, base::lmdb::SequenceNumber number) {
+// A process at a unix socket is not known: gRPC does not say which one it is.
+Identity GrpcContext::who(const grpc::CallbackServerContext& call) const {
+  if (!access_.asks()) return access_.anonymous();
+  const auto [shown, end] = call.client_metadata().equal_range("authorization");
+  Caller caller;
+  if (shown != end) caller.authorization = {shown->second.data(), shown->second.size()};
+  if (shown != end && std::next(shown) != end) caller.authorization = "several";  // which is none
+  const Identity known = access_.recall(caller);
+  return known.state == Identity::State::unproven ? access_.verify(caller, call.peer()) : known;
+}
+
+Admission GrpcContext::admit(const grpc::CallbackServerContext& call, Rpc rpc, std::string_view instance) {
+  if (const base::Status named = expect_instance(instance); !named) return tl::unexpected(to_status(named.error()));
+  const Identity caller = who(call);
+  switch (access_.judge(caller, need_of(rpc), instance)) {
+    case Verdict::granted:
+      return Admitted(intake_, entries_, access_.judge(caller, Need::write, instance) == Verdict::granted);
+    case Verdict::who_are_you:
+      return tl::unexpected(
+          grpc::Status(grpc::StatusCode::UNAUTHENTICATED, "show a token or a password that is right"));
+    case Verdict::too_many_guesses:
+      return tl::unexpected(
+          grpc::Status(grpc::StatusCode::RESOURCE_EXHAUSTED, "too many wrong tokens came from your address; wait"));
+    case Verdict::not_allowed: break;
+  }
+  return tl::unexpected(grpc::Status(grpc::StatusCode::PERMISSION_DENIED, "that is not for you"));
+}
+
+grpc::ServerUnaryReactor* finish_when_durable(GrpcContext& context, grpc::ServerUnaryReactor* reactor,
+                                              base::lmdb::SequenceNumber number) {
   if (number == 0) return finish(reactor, grpc::Status::OK);
-  context.waits.add(number, [reactor](const base::Status& durable) { reactor->Finish(durable ? grpc::Status::OK : to_status(durable.error())); });
+  context.waits.add(number, [reactor](const base::Status& durable) {
+    reactor->Finish(durable ? grpc::Status::OK : to_status(durable.error()));
+  });
   return reactor;
 }
 

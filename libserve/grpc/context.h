@@ -9,17 +9,45 @@
 #include "libcache/entry_store.h"
 #include "libserve/doors/values.h"
 #include "libserve/grpc/resource_name.h"
+#include "libserve/grpc/rpcs.h"
 #include "libserve/sockets/durable_waits.h"
 
 namespace cairn::serve {
 
 namespace reapi = build::bazel::remote::execution::v2;
 
-struct GrpcContext {
-  Intake intake;
-  cache::EntryStore entries;
+// What a call that may use the store uses it by. Only admit() gives one out: a method that has not asked has no store.
+class Admitted {
+ public:
+  Intake& intake;
+  cache::EntryStore& entries;
+  const bool may_write;  // in its instance
+
+ private:
+  friend class GrpcContext;
+  Admitted(Intake& intake_in, cache::EntryStore& entries_in, bool may_write_in)
+      : intake(intake_in), entries(entries_in), may_write(may_write_in) {}
+};
+using Admission = tl::expected<Admitted, grpc::Status>;
+
+class GrpcContext {
+ public:
+  GrpcContext(Intake intake, const Access& access, DurableWaits& waits_in, base::ThreadPool& workers_in)
+      : waits(waits_in), workers(workers_in), intake_(std::move(intake)), entries_(intake_.cache), access_(access) {}
+
+  // Whoever calls may do what this method does in this instance, or INVALID_ARGUMENT (no name of an instance),
+  // UNAUTHENTICATED, PERMISSION_DENIED, RESOURCE_EXHAUSTED (too many guesses).
+  Admission admit(const grpc::CallbackServerContext& call, Rpc rpc, std::string_view instance);
+
   DurableWaits& waits;
   base::ThreadPool& workers;  // for what reads and hashes much: no lookup waits behind it
+
+ private:
+  Identity who(const grpc::CallbackServerContext& call) const;
+
+  Intake intake_;
+  cache::EntryStore entries_;
+  const Access& access_;
 };
 
 // The most bytes of all blobs in one message: below the 4 MiB that most clients take, with room for the rest of it.
@@ -50,20 +78,34 @@ Reactor* finish(Reactor* reactor, const grpc::Status& status) {
   return reactor;
 }
 
+// A stream that is answered before it begins.
+template <class Response>
+grpc::ServerWriteReactor<Response>* refuse_stream(const grpc::Status& status) {
+  struct Refused final : grpc::ServerWriteReactor<Response> {
+    void OnDone() override { delete this; }
+  };
+  return finish(new Refused(), status);
+}
+
 // An answer that is ready once this is durable (0: it is).
 grpc::ServerUnaryReactor* finish_when_durable(GrpcContext& context, grpc::ServerUnaryReactor* reactor,
                                               base::lmdb::SequenceNumber number);
 
-// The answer is what `work` says: the number of what it has made, or why it could not.
-template <class Work>  // base::Result<base::lmdb::SequenceNumber>(std::stop_token)
-grpc::ServerUnaryReactor* on_a_worker(GrpcContext& context, grpc::ServerUnaryReactor* reactor, Work work) {
-  const base::Status taken = context.workers.submit([&context, reactor, work = std::move(work)](std::stop_token stop) {
-    const base::Result<base::lmdb::SequenceNumber> last = work(std::move(stop));
-    if (last)
-      finish_when_durable(context, reactor, *last);
-    else
-      reactor->Finish(to_status(last.error()));
-  });
+// For whoever may. The answer is what `work` says: the number of what it has made, or why it could not.
+template <class Work>  // base::Result<base::lmdb::SequenceNumber>(const Admitted&, std::stop_token)
+grpc::ServerUnaryReactor* on_a_worker(GrpcContext& context, grpc::CallbackServerContext* call, Rpc rpc,
+                                      std::string_view instance, Work work) {
+  grpc::ServerUnaryReactor* const reactor = call->DefaultReactor();
+  const Admission admitted = context.admit(*call, rpc, instance);
+  if (!admitted) return finish(reactor, admitted.error());
+  const base::Status taken =
+      context.workers.submit([&context, reactor, store = *admitted, work = std::move(work)](std::stop_token stop) {
+        const base::Result<base::lmdb::SequenceNumber> last = work(store, std::move(stop));
+        if (last)
+          finish_when_durable(context, reactor, *last);
+        else
+          reactor->Finish(to_status(last.error()));
+      });
   if (!taken) reactor->Finish(to_status(taken.error()));
   return reactor;
 }

@@ -78,7 +78,12 @@ Result<Segments> parse_blob(std::string_view name, Segments rest, ResourceName& 
 }  // namespace
 
 Result<std::string> parse_instance(std::string_view name) {
-  if (name.empty()) return std::string();
+  TRY(expect_instance(name));
+  return std::string(name);
+}
+
+base::Status expect_instance(std::string_view name) {
+  if (name.empty()) return {};
   if (name.size() > instance_bytes_max)
     return base::fail(ErrorCode::invalid_argument, "an instance name of {} bytes: {} are the most", name.size(),
                       instance_bytes_max);
@@ -92,7 +97,7 @@ Result<std::string> parse_instance(std::string_view name) {
     if (std::any_of(segment.begin(), segment.end(), is_control))
       return base::fail(ErrorCode::invalid_argument, "an instance name with control characters");
   }
-  return std::string(name);
+  return {};
 }
 
 Result<SizedDigest> parse_digest(std::string_view hash, std::int64_t size) {

@@ -31,6 +31,7 @@ base::Result<ResourceName> parse_write_name(std::string_view name);
 // An instance name, or empty. Errors: invalid_argument (a segment that is empty, `.`, `..` or a word of resource names;
 // too long; control characters).
 base::Result<std::string> parse_instance(std::string_view name);
+base::Status expect_instance(std::string_view name);  // the same, without a copy
 // A hash and a size. Errors: invalid_argument.
 base::Result<SizedDigest> parse_digest(std::string_view hash, std::int64_t size);
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <google/protobuf/descriptor.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
@@ -18,17 +19,27 @@ using base::Result;
 namespace {
 constexpr int message_bytes_max =
     static_cast<int>(batch_bytes_max) + 1024 * 1024;  // digests and statuses on top of the bytes
+
+base::Status expect_classified(const std::string& service) {
+  const auto* const known = google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(service);
+  for (int i = 0; known != nullptr && i < known->method_count(); ++i)
+    if (!is_classified(known->method(i)->full_name()))
+      return base::fail(ErrorCode::unavailable, "serve {}: nobody has said what it needs",
+                        known->method(i)->full_name());
+  return known != nullptr ? base::Status() : base::fail(ErrorCode::unavailable, "serve {}: it is not known", service);
 }
+}  // namespace
 
 struct GrpcServer::State {
   State(cache::Cache& cache, const GrpcOptions& options)
       : waits(cache.writer()),
         workers({.threads = options.workers}),
         fetcher(options.fetcher),
-        context{Intake{cache, options.spool, options.body_max, options.live_bytes_max}, cache::EntryStore(cache), waits,
-                workers} {}
+        context(Intake{cache, options.spool, options.body_max, options.live_bytes_max},
+                options.access != nullptr ? *options.access : open_access, waits, workers) {}
 
   // Members are destroyed from the last to the first: the server, with its calls, before what they use.
+  const Access open_access;
   DurableWaits waits;
   base::ThreadPool workers;
   cache::Fetcher* const fetcher;
@@ -41,6 +52,15 @@ struct GrpcServer::State {
   PushService pushes{context};
   std::string address;
   std::unique_ptr<grpc::Server> server;
+
+  std::vector<std::pair<std::string, grpc::Service*>> services() {
+    return {{reapi::Capabilities::service_full_name(), &capabilities},
+            {reapi::ContentAddressableStorage::service_full_name(), &cas},
+            {reapi::ActionCache::service_full_name(), &actions},
+            {bytestream::ByteStream::service_full_name(), &streams},
+            {asset::Fetch::service_full_name(), &fetches},
+            {asset::Push::service_full_name(), &pushes}};
+  }
 };
 
 GrpcServer::GrpcServer() = default;
@@ -58,10 +78,10 @@ Result<std::unique_ptr<GrpcServer>> GrpcServer::start(cache::Cache& cache, GrpcO
   int port = 0;
   builder.AddListeningPort(is_socket ? "unix:" + options.address : options.address, grpc::InsecureServerCredentials(),
                            &port);
-  for (grpc::Service* service :
-       std::initializer_list<grpc::Service*>{&state.capabilities, &state.cas, &state.actions, &state.streams,
-                                                                              &state.fetches, &state.pushes})
+  for (const auto& [name, service] : state.services()) {
+    TRY(expect_classified(name));
     builder.RegisterService(service);
+  }
   // Two servers at one address would share its connections by chance.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   state.server = builder.BuildAndStart();

@@ -41,11 +41,11 @@ class Joined final : public base::ByteSource {
   std::unique_ptr<base::ByteSource> current_;
 };
 
-Result<base::lmdb::SequenceNumber> split(GrpcContext& context, const reapi::SplitBlobRequest& request,
+Result<base::lmdb::SequenceNumber> split(const Admitted& store, const reapi::SplitBlobRequest& request,
                                          reapi::SplitBlobResponse& response) {
   TRY(expect_names(request));
   const SizedDigest wanted = TRY(from_message(request.blob_digest()));
-  cache::BlobStore& blobs = context.intake.cache.blobs();
+  cache::BlobStore& blobs = store.intake.cache.blobs();
   if (!is_there(blobs, wanted))
     return base::fail(ErrorCode::not_found, "blob {} of {} bytes is not there", wanted.digest, wanted.size);
   response.set_chunking_function(reapi::ChunkingFunction::FAST_CDC_2020);
@@ -66,7 +66,7 @@ Result<base::lmdb::SequenceNumber> split(GrpcContext& context, const reapi::Spli
     const std::size_t size = rule.cut(buffer);
     if (static_cast<std::size_t>(response.chunk_digests_size()) == chunks_max)
       return base::fail(ErrorCode::invalid_argument, "blob {}: more than {} chunks", wanted.digest, chunks_max);
-    TRY(expect_room(context.intake, size));
+    TRY(expect_room(store.intake, size));
     const auto put = TRY(blobs.put(std::string_view(buffer).substr(0, size)));
     last = std::max(last, put.sequence);
     auto* const chunk = response.add_chunk_digests();
@@ -77,11 +77,11 @@ Result<base::lmdb::SequenceNumber> split(GrpcContext& context, const reapi::Spli
   return last;
 }
 
-Result<base::lmdb::SequenceNumber> splice(GrpcContext& context, const reapi::SpliceBlobRequest& request,
+Result<base::lmdb::SequenceNumber> splice(const Admitted& store, const reapi::SpliceBlobRequest& request,
                                           reapi::SpliceBlobResponse& response) {
   TRY(expect_names(request));
   const SizedDigest wanted = TRY(from_message(request.blob_digest()));
-  cache::BlobStore& blobs = context.intake.cache.blobs();
+  cache::BlobStore& blobs = store.intake.cache.blobs();
   std::vector<SizedDigest> chunks;
   std::uint64_t total = 0;
   if (static_cast<std::size_t>(request.chunk_digests_size()) > chunks_max)
@@ -99,7 +99,7 @@ Result<base::lmdb::SequenceNumber> splice(GrpcContext& context, const reapi::Spl
                       wanted.digest, total, wanted.size);
   *response.mutable_blob_digest() = request.blob_digest();
   if (is_there(blobs, wanted)) return 0;
-  TRY(expect_room(context.intake, wanted.size));
+  TRY(expect_room(store.intake, wanted.size));
   Joined joined(blobs, std::move(chunks));
   return TRY(blobs.put(joined, wanted.digest)).sequence;
 }
@@ -108,14 +108,16 @@ Result<base::lmdb::SequenceNumber> splice(GrpcContext& context, const reapi::Spl
 
 ServerUnaryReactor* CasService::SplitBlob(Call* call, const reapi::SplitBlobRequest* request,
                                           reapi::SplitBlobResponse* response) {
-  return on_a_worker(context_, call->DefaultReactor(),
-                     [this, request, response](std::stop_token) { return split(context_, *request, *response); });
+  return on_a_worker(
+      context_, call, Rpc::split_blob, request->instance_name(),
+      [request, response](const Admitted& store, std::stop_token) { return split(store, *request, *response); });
 }
 
 ServerUnaryReactor* CasService::SpliceBlob(Call* call, const reapi::SpliceBlobRequest* request,
                                            reapi::SpliceBlobResponse* response) {
-  return on_a_worker(context_, call->DefaultReactor(),
-                     [this, request, response](std::stop_token) { return splice(context_, *request, *response); });
+  return on_a_worker(
+      context_, call, Rpc::splice_blob, request->instance_name(),
+      [request, response](const Admitted& store, std::stop_token) { return splice(store, *request, *response); });
 }
 
 }  // namespace cairn::serve

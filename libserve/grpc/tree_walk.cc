@@ -20,15 +20,14 @@ constexpr std::size_t directories_max = 1'000'000;  // of one tree
 
 class TreeWalk final : public grpc::ServerWriteReactor<reapi::GetTreeResponse> {
  public:
-  TreeWalk(GrpcContext& context, const reapi::GetTreeRequest& request)
-      : context_(context), page_size_(request.page_size()) {
+  TreeWalk(const Admitted& store, const reapi::GetTreeRequest& request)
+      : store_(store), page_size_(request.page_size()) {
     const base::Status begun = begin(request);
     if (begun)
       next_page();
     else
       Finish(to_status(begun.error()));
   }
-  TreeWalk(GrpcContext& context, const grpc::Status& refused) : context_(context) { Finish(refused); }
 
   void OnWriteDone(bool ok) override {
     if (!ok) return Finish(grpc::Status::CANCELLED);
@@ -38,6 +37,7 @@ class TreeWalk final : public grpc::ServerWriteReactor<reapi::GetTreeResponse> {
 
  private:
   base::Status begin(const reapi::GetTreeRequest& request) {
+    TRY(expect_names(request));
     if (request.page_size() < 0)
       return base::fail(ErrorCode::invalid_argument, "pages of {} directories", request.page_size());
     const SizedDigest root = TRY(from_message(request.root_digest()));
@@ -45,7 +45,7 @@ class TreeWalk final : public grpc::ServerWriteReactor<reapi::GetTreeResponse> {
     const auto [end, error] = std::from_chars(token.data(), token.data() + token.size(), passed_over_);
     if (!token.empty() && (error != std::errc() || end != token.data() + token.size()))
       return base::fail(ErrorCode::invalid_argument, "a page token that nobody here has given");
-    const bool there = is_there(context_.intake.cache.blobs(), root);
+    const bool there = is_there(store_.intake.cache.blobs(), root);
     if (!there)
       return base::fail(ErrorCode::not_found, "directory {} of {} bytes is not there", root.digest, root.size);
     add(root);
@@ -59,7 +59,7 @@ class TreeWalk final : public grpc::ServerWriteReactor<reapi::GetTreeResponse> {
   Result<std::optional<reapi::Directory>> read(const SizedDigest& wanted) {
     reapi::Directory directory;
     if (wanted.size == 0) return std::optional(std::move(directory));
-    const auto bytes = context_.intake.cache.blobs().read(wanted.digest, directory_bytes_max);
+    const auto bytes = store_.intake.cache.blobs().read(wanted.digest, directory_bytes_max);
     if (!bytes && (bytes.error().code == ErrorCode::not_found || bytes.error().code == ErrorCode::corrupt))
       return std::optional<reapi::Directory>();
     if (!bytes) return tl::unexpected(bytes.error());
@@ -113,7 +113,7 @@ class TreeWalk final : public grpc::ServerWriteReactor<reapi::GetTreeResponse> {
     return {};
   }
 
-  GrpcContext& context_;
+  const Admitted store_;
   const std::int32_t page_size_ = 0;
   std::uint64_t passed_over_ = 0, given_ = 0;
   std::deque<SizedDigest> open_;
@@ -124,9 +124,10 @@ class TreeWalk final : public grpc::ServerWriteReactor<reapi::GetTreeResponse> {
 
 }  // namespace
 
-grpc::ServerWriteReactor<reapi::GetTreeResponse>* walk_tree(GrpcContext& context, const reapi::GetTreeRequest& request,
-                                                            const grpc::Status& refused) {
-  return refused.ok() ? new TreeWalk(context, request) : new TreeWalk(context, refused);
+grpc::ServerWriteReactor<reapi::GetTreeResponse>* walk_tree(const Admission& admitted,
+                                                            const reapi::GetTreeRequest& request) {
+  if (!admitted) return refuse_stream<reapi::GetTreeResponse>(admitted.error());
+  return new TreeWalk(*admitted, request);
 }
 
 }  // namespace cairn::serve

@@ -155,7 +155,9 @@ asio::awaitable<Connection::Next> Connection::serve_one() {
 }
 
 asio::awaitable<Connection::Next> Connection::serve(Parser& parser) {
-  const Request request = request_of(parser);
+  Request request = request_of(parser);
+  request.peer_address = peer_.address;
+  request.peer_uid = peer_.uid;
   keep_ = parser.keep_alive() && !shared_.draining.load();
   const std::string_view expect = request.header("Expect");
   const bool asks_first = same_word(expect, "100-continue");
@@ -172,6 +174,8 @@ asio::awaitable<Connection::Next> Connection::serve(Parser& parser) {
     co_await on_worker(shared_.workers, begin);
   else
     begin();
+  const auto go_on = [&] { begun = begun.later(); };
+  if (begun.later) co_await on_worker(shared_.workers, go_on);
   Next next = Next::go_on;
   if (begun.sink) {
     if (asks_first && !parser.is_done()) next = co_await write("HTTP/1.1 100 Continue\r\n\r\n");

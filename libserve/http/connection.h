@@ -30,8 +30,8 @@ struct Shared {
 
 class Connection final : public SocketConnection {
  public:
-  Connection(Shared shared, Stream stream)
-      : shared_(shared), stream_(std::move(stream)), buffer_(buffer_max(shared.options)) {}
+  Connection(Shared shared, Stream stream, Peer peer)
+      : shared_(shared), stream_(std::move(stream)), peer_(std::move(peer)), buffer_(buffer_max(shared.options)) {}
 
   boost::asio::awaitable<void> run() override;
   void end_when_idle() override;
@@ -57,6 +57,7 @@ class Connection final : public SocketConnection {
 
   const Shared shared_;
   Stream stream_;
+  const Peer peer_;
   boost::beast::flat_buffer buffer_;
   bool idle_ = false;
   bool keep_ = true;     // the connection may serve another request after this one

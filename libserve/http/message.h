@@ -16,6 +16,7 @@
 #include "libbase/lmdb/group_writer.h"
 #include "libbase/result.h"
 #include "libcache/ref.h"
+#include "libserve/access.h"
 
 namespace cairn::serve {
 
@@ -34,8 +35,11 @@ struct Request {
   Headers headers;
   std::optional<std::uint64_t> content_length;
   bool chunked = false;
+  std::string_view peer_address{};  // both are the connection's
+  std::optional<uid_t> peer_uid{};
   bool may_be_chunked = true;  // the answer, if its size is not known: HTTP/1.0 cannot say where it ends
   std::string_view header(std::string_view name) const { return find_header(headers, name); }
+  Caller caller() const { return {.authorization = header("Authorization"), .uid = peer_uid}; }
 };
 
 struct Reply {
@@ -43,8 +47,9 @@ struct Reply {
   Headers headers{};
   std::string text{};  // the body, unless there is a source
   std::unique_ptr<base::ByteSource> source{};
-  std::optional<std::uint64_t> size{};  // of the source, or of what a HEAD leaves out; nullopt: the source ends where it ends
-  std::optional<cache::ImmutableRef> hold{};  // on what the source reads
+  std::optional<std::uint64_t>
+      size{};  // of the source, or of what a HEAD leaves out; nullopt: the source ends where it ends
+  std::optional<cache::ImmutableRef> hold{};             // on what the source reads
   base::Compression encoding = base::Compression::none;  // the source is sent like this, then of unknown size
 };
 Reply text_reply(unsigned status, std::string text);
@@ -65,10 +70,11 @@ class BodySink {
 };
 
 struct Begun {
-  Answer answer{};                     // unless there is a sink
+  std::function<Begun()> later{};  // what has begun, but for something that waits: for a worker
+  Answer answer{};                 // unless there is a sink
   std::unique_ptr<BodySink> sink{};
-  std::uint64_t body_max = 0;          // bytes that the sink takes
-  std::string_view door{};             // for the metrics; a literal
+  std::uint64_t body_max = 0;  // bytes that the sink takes
+  std::string_view door{};     // for the metrics; a literal
 };
 using Handler = std::function<Begun(const Request&)>;
 

@@ -25,11 +25,11 @@ constexpr std::size_t answers_max = 1024;
 
 }  // namespace
 
-RespConnection::RespConnection(RespShared shared, Stream stream)
+RespConnection::RespConnection(RespShared shared, Stream stream, Peer peer)
     : shared_(shared),
       stream_(std::move(stream)),
       parser_({.words_max = shared.options.words_max, .value_bytes_max = shared.options.value_max}),
-      session_(shared.intake, shared.clock) {}
+      session_(shared.intake, shared.access, std::move(peer), shared.clock) {}
 
 asio::awaitable<void> RespConnection::run() {
   Next next = Next::go_on;

@@ -22,6 +22,7 @@ namespace cairn::serve {
 struct RespShared {
   const RespOptions& options;
   Intake& intake;
+  const Access& access;
   const base::Clock& clock;
   DurableWaits& waits;
   Traffic& traffic;
@@ -31,7 +32,7 @@ struct RespShared {
 
 class RespConnection final : public SocketConnection {
  public:
-  RespConnection(RespShared shared, Stream stream);
+  RespConnection(RespShared shared, Stream stream, Peer peer);
   boost::asio::awaitable<void> run() override;
   void end_when_idle() override;
   void end_now() override { stream_.close(); }

@@ -30,6 +30,8 @@ std::string_view door_of_key(std::string_view key) {
   return is_of_sccache(key) ? "sccache" : "redis";
 }
 
+std::string instance_of_database(unsigned database) { return database == 0 ? "" : std::to_string(database); }
+
 base::Result<cache::EntryName> entry_of_key(unsigned database, std::string_view key) {
   const std::string_view door = door_of_key(key);
   if (door == "ccache") key.remove_prefix(ccache_prefix.size());
@@ -38,7 +40,7 @@ base::Result<cache::EntryName> entry_of_key(unsigned database, std::string_view 
   if (!std::all_of(key.begin(), key.end(), is_visible))
     return base::fail(ErrorCode::invalid_argument, "a key has no blanks, control characters or other than ASCII");
   return cache::EntryName{
-      .door = std::string(door), .instance = database == 0 ? "" : std::to_string(database), .key = std::string(key)};
+      .door = std::string(door), .instance = instance_of_database(database), .key = std::string(key)};
 }
 
 }  // namespace cairn::serve

@@ -9,6 +9,7 @@
 namespace cairn::serve {
 
 inline constexpr unsigned databases = 16;
+std::string instance_of_database(unsigned database);  // 0: "", else its number
 
 // ccache:KEY is ccache's KEY, as over HTTP; A/B/C/HASH with the hash's first digits before it, and .sccache_check, are
 // sccache's; others are of the door "redis". Database 0 has no name of an instance, others are the instances "1" and so

@@ -29,6 +29,17 @@ std::string bulk(std::string_view text) { return fmt::format("${}\r\n{}\r\n", te
 RespAnswer number(std::uint64_t value) { return {.text = fmt::format(":{}\r\n", value)}; }
 RespAnswer ok() { return {.text = "+OK\r\n"}; }
 
+// In the words of Redis.
+RespAnswer refused(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::granted:
+    case Verdict::not_allowed: break;
+    case Verdict::who_are_you: return resp_error("NOAUTH Authentication required.");
+    case Verdict::too_many_guesses: return resp_error("ERR too many wrong passwords came from your address; wait");
+  }
+  return resp_error("NOPERM that is not for this user");
+}
+
 }  // namespace
 
 std::string_view to_string(RespOutcome outcome) {
@@ -51,26 +62,47 @@ RespAnswer resp_error(const base::Error& error) {
 struct RespSession::Command {
   std::string_view name;
   std::size_t words_min, words_max;
+  Need need;  // of the instance that is selected
   RespAnswer (RespSession::*run)(const Words& words);
   bool waits = false;
 };
 
-const RespSession::Command* RespSession::find_command(std::string_view name) {
-  constexpr std::size_t any = ~std::size_t{0};
-  static constexpr Command commands[] = {
-      {"GET", 2, 2, &RespSession::get},           {"SET", 3, 8, &RespSession::set, true},
-      {"SETNX", 3, 3, &RespSession::set, true},   {"SETEX", 4, 4, &RespSession::set, true},
-      {"PSETEX", 4, 4, &RespSession::set, true},  {"EXISTS", 2, any, &RespSession::exists},
-      {"DEL", 2, any, &RespSession::erase, true}, {"UNLINK", 2, any, &RespSession::erase, true},
-      {"SELECT", 2, 2, &RespSession::select},     {"PING", 1, 2, &RespSession::ping},
-      {"ECHO", 2, 2, &RespSession::ping},         {"HELLO", 1, any, &RespSession::hello},
-      {"AUTH", 2, 3, &RespSession::authenticate}, {"CLIENT", 2, any, &RespSession::client},
-      {"INFO", 1, any, &RespSession::info},       {"QUIT", 1, any, &RespSession::quit},
-  };
-  const auto* found = std::find_if(std::begin(commands), std::end(commands),
-                                   [&](const Command& command) { return same_word(command.name, name); });
-  return found == std::end(commands) ? nullptr : found;
+namespace {
+constexpr std::size_t any = ~std::size_t{0};
 }
+
+constexpr RespSession::Command RespSession::table[] = {
+    {"GET", 2, 2, Need::read, &RespSession::get},
+    {"SET", 3, 8, Need::write, &RespSession::set, true},
+    {"SETNX", 3, 3, Need::write, &RespSession::set, true},
+    {"SETEX", 4, 4, Need::write, &RespSession::set, true},
+    {"PSETEX", 4, 4, Need::write, &RespSession::set, true},
+    {"EXISTS", 2, any, Need::read, &RespSession::exists},
+    {"DEL", 2, any, Need::write, &RespSession::erase, true},
+    {"UNLINK", 2, any, Need::write, &RespSession::erase, true},
+    {"SELECT", 2, 2, Need::nothing, &RespSession::select},
+    {"PING", 1, 2, Need::nothing, &RespSession::ping},
+    {"ECHO", 2, 2, Need::nothing, &RespSession::ping},
+    {"HELLO", 1, any, Need::nothing, &RespSession::hello, true},
+    {"AUTH", 2, 3, Need::nothing, &RespSession::authenticate, true},
+    {"CLIENT", 2, any, Need::nothing, &RespSession::client},
+    {"INFO", 1, any, Need::nothing, &RespSession::info},
+    {"QUIT", 1, any, Need::nothing, &RespSession::quit},
+};
+
+const RespSession::Command* RespSession::find_command(std::string_view name) {
+  const auto* found = std::find_if(std::begin(table), std::end(table),
+                                   [&](const Command& command) { return same_word(command.name, name); });
+  return found == std::end(table) ? nullptr : found;
+}
+
+std::vector<std::string_view> RespSession::commands() {
+  std::vector<std::string_view> names;
+  for (const Command& command : table) names.push_back(command.name);
+  return names;
+}
+
+Verdict RespSession::judge(Need need) const { return access_.judge(who_, need, instance_of_database(database_)); }
 
 bool RespSession::waits_for_disks(const Words& words) {
   const Command* command = find_command(words[0]);
@@ -84,6 +116,8 @@ RespAnswer RespSession::run(const Words& words) {
     answer = resp_error(fmt::format("ERR unknown command '{}'", std::string_view(words[0]).substr(0, 64)));
   else if (words.size() < command->words_min || words.size() > command->words_max)
     answer = resp_error(fmt::format("ERR wrong number of arguments for '{}' command", command->name));
+  else if (const Verdict verdict = judge(command->need); verdict != Verdict::granted)
+    answer = refused(verdict);
   else
     answer = (this->*command->run)(words);
   receiver_.reset();
@@ -91,7 +125,10 @@ RespAnswer RespSession::run(const Words& words) {
 }
 
 void RespSession::begin_value(std::uint64_t size) {
-  received_ = expect_room(intake_, size);
+  // Which command it is of says the answer; nothing is taken in of whoever may not write.
+  received_ = judge(Need::write) == Verdict::granted
+                  ? expect_room(intake_, size)
+                  : base::fail(ErrorCode::invalid_argument, "a value is not for this user");
   if (!received_) return;
   auto receiver = make_receiver(intake_, base::Compression::none, size, std::nullopt);
   if (receiver)
@@ -250,6 +287,13 @@ RespAnswer RespSession::select(const Words& words) {
 // Version 3 is refused, after which clients speak version 2.
 RespAnswer RespSession::hello(const Words& words) {
   if (words.size() > 1 && words[1] != "2") return resp_error("NOPROTO unsupported protocol version");
+  for (std::size_t at = 2; at < words.size(); ++at) {
+    if (!same_word(words[at], "AUTH")) continue;
+    if (at + 2 >= words.size()) return resp_error("ERR syntax error");
+    RespAnswer answer = authenticate_as(basic_authorization(words[at + 1], words[at + 2]));
+    if (answer.outcome == RespOutcome::error) return answer;
+    break;
+  }
   return {.text =
               "*6\r\n" + bulk("server") + bulk("cairn") + bulk("proto") + ":2\r\n" + bulk("mode") + bulk("standalone")};
 }
@@ -266,8 +310,20 @@ RespAnswer RespSession::info(const Words&) {
 
 RespAnswer RespSession::ping(const Words& words) { return {.text = words.size() > 1 ? bulk(words[1]) : "+PONG\r\n"}; }
 
-// Nobody is asked who he is (docs/guides/cached.md): any name and password will do.
-RespAnswer RespSession::authenticate(const Words&) { return ok(); }
+// A token alone, or a name and a password. Where nobody is asked who he is, any will do.
+RespAnswer RespSession::authenticate(const Words& words) {
+  return authenticate_as(words.size() == 3 ? basic_authorization(words[1], words[2]) : "Bearer " + words[1]);
+}
+
+RespAnswer RespSession::authenticate_as(const std::string& authorization) {
+  if (!access_.asks()) return ok();
+  const Identity shown = access_.verify({.authorization = authorization}, peer_.address);
+  if (shown.state == Identity::State::limited) return refused(Verdict::too_many_guesses);
+  if (shown.state != Identity::State::known)
+    return resp_error("WRONGPASS invalid username-password pair or user is disabled.");
+  who_ = shown;
+  return ok();
+}
 
 RespAnswer RespSession::quit(const Words&) { return {.text = "+OK\r\n", .last = true}; }
 

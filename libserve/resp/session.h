@@ -11,6 +11,7 @@
 #include "libbase/clock.h"
 #include "libserve/doors/receiver.h"
 #include "libserve/doors/values.h"
+#include "libserve/sockets/server.h"
 
 namespace cairn::serve {
 
@@ -33,21 +34,30 @@ RespAnswer resp_error(std::string_view why);  // with the word that Redis begins
 // Not thread-safe.
 class RespSession {
  public:
-  RespSession(Intake& intake, const base::Clock& clock) : intake_(intake), clock_(clock), entries_(intake.cache) {}
+  RespSession(Intake& intake, const Access& access, Peer peer, const base::Clock& clock)
+      : intake_(intake),
+        access_(access),
+        peer_(std::move(peer)),
+        clock_(clock),
+        entries_(intake.cache),
+        who_(access.recall({.uid = peer_.uid})) {}
 
   // The value of the command whose other words come before and behind it. What is refused is still to be written.
   void begin_value(std::uint64_t size);
   void write_value(std::string_view piece);
   RespAnswer run(const std::vector<std::string>& words);
+  static std::vector<std::string_view> commands();  // all that are known
   static bool waits_for_disks(const std::vector<std::string>& words);
 
  private:
   using Words = std::vector<std::string>;
   struct Command;
   static const Command* find_command(std::string_view name);
+  static const Command table[];
   struct Wanted;  // of a command that stores a value
   static base::Result<Wanted> wanted_of(const Words& words);
 
+  Verdict judge(Need need) const;
   RespAnswer get(const Words& words);
   RespAnswer set(const Words& words);
   template <class Visit>
@@ -60,13 +70,17 @@ class RespSession {
   RespAnswer info(const Words& words);
   RespAnswer ping(const Words& words);
   RespAnswer authenticate(const Words& words);
+  RespAnswer authenticate_as(const std::string& authorization);
   RespAnswer quit(const Words& words);
   base::Result<RespAnswer> keep(const Words& words);
   cache::EntryStore::Accepts not_expired() const;
 
   Intake& intake_;
+  const Access& access_;
+  const Peer peer_;
   const base::Clock& clock_;
   cache::EntryStore entries_;
+  Identity who_;
   unsigned database_ = 0;
   std::unique_ptr<Receiver> receiver_;
   base::Status received_;  // why there is no receiver any more

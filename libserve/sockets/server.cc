@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libserve/sockets/server.h"
 
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <array>
 #include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -32,6 +34,21 @@ using base::Result;
 namespace {
 
 constexpr std::chrono::milliseconds no_descriptor_pause{50};
+
+Peer peer_of(int socket, int family) {
+  if (family == AF_UNIX) {
+    ucred credentials{};
+    socklen_t size = sizeof credentials;
+    const bool known = ::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0;
+    return {{}, known ? std::optional(credentials.uid) : std::nullopt};
+  }
+  sockaddr_storage name{};
+  socklen_t size = sizeof name;
+  std::array<char, NI_MAXHOST> host{};
+  if (::getpeername(socket, reinterpret_cast<sockaddr*>(&name), &size) == 0)
+    ::getnameinfo(reinterpret_cast<const sockaddr*>(&name), size, host.data(), host.size(), nullptr, 0, NI_NUMERICHOST);
+  return {host.data(), std::nullopt};
+}
 
 }  // namespace
 
@@ -94,6 +111,7 @@ void Server::State::admit(int socket) {
   }
   const int yes = 1;
   if (listening.family != AF_UNIX) ::setsockopt(socket, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+  Peer peer = peer_of(socket, listening.family);
   const auto strand = asio::make_strand(io);
   boost::system::error_code error;
   asio::generic::stream_protocol::socket stream(strand);
@@ -101,7 +119,8 @@ void Server::State::admit(int socket) {
   if (error) return;
   (void)owned.release();
   ++traffic.accepted;
-  const std::shared_ptr<SocketConnection> connection = make({workers, draining}, Stream(std::move(stream)));
+  const std::shared_ptr<SocketConnection> connection =
+      make({workers, draining}, Stream(std::move(stream)), std::move(peer));
   connections.lock()->insert(connection);
   ++traffic.connections;
   asio::co_spawn(strand, connection->run(), [this, connection](const std::exception_ptr&) { forget(connection); });

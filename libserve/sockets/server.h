@@ -12,6 +12,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -39,12 +40,18 @@ struct ServerOptions {
   std::size_t connections_max = 4096;
   std::string_view turned_away;  // what further ones are told; a literal
 };
+// Who is at the other end.
+struct Peer {
+  std::string address;       // without a port; of a unix socket: ""
+  std::optional<uid_t> uid;  // of a unix socket
+};
 // What its connections get of a server.
 struct ServerContext {
   boost::asio::thread_pool& workers;
   const std::atomic<bool>& draining;
 };
-using MakeConnection = std::function<std::shared_ptr<SocketConnection>(ServerContext context, Stream stream)>;
+using MakeConnection =
+    std::function<std::shared_ptr<SocketConnection>(ServerContext context, Stream stream, Peer peer)>;
 
 // Thread-safe.
 class Server {

@@ -55,8 +55,6 @@ void warn(const Status& outcome) {
 
 // Others may connect only where somebody has said who may do what, or that everybody may.
 Status expect_reach(const Config& config) {
-  if (config.access)
-    return base::fail(ErrorCode::unavailable, "the doors do not ask yet who somebody is: [access] cannot be served");
   for (const std::string* address : {&config.http, &config.grpc, &config.resp}) {
     if (address->empty() || is_local(*address)) continue;
     if (config.access && !config.access->tokens.empty())
@@ -75,8 +73,10 @@ Status expect_reach(const Config& config) {
 
 // What all doors are told alike, as far as they have it.
 template <class Options>
-Options options_of(const Config& config, const std::string& address, const base::HostPath& spool) {
+Options options_of(const Config& config, const std::string& address, const base::HostPath& spool,
+                   const serve::Access& access) {
   Options options;
+  options.access = &access;
   options.address = address;
   options.live_bytes_max = static_cast<std::int64_t>(config.max_bytes);
   if constexpr (requires { options.spool; }) options.spool = spool;
@@ -85,21 +85,24 @@ Options options_of(const Config& config, const std::string& address, const base:
 }
 
 struct Doors {
+  explicit Doors(std::unique_ptr<serve::Access> access_in) : access(std::move(access_in)) {}
+  const std::unique_ptr<serve::Access> access;
   std::unique_ptr<cache::Fetcher> fetcher;
   std::unique_ptr<serve::RespServer> resp;
   std::unique_ptr<serve::HttpServer> http;
   std::unique_ptr<serve::GrpcServer> grpc;
 
   Status open(cache::Cache& cache, const base::Clock& clock, const Config& config, const base::HostPath& spool) {
-    auto of_http = options_of<serve::HttpOptions>(config, config.http, spool);
+    auto of_http = options_of<serve::HttpOptions>(config, config.http, spool, *access);
     if (!config.resp.empty()) {
-      resp = TRY(serve::RespServer::start(cache, clock, options_of<serve::RespOptions>(config, config.resp, spool)));
+      resp = TRY(
+          serve::RespServer::start(cache, clock, options_of<serve::RespOptions>(config, config.resp, spool, *access)));
       of_http.more_metrics = [this] { return resp->metrics(); };
     }
     http = TRY(serve::HttpServer::start(cache, std::move(of_http)));
     if (config.fetch) fetcher = remote::make_http_fetcher(remote::http_options_of_environment());
     if (config.grpc.empty()) return {};
-    auto of_grpc = options_of<serve::GrpcOptions>(config, config.grpc, spool);
+    auto of_grpc = options_of<serve::GrpcOptions>(config, config.grpc, spool, *access);
     of_grpc.fetcher = fetcher.get();
     grpc = TRY(serve::GrpcServer::start(cache, std::move(of_grpc)));
     return {};
@@ -143,7 +146,8 @@ Status serve(Config config) {
   const auto socket = TRY(engine::Server::start(*engine));
   const base::SystemClock clock;
   {
-    Doors doors;
+    Doors doors(config.access ? std::make_unique<serve::Access>(std::move(*config.access))
+                              : std::make_unique<serve::Access>());
     TRY(doors.open(engine->cache(), clock, config, root / "tmp"));
     doors.say(root.str());
     warn(notify("READY=1"));
