@@ -11,6 +11,7 @@
 
 #include "libbase/crash_point.h"
 #include "libbase/fs/fd.h"
+#include "libbase/lmdb/gathering.h"
 #include "libbase/lmdb/thread_frames.h"
 #include "libbase/log/log.h"
 #include "libbase/sync.h"
@@ -66,11 +67,13 @@ struct GroupWriter::State {
     std::size_t waiters = 0;      // in wait_durable
     std::size_t crowd = 0;        // in enqueue, for room
     bool stopping = false;
+    Gathering gathering;
     Counts counts;
 
     bool due(const Options& limits, SteadyTime now) const;
+    SteadyTime next_look(const Options& limits) const;  // something is queued, and not due
     Group take_group();
-    void settle(const Group& group);
+    void settle(const Group& group, SteadyTime begun);
     // What waiting for the number has come to; nullopt: it goes on.
     std::optional<Status> outcome(SequenceNumber number) const;
   };
@@ -83,7 +86,7 @@ struct GroupWriter::State {
   void commit_group(Group& group);
   Status sync_group(const Group& group, std::optional<DataToken> journal);
   Status commit_changes(Group& group, bool& sync_failed);
-  void refuse_all(Group& group, const Error& cause);
+  void refuse_all(Group& group, const Error& cause, SteadyTime begun);
 
   Env& env;
   const DataSync data_sync;
@@ -99,8 +102,14 @@ struct GroupWriter::State {
 
 bool GroupWriter::State::Shared::due(const Options& limits, SteadyTime now) const {
   if (queue.empty()) return false;
-  return stopping || crowd > 0 || wanted >= queue.front().number || queue_bytes >= limits.group_bytes_max ||
-         now - queue.front().since >= limits.group_age_max;
+  return stopping || crowd > 0 || queue_bytes >= limits.group_bytes_max ||
+         now - queue.front().since >= limits.group_age_max ||
+         (wanted >= queue.front().number && gathering.may_begin(queue.size(), now));
+}
+
+SteadyTime GroupWriter::State::Shared::next_look(const Options& limits) const {
+  const SteadyTime oldest = queue.front().since + limits.group_age_max;
+  return wanted >= queue.front().number ? std::min(oldest, gathering.until()) : oldest;
 }
 
 Group GroupWriter::State::Shared::take_group() {
@@ -114,7 +123,8 @@ Group GroupWriter::State::Shared::take_group() {
   return group;
 }
 
-void GroupWriter::State::Shared::settle(const Group& group) {
+void GroupWriter::State::Shared::settle(const Group& group, SteadyTime begun) {
+  gathering.settled(group.size(), queue.size(), begun, std::chrono::steady_clock::now());
   std::shared_ptr<const Error> error;  // shared by the changes that failed together
   for (const Queued& queued : group) {
     if (queued.outcome) {
@@ -155,7 +165,7 @@ Group GroupWriter::State::next_group() {
       return group;
     }
     if (!access->queue.empty()) {
-      work.wait_until(access.lock(), access->queue.front().since + options.group_age_max);
+      work.wait_until(access.lock(), access->next_look(options));
     } else if (access->stopping) {
       return {};
     } else {
@@ -165,6 +175,7 @@ Group GroupWriter::State::next_group() {
 }
 
 void GroupWriter::State::commit_group(Group& group) {
+  const SteadyTime begun = std::chrono::steady_clock::now();
   bool sync_failed = false;
   Status status = commit_changes(group, sync_failed);
   const bool full = !status && !sync_failed && status.error().code == ErrorCode::no_space;
@@ -179,12 +190,12 @@ void GroupWriter::State::commit_group(Group& group) {
     auto access = shared.lock();
     if (committed) ++access->counts.groups;
     if (status || full) {
-      access->settle(group);
+      access->settle(group, begun);
       settled.notify_all();
       return;
     }
   }
-  refuse_all(group, status.error());
+  refuse_all(group, status.error(), begun);
 }
 
 // Durable before the transaction that names it is committed (I1): the data of the changes, and what the journal has of them.
@@ -240,7 +251,7 @@ Status GroupWriter::State::commit_changes(Group& group, bool& sync_failed) {
 }
 
 // A failed fsync may have lost what it was to make durable and says so only once: nothing is retried.
-void GroupWriter::State::refuse_all(Group& group, const Error& cause) {
+void GroupWriter::State::refuse_all(Group& group, const Error& cause, SteadyTime begun) {
   log_error("the metadata writer has failed and takes no more changes: {}", cause.message);
   const Error refusal{ErrorCode::io, "the metadata writer has failed: " + cause.message,
                       "close the store and open it again; then check it"};
@@ -252,7 +263,7 @@ void GroupWriter::State::refuse_all(Group& group, const Error& cause) {
   }
   access->queue.clear();
   access->queue_bytes = 0;
-  access->settle(group);
+  access->settle(group, begun);
   room.notify_all();
   settled.notify_all();
 }
@@ -293,8 +304,10 @@ Result<SequenceNumber> GroupWriter::enqueue(Entry entry) {
   const SequenceNumber number = ++access->last_number;
   access->queue_bytes += entry.bytes;
   access->queue.push_back({number, std::move(entry), std::chrono::steady_clock::now(), {}});
-  // The writer sleeps without an end only while the queue is empty; bytes may make the group due.
-  if (access->queue.size() == 1 || access->queue_bytes >= state.options.group_bytes_max) state.work.notify_one();
+  // The writer sleeps without an end only while the queue is empty; bytes may make the group due, or all being there.
+  if (access->queue.size() == 1 || access->queue.size() == access->gathering.expected() ||
+      access->queue_bytes >= state.options.group_bytes_max)
+    state.work.notify_one();
   return number;
 }
 
