@@ -60,6 +60,9 @@ struct Entry {
   std::string attributes;
 };
 
+// How long what is promised stays at least, and at most half as long again. Zero, as at first: no longer than it is held.
+void set_promise_time(Cache& cache, std::chrono::milliseconds time);
+
 // The entries of a cache, which outlives it; any number of these are one. Thread-safe.
 class EntryStore {
  public:
@@ -84,6 +87,12 @@ class EntryStore {
   using Accepts = std::function<bool(const Entry& entry)>;
   // Counts as a use, and in the statistics of its owner. O(1), never waits for I/O of others.
   base::Result<std::optional<Entry>> find(const EntryName& name, const Accepts& accepts = {});
+  // Whoever was given this entry, or was told that this blob is there, may rely on it for promise_time although nobody holds
+  // it: no collection takes it, not for want of room either. In memory: a promise ends with the process. A blob is promised
+  // first and looked for then.
+  void promise(const Entry& entry);
+  void promise(const BlobDigest& blob);
+
   // Neither use nor statistics.
   base::Result<std::optional<Entry>> peek(const EntryName& name) { return look(key_of(name)); }
   base::Result<bool> contains(const EntryName& name, const Accepts& accepts = {});

@@ -10,6 +10,8 @@ void drop_one(std::unordered_map<BlobDigest, std::uint32_t>& counts, const BlobD
   if (found != counts.end() && --found->second == 0) counts.erase(found);
 }
 
+std::uint64_t hash_of(const BlobDigest& digest) { return std::hash<BlobDigest>()(digest); }
+
 }  // namespace
 
 BlobClaims::Turn::Turn(BlobClaims& claims, const BlobDigest& digest) : claims_(claims), digest_(digest) {
@@ -81,12 +83,16 @@ void BlobClaims::drop(const BlobDigest& digest) { drop_one(state_.lock()->claims
 
 bool BlobClaims::is_claimed(const BlobDigest& digest) {
   auto state = state_.lock();
-  return state->claims.contains(digest) || state->queued.contains(digest);
+  return state->claims.contains(digest) || state->queued.contains(digest) || promises_.holds(hash_of(digest));
 }
+
+void BlobClaims::promise(const BlobDigest& digest) { promises_.note(hash_of(digest)); }
 
 bool BlobClaims::try_mark_dying(const BlobDigest& digest) {
   auto state = state_.lock();
   if (state->claims.contains(digest) || state->queued.contains(digest)) return false;
+  // Under the lock: whoever finds it not dying, under this lock, has promised it before.
+  if (promises_.holds(hash_of(digest)) && !state->dying.contains(digest)) return false;
   state->dying.insert(digest);
   return true;
 }

@@ -11,6 +11,7 @@
 
 #include "libbase/sync.h"
 #include "libcache/blobs/chunk_rows.h"
+#include "libcache/records/promises.h"
 
 namespace cairn::cache {
 
@@ -79,8 +80,12 @@ class BlobClaims {
   void unqueue(const BlobDigest& digest);
 
   void drop(const BlobDigest& digest);  // one claim
-  bool is_claimed(const BlobDigest& digest);  // or queued
-  bool try_mark_dying(const BlobDigest& digest);  // false: claimed or queued
+  // Somebody was told, or is about to be, that it is there. Whoever looks for it after this and finds it may tell.
+  void promise(const BlobDigest& digest);
+  void set_promise_time(std::chrono::milliseconds time) { promises_.set_time(time); }
+
+  bool is_claimed(const BlobDigest& digest);  // or queued, or promised
+  bool try_mark_dying(const BlobDigest& digest);  // false: that
   void unmark_dying(const BlobDigest& digest);
 
   std::uint64_t turns_waited() const { return turns_waited_; }
@@ -97,6 +102,7 @@ class BlobClaims {
   base::Guarded<State> state_;
   std::condition_variable_any turn_ends_;
   std::atomic<std::uint64_t> turns_waited_{0};
+  Promises promises_;
 };
 
 }  // namespace cairn::cache

@@ -43,7 +43,10 @@ class LocalBlobStore final : public BlobStore {
   // A claim of whoever is about to name a blob: for as long as it is in `claims`.
   void add_claim(const BlobDigest& digest, std::deque<BlobClaims::Claim>& claims) { claims.emplace_back(claims_, digest); }
 
-  // For the collector: a claimed or queued blob stays. try_mark_dying is false for such a one. A dying blob is not found
+  void promise(const BlobDigest& digest) { claims_.promise(digest); }
+  void set_promise_time(std::chrono::milliseconds time) { claims_.set_promise_time(time); }
+
+  // For the collector: a claimed, promised or queued blob stays. try_mark_dying is false for such a one. A dying blob is not found
   // any more; a put of it makes a new row, which the collector respects.
   bool is_claimed(const BlobDigest& digest) { return claims_.is_claimed(digest); }
   bool try_mark_dying(const BlobDigest& digest) { return claims_.try_mark_dying(digest); }

@@ -67,6 +67,12 @@ Owner owner_of(const EntryName& name) {
   return {.project = name.instance.empty() ? name.door : name.door + "/" + name.instance};
 }
 
+void set_promise_time(Cache& cache, std::chrono::milliseconds time) {
+  Store& store = local_blobs(cache).store();
+  store.holds.set_promise_time(time);
+  store.blobs.set_promise_time(time);
+}
+
 EntryStore::EntryStore(Cache& cache) : store_(local_blobs(cache).store()) {}
 
 // What is queued, and then the table, as with keys.
@@ -104,6 +110,10 @@ Result<std::optional<Entry>> EntryStore::find(const EntryName& name, const Accep
   store_.tally.add(owner_of(name).project, counted);
   return entry;
 }
+
+void EntryStore::promise(const Entry& entry) { store_.holds.promise(entry.hold.id()); }
+
+void EntryStore::promise(const BlobDigest& blob) { store_.blobs.promise(blob); }
 
 Result<bool> EntryStore::contains(const EntryName& name, const Accepts& accepts) {
   const auto entry = TRY(look(key_of(name)), "look for entry {}", name.key);

@@ -61,7 +61,7 @@ class StoreView final : public SelectionView {
   }
   Result<std::optional<RecordId>> child_after(RecordId parent, RecordId after) override;
   Result<base::WallTime> last_use_of_products(RecordId id, const Gone& gone) override;
-  bool is_held(RecordId id) override { return store_ != nullptr && store_->holds.is_held(id); }
+  bool is_held(RecordId id) override { return store_ != nullptr && store_->holds.is_kept(id); }
 
  private:
   Result<base::WallTime> last_use(ReadTxn& txn, RecordId id);

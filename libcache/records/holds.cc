@@ -84,6 +84,8 @@ bool Holds::is_held(RecordId id) {
   return entry && entry->holds > 0;
 }
 
+bool Holds::is_kept(RecordId id) { return is_held(id) || promises_.holds(id.value()); }
+
 std::vector<ImmutableRef> Holds::parents_kept_for(RecordId id) {
   auto state = state_.lock();
   const Entry* entry = state->find(id);
@@ -110,9 +112,11 @@ void Holds::end_take_over(RecordId id) {
 
 bool Holds::try_mark_dying(RecordId id) {
   auto state = state_.lock();
-  Entry& entry = state->entries[id];
-  if (entry.holds > 0) return false;
-  entry.dying = true;
+  const Entry* known = state->find(id);
+  if (known && known->holds > 0) return false;
+  // Under the lock: whoever promises it holds it, and lets go of it under this lock after he has.
+  if (promises_.holds(id.value()) && !(known && known->dying)) return false;
+  state->entries[id].dying = true;
   return true;
 }
 

@@ -15,6 +15,7 @@
 #include "libbase/lmdb/group_writer.h"
 #include "libbase/sync.h"
 #include "libcache/record.h"
+#include "libcache/records/promises.h"
 #include "libcache/ref.h"
 
 namespace cairn::cache {
@@ -69,7 +70,11 @@ class Holds {
   void give_up(RecordId id);
 
   bool is_held(RecordId id);
-  // False while somebody holds the record. Marking twice is success: a change may run twice.
+  // A collector leaves it alone for a while though nobody holds it. Said while it is held.
+  void promise(RecordId id) { promises_.note(id.value()); }
+  bool is_kept(RecordId id);  // held or promised
+  void set_promise_time(std::chrono::milliseconds time) { promises_.set_time(time); }
+  // False while somebody holds the record, or was promised it. Marking twice is success: a change may run twice.
   bool try_mark_dying(RecordId id);
   void unmark_dying(std::span<const RecordId> ids);
 
@@ -110,6 +115,7 @@ class Holds {
   };
   Store& store_;
   base::Guarded<State> state_;
+  Promises promises_;
 };
 
 }  // namespace cairn::cache

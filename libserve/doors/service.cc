@@ -154,9 +154,11 @@ Begun Service::cas(const Request& request, const Route& route) {
 }
 
 Reply Service::get_entry(const Request& request, const Route& route) {
-  auto entry = EntryStore(intake_.cache).find(entry_of(route));
+  EntryStore entries(intake_.cache);
+  auto entry = entries.find(entry_of(route));
   if (!entry) return error_reply(entry.error());
   if (!*entry) return text_reply(404, "not found");
+  if (route.door == Door::bazel_ac) entries.promise(**entry);  // what it names is asked for next
   Reply reply = blob_reply(intake_.cache, request, (*entry)->value, std::move((*entry)->hold));
   add_attributes(reply, (*entry)->attributes);
   return reply;

@@ -68,6 +68,7 @@ Result<std::string> ActionCacheService::look_up(const Admitted& store, const rea
   const cache::EntryName name = TRY(name_of(request.instance_name(), request.action_digest()));
   const auto entry = TRY(store.entries.find(name));
   if (!entry) return base::fail(ErrorCode::not_found, "action {}: no result", name.key);
+  store.entries.promise(*entry);  // its outputs are read later, if at all
   cache::BlobStore& blobs = store.intake.cache.blobs();
   auto bytes = blobs.read(entry->value, result_bytes_max);
   // Damaged, or put over HTTP by somebody who keeps other things there.

@@ -48,6 +48,7 @@ cache::EntryName entry_of(const AssetName& name) {
 Result<std::optional<Asset>> find_asset(const Admitted& store, const AssetName& name, base::WallTime oldest) {
   const auto entry = TRY(store.entries.find(entry_of(name)));
   if (!entry) return std::optional<Asset>();
+  store.entries.promise(*entry);
   const Asset asset = TRY(asset_of(*entry));
   const bool is_over = asset.expires && *asset.expires <= base::SystemClock().now();
   return is_over || asset.kept < oldest ? std::optional<Asset>() : std::optional(asset);

@@ -73,7 +73,7 @@ class Writing final : public grpc::ServerReadReactor<bytestream::WriteRequest> {
     if (name_.blob.size > intake.body_max)
       return end(invalid(fmt::format("a blob of {} bytes: {} are the most", name_.blob.size, intake.body_max))), false;
     // Nothing has to be sent twice.
-    if (is_there(intake.cache.blobs(), name_.blob)) {
+    if (promise_if_there(*admitted, name_.blob)) {
       response_.set_committed_size(
           name_.compression == base::Compression::none ? static_cast<std::int64_t>(name_.blob.size) : -1);
       return end(grpc::Status::OK), false;
@@ -130,7 +130,7 @@ grpc::ServerUnaryReactor* ByteStreamService::QueryWriteStatus(Call* call,
   if (!name) return finish(reactor, to_status(name.error()));
   const Admission admitted = context_.admit(*call, Rpc::query_write_status, name->instance);
   if (!admitted) return finish(reactor, admitted.error());
-  const bool complete = is_there(admitted->intake.cache.blobs(), name->blob);
+  const bool complete = promise_if_there(*admitted, name->blob);
   response->set_complete(complete);
   response->set_committed_size(
       complete ? static_cast<std::int64_t>(name->blob.size)

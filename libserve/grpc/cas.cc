@@ -44,7 +44,7 @@ Status CasService::find_missing(const Admitted& store, std::string_view request,
       TRY(expect_sha256(static_cast<reapi::DigestFunction::Value>(field->value)));
     if (field->number != 2 || !is_bytes) continue;
     const SizedDigest wanted = TRY(from_message(field->bytes));
-    if (is_there(store.intake.cache.blobs(), wanted) || !missing.insert(wanted.digest).second) continue;
+    if (promise_if_there(store, wanted) || !missing.insert(wanted.digest).second) continue;
     add_message_field(response, 2, field->bytes);
   }
   return {};

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libserve/grpc/context.h"
 
+#include "libcache/cache.h"
+
 namespace cairn::serve {
 
 using base::ErrorCode;
@@ -31,6 +33,11 @@ base::Status expect_sha256(reapi::DigestFunction::Value function) {
 
 base::Result<SizedDigest> from_message(const reapi::Digest& digest) {
   return parse_digest(digest.hash(), digest.size_bytes());
+}
+
+bool promise_if_there(const Admitted& store, const SizedDigest& wanted) {
+  store.entries.promise(wanted.digest);
+  return is_there(store.intake.cache.blobs(), wanted);
 }
 
 bool is_there(cache::BlobStore& blobs, const SizedDigest& wanted) {

@@ -62,6 +62,8 @@ grpc::Status invalid(std::string why);
 base::Status expect_sha256(reapi::DigestFunction::Value function);
 base::Result<SizedDigest> from_message(const reapi::Digest& digest);
 bool is_there(cache::BlobStore& blobs, const SizedDigest& wanted);  // the empty blob always is
+// The same for a client, which then does not send it: it stays for a while.
+bool promise_if_there(const Admitted& store, const SizedDigest& wanted);
 
 // Of every request: a digest function that is known, and a name that can be one.
 template <class Request>

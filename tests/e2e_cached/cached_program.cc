@@ -8,9 +8,19 @@
 #include <chrono>
 #include <thread>
 
+#include "libbase/fs/beneath.h"
+#include "libbase/fs/host_tree.h"
 #include "libbase/result.h"
 
 namespace cairn::test {
+
+CachedProgram::CachedProgram(std::vector<std::string> more, const std::string& policy) : more_(std::move(more)) {
+  if (!policy.empty()) {
+    CHECK(base::make_host_dirs(root()).has_value());
+    CHECK(base::write_file_atomic(root() / "gc.toml", policy, base::Durable::no).has_value());
+  }
+  start();
+}
 
 void CachedProgram::start() {
   std::vector<std::string> argv = {CAIRN_BIN_DIR "/cached", "--root", root().str(), "--http", address_};

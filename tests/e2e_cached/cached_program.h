@@ -14,7 +14,8 @@ namespace cairn::test {
 
 class CachedProgram {
  public:
-  explicit CachedProgram(std::vector<std::string> more = {}) : more_(std::move(more)) { start(); }
+  // policy: what gc.toml says; "": there is none.
+  explicit CachedProgram(std::vector<std::string> more = {}, const std::string& policy = "");
 
   void start();            // returns when /health answers 200
   Ended stop(int signal);  // SIGTERM, SIGKILL

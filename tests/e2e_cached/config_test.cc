@@ -34,6 +34,8 @@ allow_remote = false
 fetch = true
 [limits]
 max_bytes = "50GB"
+soft_bytes = "40GB"
+lease_seconds = 60
 connections = 100
 drain_seconds = 5
 [access]
@@ -68,6 +70,7 @@ colour = "red"
 [limits]
 max_bytes = "many"
 connections = 0
+soft_bytes = 1
 [access]
 anonymous = { read = "a//b" }
 [[access.token]]
@@ -94,14 +97,15 @@ rights = "all"
   EXPECT_EQ(ended.err,
             at + "1: root: want a text in quotes\n" +                               //
                 at + "4: limits, max_bytes: want a size as \"50GB\"\n" +            //
+                at + "6: limits, soft_bytes: it is more than max_bytes\n" +        //
                 at + "5: limits, connections: want a number from 1 to 1000000\n" +  //
                 at +
-                "7: access.anonymous, read: \"a//b\" is no pattern of instances: no instance has such a segment\n" +
-                at + "14: access, token 2, name: there is a \"ci\" already\n" +  //
+                "8: access.anonymous, read: \"a//b\" is no pattern of instances: no instance has such a segment\n" +
+                at + "15: access, token 2, name: there is a \"ci\" already\n" +  //
                 at +
-                "18: access, token 3, hash: a bearer token has sha256:HEX, the password of a basic one "
+                "19: access, token 3, hash: a bearer token has sha256:HEX, the password of a basic one "
                 "scrypt:COST:SALT:HEX\n" +
-                at + "23: access, peer 1, rights: want \"read\" or \"write\"\n" +  //
+                at + "24: access, peer 1, rights: want \"read\" or \"write\"\n" +  //
                 at + "2: colour: no such field\n");
 }
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "libcache/policy.h"
+#include "libcache/quota.h"
 
 namespace cairn::cache {
 namespace {
@@ -41,6 +42,20 @@ PolicyRule rule(std::optional<int> ceiling, std::optional<int> free, std::option
   if (free) rule.free = Space::bytes(static_cast<std::uint64_t>(*free));
   if (floor) rule.floor = Space::bytes(static_cast<std::uint64_t>(*floor));
   return rule;
+}
+
+TEST(Quotas, AreALastRuleAndNoFloorKeepsMore) {
+  const DiskSpace disk{.total_bytes = 1'000'000'000'000, .free_bytes = 500'000'000'000};
+  const Policy policy = with_quota(default_policy(), {.hard_bytes = 1'000'000});
+  ASSERT_EQ(policy.rules.size(), default_policy().rules.size() + 1);
+  for (const PolicyRule& each : policy.rules) EXPECT_LE(each.effective_floor().on(disk).value_or(0), 450'000);
+  EXPECT_EQ(policy.rules.back().keep_bytes(2'000'000, disk), 900'000);
+  EXPECT_EQ(with_quota({}, {.soft_bytes = 70, .hard_bytes = 100}).rules.back().keep_bytes(200, disk), 70);
+  EXPECT_TRUE(with_quota({}, {}).rules.empty());
+  // A rule whose floor goes without saying: free space does not cost the whole cache, nor may it keep more than there may be.
+  Policy free;
+  free.rules.push_back({.free = Space::percent(90)});
+  EXPECT_EQ(with_quota(free, {.hard_bytes = 1'000'000}).rules.front().keep_bytes(2'000'000, disk), 450'000);
 }
 
 // spec/storage 6.2: BuildKit's own table, on a disk of 10,000 bytes.

@@ -21,7 +21,7 @@ using serve::Rights;
 namespace {
 
 constexpr std::uint64_t config_bytes_max = 1 << 20;
-constexpr std::int64_t connections_max = 1'000'000, drain_seconds_max = 86'400;
+constexpr std::int64_t connections_max = 1'000'000, drain_seconds_max = 86'400, lease_seconds_max = 7 * 86'400;
 
 // All faults of a file, and not only the first one.
 class Faults {
@@ -168,6 +168,9 @@ AccessRules read_access(TomlTable table, Faults& faults) {
 
 void read_limits(TomlTable table, Config& config, Faults& faults) {
   faults.take(bytes_at(table, "max_bytes"), config.max_bytes);
+  faults.take(bytes_at(table, "soft_bytes"), config.soft_bytes);
+  if (config.soft_bytes > config.max_bytes) faults.add(table.wrong("soft_bytes", "it is more than max_bytes"));
+  faults.take(number_at(table, "lease_seconds", 0, lease_seconds_max), config.lease_seconds);
   faults.take(number_at(table, "connections", 1, connections_max), config.connections);
   faults.take(number_at(table, "drain_seconds", 0, drain_seconds_max), config.drain_seconds);
   faults.add(table.expect_no_other());

@@ -17,7 +17,8 @@ struct Config {
   std::string http = "127.0.0.1:8080";
   std::string grpc{}, resp{};
   bool allow_remote = false, fetch = false;
-  std::uint64_t max_bytes = 0;
+  std::uint64_t max_bytes = 0, soft_bytes = 0;  // of what the store holds; soft 0: nine tenths of the other
+  unsigned lease_seconds = 300;
   std::size_t connections = 4096;
   unsigned drain_seconds = 30;
   std::optional<serve::AccessRules> access{};  // nullopt: nobody is asked who he is

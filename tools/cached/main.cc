@@ -79,6 +79,14 @@ void add_options(CLI::App& app, Arguments& arguments) {
   app.add_option("--max-bytes", config.max_bytes, "What the store may hold; a put beyond it is answered with 507")
       ->type_name("SIZE")
       ->transform(CLI::AsSizeValue(true));
+  app.add_option("--soft-bytes", config.soft_bytes,
+                 "From here on what is worth least is collected; nine tenths of --max-bytes if it is not said")
+      ->type_name("SIZE")
+      ->transform(CLI::AsSizeValue(true));
+  app.add_option("--lease", config.lease_seconds,
+                 "How long at least a client may rely on what an action's result names, or was said to be there")
+      ->type_name("SECONDS")
+      ->capture_default_str();
   app.add_option("--connections", config.connections, "Connections at a time")
       ->type_name("N")
       ->check(CLI::Range(1, 1'000'000))

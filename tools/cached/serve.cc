@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "libbase/log/log.h"
+#include "libcache/entry_store.h"
 #include "libremote/http_fetcher.h"
 #include "libserve/grpc_server.h"
 #include "libserve/http_server.h"
@@ -137,12 +138,17 @@ void block_ending_signals() {
 Status serve(Config config) {
   TRY(expect_reach(config));
   const base::HostPath root = TRY(base::HostPath::from_user(config.root), "--root {}", config.root);
-  auto opened = engine::Engine::open(engine::EngineOptions(root));
+  if (config.soft_bytes > config.max_bytes)
+    return base::fail(ErrorCode::invalid_argument, "--soft-bytes is more than --max-bytes, or that is not given");
+  engine::EngineOptions options(root);
+  options.quota = {static_cast<std::int64_t>(config.soft_bytes), static_cast<std::int64_t>(config.max_bytes)};
+  auto opened = engine::Engine::open(std::move(options));
   if (!opened) {
     if (opened.error().code == ErrorCode::busy) opened.error().hint = "end it first: a store has one owner";
     return tl::unexpected(opened.error());
   }
   const auto engine = std::move(*opened);
+  cache::set_promise_time(engine->cache(), std::chrono::seconds(config.lease_seconds));
   const auto socket = TRY(engine::Server::start(*engine));
   const base::SystemClock clock;
   {

@@ -327,7 +327,7 @@ Result<std::unique_ptr<Engine>> Engine::open(EngineOptions options) {
                             .trace = state.trace.get()});
 
   state.snapshots->start(*state.writer);
-  state.policy = state.options.policy ? *state.options.policy : load_policy(root);
+  state.policy = cache::with_quota(state.options.policy ? *state.options.policy : load_policy(root), state.options.quota);
   state.cache->start_ledger(load_options(root, &cache::parse_ledger_options));
   state.cache->start_collector({.policy = state.policy});
   state.cache->start_scrubber(cache_options.scrub);

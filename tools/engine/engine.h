@@ -17,6 +17,7 @@
 #include "libbase/path.h"
 #include "libbase/result.h"
 #include "libcache/cache.h"
+#include "libcache/quota.h"
 #include "libsnapshot/snapshotter.h"
 #include "libsolver/solver.h"
 
@@ -35,6 +36,7 @@ struct EngineOptions {
   base::lmdb::GroupWriter::Options writer;
   // What may stay in the store; none: <root>/gc.toml, and without one the default.
   std::optional<cache::Policy> policy;
+  cache::Quota quota;  // on top of the policy
   std::optional<cache::CacheOptions> cache;  // none: <root>/store.toml, and without one the default
   // f_type of the file system of a directory; empty: statfs (backing.h). A seam: nobody tests on NFS.
   std::function<base::Result<std::uint64_t>(const base::HostPath&)> file_system_type;
