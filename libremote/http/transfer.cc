@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::size_t buffer_bytes_max = 256 << 10;
 constexpr std::uint64_t unasked_bytes_max = 1 << 20;
+constexpr std::size_t sent_head_bytes_max = 256 << 10;
 constexpr std::chrono::milliseconds poll_min{1}, poll_max{1'000};
 
 std::string lower(std::string_view text) {
@@ -116,6 +117,18 @@ void Transfer::send_body(const cache::FetchRequest& request) {
   curl_easy_setopt(easy_, CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(request.body_bytes));
   curl_easy_setopt(easy_, CURLOPT_READFUNCTION, &Transfer::on_send);
   curl_easy_setopt(easy_, CURLOPT_READDATA, this);
+  curl_easy_setopt(easy_, CURLOPT_SEEKFUNCTION, &Transfer::on_rewind);
+  curl_easy_setopt(easy_, CURLOPT_SEEKDATA, this);
+}
+
+// A connection of an earlier request may be closed by the server at the very moment that it is used again. Then curl makes
+// a new one and begins anew, with what is kept of the body.
+int Transfer::on_rewind(void* self, curl_off_t offset, int origin) {
+  auto* transfer = static_cast<Transfer*>(self);
+  const bool is_kept = transfer->read_to_send_ == transfer->sent_head_.size();
+  if (offset != 0 || origin != SEEK_SET || !is_kept) return CURL_SEEKFUNC_FAIL;
+  transfer->resent_ = 0;
+  return CURL_SEEKFUNC_OK;
 }
 
 std::size_t Transfer::on_send(char* out, std::size_t one, std::size_t count, void* self) {
@@ -127,14 +140,23 @@ std::size_t Transfer::on_send(char* out, std::size_t one, std::size_t count, voi
 }
 
 Result<std::size_t> Transfer::read_to_send(std::span<std::byte> out) {
+  if (resent_ < sent_head_.size()) {
+    const std::size_t again = sent_head_.copy(reinterpret_cast<char*>(out.data()), out.size(), resent_);
+    resent_ += again;
+    return again;
+  }
   if (left_to_send_ == 0) return std::size_t{0};
   if (to_send_ == nullptr) return fail(ErrorCode::io, "{}: answered before it had all", what_);
   if (out.size() > left_to_send_) out = out.first(static_cast<std::size_t>(left_to_send_));
   const std::size_t count = TRY(to_send_->read(out), "{}", what_);
-  if (count == 0)
-    return fail(ErrorCode::corrupt, "{}: {} bytes are missing of what was to be sent", what_, left_to_send_);
+  if (count == 0) return fail(ErrorCode::corrupt, "{}: {} bytes are missing of what was to be sent", what_, left_to_send_);
   left_to_send_ -= count;
   moved_ += count;
+  const bool was_kept = sent_head_.size() == read_to_send_;
+  read_to_send_ += count;
+  if (was_kept && read_to_send_ <= sent_head_bytes_max) sent_head_.append(reinterpret_cast<const char*>(out.data()), count);
+  else sent_head_.clear();
+  resent_ = sent_head_.size();
   return count;
 }
 

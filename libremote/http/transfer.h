@@ -53,6 +53,7 @@ class Transfer {
   static std::size_t on_header(char* bytes, std::size_t one, std::size_t count, void* self);
   static std::size_t on_body(char* bytes, std::size_t one, std::size_t count, void* self);
   static std::size_t on_send(char* out, std::size_t one, std::size_t count, void* self);
+  static int on_rewind(void* self, curl_off_t offset, int origin);
   void send_body(const cache::FetchRequest& request);
   base::Result<std::size_t> read_to_send(std::span<std::byte> out);
   bool take_header(std::string_view line);
@@ -70,6 +71,9 @@ class Transfer {
   std::optional<std::chrono::steady_clock::time_point> deadline_;
   base::ByteSource* to_send_ = nullptr;  // not used after receive_headers()
   std::uint64_t left_to_send_ = 0;       // bytes
+  std::string sent_head_;                // what was read of it so far; "" again when it is more than is kept
+  std::size_t resent_ = 0;               // of sent_head_, where the next byte is to come from
+  std::uint64_t read_to_send_ = 0;       // bytes of the body, without what was sent again
   std::optional<base::Error> unsent_;    // why the body could not be read
   CURLM* multi_;
   CURL* easy_;

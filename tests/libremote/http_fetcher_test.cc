@@ -281,6 +281,28 @@ TEST_F(HttpFetcherTest, ABodyThatIsShorterThanSaidIsNotSentToItsEnd) {
   EXPECT_TRUE(server.requests().empty());
 }
 
+TEST_F(HttpFetcherTest, APutOnAConnectionThatIsJustBeingClosedBeginsAnew) {
+  HttpServer server([](const HttpRequest&, HttpReply& reply) {
+    static thread_local int of_this_connection = 0;
+    if (++of_this_connection == 2) return reply.close();
+    reply.send(200, {}, "taken");
+  });
+  const auto put = [&](std::size_t size) -> Result<std::string> {
+    const std::string bytes(size, 'b');
+    test::BytesSource source(bytes, 9'999);
+    FetchAnswer answer = TRY(fetcher->fetch(put_of(server.url("/x"), source, size), {}));
+    EXPECT_EQ(answer.status, 200);
+    EXPECT_TRUE(server.requests().back().body == bytes);
+    return drain(answer);
+  };
+  EXPECT_EQ(put(100), "taken");
+  EXPECT_EQ(put(200'000), "taken");
+  EXPECT_EQ(server.requests().size(), 3u);
+  // More than what is kept.
+  expect_error(put(900'000), ErrorCode::io, "put " + server.url("/x"));
+  EXPECT_EQ(put(900'000), "taken");
+}
+
 TEST_F(HttpFetcherTest, APutFollowsNoRedirect) {
   HttpServer server([](const HttpRequest&, HttpReply& reply) { reply.redirect(307, "/elsewhere"); });
   test::BytesSource source("bytes");
