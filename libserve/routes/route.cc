@@ -56,9 +56,11 @@ Result<std::string> unescape(std::string_view segment) {
   return out;
 }
 
-// The segments between slashes; a last slash is taken off before.
+// The segments between slashes; a last slash is taken off before. A client that is told an address with a slash at its end,
+// and adds a path (sccache), begins with two.
 Result<std::vector<std::string>> segments_of(std::string_view path) {
   std::vector<std::string> segments;
+  if (path.starts_with("//")) path.remove_prefix(1);
   while (!path.empty()) {
     path.remove_prefix(1);  // the slash
     const std::size_t end = std::min(path.find('/'), path.size());

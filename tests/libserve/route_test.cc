@@ -35,6 +35,7 @@ TEST(Routes, AreWhatTheProtocolsSay) {
   EXPECT_EQ(shown("/sccache"), "sccache   /");
   EXPECT_EQ(shown("/sccache/prefix/f/5/6/" + hex64), "sccache  prefix/f/5/6/" + hex64);
   EXPECT_EQ(shown("/sccache/f/5/"), "sccache  f/5 /");
+  EXPECT_EQ(shown("//sccache/f/5/"), "sccache  f/5 /") << "an address with a slash at its end, and a path";
   EXPECT_EQ(shown("/gradle/0123456789abcdef0123456789abcdef"), "gradle  0123456789abcdef0123456789abcdef");
   EXPECT_EQ(shown("/v8/artifacts/status?teamId=t1"), "turborepo  status of t1");
   EXPECT_EQ(shown("/x/v8/artifacts/0123456789abcdef?slug=my-team"), "turborepo x 0123456789abcdef of my-team");
@@ -48,7 +49,8 @@ TEST(Routes, WhatIsNoNameIsBadAndWhatIsNoDoorIsNotFound) {
                              "/../ac/x",
                              "/a/../cas/x",
                              "/./health",
-                             "//health",
+                             "///health",
+                             "/a//health",
                              "/a//ac/x",
                              "/a%2fb/ac/x",
                              "/%2e%2e/ac/x",
