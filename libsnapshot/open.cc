@@ -32,12 +32,14 @@ base::Result<std::unique_ptr<Snapshotter>> open(const base::HostPath& root, base
   base::log_info("snapshots in {} use the {} driver: {}", root.str(), choice.driver->name(), choice.why);
   static const base::SystemClock system_clock;
   const base::Clock& clock = options.clock != nullptr ? *options.clock : system_clock;
-  return std::make_unique<TreeSnapshotter>(std::move(trees), env, std::move(choice.driver), clock,
+  auto opened = std::make_unique<TreeSnapshotter>(std::move(trees), env, std::move(choice.driver), clock,
                                            SquashRules{.chain_max = options.chain_max,
                                                        .squash_depth = options.squash_depth,
                                                        .quiet = options.squash_quiet,
                                                        .patience = options.squash_patience},
                                            std::move(dead_blocks));
+  TRY(opened->take_up_lent());
+  return opened;
 }
 
 base::Status keep_ids_unused(base::lmdb::WriteTxn& txn, std::span<const SnapshotId> seen) {

@@ -3,6 +3,7 @@
 // each, whatever the tree holds; a chain has no depth, and everything about a tree is in one directory.
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -82,6 +83,17 @@ class BtrfsDriver final : public Driver {
     return Frozen{.measure = TRY(with_directory(*found, tree.get())), .reached = Reached::disk};
   }
 
+  Status take_up(const TreeDirs& trees, SnapshotId id) const override {
+    // What was put aside is the tree that was written to; what may have come in its place is a fork of it.
+    if (trees.open_part(id, old_name, O_RDONLY)) TRY(restore(trees, id));
+    const Fd tree = TRY(trees.open_tree(id, O_RDONLY));
+    if (::faccessat(tree.get(), tree_name, W_OK, AT_EACCESS) == 0 || errno != EROFS) return {};
+    TRY(trees.rename_part(id, tree_name, old_name));
+    const Fd frozen = TRY(trees.open_part(id, old_name, O_RDONLY));
+    TRY(fork_subvolume(frozen.get(), tree.get(), tree_name, Access::read_write));
+    return destroy_subvolume(tree.get(), old_name);
+  }
+
   base::Result<std::function<bool(const base::TreePath&)>> candidates(const TreeDirs& trees, SnapshotId lower,
                                                                       SnapshotId upper) const override {
     const Fd from = TRY(trees.open_part(lower, tree_name, O_RDONLY));
@@ -100,6 +112,12 @@ class BtrfsDriver final : public Driver {
 
  private:
   using MayDiffer = std::function<bool(const base::TreePath&)>;
+
+  static Status restore(const TreeDirs& trees, SnapshotId id) {
+    const Fd tree = TRY(trees.open_tree(id, O_RDONLY));
+    if (trees.open_part(id, tree_name, O_RDONLY)) TRY(destroy_subvolume(tree.get(), tree_name));
+    return trees.rename_part(id, old_name, tree_name);
+  }
 
   static base::Result<Usage> replace(int active, int tree) {
     TRY(fork_subvolume(active, tree, tree_name, Access::read_only));

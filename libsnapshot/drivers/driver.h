@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "libbase/path.h"
+#include "libsnapshot/lent.h"
 #include "libsnapshot/meta/chain.h"
 #include "libsnapshot/mounts/detached.h"
 #include "libsnapshot/trees/copy.h"
@@ -40,6 +41,11 @@ class Driver {
   // Leaves in trees/<id> what stays of an active tree, and measures it. Errors: no_space, io, invalid_argument (the
   // tree holds what this driver cannot fork). After an error the tree is as usable as before.
   virtual base::Result<Frozen> freeze(const TreeDirs& trees, SnapshotId id) const;
+  // Makes an active tree of a dead owner writable again, who may have died while it was being frozen.
+  virtual base::Status take_up(const TreeDirs& trees, SnapshotId id) const;
+  // How somebody outside mounts what mount() would (libsnapshot/lent.h). Errors: unavailable, io.
+  virtual base::Result<MountSpec> mount_outside(const TreeDirs& trees, const base::HostPath& root, const Chain& chain,
+                                                Access access) const;
   // ChangeOptions::may_differ between two frozen trees, if the driver can tell in less than a walk; else empty.
   virtual base::Result<std::function<bool(const base::TreePath&)>> candidates(const TreeDirs& trees, SnapshotId lower,
                                                                               SnapshotId upper) const;
@@ -50,6 +56,9 @@ std::unique_ptr<Driver> make_btrfs_driver();
 std::unique_ptr<Driver> make_reflink_driver();
 std::unique_ptr<Driver> make_native_driver();
 
+// Where a layer lies, for whoever sees the store's root there, and how one that stands for itself is mounted.
+base::HostPath layer_path(const base::HostPath& root, const Chain& chain);
+MountSpec bind_spec(const base::HostPath& root, const Chain& chain, Access access);
 // Copies what a mount of `chain` shows into the new directory trees/<id>/<name>.
 base::Status copy_merged(const Driver& driver, const TreeDirs& trees, const Chain& chain, SnapshotId id,
                          std::string_view name);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Overlay: a tree is the changes on top of its parent. Making one costs two directories, whatever the parent holds.
 #include <fcntl.h>
+#include <unistd.h>
 
 #include "libbase/crash_point.h"
 #include "libsnapshot/drivers/driver.h"
@@ -44,6 +45,34 @@ class OverlayDriver final : public Driver {
       TRY(overlay.add_lower(layer.get()));
     }
     return overlay.finish();
+  }
+
+  base::Result<MountSpec> mount_outside(const TreeDirs& trees, const base::HostPath& root, const Chain& chain,
+                                        Access access) const override {
+    if (!chain.below) return bind_spec(root, chain, access);
+    MountSpec spec{.type = "overlay", .source = "overlay", .options = {}};
+    const Chain* lower = &chain;
+    if (access == Access::read_write) {
+      // Freezing takes it away. One that is there may be in use.
+      const auto made = trees.create_part(chain.id, "work", 0700);
+      if (!made && made.error().code != base::ErrorCode::already_exists) return tl::unexpected(made.error());
+      spec.options = {"workdir=" + (root / fmt::format("trees/{}/work", chain.id)).str(),
+                      "upperdir=" + layer_path(root, chain).str()};
+      lower = chain.below.get();
+    }
+    std::string lowers;
+    for (; lower != nullptr; lower = lower->below.get())
+      lowers += (lowers.empty() ? "lowerdir=" : ":") + layer_path(root, *lower).str();
+    spec.options.push_back(std::move(lowers));
+    // An upper must stand for itself, as with our own mounts (OverlayBuilder::start). An option that this kernel does not
+    // know would make mount(2) fail.
+    const bool users = marks_ == OverlayMarksIn::user;
+    for (const auto& [feature, value] : {std::pair("index", "off"), std::pair("metacopy", "off"),
+                                         std::pair("redirect_dir", users ? "nofollow" : "off")})
+      if (::access(fmt::format("/sys/module/overlay/parameters/{}", feature).c_str(), F_OK) == 0)
+        spec.options.push_back(fmt::format("{}={}", feature, value));
+    if (users) spec.options.emplace_back("userxattr");
+    return spec;
   }
 
   base::Result<Frozen> freeze(const TreeDirs& trees, SnapshotId id) const override {

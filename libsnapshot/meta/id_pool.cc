@@ -96,6 +96,12 @@ base::Result<SnapshotId> IdPool::next() {
   return state->give_out();
 }
 
+void IdPool::adopt(SnapshotId id) {
+  auto state = state_.lock();
+  std::erase(state->removable, block_of(id));
+  ++state->outstanding[block_of(id)];
+}
+
 void IdPool::settle(SnapshotId id) {
   auto state = state_.lock();
   const auto block = state->outstanding.find(block_of(id));

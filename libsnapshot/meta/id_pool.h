@@ -35,6 +35,8 @@ class IdPool {
 
   // An id that was never given out before. One durable transaction per 1,024 of them.
   base::Result<SnapshotId> next();
+  // An id that an earlier owner was given and that is not settled: its block stays.
+  void adopt(SnapshotId id);
   // Nothing of this id can be left over any more.
   void settle(SnapshotId id);
 

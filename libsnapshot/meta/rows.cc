@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libsnapshot/meta/rows.h"
 
+#include "libsnapshot/lent.h"
+
 #include <array>
 
 namespace cairn::base {
@@ -16,6 +18,7 @@ constexpr std::uint8_t row_version = 2;      // of snapshots and trash
 constexpr std::uint8_t present_version = 1;
 constexpr std::uint8_t inode_version = 1;
 constexpr std::uint8_t total_version = 1;
+constexpr std::uint8_t lent_version = 1;
 
 constexpr std::uint8_t flag_stacked = 1;
 constexpr std::uint8_t flag_flattened = 2;
@@ -75,20 +78,6 @@ Result<std::vector<SnapshotId>> read_ids(ByteReader& reader) {
   return ids;
 }
 
-Result<snapshot::Labels> read_labels(ByteReader& reader) {
-  snapshot::Labels labels;
-  const auto count = TRY(reader.varint());
-  for (std::uint64_t i = 0; i < count; ++i) {
-    std::string key(TRY(reader.string()));
-    if (!labels.empty() && key <= labels.rbegin()->first) return fail(ErrorCode::corrupt, "labels out of order");
-    labels.emplace_hint(labels.end(), std::move(key), TRY(reader.string()));
-  }
-  if (auto checked = snapshot::check_labels(labels); !checked) {
-    return fail(ErrorCode::corrupt, "{}", checked.error().message);
-  }
-  return labels;
-}
-
 }  // namespace
 
 std::string Codec<snapshot::SnapshotRow>::encode(const snapshot::SnapshotRow& row) {
@@ -100,8 +89,7 @@ std::string Codec<snapshot::SnapshotRow>::encode(const snapshot::SnapshotRow& ro
   writer.i64(base::to_unix_ns(row.created)).i64(base::to_unix_ns(row.updated));
   writer.varint(row.stacked_on.size());
   for (const auto id : row.stacked_on) writer.u64(id.value());
-  writer.varint(row.labels.size());
-  for (const auto& [key, value] : row.labels) writer.string(key).string(value);
+  snapshot::write_labels(writer, row.labels);
   return writer.take();
 }
 
@@ -128,7 +116,7 @@ Result<snapshot::SnapshotRow> decode_version_2(ByteReader& reader, std::uint8_t 
   row.created = base::from_unix_ns(TRY(reader.i64()));
   row.updated = base::from_unix_ns(TRY(reader.i64()));
   row.stacked_on = TRY(read_ids(reader));
-  row.labels = TRY(read_labels(reader));
+  row.labels = TRY(snapshot::read_labels(reader));
   return row;
 }
 
@@ -194,6 +182,24 @@ Result<snapshot::ClaimKey> Codec<snapshot::ClaimKey>::decode(std::string_view by
   return key;
 }
 
+std::string Codec<snapshot::LentRow>::encode(const snapshot::LentRow& row) {
+  const std::uint8_t flags = row.shape == Shape::stacked ? flag_stacked : 0;
+  return ByteWriter().u8(lent_version).u8(flags).u64(row.parent.value()).i64(base::to_unix_ns(row.created)).take();
+}
+
+Result<snapshot::LentRow> Codec<snapshot::LentRow>::decode(std::string_view bytes) {
+  ByteReader reader(bytes);
+  if (TRY(reader.u8()) != lent_version) return fail(ErrorCode::corrupt, "version of a row is not known");
+  const auto flags = TRY(reader.u8());
+  if ((flags & ~flag_stacked) != 0) return fail(ErrorCode::corrupt, "unknown flags {:#x}", flags);
+  snapshot::LentRow row;
+  row.shape = flags == flag_stacked ? Shape::stacked : Shape::complete;
+  row.parent = SnapshotId(TRY(reader.u64()));
+  row.created = base::from_unix_ns(TRY(reader.i64()));
+  TRY(reader.expect_end());
+  return row;
+}
+
 std::string Codec<snapshot::TotalRow>::encode(const snapshot::TotalRow& row) {
   ByteWriter writer;
   writer.u8(total_version);
@@ -239,6 +245,7 @@ namespace {
 
 constexpr std::size_t label_bytes_max = 4096;
 constexpr std::size_t labels_bytes_max = 64 * 1024;
+constexpr std::string_view label_field = "labels.";
 
 }  // namespace
 
@@ -282,6 +289,43 @@ base::Status check_labels(const Labels& labels) {
   return {};
 }
 
+void write_labels(base::ByteWriter& writer, const Labels& labels) {
+  writer.varint(labels.size());
+  for (const auto& [key, value] : labels) writer.string(key).string(value);
+}
+
+base::Result<Labels> read_labels(base::ByteReader& reader) {
+  Labels labels;
+  const auto count = TRY(reader.varint());
+  for (std::uint64_t i = 0; i < count; ++i) {
+    std::string key(TRY(reader.string()));
+    if (!labels.empty() && key <= labels.rbegin()->first) return base::fail(base::ErrorCode::corrupt, "labels out of order");
+    labels.emplace_hint(labels.end(), std::move(key), TRY(reader.string()));
+  }
+  if (auto checked = check_labels(labels); !checked) {
+    return base::fail(base::ErrorCode::corrupt, "{}", checked.error().message);
+  }
+  return labels;
+}
+
+base::Result<Labels> edit_labels(const Labels& old, const Labels& given, std::span<const std::string> fields) {
+  Labels result = fields.empty() ? given : old;
+  for (const auto& field : fields) {
+    if (field == "labels") {
+      result = given;
+    } else if (field.starts_with(label_field) && field.size() > label_field.size()) {
+      const auto key = field.substr(label_field.size());
+      const auto value = given.find(key);
+      result.erase(key);
+      if (value != given.end() && !value->second.empty()) result.emplace(key, value->second);
+    } else {
+      return base::fail(base::ErrorCode::invalid_argument, "field \"{}\" cannot be updated: only labels can", field);
+    }
+  }
+  TRY(check_labels(result));
+  return result;
+}
+
 SnapshotInfo info_of(SnapshotId id, const SnapshotRow& row) {
   return SnapshotInfo{.id = id,
                       .parent = row.parent,
@@ -299,9 +343,9 @@ SnapshotInfo info_of(SnapshotId id, const SnapshotRow& row) {
 }
 
 std::span<const base::lmdb::RawTableSpec* const> tables() {
-  static constexpr std::array<const base::lmdb::RawTableSpec*, 8> all = {
-      &snapshot_table, &child_table, &block_table, &trash_table,
-      &squash_table,   &inode_table, &claim_table, &total_table};
+  static constexpr std::array<const base::lmdb::RawTableSpec*, 9> all = {
+      &snapshot_table, &child_table, &block_table, &trash_table, &squash_table,
+      &inode_table,    &claim_table, &total_table, &lent_table};
   return all;
 }
 

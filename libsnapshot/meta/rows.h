@@ -56,6 +56,12 @@ struct ClaimKey {  // a snapshot that is counted in an inode's row
   SnapshotId owner;
   std::uint64_t inode = 0;
 };
+// An active tree that outlives its process (libsnapshot/lent.h).
+struct LentRow {
+  SnapshotId parent;
+  Shape shape = Shape::complete;
+  base::WallTime created{};
+};
 struct TotalRow {
   Usage usage;
 };
@@ -68,6 +74,7 @@ using BlockTable = base::lmdb::TableSpec<SnapshotId, Present>;
 using TrashTable = base::lmdb::TableSpec<SnapshotId, TrashRow>;
 using InodeTable = base::lmdb::TableSpec<InodeNumber, InodeRow>;
 using ClaimTable = base::lmdb::TableSpec<ClaimKey, Present>;
+using LentTable = base::lmdb::TableSpec<SnapshotId, LentRow>;
 using TotalTable = base::lmdb::TableSpec<std::string, TotalRow>;
 
 inline constexpr SnapshotTable snapshot_table{{"snapshot.snapshots", base::lmdb::Precious::persistent}};
@@ -78,6 +85,7 @@ inline constexpr InodeTable inode_table{{"snapshot.shared_inodes", base::lmdb::P
 inline constexpr ClaimTable claim_table{{"snapshot.claims", base::lmdb::Precious::persistent}};
 // Snapshots that are being given a flat copy: until a row names it nothing else says that it is there.
 inline constexpr BlockTable squash_table{{"snapshot.squashes", base::lmdb::Precious::persistent}};
+inline constexpr LentTable lent_table{{"snapshot.lent", base::lmdb::Precious::persistent}};
 inline constexpr TotalTable total_table{{"snapshot.totals", base::lmdb::Precious::rebuildable}};
 
 SnapshotInfo info_of(SnapshotId id, const SnapshotRow& row);
@@ -105,6 +113,11 @@ template <>
 struct Codec<snapshot::ClaimKey> {  // owner, inode: what one snapshot claims is one prefix
   static std::string encode(const snapshot::ClaimKey& key);
   static Result<snapshot::ClaimKey> decode(std::string_view bytes);
+};
+template <>
+struct Codec<snapshot::LentRow> {
+  static std::string encode(const snapshot::LentRow& row);
+  static Result<snapshot::LentRow> decode(std::string_view bytes);
 };
 template <>
 struct Codec<snapshot::TotalRow> {

@@ -76,9 +76,13 @@ Status TreeSnapshotter::abandon(SnapshotId id) {
     return {};
   }
   const auto check = [&]() -> Status {
-    const auto row = TRY(env_.view([&](base::lmdb::ReadTxn& txn) { return find_snapshot(txn, id); }));
-    if (row) return fail(ErrorCode::invalid_argument, "abandon snapshot {}: it has been published", id);
-    return {};
+    return env_.view([&](base::lmdb::ReadTxn& txn) -> Status {
+      const auto row = TRY(find_snapshot(txn, id));
+      if (row) return fail(ErrorCode::invalid_argument, "abandon snapshot {}: it has been published", id);
+      const auto loan = TRY(txn.get(lent_table, id));
+      if (loan) return fail(ErrorCode::invalid_argument, "abandon snapshot {}: it is lent", id);
+      return {};
+    });
   };
   auto outcome = check();
   // No row names it, so nothing has to be written down: after a crash recovery finds it.
@@ -229,7 +233,8 @@ base::Result<std::vector<std::uint64_t>> recover(const TreeDirs& trees, base::lm
   TRY(env.view([&](base::lmdb::ReadTxn& txn) -> Status {
     unnamed.clear();
     for (const auto id : there) {
-      const bool named = TRY(txn.get(snapshot_table, id)).has_value() || TRY(txn.get(trash_table, id)).has_value();
+      const bool named = TRY(txn.get(snapshot_table, id)).has_value() || TRY(txn.get(trash_table, id)).has_value() ||
+                         TRY(txn.get(lent_table, id)).has_value();
       if (!named) unnamed.push_back(id);
     }
     return {};

@@ -17,7 +17,6 @@ using base::Status;
 using base::lmdb::Scan;
 
 constexpr std::size_t rows_per_view = 1024;
-constexpr std::string_view label_field = "labels.";
 
 Kind kind_of(Phase phase) {
   switch (phase) {
@@ -38,26 +37,6 @@ base::Result<std::vector<SnapshotInfo>> read_rows(base::lmdb::Env& env, Snapshot
     }));
     return rows;
   });
-}
-
-// What the labels become.
-base::Result<Labels> edit(const Labels& old, const Labels& given, std::span<const std::string> fields) {
-  if (fields.empty()) return given;
-  Labels result = old;
-  for (const auto& field : fields) {
-    if (field == "labels") {
-      result = given;
-    } else if (field.starts_with(label_field) && field.size() > label_field.size()) {
-      const auto key = field.substr(label_field.size());
-      const auto value = given.find(key);
-      result.erase(key);
-      if (value != given.end() && !value->second.empty()) result.emplace(key, value->second);
-    } else {
-      return fail(ErrorCode::invalid_argument, "field \"{}\" cannot be updated: only labels can", field);
-    }
-  }
-  TRY(check_labels(result));
-  return result;
 }
 
 }  // namespace
@@ -142,7 +121,7 @@ base::Result<SnapshotInfo> TreeSnapshotter::update(SnapshotId id, const Labels& 
   // Wrong fields and bounds are found before anything is queued.
   const auto before = TRY(stat(id), "update labels");
   TRY(check_labels(labels), "update labels of snapshot {}", id);
-  const auto becomes = TRY(edit(before.labels, labels, fields), "update labels of snapshot {}", id);
+  const auto becomes = TRY(edit_labels(before.labels, labels, fields), "update labels of snapshot {}", id);
   const auto now = clock_.now();
   const auto later_than = [now](base::WallTime old) { return std::max(now, old + std::chrono::nanoseconds(1)); };
   if (before.kind == Kind::active || before.kind == Kind::view) {
@@ -156,12 +135,12 @@ base::Result<SnapshotInfo> TreeSnapshotter::update(SnapshotId id, const Labels& 
     auto row = TRY(txn.get(snapshot_table, id));
     const auto live = live_.lock()->find(id);
     if (live) {
-      const auto edited = TRY(edit(live->labels, labels, fields));
+      const auto edited = TRY(edit_labels(live->labels, labels, fields));
       live_.lock()->set_labels(id, edited, later_than(live->updated));
     }
     if (!row && !live) return fail(ErrorCode::not_found, "update labels of snapshot {}: there is none", id);
     if (!row) return {};
-    row->labels = TRY(edit(row->labels, labels, fields));
+    row->labels = TRY(edit_labels(row->labels, labels, fields));
     row->updated = later_than(row->updated);
     return put_snapshot(txn, id, *row);
   };

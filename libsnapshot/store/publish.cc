@@ -105,6 +105,7 @@ Status TreeSnapshotter::publish(base::lmdb::WriteTxn& txn, SnapshotId frozen) co
   TRY(check_links_are_named(txn, frozen, snapshot->linked));
   row.exclusive -= TRY(claim_inodes(txn, frozen, snapshot->linked, exclusive_changed_), "publish snapshot {}", frozen);
   TRY(put_snapshot(txn, frozen, row));
+  TRY(txn.erase(lent_table, frozen));
   if (own_flat) TRY(name_flat(txn, frozen, *own_flat));
   CRASH_POINT("snapshot.publish.row");
   return {};

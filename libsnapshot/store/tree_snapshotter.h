@@ -8,6 +8,7 @@
 #include <mutex>
 
 #include "libsnapshot/drivers/driver.h"
+#include "libsnapshot/lent.h"
 #include "libsnapshot/meta/chain.h"
 #include "libsnapshot/meta/id_pool.h"
 #include "libsnapshot/snapshotter.h"
@@ -64,6 +65,12 @@ class TreeSnapshotter final : public Snapshotter {
   base::Result<OwnDirectory> open_own(SnapshotId id) override;
   base::Result<std::function<bool(const base::TreePath&)>> candidates(SnapshotId lower, SnapshotId upper) override;
 
+  // See lent.h.
+  base::Status lend(base::lmdb::WriteTxn& txn, SnapshotId active) const;
+  base::Result<OutsideMount> mount_outside(const base::HostPath& root, SnapshotId id, Access access);
+  // Once, before anything else: what an earlier owner has lent is active again.
+  base::Status take_up_lent();
+
  private:
   // snapshot: its parents, which are pinned. chain: what it lies on.
   base::Result<SnapshotId> make(LiveSnapshot snapshot, ChainPtr chain);
@@ -89,6 +96,7 @@ class TreeSnapshotter final : public Snapshotter {
   void erase_taken_soon();
   base::Status erase_tree(base::lmdb::GroupWriter& writer, SnapshotId id, const std::stop_token& stop);
   base::Result<MountedTree> mount_for_writing(SnapshotId id);
+  base::Status take_up(SnapshotId id, const Chain* below) const;
 
   TreeDirs trees_;
   base::lmdb::Env& env_;

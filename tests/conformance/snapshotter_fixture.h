@@ -10,6 +10,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -41,6 +42,13 @@ std::optional<base::ErrorCode> code_of(const base::Result<T>& result) {
   return result ? std::nullopt : std::optional(result.error().code);
 }
 
+// Set by a runner whose snapshotter is not one of a driver: it gets the root and the name that the suite was given. What it
+// makes ignores the transactions that it gets; they are of an environment that it has nothing to do with.
+inline std::function<std::unique_ptr<Snapshotter>(const base::HostPath&, const std::string&)>& other_snapshotters() {
+  static std::function<std::unique_ptr<Snapshotter>(const base::HostPath&, const std::string&)> made;
+  return made;
+}
+
 // Everything opened; destroyed and made again it is a restart.
 struct OpenStore {
   std::unique_ptr<base::lmdb::Env> env;
@@ -50,13 +58,14 @@ struct OpenStore {
   OpenStore(const base::HostPath& root, const std::string& driver, unsigned chain_max = 400,
             std::chrono::milliseconds squash_quiet = {},
             std::chrono::milliseconds squash_patience = std::chrono::hours(1)) {
-    env = must(base::lmdb::Env::open(root / "meta", tables(), {}));
+    const bool other = static_cast<bool>(other_snapshotters());
+    env = must(base::lmdb::Env::open(root / (other ? "other.meta" : "meta"), tables(), {}));
     OpenOptions options;
     options.driver = driver;
     options.chain_max = chain_max;
     options.squash_quiet = squash_quiet;
     options.squash_patience = squash_patience;
-    snapshots = must(open(root, *env, options));
+    snapshots = other ? other_snapshotters()(root, driver) : must(open(root, *env, options));
     writer = std::make_unique<base::lmdb::GroupWriter>(
         *env, [this](std::span<const base::lmdb::DataToken> tokens) { return snapshots->sync(tokens); },
         base::lmdb::GroupWriter::Options{});

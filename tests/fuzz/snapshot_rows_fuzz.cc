@@ -28,13 +28,14 @@ void decode(std::string_view bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
-  switch (data[0] % 7) {
+  switch (data[0] % 8) {
     case 0: decode<snapshot::SnapshotRow>(bytes); break;
     case 1: decode<snapshot::TrashRow>(bytes); break;
     case 2: decode<snapshot::ChildKey>(bytes); break;
     case 3: decode<snapshot::Present>(bytes); break;
     case 4: decode<snapshot::InodeRow>(bytes); break;
     case 5: decode<snapshot::ClaimKey>(bytes); break;
+    case 6: decode<snapshot::LentRow>(bytes); break;
     default: decode<snapshot::TotalRow>(bytes); break;
   }
   return 0;

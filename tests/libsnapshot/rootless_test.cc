@@ -57,6 +57,7 @@ INSTANTIATE_TEST_SUITE_P(Drivers, SnapshotterStackSuite, testing::ValuesIn(drive
 // with devices and owners of their own.
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(SnapshotterLookSuite);
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(SnapshotterFieldSuite);
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(SnapshotterLentSuite);
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(SnapshotterSpaceSuite);
 
 struct Ids {

@@ -21,6 +21,8 @@ INSTANTIATE_TEST_SUITE_P(Drivers, SnapshotterLookSuite, testing::ValuesIn(runnab
                          [](const auto& about) { return about.param; });
 INSTANTIATE_TEST_SUITE_P(Drivers, SnapshotterFieldSuite, testing::ValuesIn(runnable_drivers),
                          [](const auto& about) { return about.param; });
+INSTANTIATE_TEST_SUITE_P(Drivers, SnapshotterLentSuite, testing::ValuesIn(runnable_drivers),
+                         [](const auto& about) { return about.param; });
 INSTANTIATE_TEST_SUITE_P(Drivers, SnapshotterSpaceSuite, testing::ValuesIn(runnable_drivers),
                          [](const auto& about) { return about.param; });
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "libsnapshot/lent.h"
 #include "tests/e2e/power/snapshot_check.h"
 
 #include <fcntl.h>
@@ -62,6 +63,7 @@ class Checker {
         trash_.insert(id);
         return Scan::next;
       }));
+      for (const SnapshotId id : TRY(snapshot::lent_trees(txn))) lent_.insert(id);
       return txn.scan(caller_table, "", [&](const SnapshotId& id, const std::string&) -> base::Result<Scan> {
         ours_.insert(id);
         return Scan::next;
@@ -83,6 +85,7 @@ class Checker {
   Status compare_names() {
     std::set<std::string> named;
     for (const SnapshotId id : rows_) named.insert(fmt::format("{}", id));
+    for (const SnapshotId id : lent_) named.insert(fmt::format("{}", id));
     for (const std::string& name : TRY(base::list_host_dir(root_ / "trees"))) {
       if (named.erase(name) == 0 && !trash_.contains(SnapshotId(std::stoull(name)))) {
         say(Kind::stray, fmt::format("trees/{} is named by no row", name));
@@ -135,7 +138,7 @@ class Checker {
   base::HostPath root_;
   const Expected& expected_;
   const StoreOptions& options_;
-  std::set<SnapshotId> rows_, trash_, ours_;
+  std::set<SnapshotId> rows_, trash_, lent_, ours_;
   SnapshotId fresh_;
   std::string fresh_state_;
   std::vector<Violation> found_;

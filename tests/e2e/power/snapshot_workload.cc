@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <random>
 #include <utility>
@@ -12,6 +13,7 @@
 
 #include "libbase/fs/beneath.h"
 #include "libsnapshot/diff.h"
+#include "libsnapshot/lent.h"
 #include "libsnapshot/merge.h"
 #include "tests/e2e/power/random_changes.h"
 #include "tests/support/must.h"
@@ -33,6 +35,7 @@ class Workload {
     for (int round = 0; round < options.rounds; ++round) one_round();
     derive_in_every_way();
     end_a_squashed_chain();
+    lend_and_end();
   }
 
  private:
@@ -72,6 +75,26 @@ class Workload {
     squash(id);
     retire(id);
     must(store_->snapshots().erase_trash(store_->writer(), {}));
+  }
+
+  void in_a_change(std::function<base::Status(base::lmdb::WriteTxn&)> change) {
+    base::lmdb::GroupWriter::Entry entry;
+    entry.change = std::move(change);
+    must(store_->writer().wait_durable(must(store_->writer().enqueue(std::move(entry)))));
+  }
+
+  // Trees that are lent: one until it is published, one until its loan ends, and one that the next open finds.
+  void lend_and_end() {
+    auto& snapshots = store_->snapshots();
+    const SnapshotId base = commit(std::nullopt);
+    settle();
+    const SnapshotId published = make(base), ended = make(base), left = make(base);
+    for (const SnapshotId id : {published, ended, left})
+      in_a_change([&](base::lmdb::WriteTxn& txn) { return snapshot::lend(txn, snapshots, id); });
+    freeze(published);
+    in_a_change([&](base::lmdb::WriteTxn& txn) { return snapshot::end_loan(txn, ended); });
+    must(snapshots.abandon(ended));
+    settle();
   }
 
   SnapshotId commit(std::optional<SnapshotId> parent) { return freeze(make(parent)); }
