@@ -7,6 +7,7 @@
 #include "libcache/account/account.h"
 #include "libcache/keys/key_rows.h"
 #include "libcache/records/scan.h"
+#include "libsnapshot/lent.h"
 
 namespace cairn::cache {
 
@@ -41,7 +42,8 @@ Status load_records(CheckState& state) {
 }  // namespace
 
 Status check_trees(CheckState& state) {
-  std::unordered_set<SnapshotId> rows, trash, used, unsettled, missed;
+  std::unordered_set<SnapshotId> rows, trash, used, unsettled, missed, lent;
+  for (const SnapshotId id : TRY(state.env.view([](ReadTxn& txn) { return snapshot::lent_trees(txn); }))) lent.insert(id);
   TRY(state.env.view([&](ReadTxn& txn) {
     return snapshot::each_snapshot(txn, [&](const snapshot::SnapshotInfo& info) -> Result<Scan> {
       rows.insert(info.id);
@@ -70,7 +72,7 @@ Status check_trees(CheckState& state) {
   // What an owner works on has one of the ids that it has reserved. Others are nobody's.
   for (const SnapshotId id : TRY(state.env.view([](ReadTxn& txn) { return snapshot::unsettled_ids(txn); }))) unsettled.insert(id);
   for (const SnapshotId id : listed)
-    if (!rows.contains(id) && !trash.contains(id) && !state.unpublished.contains(id))
+    if (!rows.contains(id) && !trash.contains(id) && !lent.contains(id) && !state.unpublished.contains(id))
       state.found(unsettled.contains(id) ? 6 : 9, "trees/{}: no row names it", id);
   return {};
 }
@@ -127,7 +129,7 @@ Result<std::vector<Finding>> check_store(base::lmdb::Env& env, const base::HostP
                                          const std::vector<SnapshotId>& unpublished) {
   CheckState state{env, root, {unpublished.begin(), unpublished.end()}, {}, {}, {}};
   for (const auto pass : {load_records, check_seals, check_trees, check_records, check_keys, check_blobs, check_chunks, check_pages, check_totals,
-                          check_candidates, check_leases, check_layers, check_entries, check_statistics, check_history, check_ledger, check_recipes, check_tmp})
+                          check_candidates, check_leases, check_layers, check_entries, check_names, check_statistics, check_history, check_ledger, check_recipes, check_tmp})
     TRY(run_pass(state, pass), "check {}", root.str());
   return std::move(state.findings);
 }

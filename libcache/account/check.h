@@ -40,6 +40,7 @@ base::Status check_candidates(CheckState& state);  // for the collector: who may
 base::Status check_leases(CheckState& state);      // what they name, and when they end
 base::Status check_layers(CheckState& state);      // diffs, what holds them, and trees that came later
 base::Status check_entries(CheckState& state);     // what doors keep, and its value
+base::Status check_names(CheckState& state);       // of trees that others mount, and those that are lent
 base::Status check_statistics(CheckState& state);
 base::Status check_history(CheckState& state);
 base::Status check_ledger(CheckState& state);

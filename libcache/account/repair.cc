@@ -10,6 +10,7 @@
 #include "libcache/account/totals.h"
 #include "libcache/blobs/blob_rows.h"
 #include "libcache/entries/entry_rows.h"
+#include "libcache/names/tree_name_rows.h"
 #include "libcache/explain/repair_recipes.h"
 #include "libcache/keys/operations.h"
 #include "libcache/records/layer_rows.h"
@@ -143,6 +144,13 @@ Status repair_entries(Repair& repair, const RecordMap& records) {
   return repair.set_all(table::entries, entries);
 }
 
+// A name whose record is gone goes. What an active one has is known when it is taken up (TreeNames::open).
+Status repair_names(Repair& repair, const RecordMap& records) {
+  auto names = TRY(repair.all(table::tree_names));
+  std::erase_if(names, [&](const auto& row) { return row.second.record() && !records.contains(row.second.record()); });
+  return repair.set_all(table::tree_names, names);
+}
+
 Status repair_statistics(Repair& repair) {
   std::map<std::string, Counters> wrong;
   TRY(scan_rows(repair.txn(), table::statistics, {}, [&](const ProjectKey& key, const Counters& row) -> Result<Scan> {
@@ -201,6 +209,7 @@ Status repair_all(Repair& repair, const Expected& expected) {
   TRY(repair_leases(repair, records));
   TRY(repair_layers(repair, records));
   TRY(repair_entries(repair, records));
+  TRY(repair_names(repair, records));
   TRY(repair_statistics(repair));
   TRY(repair_sums(repair, expected.rows, expected.stored));
   TRY(repair_operations(repair, expected.operations));

@@ -163,6 +163,7 @@ Status write_rows(WriteTxn& txn, const snapshot::Snapshotter& snapshots, const B
     if (tombstone && made.erase(result.record) > 0) TRY(note_regret(txn, *tombstone));
   }
   for (const BatchEntry& entry : batch.entries) TRY(put_entry(txn, entry));
+  if (batch.names) TRY(batch.names(txn));
   for (const RecordInfo& info : batch.records) TRY(admit_candidate(txn, info.id));
   for (const auto& [link, target] : batch.links) TRY(put_link(txn, link, target));
   for (const auto& reopened : batch.reopened) TRY(replace_record(txn, reopened->record().id()));

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "libbase/lmdb/env.h"
+#include "libbase/lmdb/group_writer.h"
 #include "libcache/blobs/blob_claims.h"
 #include "libcache/entries/entry_rows.h"
 #include "libcache/history/ledger.h"
@@ -44,6 +44,7 @@ struct Batch {
   std::vector<Digest> digests;
   std::vector<std::pair<RecordId, LayerBlob>> layers;
   std::vector<BatchEntry> entries;
+  base::lmdb::GroupWriter::Change names;  // of its records, written after them; may be empty
   std::shared_ptr<std::deque<BlobClaims::Claim>> claims;  // on blobs of entries, until the outcome is known
   std::vector<PendingPages::SetPtr> pages;
   std::vector<std::shared_ptr<const Reopened>> reopened;  // records whose place is taken

@@ -30,6 +30,7 @@
 #include "libcache/history/history_rows.h"
 #include "libcache/history/ledger_rows.h"
 #include "libcache/keys/operations.h"
+#include "libcache/names/tree_name_rows.h"
 #include "libcache/records/batch.h"
 #include "libcache/records/cache_mount_rows.h"
 #include "libcache/records/layer_rows.h"
@@ -50,7 +51,7 @@ using base::Status;
 
 namespace {
 
-constexpr std::array<const base::lmdb::RawTableSpec*, 56> all_tables = {
+constexpr std::array<const base::lmdb::RawTableSpec*, 57> all_tables = {
     &table::records,   &table::children,      &table::chains, &table::tree_digests, &table::key_results, &table::record_keys,
     &table::key_links, &table::key_backlinks, &table::blobs,  &table::record_blobs, &table::blob_records,
     &table::stats,     &table::resolved,  &table::pages,         &table::page_counts, &table::page_roots, &table::page_trash,
@@ -63,6 +64,7 @@ constexpr std::array<const base::lmdb::RawTableSpec*, 56> all_tables = {
     &table::tombstones, &table::tombstones_by_age, &table::regret, &table::blob_chunks, &table::chunk_blobs,
     &table::operations, &table::history, &table::scrub_totals, &table::ledger, &table::ledger_totals,
     &table::recipes, &table::recipe_texts, &table::recipe_index, &table::recipe_trees, &table::cache_mounts, &table::entries,
+    &table::tree_names,
 };
 
 Status make_dir(const HostPath& path) {

@@ -5,6 +5,7 @@
 
 #include "libbase/crash_point.h"
 #include "libcache/cache.h"
+#include "libcache/names/tree_name_rows.h"
 #include "libcache/records/lease_rows.h"
 #include "libcache/records/store.h"
 
@@ -36,6 +37,7 @@ Status write_named(WriteTxn& txn, LeaseId id, const Named& named) {
 Result<LeaseRow> living_lease(const ReadTxn& txn, LeaseId id, base::WallTime now) {
   const auto row = TRY(txn.get(table::leases, id));
   if (!row || row->is_over(now)) return base::fail(ErrorCode::not_found, "lease {}: there is none", id);
+  TRY(expect_no_name_has(txn, id));
   return *row;
 }
 

@@ -6,6 +6,7 @@
 #include "libcache/cache.h"
 #include "libcache/described_tree.h"
 #include "libcache/observed_layer.h"
+#include "libcache/records/freeze.h"
 #include "libcache/records/record_tree.h"
 #include "libcache/records/store.h"
 
@@ -97,6 +98,25 @@ Result<TreeDigest> ImmutableRef::tree_digest(const Selection& selection, std::st
   return *digest;
 }
 
+Result<ImmutableRef> freeze_as_record(Store& store, snapshot::SnapshotId active, const std::optional<ImmutableRef>& parent,
+                                      RecordFacts facts) {
+  TRY(check_owner(facts.owner), "commit active tree {}", active);
+  RecordInfo info;
+  info.usage = TRY(store.snapshots.freeze(active), "commit active tree {}", active);
+  CRASH_POINT("cache.commit.frozen");
+  // One allocator of ids serves both, so a record is found on disk by its own number.
+  info.id = RecordId(active.value());
+  info.snapshot = active;
+  std::vector<ImmutableRef> parents;
+  if (parent) {
+    info.parents.push_back(parent->id());
+    parents.push_back(*parent);
+  }
+  info.facts = std::move(facts);
+  info.created = info.last_used = store.clock.now();
+  return store.holds.add_unpublished(std::move(info), std::move(parents));
+}
+
 MutableRef::MutableRef(Cache& cache, snapshot::SnapshotId active, std::optional<ImmutableRef> parent)
     : cache_(&cache), active_(active), parent_(std::move(parent)) {}
 
@@ -134,20 +154,8 @@ Result<MountedTree> MutableRef::mount(snapshot::Access access) const {
 }
 
 Result<ImmutableRef> MutableRef::commit(Publication& into, RecordFacts facts) && {
-  Store& store = *cache_->state_;
-  TRY(check_owner(facts.owner), "commit active tree {}", active_);
-  RecordInfo info;
-  info.usage = TRY(store.snapshots.freeze(active_), "commit active tree {}", active_);
-  CRASH_POINT("cache.commit.frozen");
-  // One allocator of ids serves both, so a record is found on disk by its own number.
-  info.id = RecordId(active_.value());
-  info.snapshot = active_;
-  if (parent_) info.parents.push_back(parent_->id());
-  info.facts = std::move(facts);
-  info.created = info.last_used = store.clock.now();
-  std::vector<ImmutableRef> parents;
-  if (parent_) parents.push_back(*std::exchange(parent_, std::nullopt));
-  ImmutableRef ref = store.holds.add_unpublished(std::move(info), std::move(parents));
+  ImmutableRef ref = TRY(freeze_as_record(*cache_->state_, active_, parent_, std::move(facts)));
+  parent_.reset();
   active_ = {};
   into.records_.push_back(ref);
   if (reopened_) into.reopened_.push_back(std::move(reopened_));

@@ -10,6 +10,7 @@
 #include "libcache/cache_mounts.h"
 #include "libcache/entry_store.h"
 #include "libcache/history.h"
+#include "libcache/tree_names.h"
 #include "tests/crash/worker.h"
 #include "tests/support/string_source.h"
 
@@ -192,6 +193,37 @@ Status keep_entries(cache::Cache& cache) {
   return put(staying, "third");
 }
 
+// What a killed worker has left: children before what they are built on.
+Status remove_all_names(cache::TreeNames& names) {
+  for (auto left = names.list(std::nullopt); !left.empty(); left = names.list(std::nullopt)) {
+    std::size_t removed = 0;
+    for (const cache::NamedTree& tree : left)
+      if (names.remove(tree.name)) ++removed;
+    if (removed == 0) return base::fail(base::ErrorCode::io, "{} names cannot be removed", left.size());
+  }
+  return {};
+}
+
+// Names of trees that somebody outside writes to: a layer, one on it, one that is given up, one that stays; and a label.
+Status name_trees(cache::Cache& cache) {
+  const auto names = TRY(cache::TreeNames::open(cache));
+  const auto name = [](const char* text) { return cache::TreeName{"crash", text}; };
+  TRY(remove_all_names(*names));
+  const auto layer = TRY(names->prepare(name("unpacking"), "", {}));
+  TRY(base::write_file_atomic(TRY(base::HostPath::parse(layer.source)) / "file", "unpacked", base::Durable::no));
+  TRY(names->commit(name("unpacking"), "layer", {}));
+  TRY(names->prepare(name("above"), "layer", {}));
+  TRY(names->commit(name("above"), "top", {}));
+  TRY(names->view(name("look"), "top", {}));
+  TRY(names->update(name("top"), {{"a", "label"}}, {}));
+  TRY(names->prepare(name("given up"), "top", {}));
+  TRY(names->remove(name("given up")));
+  TRY(names->remove(name("look")));
+  TRY(names->remove(name("top")));
+  TRY(names->cleanup("crash"));
+  return names->prepare(name("staying"), "layer", {}).map([](const auto&) {});
+}
+
 Status use_records(cache::Cache& cache, const base::HostPath& root) {
   const ImmutableRef a = TRY(make(cache, {}, "a")), b = TRY(make(cache, {}, "b"));
   const BlobDigest blob = TRY(cache.blobs().put("leased")).info.digest;
@@ -201,6 +233,7 @@ Status use_records(cache::Cache& cache, const base::HostPath& root) {
   TRY(use_retained(cache));
   TRY(name_mounts(cache));
   TRY(keep_entries(cache));
+  TRY(name_trees(cache));
   TRY(remember_solves(cache, root));
   TRY(repeat_a_step(cache));
   TRY(mend_trees(cache, root));

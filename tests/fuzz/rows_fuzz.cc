@@ -14,6 +14,7 @@
 #include "libcache/gc/tombstones.h"
 #include "libcache/keys/key_rows.h"
 #include "libcache/keys/operations.h"
+#include "libcache/names/tree_name_rows.h"
 #include "libcache/pages/page_rows.h"
 #include "libcache/history/history_rows.h"
 #include "libcache/history/ledger_rows.h"
@@ -41,7 +42,7 @@ void decode(std::string_view bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
-  switch (data[0] % 47) {
+  switch (data[0] % 48) {
     case 0: decode<cache::RecordRow>(bytes); break;
     case 1: decode<cache::TreeDigestRow>(bytes); break;
     case 2: decode<cache::KeyResultRow>(bytes); break;
@@ -95,6 +96,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     case 44: decode<cache::KeptTreeRow>(bytes); break;
     case 45: decode<cache::CacheMountRow>(bytes); break;
     case 46: decode<cache::EntryRow>(bytes); break;
+    case 47: decode<cache::TreeNameRow>(bytes); break;
   }
   return 0;
 }
