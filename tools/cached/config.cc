@@ -196,6 +196,7 @@ std::vector<std::string> read_config(std::string_view text, std::string_view fil
   faults.take(document.text("http"), config.http);
   faults.take(document.text("grpc"), config.grpc);
   faults.take(document.text("resp"), config.resp);
+  faults.take(document.text("containerd"), config.containerd);
   faults.take(document.truth("allow_remote"), config.allow_remote);
   faults.take(document.truth("fetch"), config.fetch);
   if (auto limits = section(document, "limits", faults)) read_limits(std::move(*limits), config, faults);

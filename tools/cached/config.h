@@ -15,7 +15,7 @@ namespace cairn::cached {
 struct Config {
   std::string root = "/var/lib/cairn";
   std::string http = "127.0.0.1:8080";
-  std::string grpc{}, resp{};
+  std::string grpc{}, resp{}, containerd{};
   bool allow_remote = false, fetch = false;
   std::uint64_t max_bytes = 0, soft_bytes = 0;  // of what the store holds; soft 0: nine tenths of the other
   unsigned lease_seconds = 300;

@@ -18,7 +18,7 @@ namespace {
 using base::ErrorCode;
 using base::Status;
 
-constexpr const char* description = R"(Serve a Cairn store to Bazel, ccache, sccache, Gradle, Turborepo and Nx.
+constexpr const char* description = R"(Serve a Cairn store to Bazel, ccache, sccache, Gradle, Turborepo, Nx and containerd.
 
 Examples:
   cached --root /var/lib/cairn
@@ -30,6 +30,7 @@ Examples:
   bazel build //... --remote_cache=grpc://127.0.0.1:8980
   cached --root /var/lib/cairn --resp 127.0.0.1:6379
   CCACHE_REMOTE_STORAGE=redis://127.0.0.1:6379 ccache gcc -c a.c
+  cached --root /var/lib/cairn --containerd /run/cairn/containerd.sock
   cached --config /etc/cairn/cached.toml
   cached --config /etc/cairn/cached.toml --check-config
   cached --new-token ci
@@ -70,6 +71,8 @@ void add_options(CLI::App& app, Arguments& arguments) {
   app.add_option("--resp", config.resp,
                  "The same in Redis' protocol, for ccache and sccache; nothing: it is not served")
       ->type_name("ADDR");
+  app.add_option("--containerd", config.containerd, "Be containerd's snapshotter at this socket; nothing: it is not served")
+      ->type_name("SOCKET");
   app.add_option("--config", arguments.file, "What it is told in a file; what is said here counts more")
       ->type_name("FILE.toml");
   app.add_flag("--check-config", arguments.check, "Say ok, or each fault of that file, and end");

@@ -13,6 +13,7 @@
 #include "libbase/log/log.h"
 #include "libcache/entry_store.h"
 #include "libremote/http_fetcher.h"
+#include "libserve/containerd_server.h"
 #include "libserve/grpc_server.h"
 #include "libserve/http_server.h"
 #include "libserve/resp_server.h"
@@ -92,6 +93,7 @@ struct Doors {
   std::unique_ptr<serve::RespServer> resp;
   std::unique_ptr<serve::HttpServer> http;
   std::unique_ptr<serve::GrpcServer> grpc;
+  std::unique_ptr<serve::ContainerdServer> containerd;
 
   Status open(cache::Cache& cache, const base::Clock& clock, const Config& config, const base::HostPath& spool) {
     auto of_http = options_of<serve::HttpOptions>(config, config.http, spool, *access);
@@ -102,6 +104,9 @@ struct Doors {
     }
     http = TRY(serve::HttpServer::start(cache, std::move(of_http)));
     if (config.fetch) fetcher = remote::make_http_fetcher(remote::http_options_of_environment());
+    if (!config.containerd.empty())
+      containerd = TRY(serve::ContainerdServer::start(
+          cache, {.socket = TRY(base::HostPath::from_user(config.containerd), "--containerd {}", config.containerd)}));
     if (config.grpc.empty()) return {};
     auto of_grpc = options_of<serve::GrpcOptions>(config, config.grpc, spool, *access);
     of_grpc.fetcher = fetcher.get();
@@ -114,6 +119,7 @@ struct Doors {
               << http->address();
     if (grpc) std::cout << " and grpc://" << grpc->address();
     if (resp) std::cout << " and redis" << (is_socket(resp->address()) ? "+unix:" : "://") << resp->address();
+    if (containerd) std::cout << " and containerd:" << containerd->socket().str();
     std::cout << std::endl;
   }
 
@@ -123,6 +129,9 @@ struct Doors {
     });
     const std::jthread resp_ends([&] {
       if (resp) resp->drain(at_most);
+    });
+    const std::jthread containerd_ends([&] {
+      if (containerd) containerd->drain(at_most);
     });
     http->drain(at_most);
   }
