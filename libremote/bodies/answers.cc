@@ -67,6 +67,24 @@ Result<std::unique_ptr<base::ByteSource>> blob_body(FetchAnswer answer, const Si
   return std::make_unique<SizedBody>(std::move(answer.body), blob.size, fmt::format("{}: blob {}", tier, blob.digest));
 }
 
+Result<std::string> bounded_body(FetchAnswer& answer, std::size_t bytes_max, std::string_view tier) {
+  auto bytes = read_whole(*answer.body, bytes_max);
+  if (bytes) return bytes;
+  base::Error error = base::add_context(std::move(bytes).error(), tier);
+  if (error.code == ErrorCode::invalid_argument) error.code = ErrorCode::corrupt;  // nobody puts so many
+  return tl::unexpected(std::move(error));
+}
+
+base::Status check_fits(const cache::RemoteTier& tier, const SizedBlob& blob) {
+  if (blob.size <= tier.abilities().blob_bytes_max) return {};
+  return fail(ErrorCode::invalid_argument, "{}: a blob of {} bytes is too large", tier.name(), blob.size);
+}
+
+base::Status check_fits(const cache::RemoteTier& tier, const cache::TierEntry& entry) {
+  if (entry.value.size() <= tier.abilities().value_bytes_max) return {};
+  return fail(ErrorCode::invalid_argument, "{}: a value of {} bytes is too large", tier.name(), entry.value.size());
+}
+
 Result<std::vector<bool>> ask_of_each(std::span<const SizedBlob> blobs, std::size_t at_once,
                                       const std::function<Result<bool>(const SizedBlob&)>& has) {
   std::vector<char> there(blobs.size());  // not of bool: each thread writes its own

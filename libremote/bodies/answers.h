@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a tier over HTTP makes of requests and answers: the errors that libcache/remote_tier.h names.
+// What tiers, those over HTTP above all, make of calls and of answers: the errors that libcache/remote_tier.h names.
 #pragma once
 
 #include <functional>
@@ -27,6 +27,13 @@ base::Error status_error(const cache::FetchAnswer& answer, std::string_view tier
 // The body of 200 as that of a blob. Errors: corrupt (it is announced with another size).
 base::Result<std::unique_ptr<base::ByteSource>> blob_body(cache::FetchAnswer answer, const cache::SizedBlob& blob,
                                                           std::string_view tier);
+
+// The rest of a body that is small enough to be in memory. Errors: corrupt (more bytes), and those of reading it.
+base::Result<std::string> bounded_body(cache::FetchAnswer& answer, std::size_t bytes_max, std::string_view tier);
+
+// invalid_argument: it is beyond what the tier is able to keep.
+base::Status check_fits(const cache::RemoteTier& tier, const cache::SizedBlob& blob);
+base::Status check_fits(const cache::RemoteTier& tier, const cache::TierEntry& entry);
 
 // Asks of each, several at once; the first error ends it.
 base::Result<std::vector<bool>> ask_of_each(std::span<const cache::SizedBlob> blobs, std::size_t at_once,

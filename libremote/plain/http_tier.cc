@@ -65,19 +65,14 @@ class HttpTier final : public cache::RemoteTier {
     if (!path) return std::nullopt;
     auto answer = TRY(get(Method::get, *path, call));
     if (!answer) return std::nullopt;
-    auto value = read_whole(*answer->body, abilities_.value_bytes_max);
-    if (value) return TierEntry{.value = std::move(*value)};
-    base::Error error = base::add_context(std::move(value).error(), name());
-    if (error.code == ErrorCode::invalid_argument) error.code = ErrorCode::corrupt;  // more than anybody puts
-    return tl::unexpected(std::move(error));
+    return TierEntry{.value = TRY(bounded_body(*answer, abilities_.value_bytes_max, name()))};
   }
 
   Status put_entry(const EntryName& entry, const TierEntry& what, const TierCall& call) override {
     const auto path = path_of(entry);
-    if (!path) return fail(ErrorCode::invalid_argument, "{}: the entry {} of {} is not for it", name(), entry.key, entry.door);
-    if (what.value.size() > abilities_.value_bytes_max) {
-      return fail(ErrorCode::invalid_argument, "{}: a value of {} bytes is too large", name(), what.value.size());
-    }
+    if (!path)
+      return fail(ErrorCode::invalid_argument, "{}: the entry {} of {} is not for it", name(), entry.key, entry.door);
+    TRY(check_fits(*this, what));
     StringBody value(what.value);
     return put(*path, value, what.value.size(), call);
   }
@@ -132,9 +127,11 @@ Result<std::unique_ptr<cache::RemoteTier>> make_http_tier(cache::Fetcher& fetche
     return c > 0x20 && c < 0x7f && c != '?' && c != '#' && c != '\\' && c != '@';
   });
   if (!has_scheme || !is_plain) {
-    return fail(ErrorCode::invalid_argument, "a tier over HTTP: \"{}\" is not https://HOST[:PORT][/PATH]", cache::url_without_secrets(options.url));
+    return fail(ErrorCode::invalid_argument, "a tier over HTTP: \"{}\" is not https://HOST[:PORT][/PATH]",
+                cache::url_without_secrets(options.url));
   }
-  if (!options.token.empty() && !options.user.empty()) return fail(ErrorCode::invalid_argument, "a tier over HTTP: either a user or a token");
+  if (!options.token.empty() && !options.user.empty())
+    return fail(ErrorCode::invalid_argument, "a tier over HTTP: either a user or a token");
   return std::make_unique<HttpTier>(fetcher, options);
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "libremote/bodies/answers.h"
 #include "libremote/bodies/bodies.h"
 #include "libremote/entries/tier_entry.h"
 #include "libremote/redis/redis_client.h"
@@ -58,8 +59,7 @@ class RedisTier final : public cache::RemoteTier {
   }
 
   Status put_blob(const SizedBlob& blob, base::ByteSource& bytes, const TierCall& call) override {
-    if (blob.size > abilities_.blob_bytes_max)
-      return fail(ErrorCode::invalid_argument, "{}: a blob of {} bytes is too large", name(), blob.size);
+    TRY(check_fits(*this, blob));
     return set(key_of_blob(blob),
                TRY(read_sized(bytes, static_cast<std::size_t>(blob.size)), "{}: put {}", name(), blob.digest), call);
   }
@@ -72,9 +72,7 @@ class RedisTier final : public cache::RemoteTier {
   }
 
   Status put_entry(const EntryName& entry_name, const TierEntry& entry, const TierCall& call) override {
-    if (entry.value.size() > abilities_.value_bytes_max) {
-      return fail(ErrorCode::invalid_argument, "{}: a value of {} bytes is too large", name(), entry.value.size());
-    }
+    TRY(check_fits(*this, entry));
     const KeyDigest key = key_of(entry_name);
     return set(key_of_entry(key), TRY(encode_tier_entry(key, entry), "{}", name()), call);
   }

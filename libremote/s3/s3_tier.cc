@@ -5,7 +5,6 @@
 
 #include <atomic>
 
-#include "libremote/bodies/bodies.h"
 #include "libremote/entries/tier_entry.h"
 #include "libremote/s3/s3_client.h"
 
@@ -63,8 +62,7 @@ class S3Tier final : public cache::RemoteTier {
   }
 
   Status put_blob(const SizedBlob& blob, base::ByteSource& bytes, const TierCall& call) override {
-    if (blob.size > object_bytes_max)
-      return fail(ErrorCode::invalid_argument, "{}: a blob of {} bytes is too large", name(), blob.size);
+    TRY(check_fits(*this, blob));
     const auto condition = TRY(learn_condition(call));
     FetchAnswer answer =
         TRY(client_.put(object_of("blobs", blob.digest), {bytes, blob.size, blob.digest.hex()}, condition, call));
@@ -75,19 +73,12 @@ class S3Tier final : public cache::RemoteTier {
     const KeyDigest key = key_of(entry_name);
     FetchAnswer answer = TRY(client_.get(S3Client::Method::get, object_of("entries", key), call));
     if (TRY(client_.is_absent(answer, "read an entry"))) return std::nullopt;
-    auto bytes = read_whole(*answer.body, tier_entry_bytes_max);
-    if (!bytes) {
-      base::Error error = base::add_context(std::move(bytes).error(), name());
-      if (error.code == ErrorCode::invalid_argument) error.code = ErrorCode::corrupt;  // it has too many
-      return tl::unexpected(std::move(error));
-    }
-    return TRY(decode_tier_entry(key, *bytes), "{}", name());
+    const std::string bytes = TRY(bounded_body(answer, tier_entry_bytes_max, name()));
+    return TRY(decode_tier_entry(key, bytes), "{}", name());
   }
 
   Status put_entry(const EntryName& entry_name, const TierEntry& entry, const TierCall& call) override {
-    if (entry.value.size() > abilities_.value_bytes_max) {
-      return fail(ErrorCode::invalid_argument, "{}: a value of {} bytes is too large", name(), entry.value.size());
-    }
+    TRY(check_fits(*this, entry));
     const KeyDigest key = key_of(entry_name);
     const std::string bytes = TRY(encode_tier_entry(key, entry), "{}", name());
     FetchAnswer answer = TRY(client_.put(object_of("entries", key), bytes, S3Client::Condition::none, call));

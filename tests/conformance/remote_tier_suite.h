@@ -56,6 +56,28 @@ inline base::Result<std::string> get(RemoteTier& tier, const SizedBlob& blob, Ti
   return out;
 }
 
+// As errors of tiers are: they name the tier, and no secret, which all are called so in tests.
+template <class T>
+void expect_error(const base::Result<T>& result, base::ErrorCode code, const std::string& part) {
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, code) << result.error().message;
+  EXPECT_THAT(result.error().message, ::testing::HasSubstr(part));
+  EXPECT_THAT(result.error().message, ::testing::HasSubstr("://"));
+  EXPECT_THAT(result.error().message, ::testing::Not(::testing::HasSubstr("secret")));
+}
+
+// Each kind of call ends so. `look`: what a message says where a server cannot say more than a status.
+inline void expect_all(RemoteTier& tier, const EntryName& name, base::ErrorCode code, const std::string& part,
+                       const std::string& look, std::chrono::milliseconds time = std::chrono::seconds(30)) {
+  const SizedBlob blob = sized("bytes");
+  test::BytesSource source("bytes");
+  expect_error(tier.has_blobs({&blob, 1}, call_for(time)), code, look);
+  expect_error(get(tier, blob, call_for(time)), code, part);
+  expect_error(tier.put_blob(blob, source, call_for(time)), code, part);
+  expect_error(tier.find_entry(name, call_for(time)), code, part);
+  expect_error(tier.put_entry(name, {.value = "value"}, call_for(time)), code, part);
+}
+
 class RemoteTierSuite : public ::testing::TestWithParam<WayToMakeATier> {
  protected:
   EntryName entry_name(const std::string& key) const {

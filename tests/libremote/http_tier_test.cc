@@ -20,6 +20,7 @@ using base::ErrorCode;
 using base::Result;
 using cache::call_for;
 using cache::EntryName;
+using cache::expect_error;
 using cache::patient_call;
 using cache::RemoteTier;
 using cache::sized;
@@ -75,28 +76,13 @@ const EntryName entry_name{.door = "bazel", .key = std::string(64, 'a')};
 class HttpTier : public testing::Test {
  protected:
   static void SetUpTestSuite() { ::setenv("no_proxy", "*", 1); }
-  template <class T>
-  static void expect_error(const Result<T>& result, ErrorCode code, const std::string& part) {
-    ASSERT_FALSE(result);
-    EXPECT_EQ(result.error().code, code) << result.error().message;
-    EXPECT_THAT(result.error().message, HasSubstr(part));
-    EXPECT_THAT(result.error().message, HasSubstr("http://127.0.0.1"));
-    EXPECT_THAT(result.error().message, Not(HasSubstr("secret")));
-  }
   std::unique_ptr<RemoteTier> tier_on(const HttpServer& server) {
     return std::move(make_http_tier(*fetcher, {.url = server.url(""), .token = "secret"}).value());
   }
   // Each kind of call ends so on a server that answers so.
   void expect_all(const HttpServer::Handler& handler, ErrorCode code, const std::string& part, std::chrono::milliseconds time = std::chrono::seconds(30)) {
     HttpServer server(handler);
-    const auto tier = tier_on(server);
-    const SizedBlob blob = sized("bytes");
-    test::BytesSource source("bytes");
-    expect_error(tier->has_blobs({&blob, 1}, call_for(time)), code, part);
-    expect_error(cache::get(*tier, blob, call_for(time)), code, part);
-    expect_error(tier->put_blob(blob, source, call_for(time)), code, part);
-    expect_error(tier->find_entry(entry_name, call_for(time)), code, part);
-    expect_error(tier->put_entry(entry_name, {.value = "value"}, call_for(time)), code, part);
+    cache::expect_all(*tier_on(server), entry_name, code, part, part, time);
   }
   static HttpServer::Handler always(int status) {
     return [status](const HttpRequest&, HttpReply& reply) { reply.send(status, {{"Location", "/elsewhere"}}, "words"); };

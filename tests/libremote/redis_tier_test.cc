@@ -23,12 +23,12 @@ using base::ErrorCode;
 using base::Result;
 using cache::call_for;
 using cache::EntryName;
+using cache::expect_error;
 using cache::patient_call;
 using cache::RemoteTier;
 using cache::sized;
 using cache::SizedBlob;
 using testing::HasSubstr;
-using testing::Not;
 
 std::unique_ptr<RemoteTier> tier_of(const RedisOptions& options) {
   auto tier = make_redis_tier(options);
@@ -134,27 +134,10 @@ INSTANTIATE_TEST_SUITE_P(
 namespace cairn::remote {
 namespace {
 
-template <class T>
-void expect_error(const Result<T>& result, ErrorCode code, const std::string& part) {
-  ASSERT_FALSE(result);
-  EXPECT_EQ(result.error().code, code) << result.error().message;
-  EXPECT_THAT(result.error().message, HasSubstr(part));
-  EXPECT_THAT(result.error().message, HasSubstr("redis://"));
-  EXPECT_THAT(result.error().message, Not(HasSubstr("secret")));
-}
-
 const EntryName entry_name{.door = "ccache", .key = "key"};
 
-// Each kind of call ends so.
-void expect_all(RemoteTier& tier, ErrorCode code, const std::string& part,
-                std::chrono::milliseconds time = std::chrono::seconds(30)) {
-  const SizedBlob blob = sized("bytes");
-  test::BytesSource source("bytes");
-  expect_error(tier.has_blobs({&blob, 1}, call_for(time)), code, part);
-  expect_error(tier.open_blob(blob, call_for(time)), code, part);
-  expect_error(tier.put_blob(blob, source, call_for(time)), code, part);
-  expect_error(tier.find_entry(entry_name, call_for(time)), code, part);
-  expect_error(tier.put_entry(entry_name, {.value = "value"}, call_for(time)), code, part);
+void expect_all(RemoteTier& tier, ErrorCode code, const std::string& part, std::chrono::milliseconds time = std::chrono::seconds(30)) {
+  cache::expect_all(tier, entry_name, code, part, part, time);
 }
 
 TEST(RedisTier, KeysAreThoseOfTheDocumentAndTheirTimeEnds) {

@@ -23,6 +23,7 @@ using base::ErrorCode;
 using base::Result;
 using cache::call_for;
 using cache::EntryName;
+using cache::expect_error;
 using cache::patient_call;
 using cache::RemoteTier;
 using cache::sized;
@@ -171,24 +172,8 @@ std::string text_of(std::string_view bytes) {
 
 class S3Tier : public testing::Test {
  protected:
-  template <class T>
-  static void expect_error(const Result<T>& result, ErrorCode code, const std::string& part) {
-    ASSERT_FALSE(result);
-    EXPECT_EQ(result.error().code, code) << result.error().message;
-    EXPECT_THAT(result.error().message, HasSubstr(part));
-    EXPECT_THAT(result.error().message, Not(HasSubstr("secret")));
-    EXPECT_THAT(result.error().message, Not(HasSubstr("Signature=")));
-  }
-  // Each kind of call ends so.
   void expect_all(ErrorCode code, const std::string& part, std::chrono::milliseconds time = std::chrono::seconds(30)) {
-    const SizedBlob blob = sized("bytes");
-    test::BytesSource source("bytes");
-    expect_error(tier->has_blobs({&blob, 1}, call_for(time)), code,
-                 code == ErrorCode::io ? "" : "status");  // HEAD has no body
-    expect_error(tier->open_blob(blob, call_for(time)), code, part);
-    expect_error(tier->put_blob(blob, source, call_for(time)), code, part);
-    expect_error(tier->find_entry(name, call_for(time)), code, part);
-    expect_error(tier->put_entry(name, {.value = "value"}, call_for(time)), code, part);
+    cache::expect_all(*tier, name, code, part, code == ErrorCode::io ? "" : "status", time);
   }
   std::string object(const std::string& kind, const std::string& hex) {
     return "cache/team/one/" + kind + "/sha256/" + hex.substr(0, 2) + "/" + hex;
