@@ -92,6 +92,8 @@ class EntryStore {
   // first and looked for then.
   void promise(const Entry& entry);
   void promise(const BlobDigest& blob);
+  // An upload that its client has still to name: from now on promised, and no longer kept for as long as the process lives.
+  void uploaded(const BlobDigest& blob);
 
   // Neither use nor statistics.
   base::Result<std::optional<Entry>> peek(const EntryName& name) { return look(key_of(name)); }

@@ -88,6 +88,12 @@ bool BlobClaims::is_claimed(const BlobDigest& digest) {
 
 void BlobClaims::promise(const BlobDigest& digest) { promises_.note(hash_of(digest)); }
 
+void BlobClaims::promise_instead(const BlobDigest& digest) {
+  if (!promises_.are_kept()) return;
+  promise(digest);
+  drop(digest);
+}
+
 bool BlobClaims::try_mark_dying(const BlobDigest& digest) {
   auto state = state_.lock();
   if (state->claims.contains(digest) || state->queued.contains(digest)) return false;

@@ -83,6 +83,8 @@ class BlobClaims {
   // Somebody was told, or is about to be, that it is there. Whoever looks for it after this and finds it may tell.
   void promise(const BlobDigest& digest);
   void set_promise_time(std::chrono::milliseconds time) { promises_.set_time(time); }
+  // A promise in place of the claim that a put has left; where nothing is promised the claim stays.
+  void promise_instead(const BlobDigest& digest);
 
   bool is_claimed(const BlobDigest& digest);  // or queued, or promised
   bool try_mark_dying(const BlobDigest& digest);  // false: that

@@ -44,6 +44,7 @@ class LocalBlobStore final : public BlobStore {
   void add_claim(const BlobDigest& digest, std::deque<BlobClaims::Claim>& claims) { claims.emplace_back(claims_, digest); }
 
   void promise(const BlobDigest& digest) { claims_.promise(digest); }
+  void promise_instead(const BlobDigest& digest) { claims_.promise_instead(digest); }
   void set_promise_time(std::chrono::milliseconds time) { claims_.set_promise_time(time); }
 
   // For the collector: a claimed, promised or queued blob stays. try_mark_dying is false for such a one. A dying blob is not found

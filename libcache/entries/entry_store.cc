@@ -115,6 +115,8 @@ void EntryStore::promise(const Entry& entry) { store_.holds.promise(entry.hold.i
 
 void EntryStore::promise(const BlobDigest& blob) { store_.blobs.promise(blob); }
 
+void EntryStore::uploaded(const BlobDigest& blob) { store_.blobs.promise_instead(blob); }
+
 Result<bool> EntryStore::contains(const EntryName& name, const Accepts& accepts) {
   const auto entry = TRY(look(key_of(name)), "look for entry {}", name.key);
   return entry && (!accepts || accepts(*entry));

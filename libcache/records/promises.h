@@ -19,6 +19,7 @@ class Promises {
   using Time = std::chrono::steady_clock::time_point;
   // From now on a promise holds for at least so long, and at most for half as long again. Zero, as at first: there are none.
   void set_time(std::chrono::milliseconds time);
+  bool are_kept() const { return bits_.load() != nullptr; }
   void note(std::uint64_t hash, Time now = std::chrono::steady_clock::now());
   bool holds(std::uint64_t hash, Time now = std::chrono::steady_clock::now());
 

@@ -146,7 +146,8 @@ Begun Service::cas(const Request& request, const Route& route) {
                                      {"ETag", "\"" + std::string(empty_hash) + "\""}}});
       return answered(blob_reply(intake_.cache, request, *route.digest, std::nullopt));
     case Method::put:
-      return take_blob(intake_, request, route.digest, [](const cache::BlobStore::Put& put) {
+      return take_blob(intake_, request, route.digest, [this](const cache::BlobStore::Put& put) {
+        EntryStore(intake_.cache).uploaded(put.info.digest);
         return Answer{.reply = {.status = 200}, .durable = put.sequence};
       });
     default: return only("GET, HEAD, PUT");

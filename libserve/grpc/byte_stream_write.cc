@@ -67,6 +67,7 @@ class Writing final : public grpc::ServerReadReactor<bytestream::WriteRequest> {
     if (!name) return end(to_status(name.error())), false;
     const Admission admitted = context_.admit(call_, Rpc::write, name->instance);
     if (!admitted) return end(admitted.error()), false;
+    store_.emplace(*admitted);
     Intake& intake = admitted->intake;
     text_ = request_.resource_name();
     name_ = std::move(*name);
@@ -93,6 +94,7 @@ class Writing final : public grpc::ServerReadReactor<bytestream::WriteRequest> {
                                      name_.blob.size)));
     const auto put = upload_->receiver->finish();
     if (!put) return end(to_status(put.error()));
+    store_->entries.uploaded(name_.blob.digest);
     response_.set_committed_size(static_cast<std::int64_t>(upload_->received));
     context_.waits.add(put->sequence,
                        [this](const Status& durable) { end(durable ? grpc::Status::OK : to_status(durable.error())); });
@@ -108,6 +110,7 @@ class Writing final : public grpc::ServerReadReactor<bytestream::WriteRequest> {
   GrpcContext& context_;
   const grpc::CallbackServerContext& call_;
   Uploads& uploads_;
+  std::optional<Admitted> store_;
   bytestream::WriteRequest request_;
   bytestream::WriteResponse& response_;
   std::string text_;  // the name as it came

@@ -92,7 +92,9 @@ Result<cache::BlobStore::Put> CasService::put(const Admitted& store,
                       bytes->size(), wanted.size);
   if (wanted.size == 0) return cache::BlobStore::Put{};
   TRY(expect_room(store.intake, bytes->size()));
-  return store.intake.cache.blobs().put(*bytes, wanted.digest);
+  const auto put = TRY(store.intake.cache.blobs().put(*bytes, wanted.digest));
+  store.entries.uploaded(wanted.digest);
+  return put;
 }
 
 ServerUnaryReactor* CasService::BatchUpdateBlobs(Call* call, const reapi::BatchUpdateBlobsRequest* request,

@@ -68,6 +68,7 @@ Result<base::lmdb::SequenceNumber> split(const Admitted& store, const reapi::Spl
       return base::fail(ErrorCode::invalid_argument, "blob {}: more than {} chunks", wanted.digest, chunks_max);
     TRY(expect_room(store.intake, size));
     const auto put = TRY(blobs.put(std::string_view(buffer).substr(0, size)));
+    store.entries.uploaded(put.info.digest);
     last = std::max(last, put.sequence);
     auto* const chunk = response.add_chunk_digests();
     chunk->set_hash(put.info.digest.hex());
@@ -90,7 +91,7 @@ Result<base::lmdb::SequenceNumber> splice(const Admitted& store, const reapi::Sp
   for (const reapi::Digest& digest : request.chunk_digests()) {
     chunks.push_back(TRY(from_message(digest)));
     total += chunks.back().size;
-    if (!is_there(blobs, chunks.back()))
+    if (!promise_if_there(store, chunks.back()))
       return base::fail(ErrorCode::not_found, "chunk {} of {} bytes is not there", chunks.back().digest,
                         chunks.back().size);
   }
@@ -98,10 +99,12 @@ Result<base::lmdb::SequenceNumber> splice(const Admitted& store, const reapi::Sp
     return base::fail(ErrorCode::invalid_argument, "blob {}: its chunks have {} bytes where {} were said",
                       wanted.digest, total, wanted.size);
   *response.mutable_blob_digest() = request.blob_digest();
-  if (is_there(blobs, wanted)) return 0;
+  if (promise_if_there(store, wanted)) return 0;
   TRY(expect_room(store.intake, wanted.size));
   Joined joined(blobs, std::move(chunks));
-  return TRY(blobs.put(joined, wanted.digest)).sequence;
+  const auto put = TRY(blobs.put(joined, wanted.digest));
+  store.entries.uploaded(wanted.digest);
+  return put.sequence;
 }
 
 }  // namespace

@@ -73,5 +73,27 @@ TEST(Promises, AnEntryThatWasGivenAndABlobThatWasSaidToBeThereAreNotCollected) {
   EXPECT_TRUE(store.findings().empty());
 }
 
+TEST(Promises, AnUploadThatNobodyNamesGoesWhenItsTimeIsOver) {
+  OpenStore store;
+  EntryStore entries(*store.cache);
+  const auto upload = [&](const std::string& bytes) {
+    const auto put = must(store.cache->blobs().put(bytes));
+    must(store.writer->wait_durable(put.sequence));
+    entries.uploaded(put.info.digest);
+    must(store.cache->prune({.dry_run = true}));  // no row is on its way any more
+    return put.info.digest;
+  };
+  const BlobDigest before = upload("before there were promises");
+  set_promise_time(*store.cache, seconds(3600));
+  const BlobDigest blob = upload("uploaded");
+  prune_all(store);
+  EXPECT_TRUE(must(store.cache->blobs().find(blob)));
+  set_promise_time(*store.cache, seconds(0));
+  prune_all(store);
+  EXPECT_FALSE(must(store.cache->blobs().find(blob)));
+  EXPECT_TRUE(must(store.cache->blobs().find(before))) << "whoever promises nothing claims it, as any put does";
+  EXPECT_TRUE(must(store.cache->check()).empty());
+}
+
 }  // namespace
 }  // namespace cairn::cache
