@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -75,6 +76,11 @@ struct AccessRules {
     std::vector<uid_t> uids;  // of processes at a unix socket
   };
   std::vector<Peer> peers{};
+  struct Certificate {
+    Principal who;
+    std::vector<std::string> names;  // one of them is enough: "CN:ci", "DNS:ci.example.com", "URI:…", "email:…"
+  };
+  std::vector<Certificate> certificates{};
 };
 
 // What a request needs.
@@ -90,6 +96,7 @@ enum class Need : std::uint8_t {
 struct Caller {
   std::string_view authorization{};  // as HTTP says it: "Bearer TOKEN", "Basic BASE64"; "": nothing
   std::optional<uid_t> uid{};        // of the peer at a unix socket
+  std::span<const std::string> certificate{};  // the names in the one that it has shown with TLS
 };
 std::string basic_authorization(std::string_view user, std::string_view password);
 

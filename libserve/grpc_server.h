@@ -15,6 +15,7 @@
 #include "libcache/cache.h"
 #include "libcache/fetcher.h"
 #include "libserve/access.h"
+#include "libserve/tls.h"
 
 namespace cairn::serve {
 
@@ -25,13 +26,14 @@ struct GrpcOptions {
   std::uint64_t body_max = std::uint64_t{64} << 30;
   std::int64_t live_bytes_max = 0;  // as in HttpOptions; RESOURCE_EXHAUSTED
   const Access* access = nullptr;   // as in HttpOptions; UNAUTHENTICATED, PERMISSION_DENIED
+  std::optional<TlsFiles> tls{};  // as in HttpOptions
   cache::Fetcher* fetcher =
       nullptr;  // for assets that nobody has pushed; outlives the server. nullptr: they are not found
 };
 
 class GrpcServer {
  public:
-  // Listens and serves. The cache outlives it. Errors: invalid_argument (the address, or somebody listens there),
+  // Listens and serves. The cache outlives it. Errors: invalid_argument (the address, or somebody listens there; a file of TLS),
   // unavailable (a method that nobody has said the needs of).
   static base::Result<std::unique_ptr<GrpcServer>> start(cache::Cache& cache, GrpcOptions options);
   ~GrpcServer();  // ends what is going on

@@ -50,7 +50,8 @@ base::Result<std::unique_ptr<HttpServer>> HttpServer::start(cache::Cache& cache,
                                     .threads = state.options.threads,
                                     .workers = state.options.workers,
                                     .connections_max = state.options.connections_max,
-                                    .turned_away = turned_away},
+                                    .turned_away = turned_away,
+                                    .tls = state.options.tls},
                                    state.traffic, connect));
   return served;
 }

@@ -14,6 +14,7 @@
 #include "libbase/result.h"
 #include "libcache/cache.h"
 #include "libserve/access.h"
+#include "libserve/tls.h"
 
 namespace cairn::serve {
 
@@ -32,12 +33,13 @@ struct HttpOptions {
   std::chrono::milliseconds header_time{10'000};  // from its first byte to its last
   std::chrono::milliseconds piece_time{30'000};   // for 256 KiB of a body, in or out
   const Access* access = nullptr;                 // outlives the server; nullptr: everybody may do everything
+  std::optional<TlsFiles> tls{};                  // of a HOST:PORT: it speaks TLS and nothing else
   std::function<std::string()> more_metrics{};    // of other doors, for /metrics; called on any thread
 };
 
 class HttpServer {
  public:
-  // Listens and serves. The cache outlives it. Errors: invalid_argument (the address), busy (somebody listens there),
+  // Listens and serves. The cache outlives it. Errors: invalid_argument (the address, a file of TLS), busy (somebody listens there),
   // io.
   static base::Result<std::unique_ptr<HttpServer>> start(cache::Cache& cache, HttpOptions options);
   ~HttpServer();  // ends what is going on

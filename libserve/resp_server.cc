@@ -40,7 +40,7 @@ base::Result<std::unique_ptr<RespServer>> RespServer::start(cache::Cache& cache,
   };
   const RespOptions& said = state.options;
   state.server = TRY(Server::start(
-      {said.address, said.threads, said.workers, said.connections_max, "-ERR max number of clients reached\r\n"},
+      {said.address, said.threads, said.workers, said.connections_max, "-ERR max number of clients reached\r\n", said.tls},
       state.traffic, connect));
   return served;
 }

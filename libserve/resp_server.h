@@ -6,12 +6,14 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "libbase/clock.h"
 #include "libbase/result.h"
 #include "libcache/cache.h"
 #include "libserve/access.h"
+#include "libserve/tls.h"
 
 namespace cairn::serve {
 
@@ -23,6 +25,7 @@ struct RespOptions {
   std::size_t words_max = 1024;            // of a command
   std::uint64_t value_max = std::uint64_t{512} << 20;
   const Access* access = nullptr;                  // as in HttpOptions; -NOAUTH, -NOPERM
+  std::optional<TlsFiles> tls{};                   // as in HttpOptions
   std::int64_t live_bytes_max = 0;                 // as in HttpOptions; -OOM
   std::chrono::milliseconds idle_time{600'000};    // a connection without a command; clients keep theirs for a build
   std::chrono::milliseconds command_time{10'000};  // from its first byte to its value, or its end

@@ -99,6 +99,8 @@ struct Access::State {
       if (!token.hash.is_of_password()) bearers.emplace(token.hash.bytes(), &token.who);
       if (token.hash.is_of_password()) passwords.emplace(token.who.name, &token);
     }
+    for (const AccessRules::Certificate& certificate : rules.certificates)
+      for (const std::string& name : certificate.names) certificates.emplace(name, &certificate.who);
     for (const AccessRules::Peer& peer : rules.peers)
       for (const uid_t uid : peer.uids) uids.emplace(uid, &peer.who);
   }
@@ -121,7 +123,16 @@ struct Access::State {
   const AccessRules rules;
   ByHash bearers;
   std::unordered_map<std::string_view, const AccessRules::Token*> passwords;
+  // Whoever shows no secret: by certificate, then by user, else nobody.
+  const Principal* silent(const Caller& caller) const {
+    for (const std::string& name : caller.certificate)
+      if (const auto found = certificates.find(name); found != certificates.end()) return found->second;
+    const auto found = caller.uid ? uids.find(*caller.uid) : uids.end();
+    return found == uids.end() ? &rules.anonymous : found->second;
+  }
+
   std::unordered_map<uid_t, const Principal*> uids;
+  std::unordered_map<std::string_view, const Principal*> certificates;
   // Passwords that were right, so that not every request costs a scrypt: by a hash that nobody can make outside.
   const std::string secret = base::random_bytes(32);
   base::Guarded<ByHash> proven;
@@ -138,11 +149,7 @@ Identity Access::anonymous() const { return {Identity::State::known, &state_->ru
 
 Identity Access::recall(const Caller& caller) const {
   const auto known = [](const Principal* who) { return Identity{Identity::State::known, who}; };
-  if (caller.authorization.empty()) {
-    if (!caller.uid) return known(&state_->rules.anonymous);
-    const auto found = state_->uids.find(*caller.uid);
-    return known(found == state_->uids.end() ? &state_->rules.anonymous : found->second);
-  }
+  if (caller.authorization.empty()) return known(state_->silent(caller));
   const Identity unproven{Identity::State::unproven, nullptr};
   if (const std::string_view token = behind_scheme(caller.authorization, "Bearer"); !token.empty()) {
     const Principal* const who = state_->bearer(token);

@@ -93,7 +93,7 @@ Begun Service::begin(const Request& request) {
   if (who.state != Identity::State::unproven) return admit(request, *route, who);
   Begun begun;
   begun.later = [this, &request, route = *route] {
-    return admit(request, route, access_.verify(request.caller(), request.peer_address));
+    return admit(request, route, access_.verify(request.caller(), request.peer->address));
   };
   return begun;
 }

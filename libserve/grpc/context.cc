@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libserve/grpc/context.h"
 
+#include <grpc/grpc_security_constants.h>
+
 #include "libcache/cache.h"
 
 namespace cairn::serve {
@@ -46,11 +48,28 @@ bool is_there(cache::BlobStore& blobs, const SizedDigest& wanted) {
   return found && *found && (*found)->size == wanted.size;
 }
 
+namespace {
+
+// As a connection of the other doors has them.
+std::vector<std::string> certificate_names(const grpc::CallbackServerContext& call) {
+  std::vector<std::string> names;
+  const auto context = call.auth_context();
+  if (!context || !context->IsPeerAuthenticated()) return names;
+  for (const auto& [kind, property] : {std::pair("CN:", GRPC_X509_CN_PROPERTY_NAME), {"DNS:", GRPC_PEER_DNS_PROPERTY_NAME},
+                                       {"URI:", GRPC_PEER_URI_PROPERTY_NAME}, {"email:", GRPC_PEER_EMAIL_PROPERTY_NAME}})
+    for (const grpc::string_ref& name : context->FindPropertyValues(property)) names.push_back(kind + std::string(name.data(), name.size()));
+  return names;
+}
+
+}  // namespace
+
 // A process at a unix socket is not known: gRPC does not say which one it is.
 Identity GrpcContext::who(const grpc::CallbackServerContext& call) const {
   if (!access_.asks()) return access_.anonymous();
   const auto [shown, end] = call.client_metadata().equal_range("authorization");
   Caller caller;
+  std::vector<std::string> names;
+  if (shown == end) caller.certificate = names = certificate_names(call);
   if (shown != end) caller.authorization = {shown->second.data(), shown->second.size()};
   if (shown != end && std::next(shown) != end) caller.authorization = "several";  // which is none
   const Identity known = access_.recall(caller);

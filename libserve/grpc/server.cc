@@ -4,12 +4,14 @@
 #include <grpcpp/grpcpp.h>
 #include <grpcpp/health_check_service_interface.h>
 
+#include "libbase/fs/fd.h"
 #include "libserve/grpc/action_cache.h"
 #include "libserve/grpc/asset.h"
 #include "libserve/grpc/byte_stream.h"
 #include "libserve/grpc/capabilities.h"
 #include "libserve/grpc/cas.h"
 #include "libserve/grpc_server.h"
+#include "libserve/sockets/tls_context.h"
 
 namespace cairn::serve {
 
@@ -19,6 +21,19 @@ using base::Result;
 namespace {
 constexpr int message_bytes_max =
     static_cast<int>(batch_bytes_max) + 1024 * 1024;  // digests and statuses on top of the bytes
+
+Result<std::shared_ptr<grpc::ServerCredentials>> credentials_of(const std::optional<TlsFiles>& files) {
+  constexpr std::size_t file_bytes_max = 1 << 20;
+  if (!files) return grpc::InsecureServerCredentials();
+  TRY(make_tls_context(*files));  // which says what is wrong with them; gRPC does not
+  grpc::SslServerCredentialsOptions options;
+  options.pem_key_cert_pairs.push_back({TRY(base::read_file(files->key, file_bytes_max)), TRY(base::read_file(files->certificate, file_bytes_max))});
+  if (files->client_ca) {
+    options.pem_root_certs = TRY(base::read_file(*files->client_ca, file_bytes_max));
+    options.client_certificate_request = GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY;
+  }
+  return grpc::SslServerCredentials(options);
+}
 
 base::Status expect_classified(const std::string& service) {
   const auto* const known = google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(service);
@@ -76,8 +91,8 @@ Result<std::unique_ptr<GrpcServer>> GrpcServer::start(cache::Cache& cache, GrpcO
   builder.SetMaxSendMessageSize(-1);
   const bool is_socket = options.address.starts_with('/');
   int port = 0;
-  builder.AddListeningPort(is_socket ? "unix:" + options.address : options.address, grpc::InsecureServerCredentials(),
-                           &port);
+  const auto credentials = TRY(credentials_of(is_socket ? std::nullopt : options.tls));
+  builder.AddListeningPort(is_socket ? "unix:" + options.address : options.address, credentials, &port);
   for (const auto& [name, service] : state.services()) {
     TRY(expect_classified(name));
     builder.RegisterService(service);

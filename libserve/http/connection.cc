@@ -111,12 +111,10 @@ class TextSource final : public base::ByteSource {
 }  // namespace
 
 asio::awaitable<void> Connection::run() {
-  Next next = Next::go_on;
+  Next next = co_await stream_.begin(shared_.options.header_time, peer_) ? Next::go_on : Next::end;
   while (next == Next::go_on) next = co_await serve_one();
   if (unread_) co_await linger(stream_);
-  error_code ignored;
-  stream_.socket().shutdown(asio::socket_base::shutdown_both, ignored);
-  stream_.close();
+  co_await stream_.end();
 }
 
 void Connection::end_when_idle() {
@@ -156,8 +154,7 @@ asio::awaitable<Connection::Next> Connection::serve_one() {
 
 asio::awaitable<Connection::Next> Connection::serve(Parser& parser) {
   Request request = request_of(parser);
-  request.peer_address = peer_.address;
-  request.peer_uid = peer_.uid;
+  request.peer = &peer_;
   keep_ = parser.keep_alive() && !shared_.draining.load();
   const std::string_view expect = request.header("Expect");
   const bool asks_first = same_word(expect, "100-continue");

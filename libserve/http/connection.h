@@ -57,7 +57,7 @@ class Connection final : public SocketConnection {
 
   const Shared shared_;
   Stream stream_;
-  const Peer peer_;
+  Peer peer_;
   boost::beast::flat_buffer buffer_;
   bool idle_ = false;
   bool keep_ = true;     // the connection may serve another request after this one

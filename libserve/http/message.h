@@ -17,6 +17,7 @@
 #include "libbase/result.h"
 #include "libcache/ref.h"
 #include "libserve/access.h"
+#include "libserve/sockets/peer.h"
 
 namespace cairn::serve {
 
@@ -35,11 +36,10 @@ struct Request {
   Headers headers;
   std::optional<std::uint64_t> content_length;
   bool chunked = false;
-  std::string_view peer_address{};  // both are the connection's
-  std::optional<uid_t> peer_uid{};
+  const Peer* peer = nullptr;    // the connection's
   bool may_be_chunked = true;  // the answer, if its size is not known: HTTP/1.0 cannot say where it ends
   std::string_view header(std::string_view name) const { return find_header(headers, name); }
-  Caller caller() const { return {.authorization = header("Authorization"), .uid = peer_uid}; }
+  Caller caller() const { return {.authorization = header("Authorization"), .uid = peer->uid, .certificate = peer->certificate}; }
 };
 
 struct Reply {

@@ -28,16 +28,16 @@ constexpr std::size_t answers_max = 1024;
 RespConnection::RespConnection(RespShared shared, Stream stream, Peer peer)
     : shared_(shared),
       stream_(std::move(stream)),
+      peer_(std::move(peer)),
       parser_({.words_max = shared.options.words_max, .value_bytes_max = shared.options.value_max}),
-      session_(shared.intake, shared.access, std::move(peer), shared.clock) {}
+      session_(shared.intake, shared.access, peer_, shared.clock) {}
 
 asio::awaitable<void> RespConnection::run() {
-  Next next = Next::go_on;
+  Next next = co_await stream_.begin(shared_.options.command_time, peer_) ? Next::go_on : Next::end;
+  session_.begin();
   while (next == Next::go_on) next = co_await take_step();
   if (lingers_) co_await linger(stream_);
-  error_code ignored;
-  stream_.socket().shutdown(asio::socket_base::shutdown_both, ignored);
-  stream_.close();
+  co_await stream_.end();
 }
 
 void RespConnection::end_when_idle() {

@@ -53,6 +53,7 @@ class RespConnection final : public SocketConnection {
 
   const RespShared shared_;
   Stream stream_;
+  Peer peer_;
   RespParser parser_;
   RespSession session_;
   std::string buffer_;

@@ -11,7 +11,7 @@
 #include "libbase/clock.h"
 #include "libserve/doors/receiver.h"
 #include "libserve/doors/values.h"
-#include "libserve/sockets/server.h"
+#include "libserve/sockets/peer.h"
 
 namespace cairn::serve {
 
@@ -34,13 +34,11 @@ RespAnswer resp_error(std::string_view why);  // with the word that Redis begins
 // Not thread-safe.
 class RespSession {
  public:
-  RespSession(Intake& intake, const Access& access, Peer peer, const base::Clock& clock)
-      : intake_(intake),
-        access_(access),
-        peer_(std::move(peer)),
-        clock_(clock),
-        entries_(intake.cache),
-        who_(access.recall({.uid = peer_.uid})) {}
+  // peer: of the connection, which outlives it.
+  RespSession(Intake& intake, const Access& access, const Peer& peer, const base::Clock& clock)
+      : intake_(intake), access_(access), peer_(peer), clock_(clock), entries_(intake.cache) {}
+  // Before anything else, and when the peer is known: who it is without a password.
+  void begin() { who_ = access_.recall({.uid = peer_.uid, .certificate = peer_.certificate}); }
 
   // The value of the command whose other words come before and behind it. What is refused is still to be written.
   void begin_value(std::uint64_t size);
@@ -77,7 +75,7 @@ class RespSession {
 
   Intake& intake_;
   const Access& access_;
-  const Peer peer_;
+  const Peer& peer_;
   const base::Clock& clock_;
   cache::EntryStore entries_;
   Identity who_;

@@ -24,6 +24,7 @@
 #include "libbase/log/log.h"
 #include "libbase/sync.h"
 #include "libserve/sockets/listening.h"
+#include "libserve/sockets/tls_context.h"
 
 namespace cairn::serve {
 
@@ -40,14 +41,14 @@ Peer peer_of(int socket, int family) {
     ucred credentials{};
     socklen_t size = sizeof credentials;
     const bool known = ::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0;
-    return {{}, known ? std::optional(credentials.uid) : std::nullopt};
+    return {.uid = known ? std::optional(credentials.uid) : std::nullopt};
   }
   sockaddr_storage name{};
   socklen_t size = sizeof name;
   std::array<char, NI_MAXHOST> host{};
   if (::getpeername(socket, reinterpret_cast<sockaddr*>(&name), &size) == 0)
     ::getnameinfo(reinterpret_cast<const sockaddr*>(&name), size, host.data(), host.size(), nullptr, 0, NI_NUMERICHOST);
-  return {host.data(), std::nullopt};
+  return {.address = host.data()};
 }
 
 }  // namespace
@@ -70,6 +71,7 @@ struct Server::State {
   const ServerOptions options;
   Traffic& traffic;
   const MakeConnection make;
+  std::unique_ptr<asio::ssl::context> tls;
   Listening listening;
   std::atomic<bool> draining{false};
   asio::io_context io;
@@ -106,7 +108,7 @@ void Server::State::admit(int socket) {
   Fd owned(socket);
   if (connections.lock()->size() >= options.connections_max) {
     ++traffic.turned_away;
-    (void)::send(socket, options.turned_away.data(), options.turned_away.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (!tls) (void)::send(socket, options.turned_away.data(), options.turned_away.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     return;
   }
   const int yes = 1;
@@ -119,8 +121,9 @@ void Server::State::admit(int socket) {
   if (error) return;
   (void)owned.release();
   ++traffic.accepted;
+  Stream::Plain plain(std::move(stream));
   const std::shared_ptr<SocketConnection> connection =
-      make({workers, draining}, Stream(std::move(stream)), std::move(peer));
+      make({workers, draining}, tls ? Stream(std::move(plain), *tls) : Stream(std::move(plain)), std::move(peer));
   connections.lock()->insert(connection);
   ++traffic.connections;
   asio::co_spawn(strand, connection->run(), [this, connection](const std::exception_ptr&) { forget(connection); });
@@ -154,6 +157,7 @@ Server::Server(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Result<std::unique_ptr<Server>> Server::start(const ServerOptions& options, Traffic& traffic, MakeConnection make) {
   Listening listening = TRY(listen_on(options.address));
   auto state = std::make_unique<State>(options, traffic, std::move(make), std::move(listening));
+  if (options.tls && state->listening.family != AF_UNIX) state->tls = TRY(make_tls_context(*options.tls));
   asio::co_spawn(state->io, state->accept_all(), asio::detached);
   for (unsigned i = 0; i < std::max(options.threads, 1u); ++i)
     state->threads.emplace_back([&io = state->io] { io.run(); });

@@ -5,10 +5,8 @@
 
 #include <atomic>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/thread_pool.hpp>
-#include <boost/beast/core/basic_stream.hpp>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -17,11 +15,11 @@
 #include <string_view>
 
 #include "libbase/result.h"
+#include "libserve/sockets/stream.h"
 #include "libserve/sockets/traffic.h"
+#include "libserve/tls.h"
 
 namespace cairn::serve {
-
-using Stream = boost::beast::basic_stream<boost::asio::generic::stream_protocol>;
 
 // A coroutine on a strand; all of its functions run there.
 class SocketConnection {
@@ -39,11 +37,7 @@ struct ServerOptions {
   unsigned workers = 8;  // for what waits for disks
   std::size_t connections_max = 4096;
   std::string_view turned_away;  // what further ones are told; a literal
-};
-// Who is at the other end.
-struct Peer {
-  std::string address;       // without a port; of a unix socket: ""
-  std::optional<uid_t> uid;  // of a unix socket
+  std::optional<TlsFiles> tls{};  // not of unix sockets
 };
 // What its connections get of a server.
 struct ServerContext {
@@ -56,7 +50,7 @@ using MakeConnection =
 // Thread-safe.
 class Server {
  public:
-  // Errors: as listen_on.
+  // Errors: as listen_on, and of make_tls_context.
   static base::Result<std::unique_ptr<Server>> start(const ServerOptions& options, Traffic& traffic,
                                                      MakeConnection make);
   ~Server();

@@ -141,6 +141,34 @@ Status read_peer(TomlTable& table, std::set<std::string>& names, AccessRules& ru
   return {};
 }
 
+Status read_certificate(TomlTable& table, std::set<std::string>& names, AccessRules& rules) {
+  AccessRules::Certificate certificate{.who = TRY(read_principal(table, names)), .names = TRY(table.texts("names"))};
+  if (certificate.names.empty()) return table.wrong("names", R"(want names as "CN:ci" or "DNS:ci.example.com")");
+  for (const std::string& name : certificate.names) {
+    const auto is_kind = [&](std::string_view kind) { return name.starts_with(kind) && name.size() > kind.size(); };
+    if (!is_kind("CN:") && !is_kind("DNS:") && !is_kind("URI:") && !is_kind("email:"))
+      return table.wrong("names", fmt::format("\"{}\" begins with none of CN:, DNS:, URI: and email:", name));
+    for (const AccessRules::Certificate& other : rules.certificates)
+      if (std::find(other.names.begin(), other.names.end(), name) != other.names.end())
+        return table.wrong("names", fmt::format("{} is one of \"{}\"", name, other.who.name));
+  }
+  TRY(table.expect_no_other());
+  rules.certificates.push_back(std::move(certificate));
+  return {};
+}
+
+Result<base::HostPath> path_at(TomlTable& table, std::string_view key) {
+  const auto path = base::HostPath::from_user(TRY(table.text(key)).value_or(""));
+  return path ? path : table.wrong(key, path.error().message);
+}
+
+Result<serve::TlsFiles> read_tls(TomlTable table) {
+  serve::TlsFiles files{.certificate = TRY(path_at(table, "certificate")), .key = TRY(path_at(table, "key"))};
+  if (table.has("client_ca")) files.client_ca = TRY(path_at(table, "client_ca"));
+  TRY(table.expect_no_other());
+  return files;
+}
+
 template <class Read>
 void read_each(TomlTable& table, std::string_view key, Faults& faults, Read read) {
   auto tables = table.tables(key);
@@ -162,6 +190,7 @@ AccessRules read_access(TomlTable table, Faults& faults) {
   }
   read_each(table, "token", faults, [&](TomlTable& each) { return read_token(each, names, rules); });
   read_each(table, "peer", faults, [&](TomlTable& each) { return read_peer(each, names, rules); });
+  read_each(table, "certificate", faults, [&](TomlTable& each) { return read_certificate(each, names, rules); });
   faults.add(table.expect_no_other());
   return rules;
 }
@@ -200,6 +229,13 @@ std::vector<std::string> read_config(std::string_view text, std::string_view fil
   faults.take(document.truth("allow_remote"), config.allow_remote);
   faults.take(document.truth("fetch"), config.fetch);
   if (auto limits = section(document, "limits", faults)) read_limits(std::move(*limits), config, faults);
+  if (auto tls = section(document, "tls", faults)) {
+    auto files = read_tls(std::move(*tls));
+    if (files)
+      config.tls = std::move(*files);
+    else
+      faults.add(tl::unexpected(files.error()));
+  }
   if (auto access = section(document, "access", faults)) config.access = read_access(std::move(*access), faults);
   faults.add(document.expect_no_other());
   return lines;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "libserve/access.h"
+#include "libserve/tls.h"
 
 namespace cairn::cached {
 
@@ -21,6 +22,7 @@ struct Config {
   unsigned lease_seconds = 300;
   std::size_t connections = 4096;
   unsigned drain_seconds = 30;
+  std::optional<serve::TlsFiles> tls{};
   std::optional<serve::AccessRules> access{};  // nullopt: nobody is asked who he is
 };
 

@@ -59,7 +59,7 @@ void warn(const Status& outcome) {
 Status expect_reach(const Config& config) {
   for (const std::string* address : {&config.http, &config.grpc, &config.resp}) {
     if (address->empty() || is_local(*address)) continue;
-    if (config.access && !config.access->tokens.empty())
+    if (config.access && !config.access->tokens.empty() && !config.tls)
       base::log_warning("{} can be reached from other machines, and what they show to be let in can be read on the way",
                         *address);
     if (config.access || config.allow_remote) continue;
@@ -79,6 +79,7 @@ Options options_of(const Config& config, const std::string& address, const base:
                    const serve::Access& access) {
   Options options;
   options.access = &access;
+  options.tls = config.tls;
   options.address = address;
   options.live_bytes_max = static_cast<std::int64_t>(config.max_bytes);
   if constexpr (requires { options.spool; }) options.spool = spool;
@@ -87,8 +88,9 @@ Options options_of(const Config& config, const std::string& address, const base:
 }
 
 struct Doors {
-  explicit Doors(std::unique_ptr<serve::Access> access_in) : access(std::move(access_in)) {}
+  Doors(std::unique_ptr<serve::Access> access_in, bool tls_in) : access(std::move(access_in)), tls(tls_in) {}
   const std::unique_ptr<serve::Access> access;
+  const bool tls;
   std::unique_ptr<cache::Fetcher> fetcher;
   std::unique_ptr<serve::RespServer> resp;
   std::unique_ptr<serve::HttpServer> http;
@@ -115,10 +117,10 @@ struct Doors {
   }
 
   void say(const std::string& root) const {
-    std::cout << "cached: serves " << root << " at " << (is_socket(http->address()) ? "unix:" : "http://")
+    std::cout << "cached: serves " << root << " at " << (is_socket(http->address()) ? "unix:" : tls ? "https://" : "http://")
               << http->address();
-    if (grpc) std::cout << " and grpc://" << grpc->address();
-    if (resp) std::cout << " and redis" << (is_socket(resp->address()) ? "+unix:" : "://") << resp->address();
+    if (grpc) std::cout << (tls && !is_socket(grpc->address()) ? " and grpcs://" : " and grpc://") << grpc->address();
+    if (resp) std::cout << " and redis" << (is_socket(resp->address()) ? "+unix:" : tls ? "s://" : "://") << resp->address();
     if (containerd) std::cout << " and containerd:" << containerd->socket().str();
     std::cout << std::endl;
   }
@@ -162,7 +164,8 @@ Status serve(Config config) {
   const base::SystemClock clock;
   {
     Doors doors(config.access ? std::make_unique<serve::Access>(std::move(*config.access))
-                              : std::make_unique<serve::Access>());
+                              : std::make_unique<serve::Access>(),
+                config.tls.has_value());
     TRY(doors.open(engine->cache(), clock, config, root / "tmp"));
     doors.say(root.str());
     warn(notify("READY=1"));
