@@ -2,6 +2,7 @@
 // A put for whoever is given the bytes of a blob piece by piece and cannot be asked for them: a server's side of an upload.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string_view>
@@ -32,5 +33,9 @@ class BlobWriter {
  private:
   std::unique_ptr<State> state_;
 };
+
+// Room for so many bytes in a store that may hold live_bytes_max (0: only the disk says), made by a collection if there
+// is none yet. Errors: no_space, io.
+base::Status expect_room(Cache& cache, std::int64_t live_bytes_max, std::uint64_t bytes);
 
 }  // namespace cairn::cache

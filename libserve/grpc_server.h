@@ -13,6 +13,7 @@
 #include "libbase/path.h"
 #include "libbase/result.h"
 #include "libcache/cache.h"
+#include "libcache/tiers.h"
 #include "libcache/fetcher.h"
 #include "libserve/access.h"
 #include "libserve/tls.h"
@@ -25,6 +26,7 @@ struct GrpcOptions {
   unsigned workers = 8;                    // for what reads, hashes and writes
   std::uint64_t body_max = std::uint64_t{64} << 30;
   std::int64_t live_bytes_max = 0;  // as in HttpOptions; RESOURCE_EXHAUSTED
+  cache::Tiers* tiers = nullptr;  // asked for what is not here, and sent what is put; outlives the server
   const Access* access = nullptr;   // as in HttpOptions; UNAUTHENTICATED, PERMISSION_DENIED
   std::optional<TlsFiles> tls{};  // as in HttpOptions
   cache::Fetcher* fetcher =

@@ -19,7 +19,8 @@ struct HttpServer::State {
         service({.cache = cache,
                  .spool = options.spool,
                  .body_max = options.body_max,
-                 .live_bytes_max = options.live_bytes_max},
+                 .live_bytes_max = options.live_bytes_max,
+                 .tiers = options.tiers},
                 access, [this] { return traffic.prometheus() + (options.more_metrics ? options.more_metrics() : ""); }),
         waits(cache.writer()) {}
 

@@ -13,6 +13,7 @@
 #include "libbase/path.h"
 #include "libbase/result.h"
 #include "libcache/cache.h"
+#include "libcache/tiers.h"
 #include "libserve/access.h"
 #include "libserve/tls.h"
 
@@ -29,6 +30,7 @@ struct HttpOptions {
   std::size_t header_bytes_max = 16 * 1024;
   std::uint64_t body_max = std::uint64_t{64} << 30;
   std::int64_t live_bytes_max = 0;  // of the store; what does not fit is answered with 507. 0: only the disk says
+  cache::Tiers* tiers = nullptr;  // asked for what is not here, and sent what is put; outlives the server
   std::chrono::milliseconds idle_time{120'000};   // a connection without a request
   std::chrono::milliseconds header_time{10'000};  // from its first byte to its last
   std::chrono::milliseconds piece_time{30'000};   // for 256 KiB of a body, in or out

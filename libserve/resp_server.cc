@@ -11,7 +11,7 @@ struct RespServer::State {
       : options(std::move(options_in)),
         clock(clock_in),
         access(options.access != nullptr ? *options.access : open_access),
-        intake{.cache = cache, .body_max = options.value_max, .live_bytes_max = options.live_bytes_max},
+        intake{.cache = cache, .body_max = options.value_max, .live_bytes_max = options.live_bytes_max, .tiers = options.tiers},
         waits(cache.writer()) {}
 
   const RespOptions options;

@@ -12,6 +12,7 @@
 #include "libbase/clock.h"
 #include "libbase/result.h"
 #include "libcache/cache.h"
+#include "libcache/tiers.h"
 #include "libserve/access.h"
 #include "libserve/tls.h"
 
@@ -27,6 +28,7 @@ struct RespOptions {
   const Access* access = nullptr;                  // as in HttpOptions; -NOAUTH, -NOPERM
   std::optional<TlsFiles> tls{};                   // as in HttpOptions
   std::int64_t live_bytes_max = 0;                 // as in HttpOptions; -OOM
+  cache::Tiers* tiers = nullptr;  // asked for what is not here, and sent what is put; outlives the server
   std::chrono::milliseconds idle_time{600'000};    // a connection without a command; clients keep theirs for a build
   std::chrono::milliseconds command_time{10'000};  // from its first byte to its value, or its end
   std::chrono::milliseconds piece_time{30'000};    // for 256 KiB of a value, in or out

@@ -104,4 +104,15 @@ Status BlobWriter::write(std::string_view bytes) {
 std::uint64_t BlobWriter::size() const { return state_->size; }
 Result<BlobStore::Put> BlobWriter::finish(std::optional<BlobDigest> expected) { return state_->finish(expected); }
 
+base::Status expect_room(Cache& cache, std::int64_t live_bytes_max, std::uint64_t bytes) {
+  if (live_bytes_max == 0) return {};
+  const std::int64_t live = TRY(cache.disk_usage()).live_bytes();
+  const std::int64_t over = live + static_cast<std::int64_t>(bytes) - live_bytes_max;
+  if (over <= 0) return {};
+  if (TRY(cache.make_room(over)) >= over) return {};
+  return base::fail(base::ErrorCode::no_space,
+                    "the store holds {} bytes and may hold {}: there is no room for {} more", live, live_bytes_max,
+                    bytes);
+}
+
 }  // namespace cairn::cache

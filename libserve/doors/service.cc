@@ -154,7 +154,24 @@ Begun Service::cas(const Request& request, const Route& route) {
   }
 }
 
-Reply Service::get_entry(const Request& request, const Route& route) {
+// What is not here is looked for in the tiers, once.
+Begun Service::get_entry(const Request& request, const Route& route) {
+  Begun begun = answered(entry_here(request, route));
+  if (begun.answer.reply.status != 404 || intake_.tiers == nullptr) return begun;
+  const auto answer = std::make_shared<cache::TierAnswer>();
+  begun.wait = [this, name = entry_of(route), answer](std::function<void()> done) {
+    fetch_entry(intake_, name, [answer, done = std::move(done)](cache::TierAnswer said) {
+      *answer = said;
+      done();
+    });
+  };
+  begun.later = [this, &request, route, answer] {
+    return answered(*answer == cache::TierAnswer::found ? entry_here(request, route) : text_reply(404, "not found"));
+  };
+  return begun;
+}
+
+Reply Service::entry_here(const Request& request, const Route& route) {
   EntryStore entries(intake_.cache);
   auto entry = entries.find(entry_of(route));
   if (!entry) return error_reply(entry.error());
@@ -181,9 +198,8 @@ Answer Service::keep(const Request& request, const Route& route, const cache::Bl
                                                            : error_reply(closure.error())};
   }
   const bool must_be_new = request.header("If-None-Match") == "*";
-  const auto kept =
-      EntryStore(intake_.cache)
-          .put(std::move(entry), must_be_new ? EntryStore::Existing::keep : EntryStore::Existing::replace);
+  const auto kept = keep_entry(intake_, std::move(entry),
+                               must_be_new ? EntryStore::Existing::keep : EntryStore::Existing::replace);
   if (!kept && kept.error().code == ErrorCode::not_found) return {text_reply(422, kept.error().message)};
   if (!kept) return {error_reply(kept.error())};
   if (must_be_new && kept->outcome != EntryStore::Outcome::made)
@@ -217,7 +233,7 @@ Begun Service::entries(const Request& request, const Route& route) {
   const bool erasable = route.door == Door::ccache;
   switch (request.method) {
     case Method::get:
-    case Method::head: return answered(get_entry(request, route));
+    case Method::head: return get_entry(request, route);
     case Method::put: return put_entry(request, route, {});
     case Method::remove:
       if (erasable) return {.answer = erase_entry(route)};
@@ -229,7 +245,7 @@ Begun Service::entries(const Request& request, const Route& route) {
 
 // What is there is never changed: two builds that make one hash of different outputs would poison each other.
 Begun Service::nx(const Request& request, const Route& route) {
-  if (request.method == Method::get || request.method == Method::head) return answered(get_entry(request, route));
+  if (request.method == Method::get || request.method == Method::head) return get_entry(request, route);
   if (request.method != Method::put) return only("GET, HEAD, PUT");
   const auto there = EntryStore(intake_.cache).contains(entry_of(route));
   if (!there) return answered(error_reply(there.error()));
@@ -238,7 +254,7 @@ Begun Service::nx(const Request& request, const Route& route) {
   return take_blob(intake_, request, std::nullopt,
                    [this, entry = std::move(entry)](const cache::BlobStore::Put& put) mutable -> Answer {
                      entry.value = put.info.digest;
-                     const auto kept = EntryStore(intake_.cache).put(std::move(entry), EntryStore::Existing::keep);
+                     const auto kept = keep_entry(intake_, std::move(entry), EntryStore::Existing::keep);
                      if (!kept) return {error_reply(kept.error())};
                      if (kept->outcome != EntryStore::Outcome::made)
                        return {text_reply(409, "Cannot override an existing record")};

@@ -30,7 +30,8 @@ class Service {
   Begun turborepo_query(const Request& request, const Route& route);
   Begun nx(const Request& request, const Route& route);
 
-  Reply get_entry(const Request& request, const Route& route);
+  Begun get_entry(const Request& request, const Route& route);
+  Reply entry_here(const Request& request, const Route& route);
   // made, replaced: the codes of an answer without a body.
   struct Codes {
     unsigned made = 200, replaced = 200;

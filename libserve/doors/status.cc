@@ -38,6 +38,7 @@ Reply Service::metrics_reply() {
   if (const auto regret = intake_.cache.regret()) metrics.regret = *regret;
   std::string text = cache::prometheus_text(metrics);
   if (const auto usage = intake_.cache.disk_usage()) text += cache::prometheus_text(*usage);
+  if (intake_.tiers != nullptr) text += cache::prometheus_text(intake_.tiers->statistics());
   return {.headers = {{"Content-Type", "text/plain; version=0.0.4; charset=utf-8"}}, .text = text + metrics_()};
 }
 

@@ -92,7 +92,7 @@ Begun Service::turborepo(const Request& request, const Route& route) {
     case Door::turborepo_query: return turborepo_query(request, route);
     default: break;
   }
-  if (request.method == Method::get || request.method == Method::head) return answered(get_entry(request, route));
+  if (request.method == Method::get || request.method == Method::head) return get_entry(request, route);
   if (request.method != Method::put) return only("GET, HEAD, PUT, OPTIONS");
   std::string attributes;
   for (const std::string_view name : kept_headers) {

@@ -8,6 +8,7 @@
 #include "libcache/cache.h"
 #include "libserve/doors/receiver.h"
 #include "libserve/http/words.h"
+#include "libserve/reapi/closure.h"
 
 namespace cairn::serve {
 
@@ -71,7 +72,10 @@ std::optional<Reply> small_reply(cache::Cache& cache, const Request& request, co
   auto bytes = cache.blobs().read(digest, text_bytes_max);
   if (!bytes) return std::nullopt;  // the long way says why
   return Reply{.status = 200,
-               .headers = {{"ETag", tag_of(digest)}, {"Accept-Ranges", "bytes"}, {"Vary", "Accept-Encoding"}, {"Content-Type", octets}},
+               .headers = {{"ETag", tag_of(digest)},
+                           {"Accept-Ranges", "bytes"},
+                           {"Vary", "Accept-Encoding"},
+                           {"Content-Type", octets}},
                .text = std::move(*bytes)};
 }
 
@@ -83,13 +87,28 @@ bool asks_for_part(const Request& request, const std::string& tag) {
 }  // namespace
 
 Status expect_room(Intake& intake, std::uint64_t bytes) {
-  if (intake.live_bytes_max == 0) return {};
-  const std::int64_t live = TRY(intake.cache.disk_usage()).live_bytes();
-  const std::int64_t over = live + static_cast<std::int64_t>(bytes) - intake.live_bytes_max;
-  if (over <= 0) return {};
-  if (TRY(intake.cache.make_room(over)) >= over) return {};
-  return base::fail(ErrorCode::no_space, "the store holds {} bytes and may hold {}: there is no room for {} more", live,
-                    intake.live_bytes_max, bytes);
+  return cache::expect_room(intake.cache, intake.live_bytes_max, bytes);
+}
+
+Result<cache::EntryStore::Put> keep_entry(Intake& intake, cache::NewEntry entry, cache::EntryStore::Existing existing) {
+  using Outcome = cache::EntryStore::Outcome;
+  cache::EntryStore entries(intake.cache);
+  if (intake.tiers == nullptr) return entries.put(std::move(entry), existing);
+  const auto put = TRY(entries.put(entry, existing));
+  if (put.outcome == Outcome::made || put.outcome == Outcome::replaced) intake.tiers->send(entry);
+  return put;
+}
+
+void fetch_entry(Intake& intake, const cache::EntryName& name, cache::Tiers::Answered then) {
+  cache::Tiers::ReadClosure closure;
+  if (name.door == "bazel")
+    closure = [&blobs = intake.cache.blobs()](std::string_view value, const cache::Tiers::BringBlobs& bring) {
+      auto needed = needed_by(value, blobs, bring);
+      // Others put values of their own below ac/, and need nothing.
+      if (!needed && !blobs_of_action_result(value)) needed = std::vector<SizedDigest>();
+      return needed;
+    };
+  intake.tiers->fetch_entry(name, std::move(closure), std::move(then));
 }
 
 Reply blob_reply(cache::Cache& cache, const Request& request, const BlobDigest& digest,

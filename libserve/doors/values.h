@@ -10,6 +10,7 @@
 
 #include "libcache/blob_writer.h"
 #include "libcache/entry_store.h"
+#include "libcache/tiers.h"
 #include "libserve/http/message.h"
 
 namespace cairn::serve {
@@ -20,10 +21,17 @@ struct Intake {
   std::optional<base::HostPath> spool{};  // for what comes in compressed
   std::uint64_t body_max = 0;             // bytes of one value
   std::int64_t live_bytes_max = 0;        // of the store: the hard limit; 0: none
+  cache::Tiers* tiers = nullptr;          // that are asked for what is not here; nullptr: there are none
 };
 
 // Nothing more goes in: the store has as much as it may. Errors: no_space.
 base::Status expect_room(Intake& intake, std::uint64_t bytes);
+
+// A put, which tiers that are written get to know later.
+base::Result<cache::EntryStore::Put> keep_entry(
+    Intake& intake, cache::NewEntry entry, cache::EntryStore::Existing existing = cache::EntryStore::Existing::replace);
+// For an entry that was not found, where there are tiers.
+void fetch_entry(Intake& intake, const cache::EntryName& name, cache::Tiers::Answered then);
 
 // An answer with this blob: whole, a part of it (Range), or that it is what the client has (If-None-Match). The blob is
 // verified before it is sent. Not there: 404.

@@ -56,7 +56,7 @@ Begun Service::webdav(const Request& request, const Route& route) {
   if (route.is_collection) return only("OPTIONS, PROPFIND, MKCOL");
   switch (request.method) {
     case Method::get:
-    case Method::head: return answered(get_entry(request, route));
+    case Method::head: return get_entry(request, route);
     case Method::put: return put_entry(request, route, {.made = 201, .replaced = 204});
     case Method::remove: return {.answer = erase_entry(route)};
     default: return only("GET, HEAD, PUT, DELETE, OPTIONS, PROPFIND, MKCOL");

@@ -94,9 +94,28 @@ ServerUnaryReactor* ActionCacheService::GetActionResult(Call* call, const grpc::
   const Admission admitted = context_.admit(*call, Rpc::get_action_result, asked.instance_name());
   if (!admitted) return finish(reactor, admitted.error());
   const auto found = look_up(*admitted, asked);
+  if (!found && found.error().code == ErrorCode::not_found && admitted->intake.tiers != nullptr) {
+    look_below(*admitted, std::move(asked), reactor, response, to_status(found.error()));
+    return reactor;
+  }
   if (!found) return finish(reactor, to_status(found.error()));
   *response = to_buffer(*found);
   return finish(reactor, grpc::Status::OK);
+}
+
+void ActionCacheService::look_below(const Admitted& store, reapi::GetActionResultRequest request,
+                                    ServerUnaryReactor* reactor, grpc::ByteBuffer* response,
+                                    const grpc::Status& missed) {
+  const auto name = name_of(request.instance_name(), request.action_digest());
+  if (!name) return reactor->Finish(missed);
+  const auto again = [this, store, request = std::move(request), reactor, response](std::stop_token) {
+    const auto found = look_up(store, request);
+    if (found) *response = to_buffer(*found);
+    reactor->Finish(found ? grpc::Status::OK : to_status(found.error()));
+  };
+  fetch_entry(store.intake, *name, [this, again, reactor, missed](cache::TierAnswer said) {
+    if (said != cache::TierAnswer::found || !context_.workers.submit(again)) reactor->Finish(missed);
+  });
 }
 
 Result<base::lmdb::SequenceNumber> ActionCacheService::keep(const Admitted& store,
@@ -114,7 +133,7 @@ Result<base::lmdb::SequenceNumber> ActionCacheService::keep(const Admitted& stor
   TRY(expect_room(store.intake, bytes.size()));
   const auto value = TRY(blobs.put(bytes));
   entry.value = value.info.digest;
-  const auto kept = TRY(store.entries.put(std::move(entry)));
+  const auto kept = TRY(keep_entry(store.intake, std::move(entry)));
   return std::max(value.sequence, kept.sequence);
 }
 

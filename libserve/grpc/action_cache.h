@@ -23,6 +23,9 @@ class ActionCacheService final : public ActionCacheServiceBase {
 
  private:
   base::Result<std::string> look_up(const Admitted& store, const reapi::GetActionResultRequest& request);
+  // Once more, when the tiers have been asked.
+  void look_below(const Admitted& store, reapi::GetActionResultRequest request, grpc::ServerUnaryReactor* reactor,
+                  grpc::ByteBuffer* response, const grpc::Status& missed);
   base::Result<base::lmdb::SequenceNumber> keep(const Admitted& store, const reapi::UpdateActionResultRequest& request);
 
   GrpcContext& context_;

@@ -17,10 +17,7 @@ class Reading final : public grpc::ServerWriteReactor<bytestream::ReadResponse> 
  public:
   Reading(GrpcContext& context, const Admitted& store, const ResourceName& name, const bytestream::ReadRequest& request)
       : context_(context), store_(store) {
-    if (open(name, request))
-      go_on();
-    else
-      Finish(*refused_);
+    begin(name, request);
   }
   void OnWriteDone(bool ok) override {
     if (!ok) return Finish(grpc::Status::CANCELLED);
@@ -29,6 +26,16 @@ class Reading final : public grpc::ServerWriteReactor<bytestream::ReadResponse> 
   void OnDone() override { delete this; }
 
  private:
+  void begin(const ResourceName& name, const bytestream::ReadRequest& request) {
+    if (open(name, request)) return go_on();
+    cache::Tiers* const tiers = store_.intake.tiers;
+    if (tiers == nullptr || !std::exchange(is_missing_, false)) return Finish(*refused_);
+    tiers->fetch_blob(name.blob, [this, name, request](cache::TierAnswer said) {
+      if (said != cache::TierAnswer::found) return Finish(*refused_);
+      begin(name, request);
+    });
+  }
+
   bool refuse(grpc::Status status) {
     refused_ = std::move(status);
     return false;
@@ -43,9 +50,11 @@ class Reading final : public grpc::ServerWriteReactor<bytestream::ReadResponse> 
     const bool packed = name.compression == base::Compression::zstd;
     if (packed && limit != 0) return refuse(invalid("a limit is not for a blob that is sent compressed"));
     cache::BlobStore& blobs = store_.intake.cache.blobs();
-    if (!is_there(blobs, name.blob))
+    if (!is_there(blobs, name.blob)) {
+      is_missing_ = !refused_;
       return refuse(
           {grpc::StatusCode::NOT_FOUND, fmt::format("blob {} of {} bytes is not there", name.blob.digest, size)});
+    }
     if (packed)
       encoder_ = base::make_encoder(
           base::Compression::zstd,
@@ -112,6 +121,7 @@ class Reading final : public grpc::ServerWriteReactor<bytestream::ReadResponse> 
   GrpcContext& context_;
   const Admitted store_;
   std::optional<grpc::Status> refused_;
+  bool is_missing_ = false;  // and no tier has been asked for it
   std::unique_ptr<base::ByteSource> source_;
   std::unique_ptr<base::Encoder> encoder_;
   std::uint64_t left_ = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libserve/grpc/cas.h"
 
+#include <atomic>
 #include <unordered_set>
 
 #include "libcache/cache.h"
@@ -150,7 +151,37 @@ ServerUnaryReactor* CasService::BatchReadBlobs(Call* call, const reapi::BatchRea
     const Status done = read(*admitted, digest, *answer);
     set_status(*answer->mutable_status(), done ? grpc::Status::OK : to_status(done.error()));
   }
-  return finish(reactor, grpc::Status::OK);
+  if (admitted->intake.tiers == nullptr) return finish(reactor, grpc::Status::OK);
+  read_below(*admitted, *response, reactor);
+  return reactor;
+}
+
+void CasService::read_below(const Admitted& store, reapi::BatchReadBlobsResponse& response,
+                            ServerUnaryReactor* reactor) {
+  using Missing = std::vector<reapi::BatchReadBlobsResponse::Response*>;
+  const auto missing = std::make_shared<Missing>();
+  for (auto& each : *response.mutable_responses())
+    if (each.status().code() == grpc::StatusCode::NOT_FOUND) missing->push_back(&each);
+  if (missing->empty()) return reactor->Finish(grpc::Status::OK);
+  const auto again = [this, store, missing, reactor](std::stop_token) {
+    for (auto* const each : *missing) {
+      const Status done = read(store, each->digest(), *each);
+      set_status(*each->mutable_status(), done ? grpc::Status::OK : to_status(done.error()));
+    }
+    reactor->Finish(grpc::Status::OK);
+  };
+  const auto open = std::make_shared<std::atomic<std::size_t>>(missing->size());
+  const auto one_is_over = [this, again, open, reactor](cache::TierAnswer) {
+    if (--*open > 0) return;
+    if (!context_.workers.submit(again)) reactor->Finish(grpc::Status::OK);  // they are not there, then
+  };
+  // After the last of them the answer may be gone.
+  std::vector<SizedDigest> wanted;
+  for (const auto* const each : *missing) {
+    const auto digest = from_message(each->digest());
+    wanted.push_back(digest ? *digest : SizedDigest());
+  }
+  for (const SizedDigest& each : wanted) store.intake.tiers->fetch_blob(each, one_is_over);
 }
 
 grpc::ServerWriteReactor<reapi::GetTreeResponse>* CasService::GetTree(Call* call,

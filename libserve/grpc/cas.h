@@ -39,6 +39,9 @@ class CasService final : public CasServiceBase {
                                           const reapi::BatchUpdateBlobsRequest::Request& request);
   base::Status read(const Admitted& store, const reapi::Digest& wanted, reapi::BatchReadBlobsResponse::Response& into);
 
+  // Those of the answer that are not there, once more, when the tiers have been asked.
+  void read_below(const Admitted& store, reapi::BatchReadBlobsResponse& response, grpc::ServerUnaryReactor* reactor);
+
   GrpcContext& context_;
 };
 

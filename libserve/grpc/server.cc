@@ -50,7 +50,7 @@ struct GrpcServer::State {
       : waits(cache.writer()),
         workers({.threads = options.workers}),
         fetcher(options.fetcher),
-        context(Intake{cache, options.spool, options.body_max, options.live_bytes_max},
+        context(Intake{cache, options.spool, options.body_max, options.live_bytes_max, options.tiers},
                 options.access != nullptr ? *options.access : open_access, waits, workers) {}
 
   // Members are destroyed from the last to the first: the server, with its calls, before what they use.

@@ -171,8 +171,7 @@ asio::awaitable<Connection::Next> Connection::serve(Parser& parser) {
     co_await on_worker(shared_.workers, begin);
   else
     begin();
-  const auto go_on = [&] { begun = begun.later(); };
-  if (begun.later) co_await on_worker(shared_.workers, go_on);
+  while (begun.later) co_await settle(begun);
   Next next = Next::go_on;
   if (begun.sink) {
     if (asks_first && !parser.is_done()) next = co_await write("HTTP/1.1 100 Continue\r\n\r\n");
@@ -190,6 +189,16 @@ asio::awaitable<Connection::Next> Connection::serve(Parser& parser) {
     if (!kept) answer.reply = error_reply(kept.error());
   }
   co_return co_await send(std::move(answer.reply), request, begun.door);
+}
+
+asio::awaitable<void> Connection::settle(Begun& begun) {
+  if (begun.wait) co_await waited(begun.wait);
+  const auto later = [&] {
+    const std::string_view door = begun.door;
+    begun = begun.later();
+    if (begun.door.empty()) begun.door = door;
+  };
+  co_await on_worker(shared_.workers, later);
 }
 
 // An answer before the end of the body is the last one of its connection.

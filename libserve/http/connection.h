@@ -47,6 +47,7 @@ class Connection final : public SocketConnection {
   boost::asio::awaitable<Next> wait_for_request();
   boost::asio::awaitable<Next> serve_one();
   boost::asio::awaitable<Next> serve(Parser& parser);
+  boost::asio::awaitable<void> settle(Begun& begun);
   boost::asio::awaitable<Next> take_body(Parser& parser, Begun& begun, Answer& answer);
   boost::asio::awaitable<Next> skip_body(Parser& parser);
   boost::asio::awaitable<Next> send(Reply reply, const Request& request, std::string_view door);

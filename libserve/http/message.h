@@ -70,6 +70,7 @@ class BodySink {
 };
 
 struct Begun {
+  std::function<void(std::function<void()> done)> wait{};  // what comes before `later`, and calls `done` when it is over
   std::function<Begun()> later{};  // what has begun, but for something that waits: for a worker
   Answer answer{};                 // unless there is a sink
   std::unique_ptr<BodySink> sink{};

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libserve/reapi/closure.h"
 
+#include <algorithm>
 #include <initializer_list>
+#include <iterator>
 
 #include "libserve/reapi/fields.h"
 
@@ -46,20 +48,30 @@ Status add_files_of_directory(std::string_view message, std::vector<SizedDigest>
   return {};
 }
 
-Status expect_there(cache::BlobStore& blobs, const SizedDigest& wanted, std::vector<BlobDigest>& closure) {
-  if (wanted.size == 0) return {};  // whatever is empty is there
+Status expect_there(cache::BlobStore& blobs, const SizedDigest& wanted) {
   const auto found = TRY(blobs.find(wanted.digest));
   if (!found) return base::fail(ErrorCode::not_found, "blob {} is not there", wanted.digest);
   if (found->size != wanted.size)
-    return base::fail(ErrorCode::not_found, "blob {} of {} bytes is not there: it has {}", wanted.digest, wanted.size, found->size);
-  closure.push_back(wanted.digest);
+    return base::fail(ErrorCode::not_found, "blob {} of {} bytes is not there: it has {}", wanted.digest, wanted.size,
+                      found->size);
   return {};
+}
+
+Status expect_all(cache::BlobStore& blobs, std::span<const SizedDigest> wanted) {
+  for (const SizedDigest& each : wanted) TRY(expect_there(blobs, each));
+  return {};
+}
+
+// Whatever is empty is there.
+void add_filled(const std::vector<SizedDigest>& from, std::vector<SizedDigest>& into) {
+  std::copy_if(from.begin(), from.end(), std::back_inserter(into),
+               [](const SizedDigest& each) { return each.size > 0; });
 }
 
 }  // namespace
 
-// ActionResult: output_files 2 { digest 2 }, output_directories 3 { tree_digest 3, root_directory_digest 5 }, exit_code 4, stdout_digest 6, stderr_digest 8,
-// symlinks 10 to 12, stdout_raw 5, stderr_raw 7, execution_metadata 9.
+// ActionResult: output_files 2 { digest 2 }, output_directories 3 { tree_digest 3, root_directory_digest 5 }, exit_code
+// 4, stdout_digest 6, stderr_digest 8, symlinks 10 to 12, stdout_raw 5, stderr_raw 7, execution_metadata 9.
 Result<NamedBlobs> blobs_of_action_result(std::string_view message) {
   FieldReader reader(message);
   NamedBlobs named;
@@ -82,20 +94,32 @@ Result<std::vector<SizedDigest>> files_of_tree(std::string_view message) {
   FieldReader reader(message);
   std::vector<SizedDigest> files;
   while (const auto field = TRY(reader.next()))
-    if ((field->number == 1 || field->number == 2) && field->wire == Field::Wire::bytes) TRY(add_files_of_directory(field->bytes, files));
+    if ((field->number == 1 || field->number == 2) && field->wire == Field::Wire::bytes)
+      TRY(add_files_of_directory(field->bytes, files));
   return files;
 }
 
-Result<std::vector<BlobDigest>> closure_of(std::string_view action_result, cache::BlobStore& blobs) {
+Result<std::vector<SizedDigest>> needed_by(std::string_view action_result, cache::BlobStore& blobs,
+                                           const BringBlobs& bring) {
   const NamedBlobs named = TRY(blobs_of_action_result(action_result));
-  std::vector<BlobDigest> closure;
-  for (const SizedDigest& file : named.files) TRY(expect_there(blobs, file, closure));
-  for (const SizedDigest& tree : named.trees) {
-    TRY(expect_there(blobs, tree, closure));
-    if (tree.size == 0) continue;
+  std::vector<SizedDigest> needed, trees;
+  add_filled(named.files, needed);
+  add_filled(named.trees, trees);
+  TRY(bring(trees));
+  for (const SizedDigest& tree : trees) {
+    needed.push_back(tree);
     const std::string bytes = TRY(blobs.read(tree.digest, tree_bytes_max), "tree {}", tree.digest);
-    for (const SizedDigest& file : TRY(files_of_tree(bytes), "tree {}", tree.digest)) TRY(expect_there(blobs, file, closure));
+    add_filled(TRY(files_of_tree(bytes), "tree {}", tree.digest), needed);
   }
+  return needed;
+}
+
+Result<std::vector<BlobDigest>> closure_of(std::string_view action_result, cache::BlobStore& blobs) {
+  const auto here = [&](std::span<const SizedDigest> trees) { return expect_all(blobs, trees); };
+  const auto needed = TRY(needed_by(action_result, blobs, here));
+  TRY(expect_all(blobs, needed));
+  std::vector<BlobDigest> closure;
+  for (const SizedDigest& each : needed) closure.push_back(each.digest);
   return closure;
 }
 

@@ -102,6 +102,13 @@ asio::awaitable<RespConnection::Next> RespConnection::run_command() {
     co_await work(run);
   else
     run();
+  if (answer.later) {
+    const Next flushed = co_await flush();  // what was asked for before does not wait for it
+    if (flushed == Next::end) co_return Next::end;
+    co_await waited(answer.wait);
+    const auto go_on = [&] { answer = answer.later(); };
+    co_await work(go_on);
+  }
   begun_ = in_value_ = false;
   co_return co_await add(std::move(answer));
 }

@@ -150,11 +150,29 @@ EntryStore::Accepts RespSession::not_expired() const {
   };
 }
 
+// What is not here is looked for in the tiers, once.
 RespAnswer RespSession::get(const Words& words) {
-  RespAnswer missed{.text = std::string(nil), .outcome = RespOutcome::miss, .door = door_of_key(words[1])};
   const auto name = entry_of_key(database_, words[1]);
   if (!name) return resp_error(name.error());
-  auto entry = entries_.find(*name, not_expired());
+  RespAnswer answer = get_here(*name, door_of_key(words[1]));
+  if (answer.outcome != RespOutcome::miss || intake_.tiers == nullptr) return answer;
+  const auto found = std::make_shared<bool>(false);
+  answer.wait = [this, name = *name, found](std::function<void()> done) {
+    fetch_entry(intake_, name, [found, done = std::move(done)](cache::TierAnswer said) {
+      *found = said == cache::TierAnswer::found;
+      done();
+    });
+  };
+  answer.later = [this, name = *name, door = answer.door, found] {
+    return *found ? get_here(name, door)
+                  : RespAnswer{.text = std::string(nil), .outcome = RespOutcome::miss, .door = door};
+  };
+  return answer;
+}
+
+RespAnswer RespSession::get_here(const cache::EntryName& name, std::string_view door) {
+  RespAnswer missed{.text = std::string(nil), .outcome = RespOutcome::miss, .door = door};
+  auto entry = entries_.find(name, not_expired());
   if (!entry) return resp_error(entry.error());
   if (!*entry) return missed;
   RespAnswer answer{.outcome = RespOutcome::hit, .door = missed.door};
@@ -242,7 +260,7 @@ Result<RespAnswer> RespSession::keep(const Words& words) {
   const auto put = TRY(receiver_->finish());
   entry.value = put.info.digest;
   const auto kept =
-      TRY(entries_.put(std::move(entry), wanted.only_new ? EntryStore::Existing::keep : EntryStore::Existing::replace));
+      TRY(keep_entry(intake_, std::move(entry), wanted.only_new ? EntryStore::Existing::keep : EntryStore::Existing::replace));
   const auto durable = std::max(kept.sequence, put.sequence);
   if (wanted.only_new && kept.outcome != EntryStore::Outcome::made) return refused(durable);
   RespAnswer answer = wanted.says_number ? number(1) : ok();

@@ -2,6 +2,7 @@
 // What the commands of one connection do, in whatever pieces they come and their answers go.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,6 +20,8 @@ enum class RespOutcome : std::uint8_t { ok, hit, miss, error };
 std::string_view to_string(RespOutcome outcome);
 
 struct RespAnswer {
+  std::function<void(std::function<void()> done)> wait{};  // first for this, and then `later` gives the answer
+  std::function<RespAnswer()> later{};
   std::string text{};                          // all of it, or what goes before the source
   std::unique_ptr<base::ByteSource> source{};  // of a large value; an end of line goes behind it
   std::uint64_t size = 0;                      // of the source
@@ -57,6 +60,7 @@ class RespSession {
 
   Verdict judge(Need need) const;
   RespAnswer get(const Words& words);
+  RespAnswer get_here(const cache::EntryName& name, std::string_view door);
   RespAnswer set(const Words& words);
   template <class Visit>
   RespAnswer count_keys(const Words& words, Visit visit);

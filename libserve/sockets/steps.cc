@@ -42,17 +42,26 @@ asio::awaitable<void> on_worker(asio::thread_pool& workers, std::function<void()
   co_await asio::async_initiate<const asio::use_awaitable_t<>&, void()>(start, asio::use_awaitable);
 }
 
-asio::awaitable<Status> durable(DurableWaits& waits, base::lmdb::SequenceNumber number) {
-  Status outcome;
-  const auto start = [&waits, &outcome, number](auto handler) {
+asio::awaitable<void> waited(BeginWaiting begin) {
+  const auto start = [&begin](auto handler) {
     const auto kept = std::make_shared<decltype(handler)>(std::move(handler));
-    waits.add(number, [kept, &outcome](Status status) {
-      outcome = std::move(status);
+    begin([kept] {
       const auto back = asio::get_associated_executor(*kept);
       asio::post(back, [kept]() mutable { std::move (*kept)(); });
     });
   };
   co_await asio::async_initiate<const asio::use_awaitable_t<>&, void()>(start, asio::use_awaitable);
+}
+
+asio::awaitable<Status> durable(DurableWaits& waits, base::lmdb::SequenceNumber number) {
+  Status outcome;
+  const auto begin = [&waits, &outcome, number](std::function<void()> done) {
+    waits.add(number, [&outcome, done = std::move(done)](Status status) {
+      outcome = std::move(status);
+      done();
+    });
+  };
+  co_await waited(begin);
   co_return outcome;
 }
 

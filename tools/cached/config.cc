@@ -236,6 +236,14 @@ std::vector<std::string> read_config(std::string_view text, std::string_view fil
     else
       faults.add(tl::unexpected(files.error()));
   }
+  if (auto tiers = section(document, "tiers", faults)) {
+    faults.take(number_at(*tiers, "lookup_ms", 1, 60'000), config.tiers.lookup_ms);
+    faults.add(tiers->expect_no_other());
+  }
+  read_each(document, "tier", faults, [&](TomlTable& each) -> Status {
+    config.tiers.sections.push_back(TRY(read_tier(each)));
+    return {};
+  });
   if (auto access = section(document, "access", faults)) config.access = read_access(std::move(*access), faults);
   faults.add(document.expect_no_other());
   return lines;

@@ -10,6 +10,7 @@
 
 #include "libserve/access.h"
 #include "libserve/tls.h"
+#include "tools/cached/tiers.h"
 
 namespace cairn::cached {
 
@@ -23,6 +24,7 @@ struct Config {
   std::size_t connections = 4096;
   unsigned drain_seconds = 30;
   std::optional<serve::TlsFiles> tls{};
+  TiersConfig tiers{};
   std::optional<serve::AccessRules> access{};  // nullopt: nobody is asked who he is
 };
 

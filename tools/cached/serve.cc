@@ -76,8 +76,9 @@ Status expect_reach(const Config& config) {
 // What all doors are told alike, as far as they have it.
 template <class Options>
 Options options_of(const Config& config, const std::string& address, const base::HostPath& spool,
-                   const serve::Access& access) {
+                   const serve::Access& access, cache::Tiers* tiers) {
   Options options;
+  options.tiers = tiers;
   options.access = &access;
   options.tls = config.tls;
   options.address = address;
@@ -91,17 +92,21 @@ struct Doors {
   Doors(std::unique_ptr<serve::Access> access_in, bool tls_in) : access(std::move(access_in)), tls(tls_in) {}
   const std::unique_ptr<serve::Access> access;
   const bool tls;
-  std::unique_ptr<cache::Fetcher> fetcher;
+  std::unique_ptr<cache::Fetcher> fetcher, tiers_fetcher;
+  std::unique_ptr<cache::Tiers> tiers;  // outlives the doors
   std::unique_ptr<serve::RespServer> resp;
   std::unique_ptr<serve::HttpServer> http;
   std::unique_ptr<serve::GrpcServer> grpc;
   std::unique_ptr<serve::ContainerdServer> containerd;
 
   Status open(cache::Cache& cache, const base::Clock& clock, const Config& config, const base::HostPath& spool) {
-    auto of_http = options_of<serve::HttpOptions>(config, config.http, spool, *access);
+    tiers_fetcher = remote::make_http_fetcher(remote::http_options_of_environment());
+    tiers = TRY(
+        open_tiers(cache, *tiers_fetcher, clock, config.tiers, static_cast<std::int64_t>(config.max_bytes)));
+    auto of_http = options_of<serve::HttpOptions>(config, config.http, spool, *access, tiers.get());
     if (!config.resp.empty()) {
       resp = TRY(
-          serve::RespServer::start(cache, clock, options_of<serve::RespOptions>(config, config.resp, spool, *access)));
+          serve::RespServer::start(cache, clock, options_of<serve::RespOptions>(config, config.resp, spool, *access, tiers.get())));
       of_http.more_metrics = [this] { return resp->metrics(); };
     }
     http = TRY(serve::HttpServer::start(cache, std::move(of_http)));
@@ -110,7 +115,7 @@ struct Doors {
       containerd = TRY(serve::ContainerdServer::start(
           cache, {.socket = TRY(base::HostPath::from_user(config.containerd), "--containerd {}", config.containerd)}));
     if (config.grpc.empty()) return {};
-    auto of_grpc = options_of<serve::GrpcOptions>(config, config.grpc, spool, *access);
+    auto of_grpc = options_of<serve::GrpcOptions>(config, config.grpc, spool, *access, tiers.get());
     of_grpc.fetcher = fetcher.get();
     grpc = TRY(serve::GrpcServer::start(cache, std::move(of_grpc)));
     return {};
@@ -126,6 +131,13 @@ struct Doors {
   }
 
   void drain(std::chrono::seconds at_most) {
+    const auto deadline = std::chrono::steady_clock::now() + at_most;
+    drain_doors(at_most);
+    const std::size_t left = tiers ? tiers->drain(deadline) : 0;
+    if (left > 0) base::log_warning("{} entries were not sent to a tier any more", left);
+  }
+
+  void drain_doors(std::chrono::seconds at_most) {
     const std::jthread grpc_ends([&] {
       if (grpc) grpc->drain(at_most);
     });

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+// Two machines, in effect: what one cached has been given, another with an empty store serves, from a tier that both
+// know.
+#include <gmock/gmock.h>
+#include <signal.h>
+
+#include <thread>
+
+#include "libbase/fs/fd.h"
+#include "tests/e2e_cached/cached_program.h"
+#include "tests/support/oci_layout_builder.h"
+
+namespace cairn::test {
+namespace {
+
+using testing::HasSubstr;
+
+// The real redis-server on a socket of its own.
+class Redis {
+ public:
+  Redis() {
+    const std::string dir = dir_.path().str();
+    server_ = std::make_unique<Program>(
+        dir_.path(), std::vector<std::string>{"redis-server", "--unixsocket", dir + "/redis.sock", "--port", "0",
+                                              "--dir", dir, "--save", "", "--appendonly", "no"});
+    while (server_->out_so_far().find("eady to accept connections") == std::string::npos)
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  // A file that makes it the tier of a cached.
+  std::string config(const std::string& use) {
+    const base::HostPath file = dir_ / (use + ".toml");
+    write_text(file, "[[tier]]\nkind = \"redis\"\nuse = \"" + use + "\"\nunix_socket = \"" + dir_.path().str() +
+                         "/redis.sock\"\n");
+    return file.str();
+  }
+  void signal(int number) { server_->signal(number); }
+
+ private:
+  TempDir dir_;
+  std::unique_ptr<Program> server_;
+};
+
+std::string ccache_statistics(const CachedProgram& cached, const std::string& dir) {
+  return cached.run({"env", "CCACHE_DIR=" + dir, "ccache", "--print-stats"}).out;
+}
+
+void compile(CachedProgram& cached, const base::HostPath& source, const std::string& local, const std::string& object) {
+  const Ended ended = cached.run({"env", "CCACHE_DIR=" + local, "CCACHE_REMOTE_STORAGE=" + cached.url("/ccache"),
+                                  "ccache", "gcc", "-c", source.str(), "-o", cached.work(object).str()});
+  ASSERT_EQ(ended.code, 0) << ended.err;
+}
+
+TEST(CachedTiers, WhatOneHasBeenGivenAnotherServes) {
+  Redis redis;
+  const TempDir sources;
+  const base::HostPath source = sources.path() / "f.c";
+  write_text(source, "int f(int x) { return x * 3; }\n");
+  CachedProgram first({"--config", redis.config("both")});
+  const std::string cold = first.work("cold").str();
+  compile(first, source, cold, "f.o");
+  EXPECT_THAT(ccache_statistics(first, cold), HasSubstr("cache_miss\t1\n"));
+  const std::string object = base::read_file(first.work("f.o"), 1 << 20).value();
+  EXPECT_EQ(first.stop(SIGTERM).code, 0) << "what is still to be sent is sent at the end";
+
+  CachedProgram second({"--config", redis.config("read")});
+  const std::string clean = second.work("clean").str();
+  compile(second, source, clean, "f.o");
+  const std::string statistics = ccache_statistics(second, clean);
+  EXPECT_THAT(statistics, HasSubstr("cache_miss\t0\n"));
+  EXPECT_THAT(statistics, HasSubstr("direct_cache_hit\t1\n"));
+  EXPECT_THAT(statistics, HasSubstr("remote_storage_read_hit\t2\n"));
+  EXPECT_THAT(statistics, HasSubstr("remote_storage_error\t0\n"));
+  EXPECT_EQ(base::read_file(second.work("f.o"), 1 << 20).value(), object);
+  EXPECT_THAT(second.metrics(), HasSubstr("cairn_tier_hits_total{tier=\"redis"));
+
+  // Once here, it needs the tier no more.
+  redis.signal(SIGKILL);
+  const std::string again = second.work("again").str();
+  compile(second, source, again, "f.o");
+  EXPECT_THAT(ccache_statistics(second, again), HasSubstr("direct_cache_hit\t1\n"));
+  // And one that is gone is a miss.
+  write_text(source, "int f(int x) { return x * 4; }\n");
+  compile(second, source, again, "f.o");
+  EXPECT_THAT(ccache_statistics(second, again), HasSubstr("remote_storage_error\t0\n"));
+  EXPECT_EQ(second.stop(SIGTERM).code, 0);
+  EXPECT_EQ(second.cachectl({"fsck"}).code, 0);
+}
+
+TEST(CachedTiers, EachFieldIsKnownAndEachFaultIsSaid) {
+  const TempDir dir;
+  const base::HostPath file = dir.path() / "cached.toml";
+  const auto check = [&](const std::string& text) {
+    write_text(file, text);
+    return run_program(dir.path(), {CAIRN_BIN_DIR "/cached", "--config", file.str(), "--check-config"});
+  };
+  const Ended good = check(R"([tiers]
+lookup_ms = 500
+[[tier]]
+kind = "redis"
+host = "127.0.0.1"
+port = 6379
+database = 3
+tls = true
+user = "cairn"
+secret_file = "/etc/cairn/redis.secret"
+prefix = "team"
+[[tier]]
+kind = "http"
+use = "read"
+url = "https://cache.example/team"
+secret_file = "/etc/cairn/http.secret"
+[[tier]]
+kind = "s3"
+use = "both"
+bucket = "builds"
+prefix = "cairn"
+endpoint = "https://s3.example"
+region = "eu-central-1"
+addressing = "virtual-host"
+)");
+  EXPECT_EQ(good.out, "ok\n");
+  EXPECT_EQ(good.err, "");
+  for (const auto& [text, why] : {std::pair{"[[tier]]\nkind = \"ftp\"\n", "want \"s3\", \"redis\" or \"http\""},
+                                  {"[[tier]]\nkind = \"s3\"\n", "bucket"},
+                                  {"[[tier]]\nkind = \"http\"\nurl = \"http://x\"\nuse = \"all\"\n", "use"},
+                                  {"[[tier]]\nkind = \"http\"\nurl = \"http://x\"\nbucket = \"b\"\n", "bucket"},
+                                  {"[[tier]]\nkind = \"redis\"\n", "host"},
+                                  {"[tiers]\nlookup_ms = 0\n", "lookup_ms"}}) {
+    const Ended ended = check(text);
+    EXPECT_EQ(ended.code, 2) << text;
+    EXPECT_THAT(ended.err, HasSubstr(why)) << text;
+  }
+}
+
+}  // namespace
+}  // namespace cairn::test
