@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libserve/sockets/listening.h"
 
+#include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -10,6 +11,7 @@
 
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <memory>
 #include <utility>
 
@@ -89,9 +91,28 @@ Result<Listening> listen_on_port(const std::string& address) {
   return Listening{std::move(socket), found->ai_family, shown(bound, size)};
 }
 
+Result<Listening> listen_on_passed(const std::string& address, std::string_view number) {
+  int fd = -1, listens = 0;
+  const auto end = std::from_chars(number.data(), number.data() + number.size(), fd);
+  socklen_t size = sizeof listens;
+  const bool is_number = end.ec == std::errc() && end.ptr == number.data() + number.size() && fd >= 0;
+  if (!is_number || ::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) != 0 || listens == 0)
+    return base::fail(ErrorCode::invalid_argument, "{} is no socket that listens", address);
+  Fd socket(fd);
+  if (::fcntl(fd, F_SETFD, FD_CLOEXEC) != 0 || ::fcntl(fd, F_SETFL, O_NONBLOCK) != 0)
+    return base::fail_errno(errno, "take over {}", address);
+  sockaddr_storage bound{};
+  size = sizeof bound;
+  ::getsockname(fd, reinterpret_cast<sockaddr*>(&bound), &size);
+  const bool is_file = bound.ss_family == AF_UNIX;
+  return Listening{std::move(socket), bound.ss_family,
+                   is_file ? reinterpret_cast<const sockaddr_un&>(bound).sun_path : shown(bound, size), true};
+}
+
 }  // namespace
 
 Result<Listening> listen_on(const std::string& address) {
+  if (address.starts_with("fd:")) return listen_on_passed(address, std::string_view(address).substr(3));
   return address.starts_with('/') ? listen_on_path(address) : listen_on_port(address);
 }
 

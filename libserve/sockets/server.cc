@@ -148,7 +148,7 @@ void Server::State::each_connection(void (SocketConnection::*what)()) {
 
 void Server::State::stop_listening() {
   if (draining.exchange(true)) return;
-  if (listening.family == AF_UNIX) ::unlink(listening.address.c_str());
+  if (listening.family == AF_UNIX && !listening.is_passed) ::unlink(listening.address.c_str());
   asio::post(io, [this] { acceptor.close(); });
 }
 

@@ -4,11 +4,13 @@
 #include <signal.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "libbase/fs/fd.h"
 #include "libbase/hash/sha256.h"
 #include "libsnapshot/digests.h"
 #include "tests/e2e_cached/cached_program.h"
+#include "tests/support/host_state.h"
 #include "tests/support/oci_layout_builder.h"
 
 namespace cairn::test {
@@ -99,6 +101,48 @@ TEST(CachedProgramTest, TellsSystemdWhenItIsReadyAndWhenItEnds) {
   EXPECT_EQ(text.substr(0, static_cast<std::size_t>(std::max<ssize_t>(count, 0))), "READY=1");
   EXPECT_EQ(cached.stop(SIGTERM).code, 0);
   EXPECT_EQ(told(), "STOPPING=1");
+}
+
+// As systemd does it: the sockets are there before, and stay when it has ended.
+TEST(CachedProgramTest, TakesOverSocketsThatWereMadeForIt) {
+  const TempDir dir;
+  const std::string path = (dir / "resp.sock").str(), root = (dir / "store").str();
+  const std::string pass =
+      "import os, socket, sys\n"
+      "http = socket.socket(); http.bind((sys.argv[1], 0)); http.listen()\n"
+      "resp = socket.socket(socket.AF_UNIX); resp.bind(sys.argv[2]); resp.listen()\n"
+      "print('port', http.getsockname()[1], flush=True)\n"
+      "os.dup2(os.dup(http.fileno()), 3); os.dup2(os.dup(resp.fileno()), 4)\n"
+      "os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='2', LISTEN_FDNAMES='web:redis')\n"
+      "os.execv(sys.argv[3], sys.argv[3:])\n";
+  const auto words = [&](const std::string& host, std::vector<std::string> more) {
+    std::vector<std::string> all = {"python3", "-c", pass, host, path, CAIRN_BIN_DIR "/cached", "--root", root};
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  {
+    Program cached(dir.path(), words("127.0.0.1", {"--http", "systemd:web", "--resp", "systemd:redis"}));
+    ASSERT_TRUE(eventually([&] { return cached.out_so_far().find("cached: serves") != std::string::npos; })) << cached.err_so_far();
+    const std::string out = cached.out_so_far();
+    const std::string port = out.substr(5, out.find('\n') - 5);
+    EXPECT_NE(out.find("http://127.0.0.1:" + port + " "), std::string::npos) << out;
+    EXPECT_NE(out.find("redis+unix:" + path), std::string::npos) << out;
+    EXPECT_EQ(run_program(dir.path(), {"curl", "--silent", "--noproxy", "*", "--output", "/dev/null", "--write-out", "%{http_code}",
+                                       "http://127.0.0.1:" + port + "/health"})
+                  .out,
+              "200");
+    EXPECT_EQ(run_program(dir.path(), {"redis-cli", "-s", path, "ping"}).out, "PONG\n");
+    cached.signal(SIGTERM);
+    EXPECT_EQ(cached.wait().code, 0);
+  }
+  EXPECT_EQ(::access(path.c_str(), F_OK), 0) << "it is not cached's to take away";
+  const auto refused = [&](const std::string& host, const std::string& name) {
+    ::unlink(path.c_str());
+    return run_program(dir.path(), words(host, {"--http", "systemd:" + name}));
+  };
+  EXPECT_EQ(refused("127.0.0.1", "other").code, 2);
+  EXPECT_EQ(refused("0.0.0.0", "web").code, 2) << "nobody is asked who he is";
+  EXPECT_EQ(run_program(dir.path(), {CAIRN_BIN_DIR "/cached", "--root", root, "--http", "fd:77"}).code, 2);
 }
 
 TEST(CachedProgramTest, ASocketFileIsForItsUserAlone) {

@@ -65,7 +65,7 @@ void add_options(CLI::App& app, Arguments& arguments) {
   app.add_option("--root", config.root, "The store (or $CAIRN_ROOT)")->type_name("DIR")->capture_default_str();
   app.add_option("--grpc", config.grpc, "The same for the Remote Execution API; nothing: it is not served")
       ->type_name("ADDR");
-  app.add_option("--http", config.http, "HOST:PORT, or the absolute path of a socket")
+  app.add_option("--http", config.http, "HOST:PORT, the absolute path of a socket, or systemd:NAME, a socket that systemd has made")
       ->type_name("ADDR")
       ->capture_default_str();
   app.add_option("--resp", config.resp,

@@ -18,6 +18,7 @@
 #include "libserve/http_server.h"
 #include "libserve/resp_server.h"
 #include "tools/cached/notify.h"
+#include "tools/cached/passed.h"
 #include "tools/engine/engine.h"
 #include "tools/engine/server.h"
 
@@ -31,7 +32,7 @@ namespace {
 bool is_socket(const std::string& address) { return address.starts_with('/'); }
 
 bool is_local(const std::string& address) {
-  return is_socket(address) || address.starts_with("127.") || address.starts_with("localhost:") ||
+  return is_socket(address) || is_local_socket(address) || address.starts_with("127.") || address.starts_with("localhost:") ||
          address.starts_with("[::1]:");
 }
 
@@ -159,6 +160,10 @@ void block_ending_signals() {
 }
 
 Status serve(Config config) {
+  if (config.grpc.starts_with("systemd:"))
+    return base::fail(ErrorCode::invalid_argument, "{}: gRPC makes its sockets itself and takes none over", config.grpc);
+  config.http = TRY(resolve_passed(config.http));
+  config.resp = TRY(resolve_passed(config.resp));
   TRY(expect_reach(config));
   const base::HostPath root = TRY(base::HostPath::from_user(config.root), "--root {}", config.root);
   if (config.soft_bytes > config.max_bytes)
