@@ -35,7 +35,8 @@ struct GrpcOptions {
 
 class GrpcServer {
  public:
-  // Listens and serves. The cache outlives it. Errors: invalid_argument (the address, or somebody listens there; a file of TLS),
+  // Listens and serves. The cache outlives it. Errors: invalid_argument (the address, or somebody listens at that port; a
+  // file of TLS), busy (somebody listens at that socket),
   // unavailable (a method that nobody has said the needs of).
   static base::Result<std::unique_ptr<GrpcServer>> start(cache::Cache& cache, GrpcOptions options);
   ~GrpcServer();  // ends what is going on

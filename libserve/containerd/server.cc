@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <grpcpp/grpcpp.h>
-#include <sys/stat.h>
 
 #include "libserve/containerd/snapshots.h"
 #include "libserve/containerd_server.h"
-#include "libserve/sockets/listening.h"
+#include "libserve/grpc/at_socket.h"
 
 namespace cairn::serve {
 
-using base::ErrorCode;
 using base::Result;
 
 struct ContainerdServer::State {
@@ -29,17 +27,11 @@ Result<std::unique_ptr<ContainerdServer>> ContainerdServer::start(cache::Cache& 
   made->state_ = std::make_unique<State>(options);
   State& state = *made->state_;
   const std::string& path = state.socket.str();
-  TRY(listen_on(path), "serve containerd");  // gRPC would take the place of whoever listens there
   state.names = TRY(cache::TreeNames::open(cache), "serve containerd at {}", path);
   state.service.emplace(*state.names, state.workers);
   grpc::ServerBuilder builder;
-  builder.AddListeningPort("unix:" + path, grpc::InsecureServerCredentials());
   builder.RegisterService(&*state.service);
-  const mode_t before = ::umask(0077);  // from the first moment on
-  state.server = builder.BuildAndStart();
-  ::umask(before);
-  if (!state.server)
-    return base::fail(ErrorCode::invalid_argument, "serve containerd at {}: no socket can be made there", path);
+  state.server = TRY(start_at_socket(builder, path), "serve containerd");
   return made;
 }
 

@@ -7,6 +7,7 @@
 #include "libbase/fs/fd.h"
 #include "libserve/grpc/action_cache.h"
 #include "libserve/grpc/asset.h"
+#include "libserve/grpc/at_socket.h"
 #include "libserve/grpc/byte_stream.h"
 #include "libserve/grpc/capabilities.h"
 #include "libserve/grpc/cas.h"
@@ -89,22 +90,24 @@ Result<std::unique_ptr<GrpcServer>> GrpcServer::start(cache::Cache& cache, GrpcO
   grpc::ServerBuilder builder;
   builder.SetMaxReceiveMessageSize(message_bytes_max);
   builder.SetMaxSendMessageSize(-1);
-  const bool is_socket = options.address.starts_with('/');
-  int port = 0;
-  const auto credentials = TRY(credentials_of(is_socket ? std::nullopt : options.tls));
-  builder.AddListeningPort(is_socket ? "unix:" + options.address : options.address, credentials, &port);
   for (const auto& [name, service] : state.services()) {
     TRY(expect_classified(name));
     builder.RegisterService(service);
   }
+  state.address = options.address;
+  if (options.address.starts_with('/')) {
+    state.server = TRY(start_at_socket(builder, options.address), "serve gRPC");
+    return made;
+  }
+  int port = 0;
+  builder.AddListeningPort(options.address, TRY(credentials_of(options.tls)), &port);
   // Two servers at one address would share its connections by chance.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   state.server = builder.BuildAndStart();
-  if (!state.server || (!is_socket && port == 0))
+  if (!state.server || port == 0)
     return base::fail(ErrorCode::invalid_argument,
                       "serve gRPC at {}: it is no address of this machine, or somebody listens there", options.address);
-  state.address =
-      is_socket ? options.address : options.address.substr(0, options.address.rfind(':') + 1) + std::to_string(port);
+  state.address = options.address.substr(0, options.address.rfind(':') + 1) + std::to_string(port);
   return made;
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who is let in over gRPC: every method of every service that is served, called by its name and with bytes, and each
 // way to be refused.
+#include <sys/stat.h>
+
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
 #include <grpcpp/generic/generic_stub.h>
@@ -225,6 +227,22 @@ TEST_F(GrpcAccess, TricksWithNamesLeadIntoNoOtherInstance) {
   for (const char* name :
        {"team/../other", "team/./a", "team//a", "/team", "team/", "team/blobs/x", "team/uploads/one"})
     EXPECT_EQ(read(name + blob), StatusCode::INVALID_ARGUMENT) << name;
+}
+
+TEST(GrpcSockets, OneThatSomebodyListensAtIsNotTakenFromHim) {
+  cache::OpenStore store;
+  GrpcOptions options;
+  options.address = (store.root() / "grpc.sock").str();
+  options.spool = store.root() / "tmp";
+  auto first = must(GrpcServer::start(*store.cache, options));
+  struct ::stat file {};
+  ASSERT_EQ(::stat(options.address.c_str(), &file), 0);
+  EXPECT_EQ(file.st_mode & 0777, 0700u) << "for its user alone";
+  const auto second = GrpcServer::start(*store.cache, options);
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, base::ErrorCode::busy);
+  first.reset();
+  EXPECT_TRUE(GrpcServer::start(*store.cache, options));
 }
 
 }  // namespace
