@@ -14,6 +14,7 @@ namespace cairn::test {
 
 namespace {
 
+// What is removed is collected at once, and not when the last collection is fifty times as long ago as it took.
 constexpr const char* config = R"(version = 2
 root = "{0}/root"
 state = "{0}/state"
@@ -25,6 +26,9 @@ disabled_plugins = ["io.containerd.grpc.v1.cri"]
 [proxy_plugins.cairn]
   type = "snapshot"
   address = "{0}/cairn.sock"
+[plugins."io.containerd.gc.v1.scheduler"]
+  deletion_threshold = 1
+  pause_threshold = 0.5
 )";
 
 std::vector<std::string> with(std::vector<std::string> argv, const std::vector<std::string>& more) {
