@@ -11,7 +11,6 @@
 
 #include "libbase/crash_point.h"
 #include "libbase/fs/fd.h"
-#include "libbase/lmdb/gathering.h"
 #include "libbase/lmdb/thread_frames.h"
 #include "libbase/log/log.h"
 #include "libbase/sync.h"
@@ -67,13 +66,11 @@ struct GroupWriter::State {
     std::size_t waiters = 0;      // in wait_durable
     std::size_t crowd = 0;        // in enqueue, for room
     bool stopping = false;
-    Gathering gathering;
     Counts counts;
 
     bool due(const Options& limits, SteadyTime now) const;
-    SteadyTime next_look(const Options& limits) const;  // something is queued, and not due
     Group take_group();
-    void settle(const Group& group, SteadyTime begun);
+    void settle(const Group& group);
     // What waiting for the number has come to; nullopt: it goes on.
     std::optional<Status> outcome(SequenceNumber number) const;
   };
@@ -86,7 +83,7 @@ struct GroupWriter::State {
   void commit_group(Group& group);
   Status sync_group(const Group& group, std::optional<DataToken> journal);
   Status commit_changes(Group& group, bool& sync_failed);
-  void refuse_all(Group& group, const Error& cause, SteadyTime begun);
+  void refuse_all(Group& group, const Error& cause);
 
   Env& env;
   const DataSync data_sync;
@@ -102,14 +99,8 @@ struct GroupWriter::State {
 
 bool GroupWriter::State::Shared::due(const Options& limits, SteadyTime now) const {
   if (queue.empty()) return false;
-  return stopping || crowd > 0 || queue_bytes >= limits.group_bytes_max ||
-         now - queue.front().since >= limits.group_age_max ||
-         (wanted >= queue.front().number && gathering.may_begin(queue.size(), now));
-}
-
-SteadyTime GroupWriter::State::Shared::next_look(const Options& limits) const {
-  const SteadyTime oldest = queue.front().since + limits.group_age_max;
-  return wanted >= queue.front().number ? std::min(oldest, gathering.until()) : oldest;
+  return stopping || crowd > 0 || wanted >= queue.front().number || queue_bytes >= limits.group_bytes_max ||
+         now - queue.front().since >= limits.group_age_max;
 }
 
 Group GroupWriter::State::Shared::take_group() {
@@ -123,8 +114,7 @@ Group GroupWriter::State::Shared::take_group() {
   return group;
 }
 
-void GroupWriter::State::Shared::settle(const Group& group, SteadyTime begun) {
-  gathering.settled(group.size(), queue.size(), begun, std::chrono::steady_clock::now());
+void GroupWriter::State::Shared::settle(const Group& group) {
   std::shared_ptr<const Error> error;  // shared by the changes that failed together
   for (const Queued& queued : group) {
     if (queued.outcome) {
@@ -165,7 +155,7 @@ Group GroupWriter::State::next_group() {
       return group;
     }
     if (!access->queue.empty()) {
-      work.wait_until(access.lock(), access->next_look(options));
+      work.wait_until(access.lock(), access->queue.front().since + options.group_age_max);
     } else if (access->stopping) {
       return {};
     } else {
@@ -175,7 +165,6 @@ Group GroupWriter::State::next_group() {
 }
 
 void GroupWriter::State::commit_group(Group& group) {
-  const SteadyTime begun = std::chrono::steady_clock::now();
   bool sync_failed = false;
   Status status = commit_changes(group, sync_failed);
   const bool full = !status && !sync_failed && status.error().code == ErrorCode::no_space;
@@ -190,12 +179,12 @@ void GroupWriter::State::commit_group(Group& group) {
     auto access = shared.lock();
     if (committed) ++access->counts.groups;
     if (status || full) {
-      access->settle(group, begun);
+      access->settle(group);
       settled.notify_all();
       return;
     }
   }
-  refuse_all(group, status.error(), begun);
+  refuse_all(group, status.error());
 }
 
 // Durable before the transaction that names it is committed (I1): the data of the changes, and what the journal has of them.
@@ -251,7 +240,7 @@ Status GroupWriter::State::commit_changes(Group& group, bool& sync_failed) {
 }
 
 // A failed fsync may have lost what it was to make durable and says so only once: nothing is retried.
-void GroupWriter::State::refuse_all(Group& group, const Error& cause, SteadyTime begun) {
+void GroupWriter::State::refuse_all(Group& group, const Error& cause) {
   log_error("the metadata writer has failed and takes no more changes: {}", cause.message);
   const Error refusal{ErrorCode::io, "the metadata writer has failed: " + cause.message,
                       "close the store and open it again; then check it"};
@@ -263,7 +252,7 @@ void GroupWriter::State::refuse_all(Group& group, const Error& cause, SteadyTime
   }
   access->queue.clear();
   access->queue_bytes = 0;
-  access->settle(group, begun);
+  access->settle(group);
   room.notify_all();
   settled.notify_all();
 }
@@ -304,10 +293,8 @@ Result<SequenceNumber> GroupWriter::enqueue(Entry entry) {
   const SequenceNumber number = ++access->last_number;
   access->queue_bytes += entry.bytes;
   access->queue.push_back({number, std::move(entry), std::chrono::steady_clock::now(), {}});
-  // The writer sleeps without an end only while the queue is empty; bytes may make the group due, or all being there.
-  if (access->queue.size() == 1 || access->queue.size() == access->gathering.expected() ||
-      access->queue_bytes >= state.options.group_bytes_max)
-    state.work.notify_one();
+  // The writer sleeps without an end only while the queue is empty; bytes may make the group due.
+  if (access->queue.size() == 1 || access->queue_bytes >= state.options.group_bytes_max) state.work.notify_one();
   return number;
 }
 
