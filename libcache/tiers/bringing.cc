@@ -45,7 +45,7 @@ Status Bringing::bring_one(const SizedBlob& blob, std::size_t first, const std::
     WatchedTier& tier = *tiers_[index];
     if (!tier.is_read() || !tier.keeps(blob)) continue;
     const auto brought = tier.bring_blob(blob, blobs_, stop);
-    if (brought && *brought) return {};
+    if (brought && *brought) return entries_.uploaded(blob.digest), Status();
     if (!brought) last = tl::unexpected(brought.error());
     if (stop.stop_requested() || (!brought && brought.error().code == ErrorCode::no_space)) break;
   }

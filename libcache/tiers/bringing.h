@@ -12,10 +12,12 @@ namespace cairn::cache {
 class Bringing {
  public:
   // All outlive it, and `pool`, which has threads for it, ends before the others do.
-  Bringing(WatchedTiers& tiers, BlobStore& blobs, base::ThreadPool& pool, const TiersOptions& options)
-      : tiers_(tiers), blobs_(blobs), pool_(pool), options_(options) {}
+  Bringing(WatchedTiers& tiers, BlobStore& blobs, EntryStore& entries, base::ThreadPool& pool,
+           const TiersOptions& options)
+      : tiers_(tiers), blobs_(blobs), entries_(entries), pool_(pool), options_(options) {}
 
-  // When it returns ok, each of them is in the store and has its size. `first` is asked first. Errors: not_found (one
+  // When it returns ok, each of them is in the store and has its size; what came now is an upload that nobody has named
+  // yet (EntryStore::uploaded). `first` is asked first. Errors: not_found (one
   // is nowhere, or has another size), no_space, cancelled, io, corrupt.
   base::Status bring(std::span<const SizedBlob> blobs, std::size_t first, const std::stop_token& stop);
 
@@ -26,6 +28,7 @@ class Bringing {
 
   WatchedTiers& tiers_;
   BlobStore& blobs_;
+  EntryStore& entries_;
   base::ThreadPool& pool_;
   const TiersOptions& options_;
 };

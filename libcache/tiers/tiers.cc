@@ -56,7 +56,7 @@ struct Tiers::State {
   Flights flights{clock};
   // A look-up does not stand in line behind transfers; and none of these tasks waits for another.
   base::ThreadPool asks{{.threads = 2 * options.fetches_max}}, transfers{{.threads = 2 * options.fetches_max}};
-  Bringing bringing{tiers, cache.blobs(), transfers, options};
+  Bringing bringing{tiers, cache.blobs(), entries, transfers, options};
   base::ThreadPool fetches{{.threads = options.fetches_max, .queue_max = options.fetches_queued}};
 };
 

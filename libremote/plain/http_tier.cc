@@ -26,10 +26,7 @@ namespace {
 
 constexpr std::string_view only_door = "bazel";
 
-bool is_digest(std::string_view key) {
-  return key.size() == 64 &&
-         std::all_of(key.begin(), key.end(), [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
-}
+bool is_digest(std::string_view key) { return BlobDigest::parse(fmt::format("sha256:{}", key)).has_value(); }
 
 class HttpTier final : public cache::RemoteTier {
  public:

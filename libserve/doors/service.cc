@@ -16,10 +16,6 @@ namespace {
 
 constexpr std::size_t action_result_bytes_max = 32u << 20;
 
-}  // namespace
-
-namespace {
-
 Need need_of(Method method) {
   switch (method) {
     case Method::options: return Need::nothing;  // a browser shows no credentials with it

@@ -151,6 +151,19 @@ TEST_F(TiersTest, BlobsComeAlone) {
   EXPECT_EQ(ask_for({sized("an output").digest, 3}), TierAnswer::none) << "of another size it is another";
 }
 
+TEST_F(TiersTest, ABlobThatNobodyNamesStaysForTheTimeOfALeaseAndNoLonger) {
+  stock(*first_, named("k"), "value", {"an output"});
+  open({{first_}});
+  set_promise_time(*store_.cache, std::chrono::hours(1));
+  EXPECT_EQ(ask_for(sized("an output")), TierAnswer::found);
+  must(store_.cache->prune({.dry_run = true}));  // no row is on its way any more
+  must(store_.cache->prune({.all = true}));
+  EXPECT_TRUE(has("an output"));
+  set_promise_time(*store_.cache, milliseconds(0));
+  must(store_.cache->prune({.all = true}));
+  EXPECT_FALSE(has("an output"));
+}
+
 TEST_F(TiersTest, WhatIsPutGoesToThemLater) {
   open({{first_}, {second_, TierUse::read}, {std::make_shared<Shelf>(), TierUse::write, {.only_door = "bazel"}}});
   put(named("a"), "value a", {"one", "two"});

@@ -93,7 +93,7 @@ struct Doors {
   Doors(std::unique_ptr<serve::Access> access_in, bool tls_in) : access(std::move(access_in)), tls(tls_in) {}
   const std::unique_ptr<serve::Access> access;
   const bool tls;
-  std::unique_ptr<cache::Fetcher> fetcher, tiers_fetcher;
+  std::unique_ptr<cache::Fetcher> fetcher;  // for tiers and assets; none: for neither
   std::unique_ptr<cache::Tiers> tiers;  // outlives the doors
   std::unique_ptr<serve::RespServer> resp;
   std::unique_ptr<serve::HttpServer> http;
@@ -101,9 +101,10 @@ struct Doors {
   std::unique_ptr<serve::ContainerdServer> containerd;
 
   Status open(cache::Cache& cache, const base::Clock& clock, const Config& config, const base::HostPath& spool) {
-    tiers_fetcher = remote::make_http_fetcher(remote::http_options_of_environment());
-    tiers = TRY(
-        open_tiers(cache, *tiers_fetcher, clock, config.tiers, static_cast<std::int64_t>(config.max_bytes)));
+    const bool has_tiers = !config.tiers.sections.empty();
+    if (has_tiers || config.fetch) fetcher = remote::make_http_fetcher(remote::http_options_of_environment());
+    if (has_tiers)
+      tiers = TRY(open_tiers(cache, *fetcher, clock, config.tiers, static_cast<std::int64_t>(config.max_bytes)));
     auto of_http = options_of<serve::HttpOptions>(config, config.http, spool, *access, tiers.get());
     if (!config.resp.empty()) {
       resp = TRY(
@@ -111,13 +112,12 @@ struct Doors {
       of_http.more_metrics = [this] { return resp->metrics(); };
     }
     http = TRY(serve::HttpServer::start(cache, std::move(of_http)));
-    if (config.fetch) fetcher = remote::make_http_fetcher(remote::http_options_of_environment());
     if (!config.containerd.empty())
       containerd = TRY(serve::ContainerdServer::start(
           cache, {.socket = TRY(base::HostPath::from_user(config.containerd), "--containerd {}", config.containerd)}));
     if (config.grpc.empty()) return {};
     auto of_grpc = options_of<serve::GrpcOptions>(config, config.grpc, spool, *access, tiers.get());
-    of_grpc.fetcher = fetcher.get();
+    if (config.fetch) of_grpc.fetcher = fetcher.get();
     grpc = TRY(serve::GrpcServer::start(cache, std::move(of_grpc)));
     return {};
   }

@@ -138,7 +138,6 @@ Result<TierSection> read_tier(TomlTable& table) {
 
 Result<std::unique_ptr<cache::Tiers>> open_tiers(cache::Cache& cache, cache::Fetcher& fetcher, const base::Clock& clock,
                                                  const TiersConfig& config, std::int64_t live_bytes_max) {
-  if (config.sections.empty()) return nullptr;
   std::vector<cache::TierSettings> settings;
   for (const TierSection& tier : config.sections) {
     std::unique_ptr<cache::RemoteTier> opened;

@@ -38,7 +38,7 @@ struct TiersConfig {
 
 base::Result<TierSection> read_tier(base::TomlTable& table);
 
-// nullptr: there are none. The fetcher and all else outlive it. Errors: invalid_argument (what cannot be a tier), io (a
+// Of one section at least. The fetcher and all else outlive it. Errors: invalid_argument (what cannot be a tier), io (a
 // secret that cannot be read).
 base::Result<std::unique_ptr<cache::Tiers>> open_tiers(cache::Cache& cache, cache::Fetcher& fetcher,
                                                        const base::Clock& clock, const TiersConfig& config,
