@@ -24,6 +24,7 @@ install(DIRECTORY libbase DESTINATION ${cairn_include_dir} FILES_MATCHING PATTER
         PATTERN "openat2.h" EXCLUDE)
 foreach(library libsnapshot libcache libsolver libremote)
   file(GLOB headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${library}/*.h)
+  list(FILTER headers EXCLUDE REGEX "/reapi_tier\\.h$")  # whose library is not installed: only cached needs it
   install(FILES ${headers} DESTINATION ${cairn_include_dir}/${library})
 endforeach()
 install(FILES libsolver/wire/ops.h DESTINATION ${cairn_include_dir}/libsolver/wire)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libremote/bodies/bodies.h"
 
+#include <algorithm>
 #include <vector>
 
 namespace cairn::remote {
@@ -8,6 +9,17 @@ namespace cairn::remote {
 using base::ErrorCode;
 using base::fail;
 using base::Result;
+
+namespace {
+constexpr std::size_t said_bytes_max = 160;
+}
+
+std::string printable(std::string_view text) {
+  std::string out(text.substr(0, said_bytes_max));
+  std::replace_if(
+      out.begin(), out.end(), [](unsigned char c) { return c < 0x20 || c >= 0x7f; }, '?');
+  return out;
+}
 
 Result<std::string> read_whole(base::ByteSource& source, std::size_t size_max) {
   std::string bytes;

@@ -7,10 +7,14 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "libbase/compress/decoder.h"
 
 namespace cairn::remote {
+
+// What a server says, for a terminal: the beginning of it, if it is long.
+std::string printable(std::string_view text);
 
 // All that is left. Errors: invalid_argument (more than size_max bytes), and those of the source.
 base::Result<std::string> read_whole(base::ByteSource& source, std::size_t size_max);

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "libremote/bodies/bodies.h"
+
 namespace cairn::remote {
 
 using base::ErrorCode;
@@ -10,8 +12,6 @@ using base::fail;
 using base::Result;
 
 namespace {
-
-constexpr std::size_t said_bytes_max = 160;
 
 ErrorCode code_of(std::string_view text, std::string_view word) {
   if (text.starts_with("ERR max number of clients")) return ErrorCode::busy;
@@ -22,14 +22,6 @@ ErrorCode code_of(std::string_view text, std::string_view word) {
     if (word == each) return ErrorCode::unavailable;
   }
   return ErrorCode::io;
-}
-
-// What a server says, for a terminal.
-std::string printable(std::string_view text) {
-  std::string out(text.substr(0, said_bytes_max));
-  std::replace_if(
-      out.begin(), out.end(), [](unsigned char c) { return c < 0x20 || c >= 0x7f; }, '?');
-  return out;
 }
 
 base::Error error_of(const RedisReply& reply) {
