@@ -7,14 +7,14 @@ include(CMakePackageConfigHelpers)
 set(cairn_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/Cairn)
 set(cairn_include_dir ${CMAKE_INSTALL_INCLUDEDIR}/cairn)
 
-foreach(name base snapshot cache solver remote engine)
+foreach(name base snapshot cache solver dockerfile remote engine)
   set_target_properties(cairn_${name} PROPERTIES EXPORT_NAME ${name})
   add_library(Cairn::${name} ALIAS cairn_${name})
 endforeach()
 add_library(cairn INTERFACE)
 add_library(Cairn::cairn ALIAS cairn)
-target_link_libraries(cairn INTERFACE cairn_engine)
-install(TARGETS cairn cairn_base cairn_snapshot cairn_cache cairn_solver cairn_remote cairn_engine EXPORT CairnTargets
+target_link_libraries(cairn INTERFACE cairn_engine cairn_dockerfile)
+install(TARGETS cairn cairn_base cairn_snapshot cairn_cache cairn_solver cairn_dockerfile cairn_remote cairn_engine EXPORT CairnTargets
         ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(EXPORT CairnTargets NAMESPACE Cairn:: DESTINATION ${cairn_package_dir})
 
@@ -22,12 +22,12 @@ install(EXPORT CairnTargets NAMESPACE Cairn:: DESTINATION ${cairn_package_dir})
 install(DIRECTORY libbase DESTINATION ${cairn_include_dir} FILES_MATCHING PATTERN "*.h"
         PATTERN "env_state.h" EXCLUDE PATTERN "mdb_error.h" EXCLUDE PATTERN "thread_frames.h" EXCLUDE
         PATTERN "openat2.h" EXCLUDE)
-foreach(library libsnapshot libcache libsolver libremote)
+foreach(library libsnapshot libcache libsolver libdockerfile libremote)
   file(GLOB headers CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${library}/*.h)
   list(FILTER headers EXCLUDE REGEX "/reapi_tier\\.h$")  # whose library is not installed: only cached needs it
   install(FILES ${headers} DESTINATION ${cairn_include_dir}/${library})
 endforeach()
-install(FILES libsolver/wire/ops.h DESTINATION ${cairn_include_dir}/libsolver/wire)
+install(FILES libsolver/wire/ops.h libsolver/wire/go_json.h DESTINATION ${cairn_include_dir}/libsolver/wire)
 install(FILES tools/engine/engine.h tools/engine/order.h tools/engine/client.h tools/engine/server.h
         DESTINATION ${cairn_include_dir}/tools/engine)
 

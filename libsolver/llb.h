@@ -13,6 +13,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -31,6 +32,16 @@ struct RunOptions;
 class ExecState;
 class FileActions;
 
+// What a step says of itself beside what it does. None of it is part of a digest.
+struct StepNotes {
+  std::map<std::string, std::string> description = {};  // beside the name
+  std::vector<std::string> capabilities = {};           // beside those that follow from the step
+  std::optional<wire::ProgressGroup> progress_group = {};
+  std::optional<wire::LinuxResources> resources = {};
+  std::vector<wire::Range> lines = {};  // of MarshalOptions::source, that this step was made from
+  bool ignore_cache = false;
+};
+
 class State {
  public:
   State() = default;  // scratch: the empty tree
@@ -41,6 +52,10 @@ class State {
   State dir(std::string_view path) const;
   State user(std::string_view name) const;
   State platform(Platform platform) const;
+  // The same over another tree.
+  State over(const State& tree) const { return on(tree.node_, tree.output_); }
+  const std::vector<std::pair<std::string, std::string>>& environment() const { return values().env; }
+  const std::string& directory() const { return values().dir; }  // "": never said
 
   // A process with this state as its root.
   ExecState run(std::vector<std::string> args) const;
@@ -118,7 +133,7 @@ struct RunOptions {
   std::string cgroup_parent = {};
   std::vector<std::int32_t> valid_exit_codes = {};  // {}: 0
   std::optional<Platform> platform = {};
-  bool ignore_cache = false;
+  StepNotes notes = {};
   std::string name = {};  // as progress shows it
 };
 
@@ -153,7 +168,8 @@ struct RmOptions {
   bool allow_not_found = false, allow_wildcard = false;
 };
 
-// Names are looked up in the account files of the state that the step changes; numbers are taken as they are.
+// Names are looked up in the account files of the state that the step changes; numbers are taken as they are, and root
+// is 0 everywhere.
 struct FileOwner {
   std::string user = {}, group = {};  // "": not said
 };
@@ -175,6 +191,7 @@ class FileActions {
   FileActions& owner(const FileOwner& owner);
   FileActions& created(std::int64_t nanoseconds);
   FileActions& name(std::string_view name);  // of the step, as progress shows it
+  FileActions& notes(StepNotes notes);       // likewise of the step
 
  private:
   friend class State;
@@ -189,6 +206,7 @@ class FileActions {
   std::vector<Action> actions_;
   std::string error_;
   std::string name_;
+  StepNotes notes_;
 };
 
 struct ImageOptions {
@@ -196,6 +214,7 @@ struct ImageOptions {
   std::string resolve_mode = {};          // "", "default", "pull", "local"
   std::int64_t layer_limit = 0;
   std::string checksum = {};
+  StepNotes notes = {};
   std::string name = {};
 };
 State image(std::string_view reference, const ImageOptions& options = {});
@@ -264,6 +283,7 @@ struct HttpOptions {
   std::int64_t mode = 0, uid = 0, gid = 0;  // mode 0: 0600
   std::string auth_header_secret = {};
   std::string accept = {}, user_agent = {};  // headers
+  StepNotes notes = {};
   std::string name = {};
 };
 // url: https:// or http://
@@ -275,13 +295,32 @@ State build(const State& source, std::string_view filename = {}, std::string_vie
 // The inputs with the numbers `outputs`, as they are, but there only when all inputs are: a join. No input is scratch.
 std::vector<State> passthrough(const std::vector<State>& inputs, const std::vector<std::size_t>& outputs, std::string_view id);
 // Later trees over earlier ones. Scratch adds nothing and is left out.
-State merge(const std::vector<State>& states, std::string_view name = {});
+State merge(const std::vector<State>& states, std::string_view name = {}, const StepNotes& notes = {});
 // What upper has that lower has not.
 State diff(const State& lower, const State& upper, std::string_view name = {});
+
+// A tree that steps are made from before it is known what it is.
+class Pending {
+ public:
+  Pending();
+  State state() const;
+  // Before anything that needs it is marshalled; until then, marshal() fails. The tree is not scratch.
+  void become(const State& tree);
+
+ private:
+  std::shared_ptr<Node> node_;
+};
+
+// The text that a graph was made from.
+struct SourceText {
+  std::string filename, data, language;
+  std::string definition = {};  // whose result holds the file: as marshal() gives it
+};
 
 struct MarshalOptions {
   std::optional<Platform> platform = {};  // nullopt: this machine
   std::string local_unique_id = {};       // "": random
+  std::optional<SourceText> source = {};
 };
 // The bytes of the pb.Definition whose result is this state; scratch has no ops and gives "".
 // Errors: invalid_argument: the first mistake made on the way to this state.

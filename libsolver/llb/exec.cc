@@ -148,7 +148,7 @@ ExecState State::run(std::vector<std::string> args, const RunOptions& options) c
   node->folds_inputs = true;
   node->platform_use = PlatformUse::wanted;
   node->platform = options.platform ? options.platform : state_values.platform;
-  node->metadata.ignore_cache = options.ignore_cache;
+  node->note(options.notes);
   node->name(options.name);
   node->op.op = std::move(exec);
   return ExecState(*this, std::move(node));

@@ -9,10 +9,11 @@
 namespace cairn::solver::llb {
 namespace {
 
-// Absolute and clean, but a trailing slash ("into this directory") stays.
+// Absolute and clean, but a trailing slash ("into this directory") stays, and so does a trailing "/.".
 std::string action_path(std::string_view path) {
   std::string clean = rooted_path(path);
-  if (path.ends_with('/') && clean != "/") clean += '/';
+  if ((path.ends_with('/') || path.ends_with("/.")) && clean != "/") clean += '/';
+  if (path.ends_with("/.")) clean += '.';
   return clean;
 }
 
@@ -35,7 +36,8 @@ std::optional<wire::UserOpt> user_opt(const std::string& text) {
   wire::UserOpt user;
   std::uint32_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error == std::errc() && end == text.data() + text.size()) user.user = number;
+  if (text == "root") user.user = std::uint32_t{0};
+  else if (error == std::errc() && end == text.data() + text.size()) user.user = number;
   else user.user = wire::NamedUserOpt{text, wire::no_input, {}};
   return user;
 }
@@ -173,6 +175,11 @@ FileActions& FileActions::name(std::string_view name) {
   return *this;
 }
 
+FileActions& FileActions::notes(StepNotes notes) {
+  notes_ = std::move(notes);
+  return *this;
+}
+
 State State::file(const FileActions& actions) const {
   if (!actions.error_.empty()) return wrong(actions.error_);
   if (actions.actions_.empty()) return wrong("a file step without actions");
@@ -207,6 +214,7 @@ State State::file(const FileActions& actions) const {
   }
   node->op.op = std::move(op);
   node->need_capability("file.base");
+  node->note(actions.notes_);
   node->name(actions.name_);
   return on(std::move(node), 0);
 }

@@ -9,7 +9,7 @@
 #include "libsolver/digests.h"
 #include "libsolver/llb/node.h"
 #include "libsolver/load/order.h"
-#include "libsolver/load/platform.h"
+#include "libsolver/platform.h"
 #include "libsolver/wire/codec.h"
 
 namespace cairn::solver::llb {
@@ -33,9 +33,11 @@ class Marshaller {
       : platform_(options.platform ? *options.platform : host_platform()),
         unique_id_(options.local_unique_id.empty() ? random_id() : options.local_unique_id) {
     message_.source.emplace();
+    if (options.source) source_error_ = add_source(*options.source);
   }
 
   Result<std::string> marshal(const NodeInput& result) {
+    TRY(Status(source_error_));
     collect(result.node.get());
     const std::size_t root = 0;
     const auto order = TRY(post_order(nodes_.size(), std::span(&root, 1), [&](std::size_t i) { return std::span(edges_[i]); }));
@@ -70,7 +72,19 @@ class Marshaller {
     op.constraints.emplace();
     if (node.needs_unique_id) std::get<wire::SourceOp>(op.op).attrs["local.unique"] = unique_id_;
     digests_[number] = append(op, node.metadata);
-    message_.source->locations[digests_[number]];
+    wire::Locations& places = message_.source->locations[digests_[number]];
+    if (!node.lines.empty()) places.locations.push_back({0, node.lines, {}});
+    return {};
+  }
+
+  Status add_source(const SourceText& text) {
+    wire::SourceInfo& info = message_.source->infos.emplace_back();
+    info.filename = text.filename;
+    info.data.value = text.data;
+    info.language = text.language;
+    if (text.definition.empty()) return {};
+    wire::DecodeBudget budget;
+    info.definition = wire::Box(TRY(wire::decode_definition(text.definition, budget)));
     return {};
   }
 
@@ -114,6 +128,8 @@ class Marshaller {
     merged.ignore_cache = merged.ignore_cache || metadata.ignore_cache;
     for (const auto& [key, value] : metadata.description) merged.description[key] = value;
     for (const auto& [capability, needed] : metadata.caps) merged.caps[capability] = true;
+    if (metadata.progress_group) merged.progress_group = metadata.progress_group;
+    if (metadata.linux_resources) merged.linux_resources = metadata.linux_resources;
     return digest;
   }
 
@@ -136,6 +152,7 @@ class Marshaller {
   std::vector<std::vector<std::size_t>> edges_;
   std::vector<std::string> digests_;  // by number
   wire::DefinitionMessage message_;
+  Status source_error_;
 };
 
 }  // namespace

@@ -30,6 +30,7 @@ struct Node {
   PlatformUse platform_use = PlatformUse::none;
   std::optional<Platform> platform;  // nullopt: that of the marshal
   wire::OpMetadata metadata;
+  std::vector<wire::Range> lines;    // of the text that the graph was made from
   bool needs_unique_id = false;      // a local source without session
   std::optional<base::Error> error;  // what the author of the graph did wrong here
 
@@ -41,6 +42,7 @@ struct Node {
   // The index of this state in needs; it must not be scratch.
   std::size_t need_state(const State& state);
   void name(std::string_view custom_name);
+  void note(const StepNotes& notes);
   void need_capability(const char* capability) { metadata.caps[capability] = true; }
 
   // Makes a Node reachable from a State, and back.

@@ -111,6 +111,7 @@ State http(std::string_view url, const HttpOptions& options) {
   source.text("http.authheadersecret", options.auth_header_secret, "source.http.auth");
   source.text("http.header.accept", options.accept, "source.http.header");
   source.text("http.header.user-agent", options.user_agent, "source.http.header");
+  source.node->note(options.notes);
   return source.finish(std::string(url), options.name);
 }
 

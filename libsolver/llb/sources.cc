@@ -16,6 +16,7 @@ State image(std::string_view reference, const ImageOptions& options) {
   source.text("image.resolvemode", options.resolve_mode, options.resolve_mode == "pull" ? "source.image.resolvemode" : nullptr);
   source.number("image.layerlimit", options.layer_limit, "source.image.layerlimit");
   source.text("image.checksum", options.checksum, "source.image.checksum");
+  source.node->note(options.notes);
   return source.finish("docker-image://" + *full, options.name);
 }
 

@@ -4,7 +4,7 @@
 
 namespace cairn::solver::llb {
 
-State merge(const std::vector<State>& states, std::string_view name) {
+State merge(const std::vector<State>& states, std::string_view name, const StepNotes& notes) {
   std::vector<State> used;
   for (const auto& state : states) {
     if (!state.is_scratch()) used.push_back(state);
@@ -21,6 +21,7 @@ State merge(const std::vector<State>& states, std::string_view name) {
   }
   node->op.op = std::move(op);
   node->need_capability("mergeop");
+  node->note(notes);
   node->name(name);
   return Node::state(std::move(node));
 }

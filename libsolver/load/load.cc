@@ -9,7 +9,7 @@
 #include "libsolver/load/check.h"
 #include "libsolver/load/name.h"
 #include "libsolver/load/order.h"
-#include "libsolver/load/platform.h"
+#include "libsolver/platform.h"
 #include "libsolver/wire/codec.h"
 
 namespace cairn::solver {

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "libsolver/load/platform.h"
+#include "libsolver/platform.h"
 
 namespace cairn::solver {
 namespace {

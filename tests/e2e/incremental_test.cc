@@ -160,7 +160,7 @@ TEST_F(Incremental, MountsNestInAnyOrder) {
 TEST_F(Incremental, StepThatIgnoresTheCacheRunsEachTimeAndFeedsIt) {
   const auto uuid = [&](bool ignored) {
     return image().run({"sh", "-c", "cat /proc/sys/kernel/random/uuid > /out/id"},
-                       {.mounts = {{.dest = "/out"}}, .ignore_cache = ignored, .name = "uuid"}).mount_output("/out");
+                       {.mounts = {{.dest = "/out"}}, .notes = {.ignore_cache = ignored}, .name = "uuid"}).mount_output("/out");
   };
   build(uuid(true));
   const std::string first = built("id");

@@ -88,7 +88,7 @@ TEST_F(SolverCacheTest, UsersOfAnIgnoredStepRunAgainUnlessItsContentIsTheSame) {
     return ExecExit{};
   };
   const auto graph = [this](bool ignore) {
-    const State first = State().run({"ignored"}, {.ignore_cache = ignore}).root();
+    const State first = State().run({"ignored"}, {.notes = {.ignore_cache = ignore}}).root();
     const State on_root = first.run(write("child", "1")).root();  // by definition
     const State by_content =
         State().run(write("child", "2"), {.mounts = {{.dest = "/in", .source = first, .read_only = true}}}).root();
@@ -115,7 +115,7 @@ TEST_F(SolverCacheTest, ContentThatComesBackFindsWhatWasMadeOfIt) {
     TRY(FakeExecutor::write_file(request, "/", "made_of", std::to_string(version)));
     return ExecExit{};
   };
-  const State first = State().run({"ignored"}, {.ignore_cache = true}).root();
+  const State first = State().run({"ignored"}, {.notes = {.ignore_cache = true}}).root();
   const State user = State().run({"user"}, {.mounts = {{.dest = "/in", .source = first, .read_only = true}}}).root();
   for (const auto& [now, ran] : {std::pair(1, 2u), std::pair(2, 2u), std::pair(1, 1u), std::pair(2, 1u)}) {
     version = now;

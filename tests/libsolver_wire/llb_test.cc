@@ -266,7 +266,7 @@ TEST(Llb, OptionsOfOneRunDoNotStick) {
 }
 
 TEST(Llb, IgnoreCacheAndNameReachTheVertex) {
-  const auto bytes = marshal(busybox().run({"x"}, {.ignore_cache = true, .name = "again"}).root(), as_recorded());
+  const auto bytes = marshal(busybox().run({"x"}, {.notes = {.ignore_cache = true}, .name = "again"}).root(), as_recorded());
   const auto loaded = load_definition(*bytes);
   EXPECT_TRUE(loaded->vertices.back()->ignore_cache);
   EXPECT_EQ(loaded->vertices.back()->name, "again");

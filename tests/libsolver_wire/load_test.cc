@@ -5,7 +5,7 @@
 
 #include "libsolver/definition.h"
 #include "libsolver/load/order.h"
-#include "libsolver/load/platform.h"
+#include "libsolver/platform.h"
 #include "tests/libsolver_wire/support.h"
 
 namespace cairn::solver {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "libsolver/load/platform.h"
+#include "libsolver/platform.h"
 
 #include <algorithm>
 #include <sys/utsname.h>
