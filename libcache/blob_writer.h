@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "libbase/result.h"
+#include "libcache/blob_namespace.h"
 #include "libcache/blob_store.h"
 
 namespace cairn::cache {
@@ -18,7 +19,7 @@ class Cache;
 // thread-safe; gone before the cache is.
 class BlobWriter {
  public:
-  explicit BlobWriter(Cache& cache);
+  explicit BlobWriter(Cache& cache, std::optional<NamespaceId> space = {});  // for whom it is there then
   ~BlobWriter();
   BlobWriter(BlobWriter&&) noexcept;
   BlobWriter& operator=(BlobWriter&&) noexcept;

@@ -15,6 +15,7 @@
 
 #include "libbase/lmdb/group_writer.h"
 #include "libbase/result.h"
+#include "libcache/blob_namespace.h"
 #include "libcache/digests.h"
 #include "libcache/record.h"
 #include "libcache/ref.h"
@@ -25,12 +26,13 @@ namespace cairn::cache {
 class Cache;
 struct Store;  // private
 
-// Who has written an entry, and so who may be shown it.
+// Who has written an entry, and who asks for one. What an untrusted writer has put is shown to untrusted readers only, until
+// it is promoted; what a trusted one has put is shown to both, and to an untrusted reader first.
 enum class Trust : std::uint8_t { untrusted = 0, trusted = 1 };
 std::string_view to_string(Trust trust);
 
 // Two entries are the same one if all of their names are. `door` is the protocol ("bazel", "ccache"), `instance` what
-// an installation calls one of several caches behind it (empty: the only one).
+// an installation calls one of several caches behind it (empty: the only one), `trust` that of whoever puts or asks.
 struct EntryName {
   std::string door;
   std::string instance{};
@@ -58,6 +60,7 @@ struct Entry {
   BlobDigest value;
   std::uint64_t value_bytes = 0;
   std::string attributes;
+  bool in_namespace = false;  // put by a store of its namespace
 };
 
 // How long what is promised stays at least, and at most half as long again. Zero, as at first: no longer than it is held.
@@ -66,9 +69,11 @@ void set_promise_time(Cache& cache, std::chrono::milliseconds time);
 // The entries of a cache, which outlives it; any number of these are one. Thread-safe.
 class EntryStore {
  public:
-  explicit EntryStore(Cache& cache);
+  // With a namespace (blob_namespace.h) an entry is put only if that has the value and the closure, and with an entry that is
+  // found it has them, too.
+  explicit EntryStore(Cache& cache, std::optional<NamespaceId> space = {});
 
-  enum class Existing : std::uint8_t { replace, keep };
+  enum class Existing : std::uint8_t { replace, keep };  // keep: any that the writer would be shown
   enum class Outcome : std::uint8_t {
     made,
     replaced,  // the one that was there leads nowhere any more; whoever holds it keeps it
@@ -96,15 +101,28 @@ class EntryStore {
   void uploaded(const BlobDigest& blob);
 
   // Neither use nor statistics.
-  base::Result<std::optional<Entry>> peek(const EntryName& name) { return look(key_of(name)); }
+  base::Result<std::optional<Entry>> peek(const EntryName& name) { return look_for(name); }
   base::Result<bool> contains(const EntryName& name, const Accepts& accepts = {});
-  // No lookup that begins later finds it, and that is durable. Whether there was one.
+  // No lookup that begins later finds it, and that is durable. Whether there was one. Of this trust only: an untrusted
+  // writer takes nothing away from others.
   base::Result<bool> erase(const EntryName& name);
 
+  // What an untrusted writer has put under this name is from now on what a trusted one has put, durably; and who did that,
+  // when and why is in the list of promotions (promotion.h). Existing::keep: not over another trusted one.
+  // Errors: not_found (no untrusted writer has put one), already_exists (a trusted one of another value), no_space, io.
+  struct Promoter {
+    std::string who;     // for people
+    std::string reason;  // at most 1024 bytes
+  };
+  base::Result<Put> promote(EntryName name, const Promoter& by, Existing existing = Existing::keep);
+
  private:
-  base::Result<Put> put_given(NewEntry entry, Existing existing);
+  base::Result<Put> put_given(NewEntry entry, Existing existing, const Promoter* promoter = nullptr);
+  base::Status give_closure(const Entry& entry);
   base::Result<std::optional<Entry>> look(const KeyDigest& key);
+  base::Result<std::optional<Entry>> look_for(const EntryName& name, const Accepts& accepts = {});
   Store& store_;
+  const std::optional<NamespaceId> space_;
 };
 
 }  // namespace cairn::cache

@@ -15,6 +15,7 @@
 
 #include "libbase/digest.h"
 #include "libbase/result.h"
+#include "libcache/entry_store.h"
 
 namespace cairn::serve {
 
@@ -41,6 +42,7 @@ struct Grant {
 
 struct Principal {
   std::string name;
+  cache::Trust trust = cache::Trust::trusted;  // of what he writes, and in what he is shown
   std::vector<Grant> grants{};
 };
 
@@ -123,6 +125,7 @@ class Access {
   Access& operator=(const Access&) = delete;
 
   // O(1), waits for nothing: nobody, who has a token that is right, and who has shown this password before.
+  bool hides() const { return hides_; }  // somebody may read some instances and not others: which blobs those have is hidden
   bool asks() const { return asks_; }  // else everybody may do everything, and nobody's credentials are looked at
   Identity anonymous() const;
   Identity recall(const Caller& caller) const;
@@ -135,7 +138,15 @@ class Access {
   struct State;
   Access(AccessRules rules, bool asks);
   const std::unique_ptr<State> state_;
-  const bool asks_;
+  const bool asks_, hides_;
 };
+
+// As whom somebody looks into an instance.
+struct Viewer {
+  cache::Trust trust = cache::Trust::trusted;
+  std::optional<cache::NamespaceId> space{};
+};
+// Of a request that was granted.
+Viewer viewer_of(const Access& access, const Identity& identity, std::string_view instance);
 
 }  // namespace cairn::serve

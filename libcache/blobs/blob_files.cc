@@ -107,23 +107,23 @@ std::string BlobFile::checksums() {
   return sums_;
 }
 
-Result<std::int64_t> BlobFile::place(const BlobDigest& digest) {
+Result<std::int64_t> BlobFile::place(const BlobDigest& digest, bool replaces) {
   TRY(base::sync_data(data_.get()));  // I1: durable before it has a name, named before it has a row
-  TRY(link(digest));
+  TRY(link(digest, replaces));
   TRY(sync_directory(shard_path(root_, digest)));
   CRASH_POINT("cache.blob.linked");
   const auto stat = TRY(base::stat_fd(data_.get()));
   return std::int64_t{stat.st_blocks} * 512;
 }
 
-Status BlobFile::link(const BlobDigest& digest) {
+Status BlobFile::link(const BlobDigest& digest, bool replaces) {
   TRY(make_shard(root_, digest));
   const HostPath path = blob_path(root_, digest);
   if (link_unnamed(data_, path)) return {};
   struct ::stat stat {};
   if (::lstat(path.c_str(), &stat) != 0) return link_unnamed(data_, path);  // not because of a file there: say why
   // Left by a crash between the link and the row, or by a collector that has not come to it yet.
-  if (S_ISREG(stat.st_mode) && static_cast<std::uint64_t>(stat.st_size) == size_) {
+  if (!replaces && S_ISREG(stat.st_mode) && static_cast<std::uint64_t>(stat.st_size) == size_) {
     const bool good = TRY(holds_blob(path, digest));
     if (good) return {};
   }

@@ -34,13 +34,14 @@ class BlobFile {
   // The CRC-32C of each piece, as they are stored.
   std::string checksums();
   // Makes it durable and gives it the name of the blob. Nobody else places this blob meanwhile. Returns allocated bytes.
-  base::Result<std::int64_t> place(const BlobDigest& digest);
+  // replaces: a file that lies there goes; else it stays if its bytes are the blob's.
+  base::Result<std::int64_t> place(const BlobDigest& digest, bool replaces);
 
  private:
   friend class BlobFileFeed;
   explicit BlobFile(base::HostPath root, base::Fd data) : root_(std::move(root)), data_(std::move(data)) {}
   base::Status keep(std::string_view bytes);
-  base::Status link(const BlobDigest& digest);
+  base::Status link(const BlobDigest& digest, bool replaces);
 
   base::HostPath root_;
   base::Fd data_;

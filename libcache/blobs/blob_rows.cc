@@ -7,6 +7,7 @@
 #include "libcache/account/totals.h"
 #include "libcache/blobs/blob_space.h"
 #include "libcache/blobs/chunk_rows.h"
+#include "libcache/blobs/namespace_rows.h"
 #include "libcache/records/lease_rows.h"
 #include "libcache/records/scan.h"
 
@@ -83,6 +84,7 @@ Result<std::optional<BlobRow>> erase_blob(base::lmdb::WriteTxn& txn, const BlobD
   TRY(count_place(txn, *row, Take::out));
   TRY(count_blob(txn, TRY(records_that_reach(txn, blob, Reaching::all)), row->allocated_bytes, Counting::take));
   TRY(erase_leases_of(txn, blob));
+  TRY(erase_namespaces_of(txn, blob));
   TRY(txn.erase(table::blobs, blob));
   TRY(change_total(txn, line_total(line::blobs), {.count = -1, .exclusive_bytes = -row->allocated_bytes}));
   return row;

@@ -36,7 +36,7 @@ struct PlacedFeed {
 }  // namespace
 
 struct BlobWriter::State {
-  explicit State(LocalBlobStore& blobs_in) : blobs(blobs_in) {}
+  State(LocalBlobStore& blobs_in, std::optional<NamespaceId> space_in) : blobs(blobs_in), space(space_in) {}
 
   Status write(std::string_view bytes);
   Result<BlobStore::Put> finish(std::optional<BlobDigest> expected);
@@ -45,6 +45,7 @@ struct BlobWriter::State {
   Status go_on_as_file();
 
   LocalBlobStore& blobs;
+  const std::optional<NamespaceId> space;
   std::string first;
   std::optional<BlobFile> file;
   std::optional<PlacedFeed> feed;  // of the file
@@ -85,14 +86,15 @@ Status BlobWriter::State::go_on_as_file() {
 Result<BlobStore::Put> BlobWriter::State::finish(std::optional<BlobDigest> expected) {
   if (chunks) TRY(chunks->finish());
   if (chunks && chunks->is_full()) TRY(go_on_as_file());
-  if (chunks) return blobs.place_chunks(*chunks, expected, nullptr);
+  if (chunks) return blobs.place_chunks(*chunks, expected, nullptr, space);
   if (feed) TRY(feed->feed.finish());
   feed.reset();
-  if (file) return blobs.place_file(*file, expected, nullptr);
-  return blobs.put(std::string_view(first), expected);
+  if (file) return blobs.place_file(*file, expected, nullptr, space);
+  return blobs.put_for(space, first, expected);
 }
 
-BlobWriter::BlobWriter(Cache& cache) : state_(std::make_unique<State>(local_blobs(cache))) {}
+BlobWriter::BlobWriter(Cache& cache, std::optional<NamespaceId> space)
+    : state_(std::make_unique<State>(local_blobs(cache), space)) {}
 BlobWriter::~BlobWriter() = default;
 BlobWriter::BlobWriter(BlobWriter&&) noexcept = default;
 BlobWriter& BlobWriter::operator=(BlobWriter&&) noexcept = default;

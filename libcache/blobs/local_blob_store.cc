@@ -72,9 +72,14 @@ Result<std::optional<LocalBlobStore::Found>> LocalBlobStore::find_any(const Blob
 }
 
 // What is damaged must be gone first: until then its row is in the way of a new one, and what names it loses it yet.
-Result<std::optional<LocalBlobStore::Found>> LocalBlobStore::find_for_put(const BlobDigest& digest) {
+// To a namespace that does not have it a blob is not there: it pays for the whole put. One that is on its way to disk
+// pays with the others of its group.
+Result<std::optional<LocalBlobStore::Found>> LocalBlobStore::find_for_put(const BlobDigest& digest,
+                                                                          std::optional<NamespaceId> space) {
   while (claims_.is_damaged(digest)) TRY(await_outcomes(store_));
-  return find_any(digest);
+  auto found = TRY(find_any(digest));
+  if (found && found->sequence == 0 && space && !TRY(is_in(*space, digest))) found.reset();
+  return found;
 }
 
 Result<std::optional<BlobInfo>> LocalBlobStore::find(const BlobDigest& digest) {
@@ -83,22 +88,19 @@ Result<std::optional<BlobInfo>> LocalBlobStore::find(const BlobDigest& digest) {
   return std::optional<BlobInfo>(BlobInfo{digest, found->row.size, found->row.allocated_bytes});
 }
 
-Result<BlobStore::Put> LocalBlobStore::put(std::string_view bytes, std::optional<BlobDigest> expected) {
+Result<BlobStore::Put> LocalBlobStore::put_for(std::optional<NamespaceId> space, std::string_view bytes,
+                                               std::optional<BlobDigest> expected) {
   const auto digest = base::digest_of<BlobDigest>(bytes);
   TRY(compare(digest, expected));
   BlobClaims::Claim claim(claims_, digest);
   const BlobClaims::Turn turn(claims_, digest);
-  if (const auto found = TRY(find_for_put(digest), "put blob {}", digest)) {
-    claim.keep();
-    return to_put(digest, *found);
-  }
-  if (bytes.size() <= packed_blob_max) {
-    const Put put = TRY(put_packed(bytes, digest), "put blob {}", digest);
-    claim.keep();
-    return put;
-  }
-  MemorySource rest(std::string(), 0);
-  const Put put = TRY(put_large(bytes, rest, digest, &turn), "put blob {}", digest);
+  const auto put_bytes = [&]() -> Result<Put> {
+    if (const auto found = TRY(find_for_put(digest, space))) return to_put(digest, *found);
+    if (bytes.size() <= packed_blob_max) return put_packed(bytes, digest);
+    MemorySource rest(std::string(), 0);
+    return put_large(bytes, rest, digest, &turn, space);
+  };
+  const Put put = TRY(given(TRY(put_bytes(), "put blob {}", digest), space));
   claim.keep();
   return put;
 }
@@ -141,48 +143,51 @@ Result<BlobStore::Put> LocalBlobStore::put_stream(std::string first, ByteSource&
 }
 
 Result<BlobStore::Put> LocalBlobStore::put_large(std::string_view first, ByteSource& source,
-                                                 std::optional<BlobDigest> expected, const BlobClaims::Turn* turn) {
-  if (chunk_rule_ && first.size() > whole_max()) return put_in_chunks(first, source, expected, turn);
+                                                 std::optional<BlobDigest> expected, const BlobClaims::Turn* turn,
+                                                 std::optional<NamespaceId> space) {
+  if (chunk_rule_ && first.size() > whole_max()) return put_in_chunks(first, source, expected, turn, space);
   BlobFile file = TRY(BlobFile::begin(store_.root), "put blob");
   TRY(file.write(first), "put blob");
-  return put_as_file(std::move(file), source, expected, turn);
+  return put_as_file(std::move(file), source, expected, turn, space);
 }
 
 // A blob whose digest is known now: `place` gives it its row, unless somebody else has.
 template <class Place>
 Result<BlobStore::Put> LocalBlobStore::place_once(const BlobDigest& digest, std::optional<BlobDigest> expected,
-                                                  const BlobClaims::Turn* turn, Place&& place) {
+                                                  const BlobClaims::Turn* turn, std::optional<NamespaceId> space,
+                                                  Place&& place) {
   TRY(compare(digest, expected));
   if (turn != nullptr) return place();
   BlobClaims::Claim claim(claims_, digest);
   const BlobClaims::Turn own_turn(claims_, digest);
-  const auto found = TRY(find_for_put(digest), "put blob {}", digest);
-  const Put put = found ? to_put(digest, *found) : TRY(place(), "put blob {}", digest);
+  const auto found = TRY(find_for_put(digest, space), "put blob {}", digest);
+  const Put put = TRY(given(found ? to_put(digest, *found) : TRY(place(), "put blob {}", digest), space));
   claim.keep();
   return put;
 }
 
 Result<BlobStore::Put> LocalBlobStore::put_as_file(BlobFile file, ByteSource& source, std::optional<BlobDigest> expected,
-                                                   const BlobClaims::Turn* turn) {
+                                                   const BlobClaims::Turn* turn, std::optional<NamespaceId> space) {
   TRY(file.write_rest(source), "put blob");
-  return place_file(file, expected, turn);
+  return place_file(file, expected, turn, space);
 }
 
 Result<BlobStore::Put> LocalBlobStore::place_file(BlobFile& file, std::optional<BlobDigest> expected,
-                                                  const BlobClaims::Turn* turn) {
+                                                  const BlobClaims::Turn* turn, std::optional<NamespaceId> space) {
   const BlobDigest digest = file.digest();
-  return place_once(digest, expected, turn, [&] { return put_file(file, digest); });
+  return place_once(digest, expected, turn, space, [&] { return put_file(file, digest, space.has_value()); });
 }
 
 Result<BlobStore::Put> LocalBlobStore::place_chunks(ChunkedBlob& blob, std::optional<BlobDigest> expected,
-                                                    const BlobClaims::Turn* turn) {
+                                                    const BlobClaims::Turn* turn, std::optional<NamespaceId> space) {
   CRASH_POINT("cache.blob.chunks_put");
   const BlobDigest digest = blob.digest();
-  return place_once(digest, expected, turn, [&] { return enqueue_list(digest, blob); });
+  return place_once(digest, expected, turn, space, [&] { return enqueue_list(digest, blob); });
 }
 
 Result<BlobStore::Put> LocalBlobStore::put_in_chunks(std::string_view first, ByteSource& source,
-                                                     std::optional<BlobDigest> expected, const BlobClaims::Turn* turn) {
+                                                     std::optional<BlobDigest> expected, const BlobClaims::Turn* turn,
+                                                     std::optional<NamespaceId> space) {
   ChunkedBlob blob(*this, *chunk_rule_);
   TRY(blob.write(first), "put blob");
   TRY(copy_rest(source, [&](std::string_view piece) -> Result<Copy> {
@@ -194,9 +199,9 @@ Result<BlobStore::Put> LocalBlobStore::put_in_chunks(std::string_view first, Byt
   if (blob.is_full()) {
     BlobFile file = TRY(BlobFile::begin(store_.root), "put blob");
     TRY(blob.copy_to(file), "put blob");
-    return put_as_file(std::move(file), source, expected, turn);
+    return put_as_file(std::move(file), source, expected, turn, space);
   }
-  return place_chunks(blob, expected, turn);
+  return place_chunks(blob, expected, turn, space);
 }
 
 Result<ChunkList> LocalBlobStore::put_chunk(std::string_view bytes, const BlobDigest& digest) {
@@ -221,10 +226,11 @@ Result<BlobStore::Put> LocalBlobStore::put_packed(std::string_view bytes, const 
   return enqueue_row(digest, row);
 }
 
-Result<BlobStore::Put> LocalBlobStore::put_file(BlobFile& file, const BlobDigest& digest) {
+// replaces: what lies there under its name is not looked at, for that would take longer than putting a new one.
+Result<BlobStore::Put> LocalBlobStore::put_file(BlobFile& file, const BlobDigest& digest, bool replaces) {
   BlobRow row;
   row.size = file.size();
-  row.allocated_bytes = TRY(file.place(digest));
+  row.allocated_bytes = TRY(file.place(digest, replaces));
   const auto sums = store_.packs->append({.kind = EntryKind::checksums, .digest = digest}, file.checksums());
   if (!sums) {
     (void)delete_file(digest);  // on a full disk, what nothing names would be in the way

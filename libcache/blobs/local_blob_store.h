@@ -10,6 +10,7 @@
 #include "libcache/blob_store.h"
 #include "libcache/blob_writer.h"
 #include "libcache/blobs/blob_claims.h"
+#include "libcache/blobs/namespace_rows.h"
 #include "libcache/chunk_rule.h"
 #include "libcache/blobs/packs.h"
 
@@ -29,11 +30,17 @@ class LocalBlobStore final : public BlobStore {
   void use_chunks(const ChunkRule& rule) { chunk_rule_ = rule; }
 
   base::Result<Put> put(base::ByteSource& source, std::optional<BlobDigest> expected) override;
-  base::Result<Put> put(std::string_view bytes, std::optional<BlobDigest> expected) override;
+  base::Result<Put> put(std::string_view bytes, std::optional<BlobDigest> expected) override { return put_for({}, bytes, expected); }
+  // For a namespace that does not have it, a blob that exists is put like a new one.
+  base::Result<Put> put_for(std::optional<NamespaceId> space, std::string_view bytes, std::optional<BlobDigest> expected);
   base::Result<std::optional<BlobInfo>> find(const BlobDigest& digest) override;
   base::Result<std::unique_ptr<base::ByteSource>> open(const BlobDigest& digest) override;
   base::Result<std::unique_ptr<base::ByteSource>> open_range(const BlobDigest& digest, ByteRange range) override;
   base::Result<std::string> read(const BlobDigest& digest, std::size_t size_max) override;
+
+  base::Result<bool> is_in(NamespaceId space, const BlobDigest& digest);
+  // At once, and durable with the number. The blob exists.
+  base::Result<base::lmdb::SequenceNumber> give(NamespaceId space, const BlobDigest& digest);
 
   // A blob that no record names is kept while whoever put it may still name it. A publication that names it takes the
   // claim over; it comes back if the publication fails.
@@ -75,26 +82,29 @@ class LocalBlobStore final : public BlobStore {
   using Found = BlobClaims::Queued;
 
   base::Result<std::optional<Found>> find_any(const BlobDigest& digest);
-  base::Result<std::optional<Found>> find_for_put(const BlobDigest& digest);
+  base::Result<std::optional<Found>> find_for_put(const BlobDigest& digest, std::optional<NamespaceId> space = {});
+  base::Result<Put> given(Put put, std::optional<NamespaceId> space);
   base::Status delete_file(const BlobDigest& digest);
   base::Result<Put> put_packed(std::string_view bytes, const BlobDigest& digest);
-  base::Result<Put> put_file(BlobFile& file, const BlobDigest& digest);
+  base::Result<Put> put_file(BlobFile& file, const BlobDigest& digest, bool replaces = false);
   base::Result<Put> put_stream(std::string first, base::ByteSource& source, std::optional<BlobDigest> expected,
                                const BlobClaims::Turn* turn);
   base::Result<Put> put_large(std::string_view first, base::ByteSource& source, std::optional<BlobDigest> expected,
-                              const BlobClaims::Turn* turn);
+                              const BlobClaims::Turn* turn, std::optional<NamespaceId> space = {});
   base::Result<Put> put_as_file(BlobFile file, base::ByteSource& source, std::optional<BlobDigest> expected,
-                                const BlobClaims::Turn* turn);
+                                const BlobClaims::Turn* turn, std::optional<NamespaceId> space);
   base::Result<Put> put_in_chunks(std::string_view first, base::ByteSource& source, std::optional<BlobDigest> expected,
-                                  const BlobClaims::Turn* turn);
+                                  const BlobClaims::Turn* turn, std::optional<NamespaceId> space);
   // What has been written in full gets its row.
-  base::Result<Put> place_file(BlobFile& file, std::optional<BlobDigest> expected, const BlobClaims::Turn* turn);
-  base::Result<Put> place_chunks(ChunkedBlob& blob, std::optional<BlobDigest> expected, const BlobClaims::Turn* turn);
+  base::Result<Put> place_file(BlobFile& file, std::optional<BlobDigest> expected, const BlobClaims::Turn* turn,
+                               std::optional<NamespaceId> space = {});
+  base::Result<Put> place_chunks(ChunkedBlob& blob, std::optional<BlobDigest> expected, const BlobClaims::Turn* turn,
+                                 std::optional<NamespaceId> space = {});
   // The chunks that hold these bytes, which are one unless they came as a blob in chunks. Their digest is claimed.
   base::Result<ChunkList> put_chunk(std::string_view bytes, const BlobDigest& digest);
   template <class Place>
   base::Result<Put> place_once(const BlobDigest& digest, std::optional<BlobDigest> expected, const BlobClaims::Turn* turn,
-                               Place&& place);
+                               std::optional<NamespaceId> space, Place&& place);
   std::size_t whole_max() const;  // larger blobs are stored in chunks, if any are
   base::Result<Put> enqueue_row(const BlobDigest& digest, const BlobRow& row);
   base::Result<Put> enqueue_list(const BlobDigest& digest, const ChunkedBlob& blob);
@@ -112,6 +122,7 @@ class LocalBlobStore final : public BlobStore {
 
   Store& store_;
   BlobClaims claims_;
+  FreshNamespaces fresh_namespaces_;
   std::optional<ChunkRule> chunk_rule_;
 };
 

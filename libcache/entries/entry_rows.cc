@@ -4,6 +4,7 @@
 #include "libbase/crash_point.h"
 #include "libcache/account/check.h"
 #include "libcache/blobs/blob_rows.h"
+#include "libcache/entries/promotion_rows.h"
 #include "libcache/entry_store.h"
 #include "libcache/keys/key_rows.h"
 #include "libcache/records/reopened.h"
@@ -18,6 +19,9 @@ using base::lmdb::WriteTxn;
 Status put_entry(WriteTxn& txn, const BatchEntry& entry) {
   for (const RecordId other : TRY(results_of(txn, entry.key)))
     if (other != entry.record) TRY(replace_record(txn, other));
+  if (entry.instead_of)
+    for (const RecordId other : TRY(results_of(txn, *entry.instead_of))) TRY(replace_record(txn, other));
+  if (entry.promotion) TRY(txn.put(table::promotions, entry.record, *entry.promotion));
   TRY(txn.put(table::entries, entry.record, entry.row));
   CRASH_POINT("cache.entry.rows_written");
   return {};
@@ -45,8 +49,15 @@ Status check_entries(CheckState& state) {
 
 namespace cairn::base {
 
+namespace {
+constexpr std::uint8_t namespace_mark = 1;  // behind the attributes; nothing: it was put without one
+}
+
 std::string Codec<cache::EntryRow>::encode(const cache::EntryRow& row) {
-  return ByteWriter().u8(cache::row_version).raw(row.value.raw()).varint(row.value_bytes).string(row.attributes).take();
+  ByteWriter writer;
+  writer.u8(cache::row_version).raw(row.value.raw()).varint(row.value_bytes).string(row.attributes);
+  if (row.in_namespace) writer.u8(namespace_mark);
+  return writer.take();
 }
 
 Result<cache::EntryRow> Codec<cache::EntryRow>::decode(std::string_view bytes) {
@@ -58,6 +69,10 @@ Result<cache::EntryRow> Codec<cache::EntryRow>::decode(std::string_view bytes) {
   row.attributes = TRY(reader.string());
   if (row.attributes.size() > cache::entry_attributes_bytes_max)
     return fail(ErrorCode::corrupt, "an entry with attributes of {} bytes", row.attributes.size());
+  if (!reader.at_end()) {
+    row.in_namespace = TRY(reader.u8()) == namespace_mark;
+    if (!row.in_namespace) return fail(ErrorCode::corrupt, "an entry with a strange mark");
+  }
   TRY(reader.expect_end());
   return row;
 }

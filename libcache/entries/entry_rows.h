@@ -2,12 +2,14 @@
 // The table of entries: what a record without a tree is the value of. What it needs is among the blobs of its record.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
 
 #include "libbase/lmdb/env.h"
 #include "libbase/sync.h"
+#include "libcache/promotion.h"
 #include "libcache/record.h"
 #include "libcache/records/row_keys.h"
 #include "libsnapshot/digests.h"
@@ -18,6 +20,7 @@ struct EntryRow {
   BlobDigest value;
   std::uint64_t value_bytes = 0;
   std::string attributes;
+  bool in_namespace = false;  // that of its name has the value and the closure: it was put so
   bool operator==(const EntryRow&) const = default;
 };
 
@@ -58,9 +61,12 @@ struct BatchEntry {
   KeyDigest key;
   EntryRow row;
   std::int64_t bytes = 0;  // of value and closure
+  std::optional<Promotion> promotion{};
+  std::optional<KeyDigest> instead_of{};  // of what was promoted
 };
 
-// With the row of its record and the names of its blobs: what else its key leads to leads nowhere any more.
+// With the row of its record and the names of its blobs: what else its key, or that of what was promoted, leads to leads
+// nowhere any more.
 base::Status put_entry(base::lmdb::WriteTxn& txn, const BatchEntry& entry);
 // With the record's row.
 base::Status erase_entry_of(base::lmdb::WriteTxn& txn, RecordId record);

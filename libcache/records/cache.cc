@@ -19,10 +19,12 @@
 #include "libcache/blobs/chunk_rows.h"
 #include "libcache/blobs/compaction.h"
 #include "libcache/blobs/journal.h"
+#include "libcache/blobs/namespace_rows.h"
 #include "libcache/blobs/quarantine.h"
 #include "libcache/blobs/repair.h"
 #include "libcache/blobs/scrub.h"
 #include "libcache/entries/entry_rows.h"
+#include "libcache/entries/promotion_rows.h"
 #include "libcache/explain/recipe_rows.h"
 #include "libcache/gc/candidates.h"
 #include "libcache/gc/prune.h"
@@ -51,7 +53,7 @@ using base::Status;
 
 namespace {
 
-constexpr std::array<const base::lmdb::RawTableSpec*, 57> all_tables = {
+constexpr std::array<const base::lmdb::RawTableSpec*, 59> all_tables = {
     &table::records,   &table::children,      &table::chains, &table::tree_digests, &table::key_results, &table::record_keys,
     &table::key_links, &table::key_backlinks, &table::blobs,  &table::record_blobs, &table::blob_records,
     &table::stats,     &table::resolved,  &table::pages,         &table::page_counts, &table::page_roots, &table::page_trash,
@@ -64,7 +66,7 @@ constexpr std::array<const base::lmdb::RawTableSpec*, 57> all_tables = {
     &table::tombstones, &table::tombstones_by_age, &table::regret, &table::blob_chunks, &table::chunk_blobs,
     &table::operations, &table::history, &table::scrub_totals, &table::ledger, &table::ledger_totals,
     &table::recipes, &table::recipe_texts, &table::recipe_index, &table::recipe_trees, &table::cache_mounts, &table::entries,
-    &table::tree_names,
+    &table::tree_names, &table::blob_namespaces, &table::promotions,
 };
 
 Status make_dir(const HostPath& path) {

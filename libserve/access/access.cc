@@ -61,6 +61,20 @@ bool covers(const Grant& grant, Need need, std::string_view instance) {
   });
 }
 
+// Of somebody who may read nothing, nothing has to be hidden: he is refused.
+bool sees_a_part(const Principal& who) {
+  const auto reads = [](const Grant& grant) { return grant.rights != Rights::none && !grant.instances.empty(); };
+  const auto all = [](const Grant& grant) { return covers(grant, Need::everything, {}); };
+  return std::any_of(who.grants.begin(), who.grants.end(), reads) && std::none_of(who.grants.begin(), who.grants.end(), all);
+}
+
+bool someone_sees_a_part(const AccessRules& rules) {
+  const auto is_such = [](const auto& rule) { return sees_a_part(rule.who); };
+  return sees_a_part(rules.anonymous) || std::any_of(rules.tokens.begin(), rules.tokens.end(), is_such) ||
+         std::any_of(rules.peers.begin(), rules.peers.end(), is_such) ||
+         std::any_of(rules.certificates.begin(), rules.certificates.end(), is_such);
+}
+
 AccessRules for_everybody() {
   AccessRules rules;
   rules.anonymous.grants.push_back({{*InstancePattern::parse("*")}, Rights::write});
@@ -140,7 +154,8 @@ struct Access::State {
   Guesses guesses;
 };
 
-Access::Access(AccessRules rules, bool asks) : state_(std::make_unique<State>(std::move(rules))), asks_(asks) {}
+Access::Access(AccessRules rules, bool asks)
+    : state_(std::make_unique<State>(std::move(rules))), asks_(asks), hides_(someone_sees_a_part(state_->rules)) {}
 Access::Access() : Access(for_everybody(), false) {}
 Access::Access(AccessRules rules) : Access(std::move(rules), true) {}
 Access::~Access() = default;
@@ -189,6 +204,11 @@ Verdict Access::judge(const Identity& identity, Need need, std::string_view inst
   if (std::any_of(grants.begin(), grants.end(), [&](const Grant& grant) { return covers(grant, need, instance); }))
     return Verdict::granted;
   return identity.who == &state_->rules.anonymous ? Verdict::who_are_you : Verdict::not_allowed;
+}
+
+Viewer viewer_of(const Access& access, const Identity& identity, std::string_view instance) {
+  return {.trust = identity.who != nullptr ? identity.who->trust : cache::Trust::untrusted,
+          .space = access.hides() ? std::optional(cache::namespace_id(instance)) : std::nullopt};
 }
 
 }  // namespace cairn::serve

@@ -17,8 +17,8 @@ namespace {
 
 class PlainReceiver final : public Receiver {
  public:
-  PlainReceiver(Intake& intake, std::optional<BlobDigest> expected)
-      : intake_(intake), writer_(intake.cache), expected_(expected) {}
+  PlainReceiver(Intake& intake, std::optional<cache::NamespaceId> space, std::optional<BlobDigest> expected)
+      : intake_(intake), writer_(intake.cache, space), expected_(expected) {}
   Status write(std::string_view piece) override {
     TRY(expect_room(intake_, writer_.size() + piece.size()));
     return writer_.write(piece);
@@ -34,9 +34,9 @@ class PlainReceiver final : public Receiver {
 // What comes in packed lies in a file without a name until it is whole; then it is unpacked into the store.
 class PackedReceiver final : public Receiver {
  public:
-  PackedReceiver(Intake& intake, base::Compression packed, base::Fd file, std::optional<std::uint64_t> size,
-                 std::optional<BlobDigest> expected)
-      : intake_(intake), packed_(packed), file_(std::move(file)), size_(size), expected_(expected) {}
+  PackedReceiver(Intake& intake, std::optional<cache::NamespaceId> space, base::Compression packed, base::Fd file,
+                 std::optional<std::uint64_t> size, std::optional<BlobDigest> expected)
+      : intake_(intake), space_(space), packed_(packed), file_(std::move(file)), size_(size), expected_(expected) {}
   Status write(std::string_view piece) override {
     packed_bytes_ += piece.size();
     TRY(expect_room(intake_, packed_bytes_));
@@ -46,7 +46,7 @@ class PackedReceiver final : public Receiver {
     if (packed_bytes_ == 0) return base::fail(ErrorCode::invalid_argument, "no bytes are no zstd frame");
     auto bytes = base::make_decoder(packed_, std::make_unique<base::FileSource>(std::move(file_)),
                                     size_.value_or(intake_.body_max));
-    cache::BlobWriter writer(intake_.cache);
+    cache::BlobWriter writer(intake_.cache, space_);
     std::string piece(256 * 1024, '\0');
     for (;;) {
       const auto count = bytes->read(std::as_writable_bytes(std::span(piece)));
@@ -63,6 +63,7 @@ class PackedReceiver final : public Receiver {
 
  private:
   Intake& intake_;
+  const std::optional<cache::NamespaceId> space_;
   const base::Compression packed_;
   base::Fd file_;
   const std::optional<std::uint64_t> size_;
@@ -72,14 +73,14 @@ class PackedReceiver final : public Receiver {
 
 }  // namespace
 
-Result<std::unique_ptr<Receiver>> make_receiver(Intake& intake, base::Compression packed,
-                                                std::optional<std::uint64_t> size, std::optional<BlobDigest> expected) {
-  if (packed == base::Compression::none) return std::make_unique<PlainReceiver>(intake, expected);
+Result<std::unique_ptr<Receiver>> make_receiver(Intake& intake, std::optional<cache::NamespaceId> space,
+                                                base::Compression packed, std::optional<std::uint64_t> size, std::optional<BlobDigest> expected) {
+  if (packed == base::Compression::none) return std::make_unique<PlainReceiver>(intake, space, expected);
   if (!intake.spool)
     return base::fail(ErrorCode::unavailable,
                       "this server takes nothing in that is packed: it has no room to unpack it");
   auto file = TRY(base::open_host(*intake.spool, O_TMPFILE | O_RDWR, 0600), "make room for what comes in");
-  return std::make_unique<PackedReceiver>(intake, packed, std::move(file), size, expected);
+  return std::make_unique<PackedReceiver>(intake, space, packed, std::move(file), size, expected);
 }
 
 }  // namespace cairn::serve

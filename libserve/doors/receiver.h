@@ -23,8 +23,8 @@ class Receiver {
 };
 
 // size, expected: of what is not packed, if they are known. Errors: io.
-base::Result<std::unique_ptr<Receiver>> make_receiver(Intake& intake, base::Compression packed,
-                                                      std::optional<std::uint64_t> size,
+base::Result<std::unique_ptr<Receiver>> make_receiver(Intake& intake, std::optional<cache::NamespaceId> space,
+                                                      base::Compression packed, std::optional<std::uint64_t> size,
                                                       std::optional<BlobDigest> expected);
 
 }  // namespace cairn::serve

@@ -94,8 +94,9 @@ Begun Service::begin(const Request& request) {
   return begun;
 }
 
-Begun Service::admit(const Request& request, const Route& route, const Identity& who) {
+Begun Service::admit(const Request& request, Route route, const Identity& who) {
   const Verdict verdict = access_.judge(who, need_of(route, request.method), route.instance);
+  route.viewer = viewer_of(access_, who, route.instance);
   Begun begun = verdict == Verdict::granted ? dispatch(request, route) : answered(refusal(verdict));
   begun.door = to_string(route.door);
   return begun;
@@ -140,9 +141,9 @@ Begun Service::cas(const Request& request, const Route& route) {
       if (is_empty)
         return answered({.headers = {{"Content-Type", "application/octet-stream"},
                                      {"ETag", "\"" + std::string(empty_hash) + "\""}}});
-      return answered(blob_reply(intake_.cache, request, *route.digest, std::nullopt));
+      return answered(blob_reply(view(route), request, *route.digest, std::nullopt));
     case Method::put:
-      return take_blob(intake_, request, route.digest, [this](const cache::BlobStore::Put& put) {
+      return take_blob(intake_, route.viewer, request, route.digest, [this](const cache::BlobStore::Put& put) {
         EntryStore(intake_.cache).uploaded(put.info.digest);
         return Answer{.reply = {.status = 200}, .durable = put.sequence};
       });
@@ -168,12 +169,12 @@ Begun Service::get_entry(const Request& request, const Route& route) {
 }
 
 Reply Service::entry_here(const Request& request, const Route& route) {
-  EntryStore entries(intake_.cache);
+  EntryStore entries = entries_for(route);
   auto entry = entries.find(entry_of(route));
   if (!entry) return error_reply(entry.error());
   if (!*entry) return text_reply(404, "not found");
   if (route.door == Door::bazel_ac) entries.promise(**entry);  // what it names is asked for next
-  Reply reply = blob_reply(intake_.cache, request, (*entry)->value, std::move((*entry)->hold));
+  Reply reply = blob_reply(view(route), request, (*entry)->value, std::move((*entry)->hold));
   add_attributes(reply, (*entry)->attributes);
   return reply;
 }
@@ -184,9 +185,10 @@ Answer Service::keep(const Request& request, const Route& route, const cache::Bl
                      cache::NewEntry entry) {
   entry.value = put.info.digest;
   if (route.door == Door::bazel_ac && put.info.size <= action_result_bytes_max) {
-    const auto bytes = intake_.cache.blobs().read(entry.value, action_result_bytes_max);
+    const auto bytes = view(route).read(entry.value, action_result_bytes_max);
     if (!bytes) return {error_reply(bytes.error())};
-    auto closure = closure_of(*bytes, intake_.cache.blobs());
+    cache::BlobView blobs = view(route);
+    auto closure = closure_of(*bytes, blobs);
     if (closure)
       entry.closure = std::move(*closure);
     else if (closure.error().code != ErrorCode::corrupt)
@@ -194,7 +196,7 @@ Answer Service::keep(const Request& request, const Route& route, const cache::Bl
                                                            : error_reply(closure.error())};
   }
   const bool must_be_new = request.header("If-None-Match") == "*";
-  const auto kept = keep_entry(intake_, std::move(entry),
+  const auto kept = keep_entry(intake_, route.viewer, std::move(entry),
                                must_be_new ? EntryStore::Existing::keep : EntryStore::Existing::replace);
   if (!kept && kept.error().code == ErrorCode::not_found) return {text_reply(422, kept.error().message)};
   if (!kept) return {error_reply(kept.error())};
@@ -213,14 +215,14 @@ Begun Service::put_entry(const Request& request, const Route& route, Codes codes
                          std::chrono::nanoseconds build_time) {
   cache::NewEntry entry{
       .name = entry_of(route), .value = {}, .attributes = std::move(attributes), .build_time = build_time};
-  return take_blob(intake_, request, std::nullopt,
+  return take_blob(intake_, route.viewer, request, std::nullopt,
                    [this, request, route, codes, entry = std::move(entry)](const cache::BlobStore::Put& put) {
                      return keep(request, route, put, codes, entry);
                    });
 }
 
 Answer Service::erase_entry(const Route& route) {
-  const auto erased = EntryStore(intake_.cache).erase(entry_of(route));
+  const auto erased = entries_for(route).erase(entry_of(route));
   if (!erased) return {error_reply(erased.error())};
   return {*erased ? Reply{.status = 204} : text_reply(404, "not found")};
 }
@@ -243,14 +245,14 @@ Begun Service::entries(const Request& request, const Route& route) {
 Begun Service::nx(const Request& request, const Route& route) {
   if (request.method == Method::get || request.method == Method::head) return get_entry(request, route);
   if (request.method != Method::put) return only("GET, HEAD, PUT");
-  const auto there = EntryStore(intake_.cache).contains(entry_of(route));
+  const auto there = entries_for(route).contains(entry_of(route));
   if (!there) return answered(error_reply(there.error()));
   if (*there) return answered(text_reply(409, "Cannot override an existing record"));
   cache::NewEntry entry{.name = entry_of(route), .value = {}};
-  return take_blob(intake_, request, std::nullopt,
-                   [this, entry = std::move(entry)](const cache::BlobStore::Put& put) mutable -> Answer {
+  return take_blob(intake_, route.viewer, request, std::nullopt,
+                   [this, viewer = route.viewer, entry = std::move(entry)](const cache::BlobStore::Put& put) mutable -> Answer {
                      entry.value = put.info.digest;
-                     const auto kept = keep_entry(intake_, std::move(entry), EntryStore::Existing::keep);
+                     const auto kept = keep_entry(intake_, viewer, std::move(entry), EntryStore::Existing::keep);
                      if (!kept) return {error_reply(kept.error())};
                      if (kept->outcome != EntryStore::Outcome::made)
                        return {text_reply(409, "Cannot override an existing record")};

@@ -20,7 +20,10 @@ class Service {
   Begun begin(const Request& request);
 
  private:
-  Begun admit(const Request& request, const Route& route, const Identity& who);
+  Begun admit(const Request& request, Route route, const Identity& who);
+  // As whoever asks may see it.
+  cache::BlobView view(const Route& route) { return {intake_.cache, route.viewer.space}; }
+  cache::EntryStore entries_for(const Route& route) { return cache::EntryStore(intake_.cache, route.viewer.space); }
   Begun dispatch(const Request& request, const Route& route);
   Begun simple(const Request& request, const Route& route);
   Begun cas(const Request& request, const Route& route);

@@ -119,7 +119,7 @@ Begun Service::turborepo_query(const Request& request, const Route& route) {
       Route one = route;
       one.door = Door::turborepo;
       one.key = hash.get<std::string>();
-      const auto entry = EntryStore(intake_.cache).find(entry_of(one));
+      const auto entry = entries_for(route).find(entry_of(one));
       if (!entry) return {error_reply(entry.error())};
       found[one.key] = *entry ? described(**entry) : json{{"error", {{"message", "Artifact not found"}}}};
     }

@@ -47,9 +47,9 @@ Reply failed_read(const base::Error& error) {
                                                                                 : error_reply(error);
 }
 
-Status add_body(cache::Cache& cache, Reply& reply, const BlobDigest& digest, cache::ByteRange range) {
+Status add_body(cache::BlobStore& blobs, Reply& reply, const BlobDigest& digest, cache::ByteRange range) {
   if (range.length <= text_bytes_max) {
-    auto source = TRY(cache.blobs().open_range(digest, range));
+    auto source = TRY(blobs.open_range(digest, range));
     reply.text.resize(static_cast<std::size_t>(range.length));
     std::size_t done = 0;
     while (done < reply.text.size()) {
@@ -59,17 +59,17 @@ Status add_body(cache::Cache& cache, Reply& reply, const BlobDigest& digest, cac
     }
     return {};
   }
-  reply.source = TRY(cache.blobs().open_range(digest, range));
+  reply.source = TRY(blobs.open_range(digest, range));
   reply.size = range.length;
   return {};
 }
 
 // Most requests are for all of something small: one look and one read.
-std::optional<Reply> small_reply(cache::Cache& cache, const Request& request, const BlobDigest& digest) {
+std::optional<Reply> small_reply(cache::BlobStore& blobs, const Request& request, const BlobDigest& digest) {
   if (request.method != Method::get || accepts_encoding(request.header("Accept-Encoding"), "zstd")) return std::nullopt;
   for (const char* name : {"Range", "If-Match", "If-None-Match"})
     if (!request.header(name).empty()) return std::nullopt;
-  auto bytes = cache.blobs().read(digest, text_bytes_max);
+  auto bytes = blobs.read(digest, text_bytes_max);
   if (!bytes) return std::nullopt;  // the long way says why
   return Reply{.status = 200,
                .headers = {{"ETag", tag_of(digest)},
@@ -90,9 +90,10 @@ Status expect_room(Intake& intake, std::uint64_t bytes) {
   return cache::expect_room(intake.cache, intake.live_bytes_max, bytes);
 }
 
-Result<cache::EntryStore::Put> keep_entry(Intake& intake, cache::NewEntry entry, cache::EntryStore::Existing existing) {
+Result<cache::EntryStore::Put> keep_entry(Intake& intake, const Viewer& viewer, cache::NewEntry entry,
+                                          cache::EntryStore::Existing existing) {
   using Outcome = cache::EntryStore::Outcome;
-  cache::EntryStore entries(intake.cache);
+  cache::EntryStore entries(intake.cache, viewer.space);
   if (intake.tiers == nullptr) return entries.put(std::move(entry), existing);
   const auto put = TRY(entries.put(entry, existing));
   if (put.outcome == Outcome::made || put.outcome == Outcome::replaced) intake.tiers->send(entry);
@@ -108,13 +109,15 @@ void fetch_entry(Intake& intake, const cache::EntryName& name, cache::Tiers::Ans
       if (!needed && !blobs_of_action_result(value)) needed = std::vector<SizedDigest>();
       return needed;
     };
-  intake.tiers->fetch_entry(name, std::move(closure), std::move(then));
+  cache::EntryName trusted = name;
+  trusted.trust = cache::Trust::trusted;
+  intake.tiers->fetch_entry(trusted, std::move(closure), std::move(then));
 }
 
-Reply blob_reply(cache::Cache& cache, const Request& request, const BlobDigest& digest,
+Reply blob_reply(cache::BlobView blobs, const Request& request, const BlobDigest& digest,
                  std::optional<cache::ImmutableRef> hold) {
-  if (auto small = small_reply(cache, request, digest)) return std::move(*small);
-  const auto found = cache.blobs().find(digest);
+  if (auto small = small_reply(blobs, request, digest)) return std::move(*small);
+  const auto found = blobs.find(digest);
   if (!found) return error_reply(found.error());
   if (!*found) return text_reply(404, "not found");
   const std::uint64_t size = (*found)->size;
@@ -147,7 +150,7 @@ Reply blob_reply(cache::Cache& cache, const Request& request, const BlobDigest& 
           {"Content-Range", fmt::format("bytes {}-{}/{}", range.offset, range.offset + range.length - 1, size)});
     }
   }
-  if (const Status added = add_body(cache, reply, digest, range); !added) return failed_read(added.error());
+  if (const Status added = add_body(blobs, reply, digest, range); !added) return failed_read(added.error());
   reply.hold = std::move(hold);
   if (!part && request.may_be_chunked && size >= compressed_bytes_min &&
       accepts_encoding(request.header("Accept-Encoding"), "zstd"))
@@ -155,7 +158,7 @@ Reply blob_reply(cache::Cache& cache, const Request& request, const BlobDigest& 
   return reply;
 }
 
-Begun take_blob(Intake& intake, const Request& request, std::optional<BlobDigest> expected, Then then) {
+Begun take_blob(Intake& intake, const Viewer& viewer, const Request& request, std::optional<BlobDigest> expected, Then then) {
   if (!request.content_length && !request.chunked)
     return refused(411, "a body needs a Content-Length, or to come in chunks");
   const std::uint64_t announced = request.content_length.value_or(0);
@@ -165,7 +168,7 @@ Begun take_blob(Intake& intake, const Request& request, std::optional<BlobDigest
   const bool is_packed = !coding.empty() && !same_word(coding, "identity");
   if (is_packed && (!same_word(coding, "zstd") || !intake.spool))
     return refused(415, "of content codings only zstd is known");
-  auto receiver = make_receiver(intake, is_packed ? base::Compression::zstd : base::Compression::none,
+  auto receiver = make_receiver(intake, viewer.space, is_packed ? base::Compression::zstd : base::Compression::none,
                                 parse_number(request.header("X-Digest-SizeBytes")), expected);
   if (!receiver) return {.answer = {error_reply(receiver.error())}};
   Begun begun;

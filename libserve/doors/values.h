@@ -11,6 +11,7 @@
 #include "libcache/blob_writer.h"
 #include "libcache/entry_store.h"
 #include "libcache/tiers.h"
+#include "libserve/access.h"
 #include "libserve/http/message.h"
 
 namespace cairn::serve {
@@ -27,19 +28,19 @@ struct Intake {
 // Nothing more goes in: the store has as much as it may. Errors: no_space.
 base::Status expect_room(Intake& intake, std::uint64_t bytes);
 
-// A put, which tiers that are written get to know later.
+// A put as this viewer, which tiers that are written get to know later.
 base::Result<cache::EntryStore::Put> keep_entry(
-    Intake& intake, cache::NewEntry entry, cache::EntryStore::Existing existing = cache::EntryStore::Existing::replace);
-// For an entry that was not found, where there are tiers.
+    Intake& intake, const Viewer& viewer, cache::NewEntry entry, cache::EntryStore::Existing existing = cache::EntryStore::Existing::replace);
+// For an entry that was not found, where there are tiers: what those have is trusted.
 void fetch_entry(Intake& intake, const cache::EntryName& name, cache::Tiers::Answered then);
 
 // An answer with this blob: whole, a part of it (Range), or that it is what the client has (If-None-Match). The blob is
 // verified before it is sent. Not there: 404.
-Reply blob_reply(cache::Cache& cache, const Request& request, const BlobDigest& digest,
+Reply blob_reply(cache::BlobView blobs, const Request& request, const BlobDigest& digest,
                  std::optional<cache::ImmutableRef> hold);
 
-// Takes a body into the blob store. `then` gets the blob that came of it. Content-Encoding says how the body is packed.
+// Takes a body into the blob store, for this viewer. `then` gets the blob that came of it. Content-Encoding says how the body is packed.
 using Then = std::function<Answer(const cache::BlobStore::Put& put)>;
-Begun take_blob(Intake& intake, const Request& request, std::optional<BlobDigest> expected, Then then);
+Begun take_blob(Intake& intake, const Viewer& viewer, const Request& request, std::optional<BlobDigest> expected, Then then);
 
 }  // namespace cairn::serve

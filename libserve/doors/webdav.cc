@@ -39,7 +39,7 @@ Begun Service::webdav(const Request& request, const Route& route) {
         return answered(text_reply(403, "only a Depth of 0 is answered"));
       if (route.is_collection)
         return answered(found(href + (route.key.empty() ? "" : "/"), "<D:resourcetype><D:collection/></D:resourcetype><D:getlastmodified>Thu, 01 Jan 1970 00:00:00 GMT</D:getlastmodified>"));
-      const auto entry = cache::EntryStore(intake_.cache).find(entry_of(route));
+      const auto entry = entries_for(route).find(entry_of(route));
       if (!entry) return answered(error_reply(entry.error()));
       if (!*entry) return answered(text_reply(404, "not found"));
       return answered(found(href, fmt::format("<D:resourcetype/><D:getcontentlength>{}</D:getcontentlength><D:getetag>\"{}\"</D:getetag><D:getlastmodified>{}</D:getlastmodified>",
@@ -47,7 +47,7 @@ Begun Service::webdav(const Request& request, const Route& route) {
     }
     case Method::mkcol: {
       if (route.is_collection) return answered({.status = 201});
-      const auto there = cache::EntryStore(intake_.cache).contains(entry_of(route));
+      const auto there = entries_for(route).contains(entry_of(route));
       if (!there) return answered(error_reply(there.error()));
       return *there ? only("GET, HEAD, PUT, DELETE, PROPFIND") : answered({.status = 201});
     }

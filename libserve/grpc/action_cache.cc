@@ -18,9 +18,11 @@ namespace {
 constexpr std::size_t result_bytes_max = static_cast<std::size_t>(batch_bytes_max);
 
 // The same entry as that of /ac/ over HTTP. The size of an action's digest is no part of its name.
-Result<cache::EntryName> name_of(const std::string& instance, const reapi::Digest& action) {
-  return cache::EntryName{
-      .door = "bazel", .instance = TRY(parse_instance(instance)), .key = TRY(from_message(action)).digest.hex()};
+Result<cache::EntryName> name_of(const Admitted& store, const std::string& instance, const reapi::Digest& action) {
+  return cache::EntryName{.door = "bazel",
+                          .instance = TRY(parse_instance(instance)),
+                          .trust = store.viewer.trust,
+                          .key = TRY(from_message(action)).digest.hex()};
 }
 
 std::chrono::nanoseconds as_ns(const google::protobuf::Timestamp& time) {
@@ -65,11 +67,11 @@ Status add_inline(cache::BlobStore& blobs, const reapi::GetActionResultRequest& 
 
 Result<std::string> ActionCacheService::look_up(const Admitted& store, const reapi::GetActionResultRequest& request) {
   TRY(expect_sha256(request.digest_function()));
-  const cache::EntryName name = TRY(name_of(request.instance_name(), request.action_digest()));
+  const cache::EntryName name = TRY(name_of(store, request.instance_name(), request.action_digest()));
   const auto entry = TRY(store.entries.find(name));
   if (!entry) return base::fail(ErrorCode::not_found, "action {}: no result", name.key);
   store.entries.promise(*entry);  // its outputs are read later, if at all
-  cache::BlobStore& blobs = store.intake.cache.blobs();
+  cache::BlobStore& blobs = store.blobs;
   auto bytes = blobs.read(entry->value, result_bytes_max);
   // Damaged, or put over HTTP by somebody who keeps other things there.
   if (!bytes || !blobs_of_action_result(*bytes))
@@ -106,7 +108,7 @@ ServerUnaryReactor* ActionCacheService::GetActionResult(Call* call, const grpc::
 void ActionCacheService::look_below(const Admitted& store, reapi::GetActionResultRequest request,
                                     ServerUnaryReactor* reactor, grpc::ByteBuffer* response,
                                     const grpc::Status& missed) {
-  const auto name = name_of(request.instance_name(), request.action_digest());
+  const auto name = name_of(store, request.instance_name(), request.action_digest());
   if (!name) return reactor->Finish(missed);
   const auto again = [this, store, request = std::move(request), reactor, response](std::stop_token) {
     const auto found = look_up(store, request);
@@ -122,8 +124,8 @@ Result<base::lmdb::SequenceNumber> ActionCacheService::keep(const Admitted& stor
                                                             const reapi::UpdateActionResultRequest& request) {
   TRY(expect_sha256(request.digest_function()));
   if (!request.has_action_result()) return base::fail(ErrorCode::invalid_argument, "no result is given");
-  cache::NewEntry entry{.name = TRY(name_of(request.instance_name(), request.action_digest())), .value = {}};
-  cache::BlobStore& blobs = store.intake.cache.blobs();
+  cache::NewEntry entry{.name = TRY(name_of(store, request.instance_name(), request.action_digest())), .value = {}};
+  cache::BlobStore& blobs = store.blobs;
   const std::string bytes = request.action_result().SerializeAsString();
   if (bytes.size() > result_bytes_max)
     return base::fail(ErrorCode::invalid_argument, "a result of {} bytes: {} are the most", bytes.size(),
@@ -133,7 +135,7 @@ Result<base::lmdb::SequenceNumber> ActionCacheService::keep(const Admitted& stor
   TRY(expect_room(store.intake, bytes.size()));
   const auto value = TRY(blobs.put(bytes));
   entry.value = value.info.digest;
-  const auto kept = TRY(keep_entry(store.intake, std::move(entry)));
+  const auto kept = TRY(keep_entry(store.intake, store.viewer, std::move(entry)));
   return std::max(value.sequence, kept.sequence);
 }
 

@@ -78,7 +78,7 @@ Result<Fetched> fetch(const Admitted& store, cache::Fetcher& fetcher, const Asse
     return Fetched{
         .why = {code_of(got->status), fmt::format("{}: HTTP {}", cache::url_without_secrets(name.uri), got->status)}};
   if (got->size) TRY(expect_room(store.intake, *got->size));
-  const auto receiver = TRY(make_receiver(store.intake, base::Compression::none, std::nullopt, checksum));
+  const auto receiver = TRY(make_receiver(store.intake, store.viewer.space, base::Compression::none, std::nullopt, checksum));
   std::string piece(256 * 1024, '\0');
   std::uint64_t size = 0;
   for (;;) {
@@ -121,7 +121,7 @@ Result<base::lmdb::SequenceNumber> fetch_blob(const Admitted& store, cache::Fetc
     return 0;
   }
   // Whoever knows the checksum may have it, wherever it came from.
-  if (const auto known = checksum ? TRY(store.intake.cache.blobs().find(*checksum)) : std::nullopt) {
+  if (const auto known = checksum ? TRY(store.blobs.find(*checksum)) : std::nullopt) {
     answer(response, names.front(), Asset{.content = {*checksum, known->size}}, response.mutable_blob_digest());
     return 0;
   }
@@ -158,7 +158,7 @@ template <class Request>
 Result<base::lmdb::SequenceNumber> push(const Admitted& store, const Request& request, AssetName::Kind kind,
                                         const reapi::Digest& content) {
   const std::vector<AssetName> names = TRY(names_of(request, kind));
-  cache::BlobStore& blobs = store.intake.cache.blobs();
+  cache::BlobStore& blobs = store.blobs;
   Asset pushed{.content = TRY(from_message(content)), .kept = base::SystemClock().now()};
   if (request.has_expire_at())
     pushed.expires = base::WallTime(as_ns(request.expire_at().seconds(), request.expire_at().nanos()));

@@ -36,17 +36,17 @@ Result<Asset> asset_of(const cache::Entry& entry) {
 
 }  // namespace
 
-cache::EntryName entry_of(const AssetName& name) {
+cache::EntryName entry_of(const AssetName& name, cache::Trust trust) {
   auto qualifiers = name.qualifiers;
   std::sort(qualifiers.begin(), qualifiers.end());
   base::ByteWriter writer;
   writer.u8(static_cast<std::uint8_t>(name.kind)).string(name.uri);
   for (const auto& [key, value] : qualifiers) writer.string(key).string(value);
-  return {.door = "asset", .instance = name.instance, .key = base::digest_of<BlobDigest>(writer.take()).hex()};
+  return {.door = "asset", .instance = name.instance, .trust = trust, .key = base::digest_of<BlobDigest>(writer.take()).hex()};
 }
 
 Result<std::optional<Asset>> find_asset(const Admitted& store, const AssetName& name, base::WallTime oldest) {
-  const auto entry = TRY(store.entries.find(entry_of(name)));
+  const auto entry = TRY(store.entries.find(entry_of(name, store.viewer.trust)));
   if (!entry) return std::optional<Asset>();
   store.entries.promise(*entry);
   const Asset asset = TRY(asset_of(*entry));
@@ -56,13 +56,13 @@ Result<std::optional<Asset>> find_asset(const Admitted& store, const AssetName& 
 
 Result<base::lmdb::SequenceNumber> keep_asset(const Admitted& store, const AssetName& name, const Asset& asset,
                                               std::vector<BlobDigest> closure) {
-  if (!is_there(store.intake.cache.blobs(), asset.content))
+  if (!is_there(store.blobs, asset.content))
     return base::fail(ErrorCode::not_found, "blob {} of {} bytes is not there", asset.content.digest,
                       asset.content.size);
   base::lmdb::SequenceNumber last = 0;
   // The empty blob is there for everybody, and so need not be in the store; as a value it has to.
-  if (asset.content.size == 0) last = TRY(store.intake.cache.blobs().put(std::string_view())).sequence;
-  cache::NewEntry entry{.name = entry_of(name),
+  if (asset.content.size == 0) last = TRY(store.blobs.put(std::string_view())).sequence;
+  cache::NewEntry entry{.name = entry_of(name, store.viewer.trust),
                         .value = asset.content.digest,
                         .closure = std::move(closure),
                         .attributes = attributes_of(asset)};

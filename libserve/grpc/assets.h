@@ -25,7 +25,7 @@ struct Asset {
 };
 
 // The entry that it is: the order of qualifiers says nothing.
-cache::EntryName entry_of(const AssetName& name);
+cache::EntryName entry_of(const AssetName& name, cache::Trust trust);
 
 // nullopt: none, or it has expired, or it is older than it may be.
 base::Result<std::optional<Asset>> find_asset(const Admitted& store, const AssetName& name, base::WallTime oldest);

@@ -28,7 +28,7 @@ class Reading final : public grpc::ServerWriteReactor<bytestream::ReadResponse> 
  private:
   void begin(const ResourceName& name, const bytestream::ReadRequest& request) {
     if (open(name, request)) return go_on();
-    cache::Tiers* const tiers = store_.intake.tiers;
+    cache::Tiers* const tiers = store_.blob_tiers();
     if (tiers == nullptr || !std::exchange(is_missing_, false)) return Finish(*refused_);
     tiers->fetch_blob(name.blob, [this, name, request](cache::TierAnswer said) {
       if (said != cache::TierAnswer::found) return Finish(*refused_);
@@ -49,7 +49,7 @@ class Reading final : public grpc::ServerWriteReactor<bytestream::ReadResponse> 
     if (limit < 0) return refuse({grpc::StatusCode::INVALID_ARGUMENT, fmt::format("a limit of {} bytes", limit)});
     const bool packed = name.compression == base::Compression::zstd;
     if (packed && limit != 0) return refuse(invalid("a limit is not for a blob that is sent compressed"));
-    cache::BlobStore& blobs = store_.intake.cache.blobs();
+    cache::BlobStore& blobs = store_.blobs;
     if (!is_there(blobs, name.blob)) {
       is_missing_ = !refused_;
       return refuse(

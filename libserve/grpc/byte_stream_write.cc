@@ -82,7 +82,7 @@ class Writing final : public grpc::ServerReadReactor<bytestream::WriteRequest> {
     upload_ = request_.write_offset() == 0 ? std::nullopt : uploads_.take(text_);
     if (upload_) return true;
     if (const Status room = expect_room(intake, name_.blob.size); !room) return end(to_status(room.error())), false;
-    auto receiver = make_receiver(intake, name_.compression, name_.blob.size, name_.blob.digest);
+    auto receiver = make_receiver(intake, admitted->viewer.space, name_.compression, name_.blob.size, name_.blob.digest);
     if (!receiver) return end(to_status(receiver.error())), false;
     upload_ = Upload{std::move(*receiver), 0};
     return true;

@@ -93,7 +93,7 @@ Result<cache::BlobStore::Put> CasService::put(const Admitted& store,
                       bytes->size(), wanted.size);
   if (wanted.size == 0) return cache::BlobStore::Put{};
   TRY(expect_room(store.intake, bytes->size()));
-  const auto put = TRY(store.intake.cache.blobs().put(*bytes, wanted.digest));
+  const auto put = TRY(store.blobs.put(*bytes, wanted.digest));
   store.entries.uploaded(wanted.digest);
   return put;
 }
@@ -123,7 +123,7 @@ Status CasService::read(const Admitted& store, const reapi::Digest& wanted,
                         reapi::BatchReadBlobsResponse::Response& into) {
   const SizedDigest digest = TRY(from_message(wanted));
   if (digest.size == 0) return {};
-  auto bytes = store.intake.cache.blobs().read(digest.digest, digest.size);
+  auto bytes = store.blobs.read(digest.digest, digest.size);
   const bool other_size = bytes ? bytes->size() != digest.size : bytes.error().code == ErrorCode::invalid_argument;
   // What is damaged is a miss: the store knows it by now.
   if (other_size || (!bytes && bytes.error().code == ErrorCode::corrupt))
@@ -151,7 +151,7 @@ ServerUnaryReactor* CasService::BatchReadBlobs(Call* call, const reapi::BatchRea
     const Status done = read(*admitted, digest, *answer);
     set_status(*answer->mutable_status(), done ? grpc::Status::OK : to_status(done.error()));
   }
-  if (admitted->intake.tiers == nullptr) return finish(reactor, grpc::Status::OK);
+  if (admitted->blob_tiers() == nullptr) return finish(reactor, grpc::Status::OK);
   read_below(*admitted, *response, reactor);
   return reactor;
 }
@@ -181,7 +181,7 @@ void CasService::read_below(const Admitted& store, reapi::BatchReadBlobsResponse
     const auto digest = from_message(each->digest());
     wanted.push_back(digest ? *digest : SizedDigest());
   }
-  for (const SizedDigest& each : wanted) store.intake.tiers->fetch_blob(each, one_is_over);
+  for (const SizedDigest& each : wanted) store.blob_tiers()->fetch_blob(each, one_is_over);
 }
 
 grpc::ServerWriteReactor<reapi::GetTreeResponse>* CasService::GetTree(Call* call,

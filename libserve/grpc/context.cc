@@ -39,7 +39,7 @@ base::Result<SizedDigest> from_message(const reapi::Digest& digest) {
 
 bool promise_if_there(const Admitted& store, const SizedDigest& wanted) {
   store.entries.promise(wanted.digest);
-  return is_there(store.intake.cache.blobs(), wanted);
+  return is_there(store.blobs, wanted);
 }
 
 bool is_there(cache::BlobStore& blobs, const SizedDigest& wanted) {
@@ -81,7 +81,7 @@ Admission GrpcContext::admit(const grpc::CallbackServerContext& call, Rpc rpc, s
   const Identity caller = who(call);
   switch (access_.judge(caller, need_of(rpc), instance)) {
     case Verdict::granted:
-      return Admitted(intake_, entries_, access_.judge(caller, Need::write, instance) == Verdict::granted);
+      return Admitted(intake_, viewer_of(access_, caller, instance), access_.judge(caller, Need::write, instance) == Verdict::granted);
     case Verdict::who_are_you:
       return tl::unexpected(
           grpc::Status(grpc::StatusCode::UNAUTHENTICATED, "show a token or a password that is right"));

@@ -20,20 +20,29 @@ namespace reapi = build::bazel::remote::execution::v2;
 class Admitted {
  public:
   Intake& intake;
-  cache::EntryStore& entries;
+  const Viewer viewer;
   const bool may_write;  // in its instance
+  // As whoever calls may see them.
+  mutable cache::BlobView blobs;
+  mutable cache::EntryStore entries;
+  // That are asked for blobs by their digests. A tier does not know namespaces.
+  cache::Tiers* blob_tiers() const { return viewer.space ? nullptr : intake.tiers; }
 
  private:
   friend class GrpcContext;
-  Admitted(Intake& intake_in, cache::EntryStore& entries_in, bool may_write_in)
-      : intake(intake_in), entries(entries_in), may_write(may_write_in) {}
+  Admitted(Intake& intake_in, const Viewer& viewer_in, bool may_write_in)
+      : intake(intake_in),
+        viewer(viewer_in),
+        may_write(may_write_in),
+        blobs(intake.cache, viewer.space),
+        entries(intake.cache, viewer.space) {}
 };
 using Admission = tl::expected<Admitted, grpc::Status>;
 
 class GrpcContext {
  public:
   GrpcContext(Intake intake, const Access& access, DurableWaits& waits_in, base::ThreadPool& workers_in)
-      : waits(waits_in), workers(workers_in), intake_(std::move(intake)), entries_(intake_.cache), access_(access) {}
+      : waits(waits_in), workers(workers_in), intake_(std::move(intake)), access_(access) {}
 
   // Whoever calls may do what this method does in this instance, or INVALID_ARGUMENT (no name of an instance),
   // UNAUTHENTICATED, PERMISSION_DENIED, RESOURCE_EXHAUSTED (too many guesses).
@@ -46,7 +55,6 @@ class GrpcContext {
   Identity who(const grpc::CallbackServerContext& call) const;
 
   Intake intake_;
-  cache::EntryStore entries_;
   const Access& access_;
 };
 

@@ -45,7 +45,7 @@ Result<base::lmdb::SequenceNumber> split(const Admitted& store, const reapi::Spl
                                          reapi::SplitBlobResponse& response) {
   TRY(expect_names(request));
   const SizedDigest wanted = TRY(from_message(request.blob_digest()));
-  cache::BlobStore& blobs = store.intake.cache.blobs();
+  cache::BlobStore& blobs = store.blobs;
   if (!is_there(blobs, wanted))
     return base::fail(ErrorCode::not_found, "blob {} of {} bytes is not there", wanted.digest, wanted.size);
   response.set_chunking_function(reapi::ChunkingFunction::FAST_CDC_2020);
@@ -82,7 +82,7 @@ Result<base::lmdb::SequenceNumber> splice(const Admitted& store, const reapi::Sp
                                           reapi::SpliceBlobResponse& response) {
   TRY(expect_names(request));
   const SizedDigest wanted = TRY(from_message(request.blob_digest()));
-  cache::BlobStore& blobs = store.intake.cache.blobs();
+  cache::BlobStore& blobs = store.blobs;
   std::vector<SizedDigest> chunks;
   std::uint64_t total = 0;
   if (static_cast<std::size_t>(request.chunk_digests_size()) > chunks_max)

@@ -45,7 +45,7 @@ class TreeWalk final : public grpc::ServerWriteReactor<reapi::GetTreeResponse> {
     const auto [end, error] = std::from_chars(token.data(), token.data() + token.size(), passed_over_);
     if (!token.empty() && (error != std::errc() || end != token.data() + token.size()))
       return base::fail(ErrorCode::invalid_argument, "a page token that nobody here has given");
-    const bool there = is_there(store_.intake.cache.blobs(), root);
+    const bool there = is_there(store_.blobs, root);
     if (!there)
       return base::fail(ErrorCode::not_found, "directory {} of {} bytes is not there", root.digest, root.size);
     add(root);
@@ -59,7 +59,7 @@ class TreeWalk final : public grpc::ServerWriteReactor<reapi::GetTreeResponse> {
   Result<std::optional<reapi::Directory>> read(const SizedDigest& wanted) {
     reapi::Directory directory;
     if (wanted.size == 0) return std::optional(std::move(directory));
-    const auto bytes = store_.intake.cache.blobs().read(wanted.digest, directory_bytes_max);
+    const auto bytes = store_.blobs.read(wanted.digest, directory_bytes_max);
     if (!bytes && (bytes.error().code == ErrorCode::not_found || bytes.error().code == ErrorCode::corrupt))
       return std::optional<reapi::Directory>();
     if (!bytes) return tl::unexpected(bytes.error());

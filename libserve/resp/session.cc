@@ -104,6 +104,16 @@ std::vector<std::string_view> RespSession::commands() {
 
 Verdict RespSession::judge(Need need) const { return access_.judge(who_, need, instance_of_database(database_)); }
 
+Viewer RespSession::viewer() const { return viewer_of(access_, who_, instance_of_database(database_)); }
+
+EntryStore RespSession::entries() const { return EntryStore(intake_.cache, viewer().space); }
+
+Result<cache::EntryName> RespSession::name_of(const std::string& key) const {
+  cache::EntryName name = TRY(entry_of_key(database_, key));
+  name.trust = viewer().trust;
+  return name;
+}
+
 bool RespSession::waits_for_disks(const Words& words) {
   const Command* command = find_command(words[0]);
   return command && command->waits;
@@ -130,7 +140,7 @@ void RespSession::begin_value(std::uint64_t size) {
                   ? expect_room(intake_, size)
                   : base::fail(ErrorCode::invalid_argument, "a value is not for this user");
   if (!received_) return;
-  auto receiver = make_receiver(intake_, base::Compression::none, size, std::nullopt);
+  auto receiver = make_receiver(intake_, viewer().space, base::Compression::none, size, std::nullopt);
   if (receiver)
     receiver_ = std::move(*receiver);
   else
@@ -152,7 +162,7 @@ EntryStore::Accepts RespSession::not_expired() const {
 
 // What is not here is looked for in the tiers, once.
 RespAnswer RespSession::get(const Words& words) {
-  const auto name = entry_of_key(database_, words[1]);
+  const auto name = name_of(words[1]);
   if (!name) return resp_error(name.error());
   RespAnswer answer = get_here(*name, door_of_key(words[1]));
   if (answer.outcome != RespOutcome::miss || intake_.tiers == nullptr) return answer;
@@ -172,7 +182,7 @@ RespAnswer RespSession::get(const Words& words) {
 
 RespAnswer RespSession::get_here(const cache::EntryName& name, std::string_view door) {
   RespAnswer missed{.text = std::string(nil), .outcome = RespOutcome::miss, .door = door};
-  auto entry = entries_.find(name, not_expired());
+  auto entry = entries().find(name, not_expired());
   if (!entry) return resp_error(entry.error());
   if (!*entry) return missed;
   RespAnswer answer{.outcome = RespOutcome::hit, .door = missed.door};
@@ -181,7 +191,7 @@ RespAnswer RespSession::get_here(const cache::EntryName& name, std::string_view 
     return error.code == ErrorCode::not_found || error.code == ErrorCode::corrupt ? std::move(missed)
                                                                                   : resp_error(error);
   };
-  cache::BlobStore& blobs = intake_.cache.blobs();
+  cache::BlobStore& blobs = intake_.cache.blobs();  // what it may be shown has been found
   if ((*entry)->value_bytes <= text_bytes_max) {
     const auto bytes = blobs.read((*entry)->value, text_bytes_max);
     if (!bytes) return failed(bytes.error());
@@ -246,12 +256,12 @@ Result<RespAnswer> RespSession::keep(const Words& words) {
   const auto refused = [&](base::lmdb::SequenceNumber durable = 0) {
     return RespAnswer{.text = wanted.says_number ? ":0\r\n" : std::string(nil), .durable = durable};
   };
-  cache::NewEntry entry{.name = TRY(entry_of_key(database_, words[1])), .value = {}};
+  cache::NewEntry entry{.name = TRY(name_of(words[1])), .value = {}};
   TRY(received_);
-  if (wanted.only_replaced && !TRY(entries_.contains(entry.name, not_expired()))) return refused();
-  if (wanted.only_new && TRY(entries_.contains(entry.name))) {
-    if (TRY(entries_.contains(entry.name, not_expired()))) return refused();
-    TRY(entries_.erase(entry.name));  // it is over, and would be kept
+  if (wanted.only_replaced && !TRY(entries().contains(entry.name, not_expired()))) return refused();
+  if (wanted.only_new && TRY(entries().contains(entry.name))) {
+    if (TRY(entries().contains(entry.name, not_expired()))) return refused();
+    TRY(entries().erase(entry.name));  // it is over, and would be kept
   }
   if (wanted.expires_after_ms != 0) {
     const auto expires = clock_.now() + std::chrono::milliseconds(wanted.expires_after_ms);
@@ -260,7 +270,7 @@ Result<RespAnswer> RespSession::keep(const Words& words) {
   const auto put = TRY(receiver_->finish());
   entry.value = put.info.digest;
   const auto kept =
-      TRY(keep_entry(intake_, std::move(entry), wanted.only_new ? EntryStore::Existing::keep : EntryStore::Existing::replace));
+      TRY(keep_entry(intake_, viewer(), std::move(entry), wanted.only_new ? EntryStore::Existing::keep : EntryStore::Existing::replace));
   const auto durable = std::max(kept.sequence, put.sequence);
   if (wanted.only_new && kept.outcome != EntryStore::Outcome::made) return refused(durable);
   RespAnswer answer = wanted.says_number ? number(1) : ok();
@@ -273,7 +283,7 @@ template <class Visit>  // base::Result<bool>(const cache::EntryName&)
 RespAnswer RespSession::count_keys(const Words& words, Visit visit) {
   std::uint64_t count = 0;
   for (std::size_t i = 1; i < words.size(); ++i) {
-    const auto name = entry_of_key(database_, words[i]);
+    const auto name = name_of(words[i]);
     if (!name) return resp_error(name.error());
     const base::Result<bool> counts = visit(*name);
     if (!counts) return resp_error(counts.error());
@@ -285,13 +295,13 @@ RespAnswer RespSession::count_keys(const Words& words, Visit visit) {
 }
 
 RespAnswer RespSession::exists(const Words& words) {
-  return count_keys(words, [&](const cache::EntryName& name) { return entries_.contains(name, not_expired()); });
+  return count_keys(words, [&](const cache::EntryName& name) { return entries().contains(name, not_expired()); });
 }
 
 RespAnswer RespSession::erase(const Words& words) {
   return count_keys(words, [&](const cache::EntryName& name) -> base::Result<bool> {
-    const bool there = TRY(entries_.contains(name, not_expired()));
-    return TRY(entries_.erase(name)) && there;
+    const bool there = TRY(entries().contains(name, not_expired()));
+    return TRY(entries().erase(name)) && there;
   });
 }
 

@@ -39,7 +39,7 @@ class RespSession {
  public:
   // peer: of the connection, which outlives it.
   RespSession(Intake& intake, const Access& access, const Peer& peer, const base::Clock& clock)
-      : intake_(intake), access_(access), peer_(peer), clock_(clock), entries_(intake.cache) {}
+      : intake_(intake), access_(access), peer_(peer), clock_(clock) {}
   // Before anything else, and when the peer is known: who it is without a password.
   void begin() { who_ = access_.recall({.uid = peer_.uid, .certificate = peer_.certificate}); }
 
@@ -59,6 +59,9 @@ class RespSession {
   static base::Result<Wanted> wanted_of(const Words& words);
 
   Verdict judge(Need need) const;
+  Viewer viewer() const;
+  cache::EntryStore entries() const;
+  base::Result<cache::EntryName> name_of(const std::string& key) const;
   RespAnswer get(const Words& words);
   RespAnswer get_here(const cache::EntryName& name, std::string_view door);
   RespAnswer set(const Words& words);
@@ -81,7 +84,6 @@ class RespSession {
   const Access& access_;
   const Peer& peer_;
   const base::Clock& clock_;
-  cache::EntryStore entries_;
   Identity who_;
   unsigned database_ = 0;
   std::unique_ptr<Receiver> receiver_;

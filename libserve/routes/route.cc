@@ -241,6 +241,7 @@ Result<Route> parse_route(std::string_view target) {
 cache::EntryName entry_of(const Route& route) {
   return {.door = std::string(to_string(route.door)),
           .instance = route.instance,
+          .trust = route.viewer.trust,
           .key = route.team.empty() ? route.key : route.team + "/" + route.key};
 }
 

@@ -10,6 +10,7 @@
 
 #include "libbase/result.h"
 #include "libcache/entry_store.h"
+#include "libserve/access.h"
 
 namespace cairn::serve {
 
@@ -38,6 +39,7 @@ struct Route {
   std::string team{};      // of turborepo: the query's teamId, else its slug
   std::optional<BlobDigest> digest{};  // of bazel_cas
   bool is_collection = false;          // of sccache: the path ends in a slash, or is empty
+  Viewer viewer{};                     // who asks; set when that is known
 };
 inline constexpr std::size_t instance_bytes_max = 200;
 

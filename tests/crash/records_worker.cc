@@ -190,7 +190,25 @@ Status keep_entries(cache::Cache& cache) {
   if (!entry || TRY(cache.blobs().read(entry->value, 100)) != "second")
     return base::fail(base::ErrorCode::io, "the second value is not found");
   TRY(entries.erase(name));
+  const cache::EntryName strange{.door = "crash", .trust = cache::Trust::untrusted, .key = "strange"};
+  TRY(put(strange, "of a stranger"));
+  TRY(entries.promote(strange, {.who = "crash", .reason = "to be cut off"}, cache::EntryStore::Existing::replace));
   return put(staying, "third");
+}
+
+// What one namespace has, another puts as if it were new: a small one moves in the packs, a file takes the place of its equal.
+Status share_blobs(cache::Cache& cache) {
+  for (const std::size_t size : {std::size_t{100}, std::size_t{200'000}}) {
+    const std::string bytes(size, 'n');
+    BlobDigest digest;
+    for (const char* space : {"one", "other"}) {
+      const auto put = TRY(cache::BlobView(cache, cache::namespace_id(space)).put(bytes));
+      TRY(cache.writer().wait_durable(put.sequence));
+      digest = put.info.digest;
+    }
+    if (TRY(cache.blobs().read(digest, size)) != bytes) return base::fail(base::ErrorCode::io, "blob {} is another", digest);
+  }
+  return {};
 }
 
 // What a killed worker has left: children before what they are built on.
@@ -233,6 +251,7 @@ Status use_records(cache::Cache& cache, const base::HostPath& root) {
   TRY(use_retained(cache));
   TRY(name_mounts(cache));
   TRY(keep_entries(cache));
+  TRY(share_blobs(cache));
   TRY(name_trees(cache));
   TRY(remember_solves(cache, root));
   TRY(repeat_a_step(cache));

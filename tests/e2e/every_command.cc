@@ -28,6 +28,8 @@ const std::map<std::string, Call>& calls() {
       {"record diff", {{"record", "diff", "1", "1"}}},
       {"pin", {{"pin"}}},
       {"unpin", {{"unpin", "1"}}},
+      {"entry promote", {{"entry", "promote", "bazel", "4c67"}}},
+      {"entry promotions", {{"entry", "promotions"}}},
       {"blob list", {{"blob", "list"}}},
       {"blob show", {{"blob", "show", "4c67"}}},
       {"blob cat", {{"blob", "cat", "4c67"}}},

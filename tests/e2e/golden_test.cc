@@ -9,6 +9,7 @@
 #include <set>
 #include <sstream>
 
+#include "libcache/entry_store.h"
 #include "tests/e2e/every_command.h"
 #include "tools/engine/engine.h"
 
@@ -107,7 +108,7 @@ std::string words_of_page(std::string page) {
 
 // Those that have a form of their own, or need a store of their own.
 const std::set<std::string> apart = {"doctor", "completion", "man", "commands", "trace record", "trace replay", "graph", "report",
-                                     "mount-cache list", "mount-cache du", "mount-cache cat", "mount-cache rm", "mount-cache limit"};
+                                     "mount-cache list", "mount-cache du", "mount-cache cat", "mount-cache rm", "mount-cache limit", "entry promote", "entry promotions"};
 
 TEST_F(Golden, EveryCommandHasOne) {
   const Words files = names_in(*base::HostPath::parse(CAIRN_SOURCE_DIR "/tests/golden/cachectl"));
@@ -130,6 +131,22 @@ TEST_F(Golden, CommandsPrintWhatTheyHavePrintedBefore) {
   golden["repair-dry-run"] = {{"repair", "--dry-run"}};
   for (const auto& [name, call] : golden)
     if (!apart.contains(name)) expect_goldens(name, call);
+}
+
+// The second time there is nothing left to promote.
+TEST_F(Golden, CommandsAboutEntriesPrintWhatTheyHavePrintedBefore) {
+  make_golden_store();
+  {
+    auto engine = engine::Engine::open(engine::EngineOptions(root_));
+    ASSERT_TRUE(engine);
+    cache::Cache& cache = (*engine)->cache();
+    const auto value = cache.blobs().put("a result\n");
+    ASSERT_TRUE(value);
+    const auto put = cache::EntryStore(cache).put({.name = {.door = "ccache", .instance = "team", .trust = cache::Trust::untrusted, .key = "9a3b"}, .value = value->info.digest});
+    ASSERT_TRUE(put && cache.writer().wait_durable(put->sequence));
+  }
+  expect_goldens("entry promote", {{"entry", "promote", "ccache", "9a3b", "--instance", "team", "--reason", "looked at it"}});
+  expect_goldens("entry promotions", calls().at("entry promotions"));
 }
 
 TEST_F(Golden, CommandsAboutCacheMountsPrintWhatTheyHavePrintedBefore) {

@@ -93,6 +93,39 @@ TEST_F(CachedAccess, CcacheIsServedWithATokenAndNotWithoutOne) {
   EXPECT_FALSE(is_served("redis://" + redis));
 }
 
+// What a pull request has put is not shown to others until the owner of the store says so, beside the running server.
+TEST_F(CachedAccess, AnUntrustedWritersResultIsPromotedByACommand) {
+  const NewToken stranger = new_token(dir, "stranger");
+  const std::string untrusted = replaced(stranger.lines, "rights = \"read\"", "rights = \"write\"\ntrust = \"untrusted\"");
+  CachedProgram cached({"--config", file(rules + untrusted)});
+  const auto curl = [&](std::vector<std::string> arguments, const std::string& token) {
+    arguments.insert(arguments.end(), {"--oauth2-bearer", token, cached.url(key)});
+    return cached.curl(std::move(arguments)).out;
+  };
+  EXPECT_EQ(curl({"--data-binary", "value", "--request", "PUT"}, stranger.token), "200");
+  EXPECT_EQ(curl({"--output", "-"}, stranger.token), "value200");
+  EXPECT_EQ(curl({}, reader.token), "404");
+  const Ended listed = cached.cachectl({"record", "list", "--filter", "description~=untrusted"});
+  EXPECT_NE(listed.out.find("untrusted"), std::string::npos) << listed.out << listed.err;
+  const std::string name(32, 'a');
+  EXPECT_EQ(cached.cachectl({"entry", "promote", "gradle", "other"}).code, 3);
+  const Ended promoted = cached.cachectl({"entry", "promote", "gradle", name, "--reason", "looked at it"});
+  EXPECT_EQ(promoted.code, 0) << promoted.err;
+  EXPECT_TRUE(promoted.out.starts_with("promoted: sha256:")) << promoted.out;
+  EXPECT_EQ(curl({"--output", "-"}, reader.token), "value200");
+  const Ended list = cached.cachectl({"entry", "promotions"});
+  EXPECT_NE(list.out.find("looked at it"), std::string::npos) << list.out;
+  EXPECT_EQ(curl({"--data-binary", "other", "--request", "PUT"}, stranger.token), "200");
+  const Ended refused = cached.cachectl({"entry", "promote", "gradle", name});
+  EXPECT_EQ(refused.code, 1);
+  EXPECT_NE(refused.err.find("--replace"), std::string::npos) << refused.err;
+  EXPECT_EQ(cached.stop(SIGTERM).code, 0);
+  const Ended again = cached.cachectl({"entry", "promote", "gradle", name, "--replace", "--json"});
+  EXPECT_EQ(again.code, 0) << "without a server, too: " << again.err;
+  EXPECT_NE(again.out.find("\"changed\":true,\"replaced\":true"), std::string::npos) << again.out;
+  EXPECT_EQ(cached.cachectl({"fsck"}).code, 0);
+}
+
 TEST_F(CachedAccess, OtherMachinesMayConnectWhereSomebodyHasSaidWhoMay) {
   CachedProgram cached({"--config", file(rules), "--grpc", "0.0.0.0:0"});
   const Ended ended = cached.stop(SIGTERM);

@@ -10,6 +10,7 @@
 #include "libcache/blobs/journal.h"
 #include "libcache/blobs/quarantine.h"
 #include "libcache/entries/entry_rows.h"
+#include "libcache/entries/promotion_rows.h"
 #include "libcache/explain/recipe_rows.h"
 #include "libcache/gc/tombstones.h"
 #include "libcache/keys/key_rows.h"
@@ -42,7 +43,7 @@ void decode(std::string_view bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
-  switch (data[0] % 48) {
+  switch (data[0] % 49) {
     case 0: decode<cache::RecordRow>(bytes); break;
     case 1: decode<cache::TreeDigestRow>(bytes); break;
     case 2: decode<cache::KeyResultRow>(bytes); break;
@@ -97,6 +98,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     case 45: decode<cache::CacheMountRow>(bytes); break;
     case 46: decode<cache::EntryRow>(bytes); break;
     case 47: decode<cache::TreeNameRow>(bytes); break;
+    case 48: decode<cache::Promotion>(bytes); break;
   }
   return 0;
 }

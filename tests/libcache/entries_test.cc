@@ -89,7 +89,6 @@ TEST(Entries, AreFoundAtOnceAndAfterReopening) {
   }
   EXPECT_TRUE(must(EntryStore(*store.cache).contains(named("k"))));
   EXPECT_FALSE(must(EntryStore(*store.cache).contains(named("k", "nx")))) << "another door, another name";
-  EXPECT_FALSE(must(EntryStore(*store.cache).find({.door = "bazel", .trust = Trust::untrusted, .key = "k"})));
   EXPECT_TRUE(store.findings().empty());
 }
 

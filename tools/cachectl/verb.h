@@ -66,6 +66,7 @@ void add_gc_verbs(CLI::App& app, Program& program);
 void add_repair_verbs(CLI::App& app, Program& program);
 void add_mount_cache_verbs(CLI::App& app, Program& program);
 void add_pin_verbs(CLI::App& app, Program& program);
+void add_entry_verbs(CLI::App& app, Program& program);
 void add_completion(CLI::App& app, Program& program);
 void add_man(CLI::App& app, Program& program);
 void add_trace_verbs(CLI::App& app, Program& program);

@@ -81,10 +81,19 @@ Result<Grant> anonymous_grant(TomlTable& table, std::string_view key, Rights rig
   return grant;
 }
 
+// Nothing is said: trusted.
+Result<cache::Trust> trust_at(TomlTable& table) {
+  const std::string text = TRY(table.text("trust")).value_or("trusted");
+  for (const cache::Trust trust : {cache::Trust::untrusted, cache::Trust::trusted})
+    if (text == to_string(trust)) return trust;
+  return table.wrong("trust", R"(want "trusted" or "untrusted")");
+}
+
 Result<Principal> read_anonymous(TomlTable table) {
   Principal who{.name = "anonymous"};
   who.grants.push_back(TRY(anonymous_grant(table, "read", Rights::read)));
   who.grants.push_back(TRY(anonymous_grant(table, "write", Rights::write)));
+  who.trust = TRY(trust_at(table));
   TRY(table.expect_no_other());
   return who;
 }
@@ -105,6 +114,7 @@ Result<Principal> read_principal(TomlTable& table, std::set<std::string>& names)
   const auto rights = TRY(table.text("rights"));
   if (!rights || (*rights != "read" && *rights != "write")) return table.wrong("rights", R"(want "read" or "write")");
   grant.rights = *rights == "write" ? Rights::write : Rights::read;
+  who.trust = TRY(trust_at(table));
   who.grants.push_back(std::move(grant));
   return who;
 }

@@ -211,6 +211,11 @@ Result<cache::LeaseId> pin_in_store(const StoreOptions& options, const PinOrder&
       options, "pin", order, stop, [&](Engine& engine) { return run_order(engine, order); }, decode_pin);
 }
 
+Result<Promoted> promote_in_store(const StoreOptions& options, const PromoteOrder& order, std::stop_token stop) {
+  return ask_store<Promoted>(
+      options, "promote", order, stop, [&](Engine& engine) { return run_order(engine, order); }, decode_promoted);
+}
+
 Status read_from_store(const StoreOptions& options, FileOrder order, const TakePiece& take, std::stop_token stop) {
   // Whether there is more.
   const auto pass_piece = [&](const FilePiece& piece) -> Result<bool> {

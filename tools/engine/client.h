@@ -14,6 +14,7 @@
 #include "tools/engine/files.h"
 #include "tools/engine/order.h"
 #include "tools/engine/pins.h"
+#include "tools/engine/promotions.h"
 
 namespace cairn::engine {
 
@@ -39,6 +40,7 @@ base::Result<PruneAnswer> prune_store(const StoreOptions& options, const PruneOr
 // Errors: not_found (no store there), and those of Cache::scrub.
 base::Result<cache::ScrubReport> scrub_store(const StoreOptions& options, const cache::ScrubOptions& scrub, std::stop_token stop);
 base::Result<cache::LeaseId> pin_in_store(const StoreOptions& options, const PinOrder& order, std::stop_token stop);
+base::Result<Promoted> promote_in_store(const StoreOptions& options, const PromoteOrder& order, std::stop_token stop);
 // Gives `take` one piece after the other, until there is none or it wants no more (false).
 using TakePiece = std::function<base::Result<bool>(std::string_view bytes)>;
 base::Status read_from_store(const StoreOptions& options, FileOrder order, const TakePiece& take, std::stop_token stop);

@@ -18,11 +18,12 @@
 #include "tools/engine/files.h"
 #include "tools/engine/order.h"
 #include "tools/engine/pins.h"
+#include "tools/engine/promotions.h"
 
 namespace cairn::engine {
 
 using Message = nlohmann::json;
-constexpr int protocol_version = 14;
+constexpr int protocol_version = 15;
 constexpr std::size_t frame_bytes_max = 96u << 20;  // a definition of 64 MiB and what goes with it
 
 // One end of a connection. Sending is thread-safe; receiving is for one thread.
@@ -68,6 +69,8 @@ Message encode(const CacheMountOrder& order);
 Message encode(const CacheMountAnswer& answer);
 Message encode(const PinOrder& order);
 Message encode_pin(cache::LeaseId pin);
+Message encode(const PromoteOrder& order);
+Message encode(const Promoted& promoted);
 Message encode(const MountOrder& order);
 Message encode(const FileOrder& order);
 Message encode(const FilePiece& piece);
@@ -88,6 +91,8 @@ base::Result<CacheMountOrder> decode_cache_mount_order(const Message& message);
 base::Result<CacheMountAnswer> decode_cache_mount_answer(const Message& message);
 base::Result<PinOrder> decode_pin_order(const Message& message);
 base::Result<cache::LeaseId> decode_pin(const Message& message);
+base::Result<PromoteOrder> decode_promote_order(const Message& message);
+base::Result<Promoted> decode_promoted(const Message& message);
 base::Result<MountOrder> decode_mount_order(const Message& message);
 base::Result<FileOrder> decode_file_order(const Message& message);
 base::Result<FilePiece> decode_file_piece(const Message& message);

@@ -241,6 +241,12 @@ Message Server::State::answer(Session& session, const Message& request) {
     const auto pin = run_order(engine, *order);
     return pin ? Message{{"done", encode_pin(*pin)}} : failed(pin.error());
   }
+  if (verb == "promote") {
+    const auto order = decode_promote_order(request);
+    if (!order) return failed(order.error());
+    const auto promoted = run_order(engine, *order);
+    return promoted ? Message{{"done", encode(*promoted)}} : failed(promoted.error());
+  }
   return failed({ErrorCode::invalid_argument, fmt::format("unknown verb \"{}\"", verb), {}});
 }
 
