@@ -17,6 +17,7 @@ namespace cairn::serve {
 struct ContainerdOptions {
   base::HostPath socket;  // only its owner may connect: who mounts trees as root owns them
   unsigned workers = 8;   // for what waits for the disk
+  std::int64_t live_bytes_max = 0;  // of the store; 0: none
 };
 
 class ContainerdServer {

@@ -28,7 +28,7 @@ Result<std::unique_ptr<ContainerdServer>> ContainerdServer::start(cache::Cache& 
   State& state = *made->state_;
   const std::string& path = state.socket.str();
   state.names = TRY(cache::TreeNames::open(cache), "serve containerd at {}", path);
-  state.service.emplace(*state.names, state.workers);
+  state.service.emplace(cache, *state.names, state.workers, options.live_bytes_max);
   grpc::ServerBuilder builder;
   builder.RegisterService(&*state.service);
   state.server = TRY(start_at_socket(builder, path), "serve containerd");

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "libcache/blob_writer.h"
 #include "libserve/containerd/filter.h"
 
 namespace cairn::serve {
@@ -138,6 +139,7 @@ SnapshotsService::Unary* SnapshotsService::answer(Call* call, Work work) {
 SnapshotsService::Unary* SnapshotsService::Prepare(Call* call, const snapshots::PrepareSnapshotRequest* request,
                                                    snapshots::PrepareSnapshotResponse* response) {
   return answer(call, [this, call, request, response]() -> Status {
+    TRY(cache::expect_room(cache_, live_bytes_max_, 1));  // how much it is going to be, nobody knows
     add_mount(*response->mutable_mounts(),
               TRY(names_.prepare(TRY(name_of(*call, request->key())), request->parent(), labels_of(request->labels()))));
     return {};

@@ -14,7 +14,9 @@ namespace snapshots = containerd::services::snapshots::v1;
 
 class SnapshotsService final : public snapshots::Snapshots::CallbackService {
  public:
-  SnapshotsService(cache::TreeNames& names, base::ThreadPool& workers) : names_(names), workers_(workers) {}
+  // live_bytes_max: of the store; 0: none. Where it has no more room, nothing is prepared: RESOURCE_EXHAUSTED.
+  SnapshotsService(cache::Cache& cache, cache::TreeNames& names, base::ThreadPool& workers, std::int64_t live_bytes_max)
+      : cache_(cache), names_(names), workers_(workers), live_bytes_max_(live_bytes_max) {}
 
   using Unary = grpc::ServerUnaryReactor;
   using Call = grpc::CallbackServerContext;
@@ -39,8 +41,10 @@ class SnapshotsService final : public snapshots::Snapshots::CallbackService {
   template <class Work>  // base::Status()
   Unary* answer(Call* call, Work work);
 
+  cache::Cache& cache_;
   cache::TreeNames& names_;
   base::ThreadPool& workers_;
+  const std::int64_t live_bytes_max_;
 };
 
 }  // namespace cairn::serve

@@ -120,8 +120,8 @@ grpc::Status SnapshotsClient::cleanup() {
   return call(&Stub::Cleanup, snapshots::CleanupRequest(), response);
 }
 
-ServedStore::ServedStore(const std::string& driver, const base::HostPath& root) : store(driver, root) {
-  server = cache::must(ContainerdServer::start(*store.cache, {.socket = root / "containerd.sock"}));
+ServedStore::ServedStore(const std::string& driver, const base::HostPath& root, std::int64_t live_bytes_max) : store(driver, root) {
+  server = cache::must(ContainerdServer::start(*store.cache, {.socket = root / "containerd.sock", .live_bytes_max = live_bytes_max}));
   client.emplace(server->socket());
 }
 

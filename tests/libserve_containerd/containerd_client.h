@@ -54,7 +54,7 @@ class SnapshotsClient {
 
 // A store, served. Destroyed and made again on the same root it is a restart.
 struct ServedStore {
-  explicit ServedStore(const std::string& driver, const base::HostPath& root);
+  ServedStore(const std::string& driver, const base::HostPath& root, std::int64_t live_bytes_max = 0);
 
   cache::OpenStore store;
   std::unique_ptr<ContainerdServer> server;

@@ -6,6 +6,7 @@
 
 #include "tests/libserve_containerd/containerd_client.h"
 #include "tests/support/outside_mount.h"
+#include "tests/support/random_bytes.h"
 #include "tests/support/temp_dir.h"
 
 namespace cairn::serve {
@@ -20,9 +21,9 @@ using testing::UnorderedElementsAre;
 class SnapshotsTest : public testing::Test {
  protected:
   SnapshotsTest() { restart(); }
-  void restart() {
+  void restart(std::int64_t live_bytes_max = 0) {
     served_.reset();
-    served_ = std::make_unique<ServedStore>("overlay", dir_.path());
+    served_ = std::make_unique<ServedStore>("overlay", dir_.path(), live_bytes_max);
   }
   SnapshotsClient& client() { return *served_->client; }
 
@@ -310,6 +311,20 @@ TEST_F(SnapshotsTest, WithoutANamespaceTheOneThatTheNameBeginsWithIsMeant) {
   ok(client().remove("default/2/sha256:b"));
   ok(client().cleanup());
   EXPECT_THAT(list(), ElementsAre("default/1/sha256:a"));
+}
+
+TEST_F(SnapshotsTest, AStoreThatIsFullPreparesNothing) {
+  restart(4 << 20);
+  ok(client().prepare("base key"));
+  write("large", test::random_bytes(1, 5u << 20));
+  ok(client().commit("base", "base key"));
+  const grpc::Status refused = client().prepare("next key", "base");
+  EXPECT_EQ(code(refused), StatusCode::RESOURCE_EXHAUSTED) << refused.error_message();
+  ok(client().stat("base"));
+  EXPECT_EQ(code(client().stat("next key")), StatusCode::NOT_FOUND) << "nothing is left of it";
+  ok(client().remove("base"));
+  must(served_->store.cache->prune({.all = true}));
+  ok(client().prepare("next key"));
 }
 
 TEST_F(SnapshotsTest, TheSocketIsItsOwnersAndIsNotTakenFromWhoListens) {

@@ -114,7 +114,8 @@ struct Doors {
     http = TRY(serve::HttpServer::start(cache, std::move(of_http)));
     if (!config.containerd.empty())
       containerd = TRY(serve::ContainerdServer::start(
-          cache, {.socket = TRY(base::HostPath::from_user(config.containerd), "--containerd {}", config.containerd)}));
+          cache, {.socket = TRY(base::HostPath::from_user(config.containerd), "--containerd {}", config.containerd),
+                  .live_bytes_max = static_cast<std::int64_t>(config.max_bytes)}));
     if (config.grpc.empty()) return {};
     auto of_grpc = options_of<serve::GrpcOptions>(config, config.grpc, spool, *access, tiers.get());
     if (config.fetch) of_grpc.fetcher = fetcher.get();
