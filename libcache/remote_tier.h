@@ -41,6 +41,9 @@ struct TierEntry {
 struct TierCall {
   std::chrono::steady_clock::time_point deadline;
   std::stop_token stop;
+  // The entry that needs the blobs which the call is about, by key_of(): a tier that is several places keeps both in
+  // one of them.
+  std::optional<KeyDigest> entry = std::nullopt;
 };
 
 struct TierAbilities {

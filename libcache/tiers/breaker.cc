@@ -7,7 +7,16 @@ namespace cairn::cache {
 
 namespace {
 constexpr unsigned doublings_max = 20;
+
+// It says nothing of how the tier is: nobody waited for the end, it was asked for what it cannot do, or the trouble is
+// here.
+bool says_nothing(base::ErrorCode code) {
+  using base::ErrorCode;
+  return code == ErrorCode::cancelled || code == ErrorCode::invalid_argument || code == ErrorCode::no_space ||
+         code == ErrorCode::not_found;
 }
+
+}  // namespace
 
 bool Breaker::begin(Time now) {
   auto state = state_.lock();
@@ -37,6 +46,8 @@ void Breaker::failed(Time now, base::ErrorCode code) {
 }
 
 void Breaker::abandoned() { state_.lock()->trying = false; }
+
+void Breaker::ended(Time now, base::ErrorCode code) { says_nothing(code) ? abandoned() : failed(now, code); }
 
 BreakerState Breaker::state(Time now) {
   auto state = state_.lock();

@@ -22,6 +22,8 @@ class Breaker {
   // busy: it rests at once. unavailable: as long as it ever does, for asking again changes nothing.
   void failed(Time now, base::ErrorCode code);
   void abandoned();  // nothing is known of how it went
+  // One of these two, by what the error says of the tier.
+  void ended(Time now, base::ErrorCode code);
 
   BreakerState state(Time now);
   Time rests_until();  // in the past: it does not

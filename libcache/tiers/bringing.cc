@@ -26,6 +26,7 @@ Result<bool> is_here(BlobStore& blobs, const SizedBlob& blob) {
 // Shared with threads that come to it when all is done.
 struct Bringing::Work {
   std::vector<SizedBlob> blobs;
+  std::optional<KeyDigest> entry;
   std::size_t first = 0;
   std::stop_token stop;
   struct State {
@@ -36,18 +37,18 @@ struct Bringing::Work {
   std::condition_variable_any changed;
 };
 
-Status Bringing::bring_one(const SizedBlob& blob, std::size_t first, const std::stop_token& stop) {
+Status Bringing::bring_one(const SizedBlob& blob, const Work& work) {
   if (TRY(is_here(blobs_, blob))) return {};
   Status last = base::fail(ErrorCode::not_found, "blob {} is in no tier", blob.digest);
   for (std::size_t i = 0; i < tiers_.size(); ++i) {
     // The one that had the entry, then the others in their order.
-    const std::size_t index = i == 0 ? first : i <= first ? i - 1 : i;
+    const std::size_t index = i == 0 ? work.first : i <= work.first ? i - 1 : i;
     WatchedTier& tier = *tiers_[index];
     if (!tier.is_read() || !tier.keeps(blob)) continue;
-    const auto brought = tier.bring_blob(blob, blobs_, stop);
+    const auto brought = tier.bring_blob(blob, work.entry, blobs_, work.stop);
     if (brought && *brought) return entries_.uploaded(blob.digest), Status();
     if (!brought) last = tl::unexpected(brought.error());
-    if (stop.stop_requested() || (!brought && brought.error().code == ErrorCode::no_space)) break;
+    if (work.stop.stop_requested() || (!brought && brought.error().code == ErrorCode::no_space)) break;
   }
   return last;
 }
@@ -61,7 +62,7 @@ void Bringing::take_part(Work& work) {
       mine = state->next++;
       ++state->active;
     }
-    Status outcome = bring_one(work.blobs[mine], work.first, work.stop);
+    Status outcome = bring_one(work.blobs[mine], work);
     {
       auto state = work.state.lock();
       --state->active;
@@ -71,8 +72,10 @@ void Bringing::take_part(Work& work) {
   }
 }
 
-Status Bringing::bring(std::span<const SizedBlob> blobs, std::size_t first, const std::stop_token& stop) {
+Status Bringing::bring(std::span<const SizedBlob> blobs, const std::optional<KeyDigest>& entry, std::size_t first,
+                       const std::stop_token& stop) {
   const auto work = std::make_shared<Work>();
+  work->entry = entry;
   work->first = first;
   work->stop = stop;
   std::uint64_t bytes = 0;

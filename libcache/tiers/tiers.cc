@@ -90,7 +90,7 @@ void Tiers::fetch_blob(const SizedBlob& blob, Answered then) {
   State& state = *state_;
   if (!state.is_read) return then(TierAnswer::none);
   state.fetch(flight_of(blob), std::move(then), [&state, blob](const std::stop_token& stop) -> Result<bool> {
-    TRY(state.bringing.bring(std::span(&blob, 1), 0, stop));
+    TRY(state.bringing.bring(std::span(&blob, 1), std::nullopt, 0, stop));
     return true;
   });
 }
@@ -113,7 +113,7 @@ Status Tiers::State::keep(const EntryName& name, const FoundEntry& found, const 
   const TierEntry& got = found.entry;
   std::vector<SizedBlob> needed;
   const auto bring = [&](std::span<const SizedBlob> blobs) -> Status {
-    return bringing.bring(blobs, found.tier, stop);
+    return bringing.bring(blobs, key_of(name), found.tier, stop);
   };
   if (read_closure)
     needed = TRY(read_closure(got.value, bring));

@@ -71,13 +71,6 @@ TierFault fault_of(ErrorCode code) {
   }
 }
 
-// It says nothing of how the tier is: nobody waited for the end, it was asked for what it cannot do, or the trouble is
-// here.
-bool says_nothing(ErrorCode code) {
-  return code == ErrorCode::cancelled || code == ErrorCode::invalid_argument || code == ErrorCode::no_space ||
-         code == ErrorCode::not_found;
-}
-
 }  // namespace
 
 void WatchedTier::Latencies::add(std::chrono::nanoseconds time) {
@@ -114,14 +107,12 @@ auto WatchedTier::ask(Breaker& breaker, Call call) -> decltype(call()) {
 
 void WatchedTier::note_fault(Breaker& breaker, const base::Error& error) {
   if (error.code != ErrorCode::cancelled) ++counts_.faults[static_cast<std::size_t>(fault_of(error.code))];
-  if (says_nothing(error.code))
-    breaker.abandoned();
-  else
-    breaker.failed(clock_.steady_now(), error.code);
+  breaker.ended(clock_.steady_now(), error.code);
 }
 
-TierCall WatchedTier::call_for(std::chrono::nanoseconds time, const std::stop_token& stop) const {
-  return {clock_.steady_now() + time, stop};
+TierCall WatchedTier::call_for(std::chrono::nanoseconds time, const std::stop_token& stop,
+                               const std::optional<KeyDigest>& entry) const {
+  return {clock_.steady_now() + time, stop, entry};
 }
 
 std::chrono::nanoseconds WatchedTier::transfer_time(std::uint64_t bytes) const {
@@ -140,10 +131,11 @@ Result<std::optional<TierEntry>> WatchedTier::find_entry(const EntryName& name, 
   });
 }
 
-Result<bool> WatchedTier::bring_blob(const SizedBlob& blob, BlobStore& into, const std::stop_token& stop) {
+Result<bool> WatchedTier::bring_blob(const SizedBlob& blob, const std::optional<KeyDigest>& entry, BlobStore& into,
+                                     const std::stop_token& stop) {
   base::Error local;
   auto brought = ask(reading_, [&]() -> Result<bool> {
-    const auto source = TRY(tier_->open_blob(blob, call_for(transfer_time(blob.size), stop)));
+    const auto source = TRY(tier_->open_blob(blob, call_for(transfer_time(blob.size), stop, entry)));
     if (source == nullptr) return false;
     ArrivingSource arriving(*source, blob, counts_.bytes_in);
     const auto put = into.put(arriving, blob.digest);
@@ -157,9 +149,10 @@ Result<bool> WatchedTier::bring_blob(const SizedBlob& blob, BlobStore& into, con
   return brought;
 }
 
-Result<std::vector<bool>> WatchedTier::has_blobs(std::span<const SizedBlob> blobs, const std::stop_token& stop) {
+Result<std::vector<bool>> WatchedTier::has_blobs(std::span<const SizedBlob> blobs, const KeyDigest& entry,
+                                                 const std::stop_token& stop) {
   return ask(writing_, [&]() -> Result<std::vector<bool>> {
-    auto there = TRY(tier_->has_blobs(blobs, call_for(options_.transfer_time, stop)));
+    auto there = TRY(tier_->has_blobs(blobs, call_for(options_.transfer_time, stop, entry)));
     if (there.size() != blobs.size())
       return base::fail(ErrorCode::io, "tier {} was asked for {} blobs and answered of {}", name(), blobs.size(),
                         there.size());
@@ -167,11 +160,12 @@ Result<std::vector<bool>> WatchedTier::has_blobs(std::span<const SizedBlob> blob
   });
 }
 
-Status WatchedTier::put_blob(const SizedBlob& blob, BlobStore& from, const std::stop_token& stop) {
+Status WatchedTier::put_blob(const SizedBlob& blob, const KeyDigest& entry, BlobStore& from,
+                             const std::stop_token& stop) {
   const auto source = TRY(from.open(blob.digest));
   LeavingSource leaving(*source, counts_.bytes_out);
   return ask(writing_, [&]() -> Status {
-    const Status put = tier_->put_blob(blob, leaving, call_for(transfer_time(blob.size), stop));
+    const Status put = tier_->put_blob(blob, leaving, call_for(transfer_time(blob.size), stop, entry));
     // What cannot be read here is not the tier's fault.
     if (!put && leaving.failed()) return base::fail(ErrorCode::not_found, "{}", put.error().message);
     TRY(put);
