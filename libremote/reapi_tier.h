@@ -24,6 +24,9 @@ struct ReapiTierOptions {
   std::optional<base::HostPath> ca{}, client_certificate{}, client_key{};
 };
 
+// Errors: invalid_argument (it is no address as above).
+base::Status expect_reapi_address(const std::string& address);
+
 // Asks nobody; what the server is able to do it is asked before the first call. Errors: invalid_argument (an address or
 // an instance that cannot be one, certificates without TLS, both a user and a token), io and others of reading files.
 base::Result<std::unique_ptr<cache::RemoteTier>> make_reapi_tier(ReapiTierOptions options);

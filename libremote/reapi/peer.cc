@@ -164,6 +164,11 @@ bool knows_sha256(const reapi::CacheCapabilities& said) {
 
 }  // namespace
 
+Status expect_reapi_address(const std::string& address) {
+  TRY(place_of(address));
+  return {};
+}
+
 PeerCall::PeerCall(const cache::TierCall& call, const std::string& authorization)
     : stopped_(call.stop, [this] { context_.TryCancel(); }) {
   context_.set_deadline(std::chrono::system_clock::now() + (call.deadline - std::chrono::steady_clock::now()));

@@ -4,6 +4,9 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include <array>
+
+#include "libcache/sharded_tier.h"
 #include "libremote/http_fetcher.h"
 #include "libremote/http_tier.h"
 #include "libremote/reapi_tier.h"
@@ -50,9 +53,25 @@ class CachedAsPeer final : public CachedAsTier {
   }
 };
 
+// Three of them, each thing on two.
+class CachedAsPeers final : public TierUnderTest {
+ public:
+  std::unique_ptr<RemoteTier> open() override {
+    std::vector<TierPeer> peers;
+    for (CachedAsPeer& each : peers_) peers.push_back({each.open()});
+    return std::move(make_sharded_tier(std::move(peers), clock_, {.mirrors = 2}).value());
+  }
+  std::string value(std::string text) override { return action_result(text); }
+
+ private:
+  const base::SystemClock clock_;
+  std::array<CachedAsPeer, 3> peers_;
+};
+
 INSTANTIATE_TEST_SUITE_P(cached, RemoteTierSuite,
                          ::testing::Values(WayToMakeATier{"http", [] { return std::make_unique<CachedAsTier>(); }},
-                                           WayToMakeATier{"grpc", [] { return std::make_unique<CachedAsPeer>(); }}),
+                                           WayToMakeATier{"grpc", [] { return std::make_unique<CachedAsPeer>(); }},
+                                           WayToMakeATier{"peers", [] { return std::make_unique<CachedAsPeers>(); }}),
                          [](const auto& way) { return way.param.name; });
 
 }  // namespace

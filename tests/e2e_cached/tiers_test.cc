@@ -110,6 +110,18 @@ use = "read"
 url = "https://cache.example/team"
 secret_file = "/etc/cairn/http.secret"
 [[tier]]
+kind = "reapi"
+peers = ["grpcs://cache-1.example:8980", "grpcs://cache-2.example:8980"]
+weights = [1, 2]
+mirrors = 2
+shard_by = "entry"
+instance = "team"
+user = "cairn"
+secret_file = "/etc/cairn/peers.secret"
+ca = "/etc/cairn/ca.pem"
+client_certificate = "/etc/cairn/client.pem"
+client_key = "/etc/cairn/client.key"
+[[tier]]
 kind = "s3"
 use = "both"
 bucket = "builds"
@@ -120,12 +132,18 @@ addressing = "virtual-host"
 )");
   EXPECT_EQ(good.out, "ok\n");
   EXPECT_EQ(good.err, "");
-  for (const auto& [text, why] : {std::pair{"[[tier]]\nkind = \"ftp\"\n", "want \"s3\", \"redis\" or \"http\""},
-                                  {"[[tier]]\nkind = \"s3\"\n", "bucket"},
-                                  {"[[tier]]\nkind = \"http\"\nurl = \"http://x\"\nuse = \"all\"\n", "use"},
-                                  {"[[tier]]\nkind = \"http\"\nurl = \"http://x\"\nbucket = \"b\"\n", "bucket"},
-                                  {"[[tier]]\nkind = \"redis\"\n", "host"},
-                                  {"[tiers]\nlookup_ms = 0\n", "lookup_ms"}}) {
+  for (const auto& [text, why] :
+       {std::pair{"[[tier]]\nkind = \"ftp\"\n", "want \"s3\", \"redis\", \"http\" or \"reapi\""},
+        {"[[tier]]\nkind = \"s3\"\n", "bucket"},
+        {"[[tier]]\nkind = \"http\"\nurl = \"http://x\"\nuse = \"all\"\n", "use"},
+        {"[[tier]]\nkind = \"http\"\nurl = \"http://x\"\nbucket = \"b\"\n", "bucket"},
+        {"[[tier]]\nkind = \"redis\"\n", "host"},
+        {"[[tier]]\nkind = \"reapi\"\n", "peers"},
+        {"[[tier]]\nkind = \"reapi\"\npeers = [\"http://a:1\"]\n", "is not grpc://HOST:PORT"},
+        {"[[tier]]\nkind = \"reapi\"\npeers = [\"grpc://a:1\"]\nmirrors = 2\n", "mirrors"},
+        {"[[tier]]\nkind = \"reapi\"\npeers = [\"grpc://a:1\"]\nweights = [1, 1]\n", "weights"},
+        {"[[tier]]\nkind = \"reapi\"\npeers = [\"grpc://a:1\"]\nshard_by = \"luck\"\n", "shard_by"},
+        {"[tiers]\nlookup_ms = 0\n", "lookup_ms"}}) {
     const Ended ended = check(text);
     EXPECT_EQ(ended.code, 2) << text;
     EXPECT_THAT(ended.err, HasSubstr(why)) << text;

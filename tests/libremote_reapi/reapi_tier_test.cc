@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // The tier on a server of the Remote Execution API: what goes over the wire, and what a server is believed.
 // tests/e2e_cached has it against cached.
+#include <array>
+
 #include "libbase/fs/beneath.h"
 #include "libbase/fs/fd.h"
+#include "libcache/sharded_tier.h"
 #include "tests/conformance/remote_tier_suite.h"
 #include "tests/libremote/certificate.h"
 #include "tests/libremote_reapi/reapi_fixture.h"
@@ -23,6 +26,21 @@ class DoubleAsTier final : public cache::TierUnderTest {
   test::ReapiDouble double_;
 };
 
+// Two of them, which share blobs by their digests.
+class DoublesAsTier final : public cache::TierUnderTest {
+ public:
+  std::unique_ptr<cache::RemoteTier> open() override {
+    std::vector<cache::TierPeer> peers;
+    for (const test::ReapiDouble& each : doubles_) peers.push_back({tier_on(each)});
+    return std::move(cache::make_sharded_tier(std::move(peers), clock_, {.by = cache::ShardBy::digest}).value());
+  }
+  std::string value(std::string text) override { return action_result(text); }
+
+ private:
+  const base::SystemClock clock_;
+  std::array<test::ReapiDouble, 2> doubles_;
+};
+
 }  // namespace
 }  // namespace cairn::remote
 
@@ -31,6 +49,7 @@ namespace {
 INSTANTIATE_TEST_SUITE_P(
     reapi, RemoteTierSuite,
     ::testing::Values(WayToMakeATier{"plain", [] { return std::make_unique<remote::DoubleAsTier>(false); }},
+                      WayToMakeATier{"shards", [] { return std::make_unique<remote::DoublesAsTier>(); }},
                       WayToMakeATier{"zstd", [] { return std::make_unique<remote::DoubleAsTier>(true); }}),
     [](const auto& way) { return way.param.name; });
 }  // namespace

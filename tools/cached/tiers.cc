@@ -5,7 +5,9 @@
 
 #include "libbase/fs/fd.h"
 #include "libcache/blob_writer.h"
+#include "libcache/sharded_tier.h"
 #include "libremote/http_tier.h"
+#include "libremote/reapi_tier.h"
 #include "libremote/redis_tier.h"
 #include "libremote/s3_tier.h"
 
@@ -65,6 +67,32 @@ Status read_http(TomlTable& table, TierSection& tier) {
   return {};
 }
 
+Status read_reapi(TomlTable& table, TierSection& tier) {
+  for (const auto& [key, into] : {std::pair{"instance", &tier.instance},
+                                  {"user", &tier.user},
+                                  {"secret_file", &tier.secret_file},
+                                  {"ca", &tier.ca},
+                                  {"client_certificate", &tier.client_certificate},
+                                  {"client_key", &tier.client_key}})
+    TRY(take_text(table, key, *into));
+  tier.peers = TRY(table.texts("peers"));
+  if (tier.peers.empty()) return table.wrong("peers", R"(want servers: ["grpc://HOST:PORT"], grpcs, or "unix:/PATH")");
+  for (const std::string& each : tier.peers)
+    if (const Status is_one = remote::expect_reapi_address(each); !is_one)
+      return table.wrong("peers", is_one.error().message);
+  tier.weights = TRY(table.integers("weights"));
+  if (!tier.weights.empty() && tier.weights.size() != tier.peers.size())
+    return table.wrong("weights", "want one number for each of the peers");
+  const auto mirrors = TRY(table.integer("mirrors")).value_or(1);
+  if (mirrors < 1 || static_cast<std::uint64_t>(mirrors) > tier.peers.size())
+    return table.wrong("mirrors", "want a number from 1 to that of the peers");
+  tier.mirrors = static_cast<unsigned>(mirrors);
+  const auto shard_by = TRY(table.text("shard_by")).value_or("entry");
+  if (shard_by != "entry" && shard_by != "digest") return table.wrong("shard_by", R"(want "entry" or "digest")");
+  tier.by_digest = shard_by == "digest";
+  return {};
+}
+
 // The first line of the file.
 Result<std::string> secret_of(const TierSection& tier) {
   if (tier.secret_file.empty()) return std::string();
@@ -95,6 +123,33 @@ Result<std::unique_ptr<cache::RemoteTier>> open_http(cache::Fetcher& fetcher, co
   options.user = tier.user;
   (tier.user.empty() ? options.token : options.password) = std::move(secret);
   return remote::make_http_tier(fetcher, std::move(options));
+}
+
+Result<std::optional<base::HostPath>> path_of(const std::string& text) {
+  if (text.empty()) return std::nullopt;
+  return TRY(base::HostPath::from_user(text));
+}
+
+Result<std::unique_ptr<cache::RemoteTier>> open_peer(const TierSection& tier, const std::string& address) {
+  remote::ReapiTierOptions options{.address = address, .instance = tier.instance, .user = tier.user};
+  std::string secret = TRY(secret_of(tier));
+  (tier.user.empty() ? options.token : options.password) = std::move(secret);
+  options.ca = TRY(path_of(tier.ca));
+  options.client_certificate = TRY(path_of(tier.client_certificate));
+  options.client_key = TRY(path_of(tier.client_key));
+  return remote::make_reapi_tier(std::move(options));
+}
+
+Result<std::unique_ptr<cache::RemoteTier>> open_reapi(const base::Clock& clock, const TierSection& tier) {
+  if (tier.peers.size() == 1) return open_peer(tier, tier.peers.front());
+  std::vector<cache::TierPeer> peers;
+  for (std::size_t i = 0; i < tier.peers.size(); ++i)
+    peers.push_back(
+        {TRY(open_peer(tier, tier.peers[i])), tier.weights.empty() ? 1.0 : static_cast<double>(tier.weights[i])});
+  cache::ShardedOptions options;
+  options.mirrors = tier.mirrors;
+  options.by = tier.by_digest ? cache::ShardBy::digest : cache::ShardBy::entry;
+  return cache::make_sharded_tier(std::move(peers), clock, std::move(options));
 }
 
 Result<std::unique_ptr<cache::RemoteTier>> open_s3(cache::Fetcher& fetcher, const base::Clock& clock,
@@ -129,8 +184,11 @@ Result<TierSection> read_tier(TomlTable& table) {
   } else if (kind == "http") {
     tier.kind = TierKind::http;
     TRY(read_http(table, tier));
+  } else if (kind == "reapi") {
+    tier.kind = TierKind::reapi;
+    TRY(read_reapi(table, tier));
   } else {
-    return table.wrong("kind", R"(want "s3", "redis" or "http")");
+    return table.wrong("kind", R"(want "s3", "redis", "http" or "reapi")");
   }
   TRY(table.expect_no_other());
   return tier;
@@ -145,6 +203,7 @@ Result<std::unique_ptr<cache::Tiers>> open_tiers(cache::Cache& cache, cache::Fet
       case TierKind::s3: opened = TRY(open_s3(fetcher, clock, tier)); break;
       case TierKind::redis: opened = TRY(open_redis(tier)); break;
       case TierKind::http: opened = TRY(open_http(fetcher, tier)); break;
+      case TierKind::reapi: opened = TRY(open_reapi(clock, tier)); break;
     }
     settings.push_back({std::move(opened), tier.use});
   }

@@ -15,7 +15,7 @@
 
 namespace cairn::cached {
 
-enum class TierKind : std::uint8_t { s3, redis, http };
+enum class TierKind : std::uint8_t { s3, redis, http, reapi };
 
 // Secrets are not in it: they are in a file of their own, or, for S3, in the environment.
 struct TierSection {
@@ -29,6 +29,13 @@ struct TierSection {
   unsigned database = 0;
   bool tls = false;
   std::string user{}, secret_file{};  // whose first line is a password, or without a user a token
+  // Of reapi. Several peers share what there is; each thing is on so many of them.
+  std::vector<std::string> peers{};
+  std::vector<std::int64_t> weights{};  // of the peers; none: all are equal
+  unsigned mirrors = 1;
+  bool by_digest = false;
+  std::string instance{};
+  std::string ca{}, client_certificate{}, client_key{};
 };
 
 struct TiersConfig {
