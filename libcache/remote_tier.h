@@ -41,9 +41,9 @@ struct TierEntry {
 struct TierCall {
   std::chrono::steady_clock::time_point deadline;
   std::stop_token stop;
-  // The entry that needs the blobs which the call is about, by key_of(): a tier that is several places keeps both in
-  // one of them.
-  std::optional<KeyDigest> entry = std::nullopt;
+  // The entry that needs the blobs which the call is about: a tier that is several places, or has several namespaces,
+  // keeps both in one of them.
+  std::optional<EntryName> entry = std::nullopt;
 };
 
 struct TierAbilities {

@@ -17,7 +17,7 @@ namespace cairn::remote {
 
 struct ReapiTierOptions {
   std::string address;                   // "grpc://HOST:PORT", "grpcs://HOST:PORT", "unix:/PATH"
-  std::string instance = {};             // of the server; an entry of instance I is in INSTANCE/I there
+  std::string instance = {};             // of the server; an entry of instance I, and what it needs, is in INSTANCE/I
   std::string user = {}, password = {};  // no user: none
   std::string token = {};                // bearer; "": none
   // PEM, for grpcs: whom to trust instead of the machine's authorities, and who we are.

@@ -26,7 +26,7 @@ Result<bool> is_here(BlobStore& blobs, const SizedBlob& blob) {
 // Shared with threads that come to it when all is done.
 struct Bringing::Work {
   std::vector<SizedBlob> blobs;
-  std::optional<KeyDigest> entry;
+  std::optional<EntryName> entry;
   std::size_t first = 0;
   std::stop_token stop;
   struct State {
@@ -72,7 +72,7 @@ void Bringing::take_part(Work& work) {
   }
 }
 
-Status Bringing::bring(std::span<const SizedBlob> blobs, const std::optional<KeyDigest>& entry, std::size_t first,
+Status Bringing::bring(std::span<const SizedBlob> blobs, const std::optional<EntryName>& entry, std::size_t first,
                        const std::stop_token& stop) {
   const auto work = std::make_shared<Work>();
   work->entry = entry;

@@ -19,7 +19,7 @@ class Bringing {
   // When it returns ok, each of them is in the store and has its size; what came now is an upload that nobody has named
   // yet (EntryStore::uploaded). `first` is asked first. Errors: not_found (one
   // is nowhere, or has another size), no_space, cancelled, io, corrupt. `entry` is what needs them.
-  base::Status bring(std::span<const SizedBlob> blobs, const std::optional<KeyDigest>& entry, std::size_t first,
+  base::Status bring(std::span<const SizedBlob> blobs, const std::optional<EntryName>& entry, std::size_t first,
                      const std::stop_token& stop);
 
  private:

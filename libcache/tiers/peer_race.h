@@ -36,7 +36,6 @@ class PeerRace {
   static Answer run(std::span<Peer* const> order, RaceRules rules, const TierCall& call, base::ThreadPool& pool,
                     const base::Clock& clock, Ask ask) {
     const auto race = std::make_shared<PeerRace>(rules, clock, std::move(ask));
-    const std::stop_callback stopped(call.stop, [&race] { race->changed_.notify_all(); });
     for (auto next = order.begin();;) {
       const auto [is_over, may_begin, open, ended] = race->look();
       if (is_over) break;

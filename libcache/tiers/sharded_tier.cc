@@ -89,7 +89,7 @@ class ShardedTier final : public RemoteTier {
 
   Result<std::vector<bool>> has_blobs(std::span<const SizedBlob> blobs, const TierCall& call) override {
     TRY(expect_time(call));
-    // Of each peer those that belong there; has it been asked, and of one that misses it, who has not said so.
+    // Of each peer, which blobs belong there.
     std::vector<std::vector<std::size_t>> of_peer(peers_.size());
     for (std::size_t i = 0; i < blobs.size(); ++i)
       for (const std::size_t peer : mirrors_of(key_for(blobs[i], call))) of_peer[peer].push_back(i);
@@ -198,8 +198,8 @@ class ShardedTier final : public RemoteTier {
   }
 
  private:
-  std::string_view key_for(const SizedBlob& blob, const TierCall& call) const {
-    return options_.by == ShardBy::entry && call.entry ? call.entry->raw() : blob.digest.raw();
+  std::string key_for(const SizedBlob& blob, const TierCall& call) const {
+    return std::string(options_.by == ShardBy::entry && call.entry ? key_of(*call.entry).raw() : blob.digest.raw());
   }
   std::vector<Peer*> order_of(std::string_view digest) const {
     std::vector<Peer*> order;

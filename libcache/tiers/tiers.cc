@@ -113,7 +113,7 @@ Status Tiers::State::keep(const EntryName& name, const FoundEntry& found, const 
   const TierEntry& got = found.entry;
   std::vector<SizedBlob> needed;
   const auto bring = [&](std::span<const SizedBlob> blobs) -> Status {
-    return bringing.bring(blobs, key_of(name), found.tier, stop);
+    return bringing.bring(blobs, name, found.tier, stop);
   };
   if (read_closure)
     needed = TRY(read_closure(got.value, bring));

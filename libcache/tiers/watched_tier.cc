@@ -111,7 +111,7 @@ void WatchedTier::note_fault(Breaker& breaker, const base::Error& error) {
 }
 
 TierCall WatchedTier::call_for(std::chrono::nanoseconds time, const std::stop_token& stop,
-                               const std::optional<KeyDigest>& entry) const {
+                               const std::optional<EntryName>& entry) const {
   return {clock_.steady_now() + time, stop, entry};
 }
 
@@ -131,7 +131,7 @@ Result<std::optional<TierEntry>> WatchedTier::find_entry(const EntryName& name, 
   });
 }
 
-Result<bool> WatchedTier::bring_blob(const SizedBlob& blob, const std::optional<KeyDigest>& entry, BlobStore& into,
+Result<bool> WatchedTier::bring_blob(const SizedBlob& blob, const std::optional<EntryName>& entry, BlobStore& into,
                                      const std::stop_token& stop) {
   base::Error local;
   auto brought = ask(reading_, [&]() -> Result<bool> {
@@ -149,7 +149,7 @@ Result<bool> WatchedTier::bring_blob(const SizedBlob& blob, const std::optional<
   return brought;
 }
 
-Result<std::vector<bool>> WatchedTier::has_blobs(std::span<const SizedBlob> blobs, const KeyDigest& entry,
+Result<std::vector<bool>> WatchedTier::has_blobs(std::span<const SizedBlob> blobs, const EntryName& entry,
                                                  const std::stop_token& stop) {
   return ask(writing_, [&]() -> Result<std::vector<bool>> {
     auto there = TRY(tier_->has_blobs(blobs, call_for(options_.transfer_time, stop, entry)));
@@ -160,7 +160,7 @@ Result<std::vector<bool>> WatchedTier::has_blobs(std::span<const SizedBlob> blob
   });
 }
 
-Status WatchedTier::put_blob(const SizedBlob& blob, const KeyDigest& entry, BlobStore& from,
+Status WatchedTier::put_blob(const SizedBlob& blob, const EntryName& entry, BlobStore& from,
                              const std::stop_token& stop) {
   const auto source = TRY(from.open(blob.digest));
   LeavingSource leaving(*source, counts_.bytes_out);

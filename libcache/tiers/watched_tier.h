@@ -35,12 +35,12 @@ class WatchedTier {
   base::Result<std::optional<TierEntry>> find_entry(const EntryName& name, const std::stop_token& stop);
   // Into the store, hashed on its way (I2), and of this size. False: the tier has none.
   // `entry` is what needs it (TierCall::entry), here and below.
-  base::Result<bool> bring_blob(const SizedBlob& blob, const std::optional<KeyDigest>& entry, BlobStore& into,
+  base::Result<bool> bring_blob(const SizedBlob& blob, const std::optional<EntryName>& entry, BlobStore& into,
                                 const std::stop_token& stop);
 
-  base::Result<std::vector<bool>> has_blobs(std::span<const SizedBlob> blobs, const KeyDigest& entry,
+  base::Result<std::vector<bool>> has_blobs(std::span<const SizedBlob> blobs, const EntryName& entry,
                                             const std::stop_token& stop);
-  base::Status put_blob(const SizedBlob& blob, const KeyDigest& entry, BlobStore& from, const std::stop_token& stop);
+  base::Status put_blob(const SizedBlob& blob, const EntryName& entry, BlobStore& from, const std::stop_token& stop);
   base::Status put_entry(const EntryName& name, const TierEntry& entry, const std::stop_token& stop);
   // It is not spared for that: there is no later.
   base::Status flush(std::chrono::steady_clock::time_point deadline, const std::stop_token& stop);
@@ -70,7 +70,7 @@ class WatchedTier {
   auto ask(Breaker& breaker, Call call) -> decltype(call());
   void note_fault(Breaker& breaker, const base::Error& error);
   TierCall call_for(std::chrono::nanoseconds time, const std::stop_token& stop,
-                    const std::optional<KeyDigest>& entry = std::nullopt) const;
+                    const std::optional<EntryName>& entry = std::nullopt) const;
   std::chrono::nanoseconds transfer_time(std::uint64_t bytes) const;
 
   const std::unique_ptr<RemoteTier> tier_;

@@ -128,7 +128,7 @@ Result<std::vector<SizedBlob>> WriteBehind::needed_of(const NewEntry& entry) {
   return needed;
 }
 
-Status WriteBehind::send_blobs(WatchedTier& tier, std::span<const SizedBlob> blobs, const KeyDigest& entry,
+Status WriteBehind::send_blobs(WatchedTier& tier, std::span<const SizedBlob> blobs, const EntryName& entry,
                                const std::stop_token& stop) {
   for (std::size_t at = 0; at < blobs.size(); at += asked_at_once) {
     const auto some = blobs.subspan(at, std::min(asked_at_once, blobs.size() - at));
@@ -154,7 +154,7 @@ Status WriteBehind::send_once(std::size_t index, const Outgoing& what, const std
   entry.value = TRY(blobs_.read(what.entry.value, tier.abilities().value_bytes_max));
   entry.attributes = what.entry.attributes;
   entry.build_time = what.entry.build_time;
-  TRY(send_blobs(tier, kept, key_of(what.entry.name), stop));
+  TRY(send_blobs(tier, kept, what.entry.name, stop));
   return tier.put_entry(what.entry.name, entry, stop);
 }
 

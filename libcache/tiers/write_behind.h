@@ -55,7 +55,7 @@ class WriteBehind {
   void send(Line& line, const Outgoing& what, const std::stop_token& stop);
   base::Status send_once(std::size_t tier, const Outgoing& what, const std::stop_token& stop);
   base::Result<std::vector<SizedBlob>> needed_of(const NewEntry& entry);
-  base::Status send_blobs(WatchedTier& tier, std::span<const SizedBlob> blobs, const KeyDigest& entry,
+  base::Status send_blobs(WatchedTier& tier, std::span<const SizedBlob> blobs, const EntryName& entry,
                           const std::stop_token& stop);
   void drop(Line& line, std::string_view why);
   bool is_kept_by_others(const SizedBlob& blob) const;

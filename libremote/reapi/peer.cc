@@ -194,6 +194,10 @@ Peer::Peer(const ReapiTierOptions& options, const std::shared_ptr<grpc::Channel>
   if (!options.token.empty()) authorization_ = "Bearer " + options.token;
 }
 
+std::string Peer::instance_below(const std::string& instance) const {
+  return instance_ + (instance_.empty() || instance.empty() ? "" : "/") + instance;
+}
+
 Status Peer::expect_time(const cache::TierCall& call) const {
   if (call.stop.stop_requested()) return fail(ErrorCode::cancelled, "{}: nobody waits for it any more", name_);
   if (std::chrono::steady_clock::now() >= call.deadline)

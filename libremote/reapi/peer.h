@@ -52,7 +52,10 @@ class Peer {
   static base::Result<std::unique_ptr<Peer>> make(const ReapiTierOptions& options);
 
   const std::string& name() const { return name_; }
-  const std::string& instance() const { return instance_; }
+  std::string instance_below(const std::string& instance) const;
+  std::string instance_of_blobs(const cache::TierCall& call) const {
+    return instance_below(call.entry ? call.entry->instance : std::string());
+  }
   const std::string& authorization() const { return authorization_; }
   // ok: the call may be made. Errors: cancelled, io (its time is over).
   base::Status expect_time(const cache::TierCall& call) const;

@@ -130,14 +130,11 @@ class ReapiTier final : public cache::RemoteTier {
   static bool is_small(const SizedBlob& blob, const PeerLimits& limits) {
     return blob.size <= std::min(small_bytes_max, limits.batch_bytes_max);
   }
-  std::string instance_of(const EntryName& entry) const {
-    if (entry.instance.empty() || peer_->instance().empty()) return peer_->instance() + entry.instance;
-    return peer_->instance() + "/" + entry.instance;
-  }
+  std::string instance_of(const EntryName& entry) const { return peer_->instance_below(entry.instance); }
 
   Status add_missing(std::span<const SizedBlob> blobs, std::unordered_set<std::string>& missing, const TierCall& call) {
     reapi::FindMissingBlobsRequest request;
-    request.set_instance_name(peer_->instance());
+    request.set_instance_name(peer_->instance_of_blobs(call));
     for (const SizedBlob& blob : blobs)
       if (blob.size > 0) *request.add_blob_digests() = message_of(blob);
     reapi::FindMissingBlobsResponse response;
@@ -150,7 +147,7 @@ class ReapiTier final : public cache::RemoteTier {
   Result<std::unique_ptr<base::ByteSource>> read_small_blob(const SizedBlob& blob, const TierCall& call) {
     const std::string what = fmt::format("blob {}", blob.digest);
     reapi::BatchReadBlobsRequest request;
-    request.set_instance_name(peer_->instance());
+    request.set_instance_name(peer_->instance_of_blobs(call));
     *request.add_digests() = message_of(blob);
     reapi::BatchReadBlobsResponse response;
     grpc::Status status = peer_->ask(peer_->blobs(), &Peer::Blobs::BatchReadBlobs, request, response, call);
@@ -169,7 +166,7 @@ class ReapiTier final : public cache::RemoteTier {
   Status put_small_blob(const SizedBlob& blob, std::string bytes, const TierCall& call) {
     const std::string what = fmt::format("put {}", blob.digest);
     reapi::BatchUpdateBlobsRequest request;
-    request.set_instance_name(peer_->instance());
+    request.set_instance_name(peer_->instance_of_blobs(call));
     auto* const one = request.add_requests();
     *one->mutable_digest() = message_of(blob);
     one->set_data(std::move(bytes));

@@ -178,7 +178,8 @@ bool pays(std::string_view first_bytes) {
 
 Result<std::unique_ptr<base::ByteSource>> read_stream(Peer& peer, const SizedBlob& blob, Compression compression,
                                                       const TierCall& call) {
-  auto arriving = std::make_unique<Arriving>(peer, below(peer.instance(), path_of(blob, compression)), call);
+  auto arriving =
+      std::make_unique<Arriving>(peer, below(peer.instance_of_blobs(call), path_of(blob, compression)), call);
   if (!TRY(arriving->begin())) return nullptr;
   std::unique_ptr<base::ByteSource> bytes = std::move(arriving);
   // Who ends it at the right size is the one below, by the error of a tier.
@@ -195,7 +196,8 @@ Status write_stream(Peer& peer, const SizedBlob& blob, base::ByteSource& source,
   std::vector<char> buffer(piece_bytes);
   std::string_view piece = TRY(fill(source, buffer));
   if (compression == Compression::zstd && !pays(piece)) compression = Compression::none;
-  Leaving leaving(peer, below(peer.instance(), "uploads/" + make_uuid() + "/" + path_of(blob, compression)), call);
+  Leaving leaving(
+      peer, below(peer.instance_of_blobs(call), "uploads/" + make_uuid() + "/" + path_of(blob, compression)), call);
   const auto encoder = base::make_encoder(
       compression, [&](std::string_view bytes) { return leaving.add(bytes), Status(); }, zstd_level);
   std::uint64_t left = blob.size;

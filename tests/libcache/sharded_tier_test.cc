@@ -89,7 +89,7 @@ class ShardedTierTest : public ::testing::Test {
     return all;
   }
   static TierCall for_entry(int number, TierCall call = patient_call()) {
-    call.entry = key_of(name(number));
+    call.entry = name(number);
     return call;
   }
   // An entry with what it needs, as Tiers puts it.

@@ -173,7 +173,15 @@ TEST(ReapiTier, InstancesOfEntriesAreBelowThatOfTheTier) {
   ASSERT_TRUE(in_root->put_entry(of_team, {.value = action_result("root")}, patient_call()));
   ASSERT_TRUE(below->put_entry(of_team, {.value = action_result("below")}, patient_call()));
   EXPECT_FALSE(below->find_entry(entry_name, patient_call()).value());
-  EXPECT_THAT(server.seen().instances, ElementsAre("", "team", "mirror", "mirror/team", "mirror"));
+  // What an entry needs is where the entry is.
+  cache::TierCall call = patient_call();
+  call.entry = of_team;
+  for (const std::string& bytes : {std::string("small"), large_bytes()}) {
+    test::BytesSource source(bytes);
+    ASSERT_TRUE(below->put_blob(sized(bytes), source, call));
+  }
+  EXPECT_THAT(server.seen().instances,
+              ElementsAre("", "team", "mirror", "mirror/team", "mirror", "mirror/team", "mirror/team"));
 }
 
 TEST(ReapiTier, CredentialsAreShownWithEachCallAndNeverSaid) {
