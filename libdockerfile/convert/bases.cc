@@ -20,8 +20,8 @@ namespace {
 
 bool has_no_layers(const ImageConfig& image) {
   if (image.diff_ids && !image.diff_ids->empty()) return false;
-  return std::all_of(image.history.begin(), image.history.end(),
-                     [](const History& entry) { return entry.empty_layer; });
+  const std::vector<History> history = image.history.entries();
+  return std::all_of(history.begin(), history.end(), [](const History& entry) { return entry.empty_layer; });
 }
 
 // The layers of images in an old form are not in their config, so the platform of it is believed only if it is said.

@@ -2,6 +2,7 @@
 // Commands that are said in the image config: none is a step, but for WORKDIR, which makes its directory.
 #include <algorithm>
 #include <array>
+#include <set>
 
 #include "libdockerfile/convert/conversion.h"
 #include "libdockerfile/convert/paths.h"
@@ -154,6 +155,7 @@ Status Converter::say(BuildStage& stage, const Entrypoint& entrypoint, const Com
 
 Status Converter::say(BuildStage& stage, const Expose& expose, const Command& command) {
   std::vector<std::string> ports;
+  std::set<std::string> seen;
   for (const std::string& text : expose.ports) {
     const PortSpec spec = TRY(parse_ports(text));
     if (spec.protocol_as_written != lower(spec.protocol_as_written)) {
@@ -166,7 +168,7 @@ Status Converter::say(BuildStage& stage, const Expose& expose, const Command& co
           fmt::format("EXPOSE instruction should not define an IP address or host-port mapping, found '{}'", text));
     }
     for (const std::string& port : spec.ports) {
-      if (std::find(ports.begin(), ports.end(), port) == ports.end()) ports.push_back(port);
+      if (seen.insert(port).second) ports.push_back(port);
     }
   }
   stage.image.exposed_ports.insert(ports.begin(), ports.end());
@@ -220,7 +222,7 @@ Status Converter::say(BuildStage& stage, const Workdir& workdir, const Command& 
     solver::llb::StepNotes notes = notes_of(stage, command.lines);
     notes.ignore_cache = false;
     make.notes(std::move(notes));
-    make.name(prefixed(stage, shown(stage, command, command.code, word_rules()), &platform));
+    make.name(prefixed(stage, shown(stage.state.environment(), command, command.code, word_rules()), &platform));
     stage.state = stage.state.file(make);
   }
   record(stage, "WORKDIR " + directory, directory == "/" ? Layer::none : Layer::without_mark);

@@ -109,7 +109,7 @@ class Converter {
   // steps.cc: what all of them share.
   base::Result<std::string> expand_text(BuildStage& stage, const std::string& text, const Command& command);
   void report_unset(const BuildStage& stage, const std::set<std::string>& names, Lines lines);
-  std::string shown(const BuildStage& stage, const Command& command, const std::string& text,
+  std::string shown(const Environment& environment, const Command& command, const std::string& text,
                     const WordRules& rules) const;
   std::string prefixed(BuildStage& stage, const std::string& text, const Platform* platform) const;
   void record(BuildStage& stage, std::string text, Layer layer) const;

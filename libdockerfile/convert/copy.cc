@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // COPY and ADD: files of the context, of stages and images, of the network, and of the Dockerfile itself.
 #include <algorithm>
+#include <charconv>
 
 #include "libcache/pattern.h"
 #include "libdockerfile/convert/conversion.h"
@@ -49,13 +50,27 @@ Result<Mode> parse_mode(const std::string& text) {
   return Mode{-1, text};
 }
 
+// "%20" is ' '.
+std::string unescaped(std::string_view text) {
+  std::string out;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    unsigned byte = 0;
+    const char* digits = text.data() + at + 1;
+    const bool escapes =
+        text[at] == '%' && at + 2 < text.size() && std::from_chars(digits, digits + 2, byte, 16).ptr == digits + 2;
+    out += escapes ? static_cast<char>(byte) : text[at];
+    if (escapes) at += 2;
+  }
+  return out;
+}
+
 // The last name in the path of a URL.
 std::string file_of_url(std::string_view url) {
   url = url.substr(url.find("://") + 3);
   url = url.substr(0, std::min(url.find_first_of("?#"), url.size()));
   const std::size_t slash = url.find('/');
   const std::string name = slash == std::string_view::npos ? "." : base_name(url.substr(slash));
-  return name == "." || name == "/" ? "__unnamed__" : name;
+  return name == "." || name == "/" ? "__unnamed__" : unescaped(name);
 }
 
 Status check_places(const Copy& copy) {
@@ -107,6 +122,7 @@ Status add_url(const Copy& copy, const CopyPlan& plan, const std::string& url, l
   llb::HttpOptions options;
   options.filename = file_of_url(url);
   options.checksum = copy.checksum;
+  options.notes.description["com.docker.dockerfile.v1.command"] = "";  // BuildKit says this, and no more
   options.name = plan.shown_as;
   llb::CopyOptions how = plan.plain;
   how.unpack = copy.unpack.value_or(false);
@@ -125,7 +141,7 @@ Status add_local(const Copy& copy, const CopyPlan& plan, const State& from, std:
     std::string kept = pivot == std::string::npos ? source : source.substr(pivot + 3);
     source = pivot == std::string::npos ? "/" : source.substr(0, pivot);
     kept = TRY(normal_path("/", kept, os, TrailingSlash::dropped)).substr(1);
-    if (!cache::has_wildcard(kept)) how.required_paths = {kept};
+    if (!cache::has_wildcard(kept)) how.required_paths = {join_path(join_path("/", source), kept)};
     how.include_patterns = {kept};
   }
   plan.add(actions, from, TRY(normal_path("/", source, os, TrailingSlash::dropped)), how);
@@ -144,13 +160,11 @@ void add_inline(const CopyPlan& plan, const InlineFile& file, llb::FileActions& 
 void Converter::check_ignored(const Copy& copy, const std::string& path, Lines lines) {
   if (!copy.from.empty()) return;
   cache::PatternList::MatchInfo info;
-  std::string relative = clean_path(path);
-  while (relative.starts_with('/')) relative.erase(0, 1);
-  const auto matched = shared_.ignore_list.matches(relative, {}, info);
+  const auto matched = shared_.ignore_list.matches(join_path("/", path).substr(1), {}, info);
   if (!matched || !*matched) return;
   linter_.warn("CopyIgnoredFile", lines,
                fmt::format("Attempting to {} file {} that is excluded by .dockerignore", copy.is_add ? "Add" : "Copy",
-                           go_quoted(clean_path(path))));
+                           go_quoted(path)));
 }
 
 Status Converter::copy_step(BuildStage& stage, const Copy& copy, const PlannedCommand& planned) {
@@ -180,7 +194,7 @@ Status Converter::copy_step(BuildStage& stage, const Copy& copy, const PlannedCo
   plan.plain.exclude_patterns = copy.excludes;
   TRY(check_places(copy));
 
-  const std::string text = shown(stage, command, command.code, word_rules());
+  const std::string text = shown(stage.state.environment(), command, command.code, word_rules());
   plan.shown_as = prefixed(stage, text, &platform);
   llb::FileActions actions;
   for (const std::string& source : copy.sources) {

@@ -74,7 +74,6 @@ Status Converter::expand_copy(BuildStage& stage, Copy& copy, const Command& comm
   copy.chown = TRY(expand_text(stage, copy.chown, command));
   copy.chmod = TRY(expand_text(stage, copy.chmod, command));
   copy.checksum = TRY(expand_text(stage, copy.checksum, command));
-  for (std::string& exclude : copy.excludes) exclude = TRY(expand_text(stage, exclude, command));
   copy.dest = TRY(expand_text(stage, copy.dest, command));
   for (std::string& source : copy.sources) source = TRY(expand_text(stage, source, command));
   WordRules in_text = word_rules();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libdockerfile/convert/image_config.h"
 
+#include <algorithm>
 #include <ctime>
 
 #include <nlohmann/json.hpp>
@@ -173,6 +174,20 @@ std::string print_history(const std::vector<History>& entries) {
 
 }  // namespace
 
+// Not by recursion: a list is as long as its author likes.
+HistoryList::~HistoryList() {
+  while (last_ != nullptr && last_.use_count() == 1) last_ = std::exchange(last_->before, nullptr);
+}
+
+void HistoryList::push_back(History entry) { last_ = std::make_shared<Node>(Node{std::move(entry), last_}); }
+
+std::vector<History> HistoryList::entries() const {
+  std::vector<History> all;
+  for (const Node* node = last_.get(); node != nullptr; node = node->before.get()) all.push_back(node->entry);
+  std::reverse(all.begin(), all.end());
+  return all;
+}
+
 base::Result<ImageConfig> parse_image_config(std::string_view text) {
   const json document = json::parse(text, nullptr, false);
   if (!document.is_object()) return refuse("failed to parse image config: not a JSON object");
@@ -193,7 +208,11 @@ base::Result<ImageConfig> parse_image_config(std::string_view text) {
     ok = !fields.is_wrong();
   }
   if (const json* history = reader.array("history")) {
-    for (const json& entry : *history) ok = read_history(entry, config.history.emplace_back()) && ok;
+    for (const json& entry : *history) {
+      History line;
+      ok = read_history(entry, line) && ok;
+      config.history.push_back(std::move(line));
+    }
   }
   if (const json* container = reader.object("config")) ok = read_container(*container, config) && ok;
   if (!ok || reader.is_wrong()) return refuse("failed to parse image config: a field has the wrong type");
@@ -213,7 +232,8 @@ std::string print_image_config(const ImageConfig& config) {
   rootfs.text("type", config.rootfs_type);
   rootfs.raw("diff_ids", config.diff_ids ? go_json(*config.diff_ids) : "null");
   out.raw("rootfs", rootfs.take());
-  if (!config.history.empty()) out.raw("history", print_history(config.history));
+  const std::vector<History> history = config.history.entries();
+  if (!history.empty()) out.raw("history", print_history(history));
   out.raw("config", print_container(config));
   return out.take();
 }

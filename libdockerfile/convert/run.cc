@@ -218,7 +218,12 @@ Status Converter::run_step(BuildStage& stage, const Run& run, const PlannedComma
   WordRules rules = word_rules();
   rules.raw_quotes = true;
   rules.skip_unset = true;
-  options.name = prefixed(stage, shown(stage, command, shown_as, rules), &platform_of(stage));
+  // What is a secret is not shown.
+  Environment shown_environment = stage.state.environment();
+  for (const llb::Secret& secret : options.secrets) {
+    if (!secret.env.empty()) shown_environment.emplace_back(secret.env, "****");
+  }
+  options.name = prefixed(stage, shown(shown_environment, command, shown_as, rules), &platform_of(stage));
   record(stage, "RUN " + with_arguments(words, stage.build_args, stage.state.environment()), Layer::made);
   stage.state = stage.state.run(words, options).root();
   return {};

@@ -16,16 +16,35 @@ bool is_never_a_variable(std::string_view name) {
   return name == "BUILDKIT_SBOM_SCAN_CONTEXT" || name == "BUILDKIT_SBOM_SCAN_STAGE";
 }
 
+// What the variables of a stage say that it is for.
+std::optional<Platform> target_in(const Environment& environment) {
+  if (const std::string* text = find_variable(environment, "TARGETPLATFORM")) {
+    auto platform = parse_platform(*text);
+    if (platform) return std::move(*platform);
+  }
+  Platform platform;
+  bool found = false;
+  for (auto& [name, part] : {std::pair("TARGETOS", &platform.os), std::pair("TARGETARCH", &platform.architecture),
+                             std::pair("TARGETVARIANT", &platform.variant)}) {
+    const std::string* value = find_variable(environment, name);
+    if (value == nullptr) continue;
+    *part = *value;
+    found = true;
+  }
+  return found ? std::optional(platform) : std::nullopt;
+}
+
 // "->arm64" behind the platform of a stage that is not the one the build is for.
-std::string other_target(const Platform& platform, const Environment& environment) {
-  const std::string* text = find_variable(environment, "TARGETPLATFORM");
-  if (text == nullptr) return {};
-  const auto target = parse_platform(*text);
+std::string other_target(const Platform& mine, const Environment& environment) {
+  auto target = target_in(environment);
   if (!target) return {};
-  const Platform mine = solver::normalize_platform(platform);
-  if (mine.os != target->os) return "->" + format_platform(*target);
-  if (mine.architecture == target->architecture && mine.variant == target->variant) return {};
-  return "->" + target->architecture + (target->variant.empty() ? "" : "/" + target->variant);
+  if (target->os.empty()) target->os = mine.os;
+  if (target->architecture.empty()) target->architecture = mine.architecture;
+  if (target->variant.empty()) target->variant = mine.variant;
+  const Platform wanted = solver::normalize_platform(*target);
+  if (wanted.os != mine.os) return "->" + format_platform(wanted);
+  if (wanted.architecture == mine.architecture && wanted.variant == mine.variant) return {};
+  return "->" + wanted.architecture + (wanted.variant.empty() ? "" : "/" + wanted.variant);
 }
 
 }  // namespace
@@ -51,9 +70,9 @@ void Converter::report_unset(const BuildStage& stage, const std::set<std::string
 }
 
 // The command as progress shows it: with variables, and its name in capitals.
-std::string Converter::shown(const BuildStage& stage, const Command& command, const std::string& text,
+std::string Converter::shown(const Environment& environment, const Command& command, const std::string& text,
                              const WordRules& rules) const {
-  const auto expanded = expand_words(text, stage.state.environment(), rules);
+  const auto expanded = expand_words(text, environment, rules);
   std::string out = expanded ? expanded->text : text;
   const std::size_t end = out.find(' ');
   out = upper(out.substr(0, end)) + (end == std::string::npos ? "" : out.substr(end));

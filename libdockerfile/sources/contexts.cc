@@ -109,6 +109,7 @@ Status Contexts::open() {
   } else if (is_http(options_.context)) {
     TRY(open_http());
   }
+  dockerfile_source_ = remote_;
   if (remote_ && !options_.context_subdir.empty()) {
     llb::FileActions copy;
     copy.copy(*remote_, options_.context_subdir, "/", {.dir_copy_contents = true});
@@ -140,14 +141,14 @@ Result<std::string> Contexts::read_dockerfile() {
   const std::string in_lower = join_path(
       filename_.find('/') == std::string::npos ? "" : filename_.substr(0, filename_.rfind('/')), lower(usual_name));
   State source;
-  if (remote_ && options_.dockerfile_name.empty()) {
-    source = *remote_;
+  if (dockerfile_source_ && options_.dockerfile_name.empty()) {
+    source = *dockerfile_source_;
   } else {
     const std::string local = options_.dockerfile_name.empty() ? "dockerfile" : options_.dockerfile_name;
     std::vector<std::string> paths{filename_, filename_ + ".dockerignore"};
     if (is_usual) paths.push_back(in_lower);
     source = local_file(local, std::move(paths), local, "[internal] load build definition from " + filename_,
-                        options_.session_id);
+                        session_of(local));
   }
   dockerfile_definition_ = TRY(definition_of(source));
   auto text = TRY(facts_.read_file(dockerfile_definition_, filename_));
@@ -158,13 +159,14 @@ Result<std::string> Contexts::read_dockerfile() {
   return std::move(*text);
 }
 
+// A context that is no directory of the client is taken whole.
 Result<std::vector<std::string>> Contexts::read_ignore_file() {
+  if (remote_) return std::vector<std::string>();
   auto text = TRY(facts_.read_file(dockerfile_definition_, filename_ + ".dockerignore"));
   if (!text) {
-    const State source =
-        remote_ ? *remote_
-                : local_file(options_.context_name, {ignore_name}, options_.context_name + "-" + ignore_name,
-                             fmt::format("[internal] load {}", ignore_name), options_.session_id);
+    const std::string& local = options_.context_name;
+    const State source = local_file(local, {ignore_name}, local + "-" + ignore_name,
+                                    fmt::format("[internal] load {}", ignore_name), session_of(local));
     text = TRY(facts_.read_file(TRY(definition_of(source)), ignore_name));
   }
   return text ? parse_ignore_file(*text) : std::vector<std::string>();
@@ -173,7 +175,7 @@ Result<std::vector<std::string>> Contexts::read_ignore_file() {
 LateLocal Contexts::make_main(std::vector<std::string> excludes) const {
   LateLocal main;
   main.name = options_.context_name;
-  main.session_id = options_.session_id;
+  main.session_id = session_of(options_.context_name);
   main.shared_key_hint = options_.context_name;
   main.shown_as = "[internal] load build context";
   main.excludes = std::move(excludes);

@@ -70,7 +70,8 @@ class Contexts {
   const Options& options_;
   Facts& facts_;
   std::string filename_, dockerfile_definition_;
-  std::optional<State> remote_;  // the context, if it is no directory of the client
+  std::optional<State> remote_;             // the context, if it is no directory of the client
+  std::optional<State> dockerfile_source_;  // likewise, before a part of it became the context
 };
 
 }  // namespace cairn::dockerfile
