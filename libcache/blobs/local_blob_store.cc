@@ -73,13 +73,15 @@ Result<std::optional<LocalBlobStore::Found>> LocalBlobStore::find_any(const Blob
 
 // What is damaged must be gone first: until then its row is in the way of a new one, and what names it loses it yet.
 // To a namespace that does not have it a blob is not there: it pays for the whole put. One that is on its way to disk
-// pays with the others of its group.
+// pays with the others of its group, and one whose place would be of another kind now (options.h) stays where it is.
 Result<std::optional<LocalBlobStore::Found>> LocalBlobStore::find_for_put(const BlobDigest& digest,
                                                                           std::optional<NamespaceId> space) {
   while (claims_.is_damaged(digest)) TRY(await_outcomes(store_));
   auto found = TRY(find_any(digest));
-  if (found && found->sequence == 0 && space && !TRY(is_in(*space, digest))) found.reset();
-  return found;
+  if (!found || found->sequence != 0 || !space || TRY(is_in(*space, digest))) return found;
+  const bool is_small = found->row.size <= packed_blob_max;
+  const bool stays = is_small ? found->row.place != BlobPlace::pack : found->row.place == BlobPlace::chunks && !chunk_rule_;
+  return stays ? found : std::nullopt;
 }
 
 Result<std::optional<BlobInfo>> LocalBlobStore::find(const BlobDigest& digest) {
@@ -233,7 +235,7 @@ Result<BlobStore::Put> LocalBlobStore::put_file(BlobFile& file, const BlobDigest
   row.allocated_bytes = TRY(file.place(digest, replaces));
   const auto sums = store_.packs->append({.kind = EntryKind::checksums, .digest = digest}, file.checksums());
   if (!sums) {
-    (void)delete_file(digest);  // on a full disk, what nothing names would be in the way
+    if (!TRY(find_any(digest))) (void)delete_file(digest);  // on a full disk, what nothing names would be in the way
     return tl::unexpected(sums.error());
   }
   row.at = sums->at();

@@ -7,6 +7,7 @@
 #include "libcache/entry_store.h"
 #include "libcache/records/store.h"
 #include "tests/libcache/store_fixture.h"
+#include "tests/support/file_size_limit.h"
 #include "tests/support/random_bytes.h"
 #include "tests/support/string_source.h"
 
@@ -122,6 +123,42 @@ TEST_F(NamespacesTest, ChunksAreHiddenAsWell) {
   const auto again = must(view(theirs).put(source, blob));
   must(store.writer->wait_durable(again.sequence));
   EXPECT_EQ(read(theirs, blob), bytes);
+  EXPECT_TRUE(store.findings().empty());
+}
+
+// The file has taken the place of its equal when the pack cannot take its checksums.
+TEST_F(NamespacesTest, APutThatFailsLeavesOthersWhatTheyHave) {
+  for (int i = 0; i < 64; ++i) put(theirs, test::random_bytes(100 + i, 40'000));
+  const std::string bytes = test::random_bytes(7, 300'000);
+  const BlobDigest blob = put(theirs, bytes);
+  must(store.cache->prune({.dry_run = true}));  // it is on its way to disk no more
+  {
+    const test::FileSizeLimit limit(1u << 20);
+    EXPECT_FALSE(view(ours).put(bytes));
+  }
+  EXPECT_EQ(read(theirs, blob), bytes);
+  store.reopen();
+  EXPECT_EQ(read(theirs, blob), bytes);
+  expect_hidden(ours, blob);
+  EXPECT_TRUE(store.findings().empty());
+}
+
+// A store that is opened without chunks, and with them again.
+TEST_F(NamespacesTest, APlaceOfAnotherKindStays) {
+  const std::string bytes = test::random_bytes(8, 3'000'000), later = test::random_bytes(9, 3'000'000);
+  store.cache_options.chunk_bytes = 64 * 1024;
+  store.reopen();
+  const BlobDigest in_chunks = put_as_stream(theirs, bytes);
+  store.cache_options.chunk_bytes = 0;
+  store.reopen();
+  EXPECT_EQ(put_as_stream(ours, bytes), in_chunks);
+  EXPECT_EQ(read(ours, in_chunks), bytes);
+  const BlobDigest as_file = put_as_stream(theirs, later);
+  EXPECT_TRUE(store.findings().empty());
+  store.cache_options.chunk_bytes = 64 * 1024;
+  store.reopen();
+  EXPECT_EQ(put_as_stream(ours, later), as_file);
+  EXPECT_EQ(read(ours, as_file), later);
   EXPECT_TRUE(store.findings().empty());
 }
 
