@@ -91,7 +91,6 @@ Status Converter::resolve(BuildStage& stage) {
 }
 
 Result<bool> Converter::take_context(BuildStage& stage, const std::string& name, const Platform& platform) {
-  if (stage.base_name == "context" && !stage.is_named_context) return false;
   auto context = TRY(shared_.contexts.find(name, platform));
   if (!context) return false;
   stage.state = context->state;

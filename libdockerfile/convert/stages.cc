@@ -188,8 +188,9 @@ Status Converter::add_stage(const Stage& stage, std::size_t number, const std::s
                      return same_ignoring_case(each, stage.name);
                    }));
   BuildStage& added = add(std::move(fresh));
+  const bool is_reserved = stage.name.empty() || stage.name == "scratch" || stage.name == "context";
   added.is_named_context =
-      !stage.name.empty() && shared_.contexts.has(stage.name, added.platform.value_or(target_.platform));
+      !is_reserved && shared_.contexts.has(stage.name, added.platform.value_or(target_.platform));
   if (added.is_named_context) {
     added.base = nullptr;
     return {};

@@ -9,23 +9,21 @@
 namespace cairn::dockerfile {
 
 base::Result<std::optional<Heredoc>> parse_heredoc(std::string_view word) {
-  std::size_t at = 0;
-  while (at < word.size() && word[at] >= '0' && word[at] <= '9') ++at;
-  const std::string_view descriptor = word.substr(0, at);
-  if (!word.substr(at).starts_with("<<") || (!descriptor.empty() && descriptor != "0")) return std::nullopt;
-  std::string_view rest = word.substr(at + 2);
+  // A number before it is the descriptor that a shell would give it to.
+  const std::size_t digits = std::min(word.find_first_not_of("0123456789"), word.size());
+  if (!word.substr(digits).starts_with("<<")) return std::nullopt;
+  std::string_view rest = word.substr(digits + 2);
   Heredoc heredoc;
   heredoc.chomp = rest.starts_with('-');
   if (heredoc.chomp) rest.remove_prefix(1);
   rest = trim_left(rest);
   if (rest.empty() || rest.find('<') != std::string_view::npos) return std::nullopt;
 
-  const auto words = expand_words(rest, {}, {.raw_escapes = true, .skip_unset = true});
-  if (!words || words->words.size() != 1) return std::nullopt;
-  const auto with_quotes = TRY(expand_words(rest, {}, {.raw_quotes = true, .raw_escapes = true, .skip_unset = true}));
-  if (with_quotes.words.size() != 1) return std::nullopt;
-  heredoc.name = words->words.front();
-  heredoc.expand = heredoc.name == with_quotes.words.front();
+  const Expanded name = TRY(expand_words(rest, {}, {.skip_unset = true}));
+  if (name.words.size() != 1) return std::nullopt;
+  const Expanded written = TRY(expand_words(rest, {}, {.raw_quotes = true, .raw_escapes = true, .skip_unset = true}));
+  heredoc.name = name.words.front();
+  heredoc.expand = written.words.size() == 1 && heredoc.name == written.words.front();
   return heredoc;
 }
 

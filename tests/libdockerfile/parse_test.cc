@@ -27,8 +27,8 @@ TEST(Parse, LineEndsMarksAndCommentsAreNoPartOfInstructions) {
 TEST(Parse, HeredocsAreReadToTheirEndInOrder) {
   EXPECT_EQ(args_of("FROM x\nRUN <<E\na\n\tb\nE\nRUN <<-E\n\ta\n\t\tb\n\tE\n"),
             (std::vector<std::string>{"a\n\tb\n", "a\nb\n"}));
-  EXPECT_EQ(args_of("FROM x\nRUN cat <<A 5<<B <<'C'\n1\nA\n$2\nC\n"),
-            (std::vector<std::string>{"cat <<A 5<<B <<'C'\n1\nA\n$2\nC"}));
+  EXPECT_EQ(args_of("FROM x\nRUN cat <<A 5<<B <<'C'\n1\nA\nB\n$2\nC\n"),
+            (std::vector<std::string>{"cat <<A 5<<B <<'C'\n1\nA\nB\n$2\nC"}));
   const auto files =
       Converted().convert("FROM x\nARG V=v\nCOPY <<a <<'b' /d/\n$V \"q\"\na\n$V\nb\n").ops_of<solver::wire::FileOp>();
   ASSERT_EQ(files.size(), 3u);

@@ -80,8 +80,10 @@ TEST(Heredocs, AreWordsThatBeginWithTwoArrows) {
   EXPECT_EQ((*quoted)->name, "E F");
   EXPECT_FALSE((*quoted)->expand);
   EXPECT_TRUE((*quoted)->chomp);
-  for (const char* none : {"EOF", "<EOF", "<<", "<<<EOF", "<<a<b", "3<<EOF"})
+  for (const char* none : {"EOF", "<EOF", "<<", "<<<EOF", "<<a<b", "x<<EOF"})
     EXPECT_FALSE(parse_heredoc(none).value()) << none;
+  EXPECT_EQ(parse_heredoc("3<<EOF").value()->name, "EOF");
+  EXPECT_FALSE(parse_heredoc("<<E\\F").value()->expand);
   EXPECT_EQ(heredocs_of("cat <<A '<<B' <<-'C' > x")->size(), 2u);
   EXPECT_EQ(without_leading_tabs("\ta\n\t\tb\n"), "a\nb\n");
 }
