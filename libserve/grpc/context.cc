@@ -63,17 +63,19 @@ std::vector<std::string> certificate_names(const grpc::CallbackServerContext& ca
 
 }  // namespace
 
-// A process at a unix socket is not known: gRPC does not say which one it is.
+// By what is shown; who shows nothing, by the certificate of the connection, or by the user at the other end of the socket.
 Identity GrpcContext::who(const grpc::CallbackServerContext& call) const {
   if (!access_.asks()) return access_.anonymous();
   const auto [shown, end] = call.client_metadata().equal_range("authorization");
   Caller caller;
   std::vector<std::string> names;
+  const std::string peer = call.peer();
   if (shown == end) caller.certificate = names = certificate_names(call);
+  caller.uid = feed_.uid_of(peer);
   if (shown != end) caller.authorization = {shown->second.data(), shown->second.size()};
   if (shown != end && std::next(shown) != end) caller.authorization = "several";  // which is none
   const Identity known = access_.recall(caller);
-  return known.state == Identity::State::unproven ? access_.verify(caller, call.peer()) : known;
+  return known.state == Identity::State::unproven ? access_.verify(caller, caller.uid ? "unix:" : peer) : known;
 }
 
 Admission GrpcContext::admit(const grpc::CallbackServerContext& call, Rpc rpc, std::string_view instance) {

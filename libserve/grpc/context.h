@@ -8,6 +8,7 @@
 #include "libbase/thread_pool.h"
 #include "libcache/entry_store.h"
 #include "libserve/doors/values.h"
+#include "libserve/grpc/at_socket.h"
 #include "libserve/grpc/resource_name.h"
 #include "libserve/grpc/rpcs.h"
 #include "libserve/sockets/durable_waits.h"
@@ -41,8 +42,9 @@ using Admission = tl::expected<Admitted, grpc::Status>;
 
 class GrpcContext {
  public:
-  GrpcContext(Intake intake, const Access& access, DurableWaits& waits_in, base::ThreadPool& workers_in)
-      : waits(waits_in), workers(workers_in), intake_(std::move(intake)), access_(access) {}
+  // feed: of a server at a socket file; outlives it.
+  GrpcContext(Intake intake, const Access& access, const SocketFeed& feed, DurableWaits& waits_in, base::ThreadPool& workers_in)
+      : waits(waits_in), workers(workers_in), intake_(std::move(intake)), access_(access), feed_(feed) {}
 
   // Whoever calls may do what this method does in this instance, or INVALID_ARGUMENT (no name of an instance),
   // UNAUTHENTICATED, PERMISSION_DENIED, RESOURCE_EXHAUSTED (too many guesses).
@@ -56,6 +58,7 @@ class GrpcContext {
 
   Intake intake_;
   const Access& access_;
+  const SocketFeed& feed_;
 };
 
 // The most bytes of all blobs in one message: below the 4 MiB that most clients take, with room for the rest of it.

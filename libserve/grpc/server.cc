@@ -52,13 +52,14 @@ struct GrpcServer::State {
         workers({.threads = options.workers}),
         fetcher(options.fetcher),
         context(Intake{cache, options.spool, options.body_max, options.live_bytes_max, options.tiers},
-                options.access != nullptr ? *options.access : open_access, waits, workers) {}
+                options.access != nullptr ? *options.access : open_access, feed, waits, workers) {}
 
   // Members are destroyed from the last to the first: the server, with its calls, before what they use.
   const Access open_access;
   DurableWaits waits;
   base::ThreadPool workers;
   cache::Fetcher* const fetcher;
+  SocketFeed feed;
   GrpcContext context;
   CapabilitiesService capabilities{context};
   CasService cas{context};
@@ -96,7 +97,10 @@ Result<std::unique_ptr<GrpcServer>> GrpcServer::start(cache::Cache& cache, GrpcO
   }
   state.address = options.address;
   if (options.address.starts_with('/')) {
-    state.server = TRY(start_at_socket(builder, options.address), "serve gRPC");
+    TRY(state.feed.listen(options.address), "serve gRPC");
+    state.server = builder.BuildAndStart();
+    if (!state.server) return base::fail(ErrorCode::io, "serve gRPC at {}: the server does not start", options.address);
+    state.feed.feed(*state.server);
     return made;
   }
   int port = 0;
@@ -118,6 +122,7 @@ const std::string& GrpcServer::address() const { return state_->address; }
 void GrpcServer::drain(std::chrono::milliseconds at_most) {
   if (!state_ || !state_->server) return;
   if (auto* const health = state_->server->GetHealthCheckService()) health->SetServingStatus(false);
+  state_->feed.stop();
   state_->server->Shutdown(std::chrono::system_clock::now() + at_most);
   state_->server->Wait();
   state_->server.reset();

@@ -2,6 +2,8 @@
 // Whoever may not read an instance tries to learn what is in it, and whoever is not trusted tries to be believed: over gRPC.
 // A blob of others must be answered word for word as one that nobody has.
 #include <google/protobuf/message.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <build/bazel/remote/asset/v1/remote_asset.grpc.pb.h>
 #include "libbase/base64.h"
@@ -229,6 +231,45 @@ TEST_F(RedTeam, WhatAStrangerPutsIsShownToStrangersOnlyUntilItIsPromoted) {
   EXPECT_THAT(batch_read(reader, digest_of("poison")), ::testing::HasSubstr("poison")) << "its outputs come with it";
   server.reset();
   EXPECT_TRUE(store.findings().empty());
+}
+
+// Whoever is at the other end of the socket is who the kernel says, if he shows no token.
+TEST(GrpcSocket, ThePeersUserHasHisRights) {
+  cache::OpenStore store;
+  AccessRules rules = some_rules();
+  rules.peers.push_back({{.name = "me", .trust = cache::Trust::trusted, .grants = {{{*InstancePattern::parse("mine")}, Rights::write}}}, {::getuid()}});
+  const Access access(std::move(rules));
+  const std::string path = (store.root() / "grpc.sock").str();
+  const auto serve = [&] { return must(GrpcServer::start(*store.cache, {.address = path, .spool = store.root() / "tmp", .access = &access})); };
+  auto server = serve();
+  struct ::stat about {};
+  ASSERT_EQ(::stat(path.c_str(), &about), 0);
+  EXPECT_EQ(about.st_mode & 0077, 0u);
+  const auto asked = [&](const std::string& instance, const std::string& authorization) {
+    grpc::ChannelArguments own;
+    own.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // a connection of its own
+    const auto stub = reapi::ContentAddressableStorage::NewStub(grpc::CreateCustomChannel("unix:" + path, grpc::InsecureChannelCredentials(), own));
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
+    if (!authorization.empty()) context.AddMetadata("authorization", authorization);
+    reapi::FindMissingBlobsRequest request;
+    request.set_instance_name(instance);
+    *request.add_blob_digests() = digest_of("hello");
+    reapi::FindMissingBlobsResponse response;
+    return stub->FindMissingBlobs(&context, request, &response).error_code();
+  };
+  EXPECT_EQ(asked("mine", ""), StatusCode::OK);
+  EXPECT_EQ(asked("team", ""), StatusCode::PERMISSION_DENIED) << "he is known";
+  EXPECT_EQ(asked("team", "Bearer reader"), StatusCode::OK) << "a token that is shown counts more";
+  EXPECT_EQ(asked("mine", "Bearer reader"), StatusCode::PERMISSION_DENIED);
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(asked("mine", "Bearer guess"), StatusCode::UNAUTHENTICATED) << i;
+  EXPECT_EQ(asked("mine", "Bearer guess"), StatusCode::RESOURCE_EXHAUSTED) << "another connection is the same guesser";
+  EXPECT_EQ(asked("mine", ""), StatusCode::OK);
+  EXPECT_FALSE(GrpcServer::start(*store.cache, {.address = path, .spool = {}, .access = &access})) << "somebody listens there";
+  server.reset();
+  EXPECT_NE(::stat(path.c_str(), &about), 0);
+  server = serve();
+  EXPECT_EQ(asked("mine", ""), StatusCode::OK);
 }
 
 // What was pushed as an asset is believed as little.
