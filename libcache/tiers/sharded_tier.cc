@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include "libcache/blobs/piece_source.h"
 #include "libcache/tiers/mirrored_blob.h"
 #include "libcache/tiers/peer_race.h"
 #include "libcache/tiers/rendezvous.h"
@@ -20,21 +21,6 @@ namespace {
 
 constexpr std::size_t races_at_once = 32;
 constexpr std::uint64_t whole_bytes_max = 1 << 20;  // of a blob that is verified before anybody sees it
-
-// Bytes that were verified.
-class WholeBlob final : public base::ByteSource {
- public:
-  explicit WholeBlob(std::string bytes) : bytes_(std::move(bytes)) {}
-  Result<std::size_t> read(std::span<std::byte> out) override {
-    const std::size_t count = bytes_.copy(reinterpret_cast<char*>(out.data()), out.size(), at_);
-    at_ += count;
-    return count;
-  }
-
- private:
-  const std::string bytes_;
-  std::size_t at_ = 0;
-};
 
 Result<std::string> read_verified(base::ByteSource& source, const SizedBlob& blob, std::string_view peer) {
   std::string bytes(static_cast<std::size_t>(blob.size) + 1, '\0');  // one more: there must not be any
@@ -232,7 +218,7 @@ class ShardedTier final : public RemoteTier {
     auto bytes = TRY(peer.tier->open_blob(blob, attempt->call));
     if (bytes == nullptr) return std::nullopt;
     if (blob.size <= whole_bytes_max)
-      bytes = std::make_unique<WholeBlob>(TRY(read_verified(*bytes, blob, peer.tier->name())));
+      bytes = std::make_unique<MemorySource>(TRY(read_verified(*bytes, blob, peer.tier->name())), 0);
     return OpenedBlob{&peer, attempt, std::move(bytes)};
   }
 
