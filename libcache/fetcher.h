@@ -21,13 +21,14 @@
 namespace cairn::cache {
 
 struct FetchRequest {
-  enum class Method { get, head, put };
+  enum class Method { get, head, put, post, patch };
   enum class Redirects { follow, answer };  // answer: a redirect is an answer as any other
   std::string url;                          // http:// or https://
   Method method = Method::get;
   // In this order. Authorization and cookies are sent to the origin of `url` only, never to where it redirects.
   std::vector<std::pair<std::string, std::string>> headers = {};
-  // What `put` sends: so many bytes, read once, on the thread of fetch(), while it runs. So a put follows no redirects.
+  // What `put`, `post` and `patch` send: so many bytes, read once, on the thread of fetch(), while it runs. So they
+  // follow no redirects.
   base::ByteSource* body = nullptr;
   std::uint64_t body_bytes = 0;
   Redirects redirects = Redirects::follow;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -38,6 +39,25 @@ class Repository {
   // where it was. With a size: corrupt if there are more or fewer. Must not outlive the repository.
   virtual base::Result<std::unique_ptr<base::ByteSource>> open_blob(const BlobDigest& digest, std::optional<std::uint64_t> size,
                                                                     std::stop_token stop) = 0;
+  // What a tag is now, and its document of at most size_max bytes: one request.
+  struct Tagged {
+    BlobDigest digest;
+    std::string bytes;
+  };
+  virtual base::Result<Tagged> read_tag(const std::string& tag, std::size_t size_max, std::stop_token stop) = 0;
+  // How large a blob is, of which nothing is transferred. nullopt: it is not there.
+  virtual base::Result<std::optional<std::uint64_t>> find_blob(const BlobDigest& digest, std::stop_token stop) = 0;
+
+  // Gives the bytes of a blob from an offset on.
+  using OpenBlob = std::function<base::Result<std::unique_ptr<base::ByteSource>>(std::uint64_t offset)>;
+  // Uploads a blob, whatever is there. A transfer that breaks off goes on from what the registry has of it.
+  virtual base::Status push_blob(const BlobDigest& digest, std::uint64_t size, const OpenBlob& open,
+                                 std::stop_token stop) = 0;
+  // Takes a blob over from another repository of the registry, without its bytes. False: the registry does not.
+  virtual base::Result<bool> mount_blob(const BlobDigest& digest, const RepositoryName& from, std::stop_token stop) = 0;
+  // Lets a tag stand for a document, of which all that it names is there.
+  virtual base::Result<BlobDigest> push_manifest(const std::string& tag, const std::string& media_type,
+                                                 const std::string& bytes, std::stop_token stop) = 0;
 };
 
 // Thread-safe.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Registries over HTTP: the pull side of the OCI distribution protocol, with anonymous, basic and token authentication.
+// Registries over HTTP: the OCI distribution protocol, pull and push, with anonymous, basic and token authentication.
 // https, or http to this machine (localhost, 127.x.x.x, [::1]).
 #pragma once
 

@@ -96,8 +96,7 @@ class HttpFetcher final : public cache::Fetcher {
       }
     }
     TRY(url.set(request.url), "fetch");
-    const bool follows =
-        asked.redirects == FetchRequest::Redirects::follow && asked.method != FetchRequest::Method::put;
+    const bool follows = asked.redirects == FetchRequest::Redirects::follow && !sends_body(asked.method);
     CHECK(asked.body != nullptr || asked.body_bytes == 0, "bytes to send from nowhere");
     const std::string origin = url.origin();
     std::set<std::string> seen;

@@ -34,6 +34,11 @@ std::string_view trim(std::string_view text) {
 
 }  // namespace
 
+bool sends_body(cache::FetchRequest::Method method) {
+  using Method = cache::FetchRequest::Method;
+  return method == Method::put || method == Method::post || method == Method::patch;
+}
+
 MultiPool::~MultiPool() {
   for (CURLM* multi : *idle_.lock()) curl_multi_cleanup(multi);
 }
@@ -68,8 +73,7 @@ Transfer::Transfer(MultiPool& pool, const HttpOptions& options, const cache::Fet
     : pool_(pool),
       options_(options),
       stop_(std::move(stop)),
-      what_((request.method == cache::FetchRequest::Method::put ? "put " : "fetch ") +
-            cache::url_without_secrets(request.url)),
+      what_((sends_body(request.method) ? "put " : "fetch ") + cache::url_without_secrets(request.url)),
       deadline_(request.deadline),
       multi_(pool.take()),
       easy_(curl_easy_init()) {
@@ -86,7 +90,9 @@ Transfer::Transfer(MultiPool& pool, const HttpOptions& options, const cache::Fet
   set(CURLOPT_WRITEFUNCTION, &Transfer::on_body);
   set(CURLOPT_WRITEDATA, this);
   if (request.method == cache::FetchRequest::Method::head) set(CURLOPT_NOBODY, 1L);
-  if (request.method == cache::FetchRequest::Method::put) send_body(request);
+  if (sends_body(request.method)) send_body(request);
+  if (request.method == cache::FetchRequest::Method::post) set(CURLOPT_CUSTOMREQUEST, "POST");
+  if (request.method == cache::FetchRequest::Method::patch) set(CURLOPT_CUSTOMREQUEST, "PATCH");
   if (!options.ca_file.empty()) set(CURLOPT_CAINFO, options.ca_file.c_str());
   bool has_agent = false;
   for (const auto& [name, value] : request.headers) {

@@ -33,6 +33,9 @@ class MultiPool {
   base::Guarded<std::vector<CURLM*>> idle_;
 };
 
+// Whether a request of this kind sends a body.
+bool sends_body(cache::FetchRequest::Method method);
+
 class Transfer {
  public:
   // pool and options outlive it.

@@ -33,7 +33,7 @@ constexpr const char* manifest_types =
     "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, "
     "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json";
 
-bool is_good(int status) { return status == 200 || status == 206; }
+bool is_good(int status) { return status >= 200 && status <= 299; }
 bool is_passing(int status) { return status == 429 || (status >= 500 && status <= 599); }
 // What may be otherwise the next time: no connection, a break, a stall.
 bool is_passing(const base::Error& error) { return error.code == ErrorCode::io || error.code == ErrorCode::corrupt; }
@@ -48,13 +48,20 @@ std::string registry_url(const std::string& host) {
   return (here ? "http://" : "https://") + host;
 }
 
+std::string origin_of(std::string_view url) {
+  const std::size_t host = url.find("://");
+  return std::string(url.substr(0, host == url.npos ? 0 : url.find('/', host + 3)));
+}
+
+bool HttpRepository::is_own_address(const std::string& url) const { return origin_of(url) == origin_of(base_url_); }
+
 HttpRepository::HttpRepository(cache::Fetcher& fetcher, const RegistryOptions& options, cache::RepositoryName name,
                                std::string credentials)
     : fetcher_(fetcher),
       options_(options),
       name_text_(name.text()),
       base_url_(registry_url(name.host) + "/v2/" + name.path + "/"),
-      scope_("repository:" + name.path + ":pull"),
+      scope_("repository:" + name.path + ":"),
       credentials_(std::move(credentials)) {}
 
 base::Error HttpRepository::status_error(int status, const std::string& path) const {
@@ -95,14 +102,15 @@ Result<std::string> HttpRepository::fetch_token(const std::string& url, const st
   return parse_token(TRY(read_whole(*answer.body, token_bytes_max)));
 }
 
-Status HttpRepository::authenticate(const FetchAnswer& answer, const std::stop_token& stop) {
+Status HttpRepository::authenticate(const FetchAnswer& answer, Access access, const std::stop_token& stop) {
   for (const Challenge& challenge : parse_challenges(answer.header("www-authenticate"))) {
     if (challenge.scheme == "basic" && !credentials_.empty()) {
       *authorization_.lock() = "Basic " + base::base64(credentials_);
       return {};
     }
     if (challenge.scheme != "bearer") continue;
-    const std::string url = TRY(token_url(challenge, scope_), "{}", name_text_);
+    const std::string url =
+        TRY(token_url(challenge, scope_ + (access == Access::push ? "pull,push" : "pull")), "{}", name_text_);
     if (url.starts_with("http://") && base_url_.starts_with("https://")) {
       return fail(ErrorCode::invalid_argument, "{}: its token service is not at an https address", name_text_);
     }
@@ -114,24 +122,29 @@ Status HttpRepository::authenticate(const FetchAnswer& answer, const std::stop_t
 }
 
 Result<FetchAnswer> HttpRepository::ask_once(FetchRequest request, const std::stop_token& stop) {
-  if (std::string known = *authorization_.lock(); !known.empty())
-    request.headers.emplace_back("Authorization", std::move(known));
+  // An upload may go on at another place, which is not told who asks.
+  std::string known = is_own_address(request.url) ? *authorization_.lock() : "";
+  if (!known.empty()) request.headers.emplace_back("Authorization", std::move(known));
   return fetcher_.fetch(request, stop);
 }
 
 Result<FetchAnswer> HttpRepository::ask(FetchRequest request, const std::string& path, const std::stop_token& stop) {
-  request.url = base_url_ + path;
+  request.url = path.starts_with("http://") || path.starts_with("https://") ? path : base_url_ + path;
+  using Method = FetchRequest::Method;
+  const Access access = request.method == Method::get || request.method == Method::head ? Access::pull : Access::push;
   bool told = false;  // who asks, in answer to this request; a token may have been too old
   for (int tries = 1;; ++tries) {
     auto answer = ask_once(request, stop);
-    if (answer && answer->status == 401 && !told) {
-      TRY(authenticate(*answer, stop));
+    const bool has_bytes = request.body_bytes > 0;  // which are gone once they were sent
+    if (answer && answer->status == 401 && !told && is_own_address(request.url)) {
+      TRY(authenticate(*answer, access, stop));
+      if (has_bytes) return fail(ErrorCode::io, "{}: the registry wanted to know who sends {}", name_text_, path);
       told = true;
       answer = ask_once(request, stop);
     }
     if (answer && is_good(answer->status)) return answer;
     const bool passes = answer ? is_passing(answer->status) : is_passing(answer.error());
-    if (!passes || tries >= options_.tries) {
+    if (has_bytes || !passes || tries >= options_.tries) {
       if (!answer) return tl::unexpected(base::add_context(std::move(answer).error(), name_text_));
       return tl::unexpected(status_error(answer->status, path));
     }
@@ -168,6 +181,18 @@ Result<std::string> HttpRepository::read(Document kind, const BlobDigest& digest
     }
     TRY(pause(tries, "", stop));
   }
+}
+
+Result<cache::Repository::Tagged> HttpRepository::read_tag(const std::string& tag, std::size_t size_max,
+                                                           std::stop_token stop) {
+  const std::string path = "manifests/" + tag;
+  const FetchAnswer answer = TRY(ask({.url = {}, .headers = {{"Accept", manifest_types}}}, path, stop));
+  Tagged tagged;
+  tagged.bytes = TRY(read_whole(*answer.body, size_max), "{}: read {}", name_text_, path);
+  tagged.digest = base::digest_of<BlobDigest>(tagged.bytes);
+  if (tag.starts_with("sha256:") && tagged.digest.str() != tag)
+    return fail(ErrorCode::corrupt, "{}: {} holds other bytes: {}", name_text_, path, tagged.digest);
+  return tagged;
 }
 
 Result<std::unique_ptr<base::ByteSource>> HttpRepository::open_blob(const BlobDigest& digest,

@@ -23,18 +23,31 @@ class HttpRepository final : public cache::Repository {
   base::Result<std::unique_ptr<base::ByteSource>> open_blob(const BlobDigest& digest, std::optional<std::uint64_t> size,
                                                             std::stop_token stop) override;
 
-  // The answer to a request with a status that is one (200, 206), whatever it took. path: below /v2/<path of the
-  // repository>/.
+  base::Result<Tagged> read_tag(const std::string& tag, std::size_t size_max, std::stop_token stop) override;
+  base::Result<std::optional<std::uint64_t>> find_blob(const BlobDigest& digest, std::stop_token stop) override;
+  base::Status push_blob(const BlobDigest& digest, std::uint64_t size, const OpenBlob& open,
+                         std::stop_token stop) override;
+  base::Result<bool> mount_blob(const BlobDigest& digest, const cache::RepositoryName& from,
+                                std::stop_token stop) override;
+  base::Result<BlobDigest> push_manifest(const std::string& tag, const std::string& media_type,
+                                         const std::string& bytes, std::stop_token stop) override;
+
+  // The answer to a request with a status that is one (2xx), whatever it took. path: below /v2/<path of the
+  // repository>/, or a whole address, which gets no credentials if it is another origin's.
   base::Result<cache::FetchAnswer> ask(cache::FetchRequest request, const std::string& path,
                                        const std::stop_token& stop);
   // Waits as before the given try (1: the second one). Errors: cancelled.
   base::Status pause(int tries, const std::string& asked_seconds, const std::stop_token& stop) const;
   const RegistryOptions& options() const { return options_; }
   const std::string& name() const { return name_text_; }
+  const std::string& base_url() const { return base_url_; }
 
  private:
   base::Result<cache::FetchAnswer> ask_once(cache::FetchRequest request, const std::stop_token& stop);
-  base::Status authenticate(const cache::FetchAnswer& answer, const std::stop_token& stop);
+  enum class Access { pull, push };
+  base::Status authenticate(const cache::FetchAnswer& answer, Access access, const std::stop_token& stop);
+  bool is_own_address(const std::string& url) const;
+  base::Result<std::string> begin_upload(const std::string& more, const std::stop_token& stop);
   base::Result<std::string> fetch_token(const std::string& url, const std::stop_token& stop);
   base::Error status_error(int status, const std::string& path) const;
 
@@ -43,6 +56,9 @@ class HttpRepository final : public cache::Repository {
   const std::string name_text_, base_url_, scope_, credentials_;
   base::Guarded<std::string> authorization_;  // the header's value; "": not asked for yet
 };
+
+// "https://host:port" of an address; "" of one that is none.
+std::string origin_of(std::string_view url);
 
 // "https://host", or "http://host" of this machine.
 std::string registry_url(const std::string& host);

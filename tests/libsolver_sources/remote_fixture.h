@@ -46,8 +46,8 @@ class RecordingFetcher final : public cache::Fetcher {
  public:
   explicit RecordingFetcher(const std::unique_ptr<cache::Fetcher>& inner) : inner_(inner) {}
   base::Result<cache::FetchAnswer> fetch(const cache::FetchRequest& request, std::stop_token stop) override {
-    const bool is_head = request.method == cache::FetchRequest::Method::head;
-    asked_.lock()->push_back((is_head ? "HEAD " : "GET ") + request.url);
+    static constexpr const char* names[] = {"GET ", "HEAD ", "PUT ", "POST ", "PATCH "};  // in the order of Method
+    asked_.lock()->push_back(names[static_cast<std::size_t>(request.method)] + request.url);
     return inner_->fetch(request, std::move(stop));
   }
   // How many of them begin so and have this part.
