@@ -5,6 +5,8 @@
 #include <mutex>
 #include <thread>
 
+#include "libsolver/remote_cache/export_cache.h"
+#include "libsolver/remote_cache/imported_cache.h"
 #include "libsolver/schedule/run.h"
 
 namespace cairn::solver {
@@ -69,6 +71,24 @@ SolveOutcome Solver::solve(const SolveRequest& request, ProgressSink& progress, 
 base::Status Solver::fetch(const cache::ImmutableRef& result, std::stop_token stop) {
   SolverShared& shared = state_->shared;
   return shared.cache.unlazy(result, shared.origins.provider(), stop);
+}
+
+base::Result<std::unique_ptr<ResultStore>> Solver::import_cache(const CacheAddress& from,
+                                                                const std::string& credentials, std::stop_token stop) {
+  SolverShared& shared = state_->shared;
+  auto place = TRY(open_cache_place(from, credentials, shared.origins));
+  const auto manifest = TRY(place->find_manifest(stop), "{}", from.text());
+  if (!manifest) return base::fail(base::ErrorCode::not_found, "{}: nothing is there", from.text());
+  WrittenCache written = TRY(read_cache(*place, *manifest, std::move(stop)), "{}", from.text());
+  return TRY(ImportedCache::of(from.text(), std::move(written), std::move(place), shared.cache, shared.origins));
+}
+
+base::Result<CacheExported> Solver::export_cache(const KeyGraph& keys, const CacheExport& to,
+                                                 const std::string& credentials, std::stop_token stop) {
+  SolverShared& shared = state_->shared;
+  const auto place = TRY(open_cache_place(to.to, credentials, shared.origins));
+  const CacheExportContext context{shared.results, shared.cache, shared.origins};
+  return TRY(solver::export_cache(keys, to, *place, context, std::move(stop)), "{}", to.to.text());
 }
 
 base::Status Solver::stop(std::string_view id) {

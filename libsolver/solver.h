@@ -81,6 +81,9 @@ struct SolveRequest {
 };
 
 struct KeyGraph;  // key_graph.h
+struct CacheAddress;   // remote_cache.h
+struct CacheExport;    // remote_cache.h
+struct CacheExported;  // remote_cache.h
 
 struct StepResult {
   VertexDigest digest;
@@ -144,6 +147,17 @@ class Solver {
 
   // Gives a result its tree if it is lazy: an image of which no step has needed the files yet. Errors: as Cache::unlazy.
   base::Status fetch(const cache::ImmutableRef& result, std::stop_token stop = {});
+
+  // A cache that somebody exported (remote_cache.h), as one more place to look for requests; it outlives no solver, and
+  // transfers no layer by itself. Credentials: "user:password" for its registry, or "". Errors: not_found (nothing is
+  // there), corrupt and invalid_argument (it cannot be read), those of the registry.
+  base::Result<std::unique_ptr<ResultStore>> import_cache(const CacheAddress& from, const std::string& credentials,
+                                                          std::stop_token stop);
+  // Writes what a solve has found, and what the store knows beyond, where others import it; what is there already stays
+  // and is not written again. Errors: those of making layers, no_space, invalid_argument (it would be over a limit),
+  // those of the place.
+  base::Result<CacheExported> export_cache(const KeyGraph& keys, const CacheExport& to, const std::string& credentials,
+                                           std::stop_token stop);
 
   // Asks the running solve with this id to stop. Errors: not_found ("no such job: ...").
   base::Status stop(std::string_view id);

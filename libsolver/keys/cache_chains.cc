@@ -108,7 +108,8 @@ Result<std::optional<CacheChains::Record>> CacheChains::add(const std::string& d
   for (std::size_t input = 0; input < inputs.size(); ++input) {
     for (const Source& source : inputs[input]) {
       const Record from = current(source.record);
-      if (from == record || (has_children && leads_to(record, from))) continue;
+      if (from == record || items_[record].parents[input].contains({from, source.selector})) continue;
+      if (has_children && leads_to(record, from)) continue;
       link(from, record, input, source.selector);
     }
   }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // A chain as a document: one order for equal content, and JSON as Go writes it.
 #include <algorithm>
-#include <chrono>
+#include <unordered_map>
 
 #include "libbase/hash/sha256.h"
 #include "libsolver/cache_chains.h"
+#include "libsolver/wire/go_time.h"
 
 namespace cairn::solver {
 namespace {
@@ -16,7 +17,9 @@ class LayerPlaces {
   std::optional<std::size_t> place(const std::vector<std::string>& blobs) {
     std::int64_t parent = -1;
     for (const std::string& blob : blobs) {
-      const auto [place, is_new] = places_.try_emplace({blob, parent}, layers_.size());
+      const std::uint64_t number = numbers_.try_emplace(blob, numbers_.size()).first->second;
+      const auto [place, is_new] =
+          places_.try_emplace((number << 32) | static_cast<std::uint64_t>(parent + 1), layers_.size());
       if (is_new) layers_.push_back({blob, parent});
       parent = static_cast<std::int64_t>(place->second);
     }
@@ -26,7 +29,8 @@ class LayerPlaces {
 
  private:
   std::vector<CacheConfig::Layer>& layers_;
-  std::map<std::pair<std::string, std::int64_t>, std::size_t> places_;
+  std::unordered_map<std::string, std::uint64_t> numbers_;  // of blobs
+  std::unordered_map<std::uint64_t, std::size_t> places_;   // by a blob's number and the place of what it is on
 };
 
 std::vector<std::size_t> order_of(std::size_t size, const auto& less) {
@@ -38,13 +42,15 @@ std::vector<std::size_t> order_of(std::size_t size, const auto& less) {
 
 // By blob, then by what is below (not by an index, which depends on the order of adding).
 void sort_layers(CacheConfig& config) {
-  std::vector<std::string> below(config.layers.size());  // parents come before their children
-  for (std::size_t i = 0; i < config.layers.size(); ++i) {
-    const std::int64_t parent = config.layers[i].parent;
-    if (parent >= 0) below[i] = config.layers[static_cast<std::size_t>(parent)].blob + " " + below[static_cast<std::size_t>(parent)];
-  }
   const auto order = order_of(config.layers.size(), [&](std::size_t a, std::size_t b) {
-    return std::tie(config.layers[a].blob, below[a]) < std::tie(config.layers[b].blob, below[b]);
+    while (a != b) {
+      const CacheConfig::Layer &x = config.layers[a], &y = config.layers[b];
+      if (x.blob != y.blob) return x.blob < y.blob;
+      if (x.parent < 0 || y.parent < 0) return x.parent < 0 && y.parent >= 0;
+      a = static_cast<std::size_t>(x.parent);
+      b = static_cast<std::size_t>(y.parent);
+    }
+    return false;
   });
   std::vector<std::size_t> place(order.size());
   for (std::size_t i = 0; i < order.size(); ++i) place[order[i]] = i;
@@ -113,22 +119,6 @@ void sort_records(CacheConfig& config) {
     sorted.push_back(std::move(record));
   }
   records = std::move(sorted);
-}
-
-// As Go's time.RFC3339Nano: no trailing zeros of the fraction.
-std::string go_time(base::WallTime time) {
-  const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
-  const auto days = std::chrono::floor<std::chrono::days>(seconds);
-  const std::chrono::year_month_day date(days);
-  const std::chrono::hh_mm_ss clock(seconds - days);
-  std::string text = fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", static_cast<int>(date.year()),
-                                 static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
-                                 clock.hours().count(), clock.minutes().count(), clock.seconds().count());
-  if (const auto nanoseconds = (time - seconds).count(); nanoseconds != 0) {
-    text += fmt::format(".{:09}", nanoseconds);
-    text.erase(text.find_last_not_of('0') + 1);
-  }
-  return text + "Z";
 }
 
 std::string input_json(const std::vector<CacheConfig::Input>& input) {

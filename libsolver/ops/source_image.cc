@@ -9,6 +9,7 @@
 #include "libsolver/identifier.h"
 #include "libsolver/ops/ops.h"
 #include "libsolver/ops/source_attrs.h"
+#include "libsolver/remote_cache.h"
 #include "libsolver/sources/blob_origins.h"
 #include "libsolver/sources/oci_image.h"
 #include "libsolver/sources/resolver_cache.h"
@@ -194,12 +195,16 @@ Result<cache::RecordType> type_of(const wire::SourceOp& source) {
 
 }  // namespace
 
-std::string registry_credentials(const std::string& host, const SolveRequest& request) {
-  const auto found = request.secrets.find("REGISTRY_AUTH_" + host);
-  if (found == request.secrets.end()) return {};
+std::string registry_credentials(const std::string& host, const std::map<std::string, std::string>& secrets) {
+  const auto found = secrets.find("REGISTRY_AUTH_" + host);
+  if (found == secrets.end()) return {};
   std::string_view text = found->second;
   while (text.ends_with('\n') || text.ends_with('\r')) text.remove_suffix(1);
   return std::string(text);
+}
+
+std::string registry_credentials(const std::string& host, const SolveRequest& request) {
+  return registry_credentials(host, request.secrets);
 }
 
 Result<std::unique_ptr<Op>> make_image_source(std::shared_ptr<const Vertex> vertex, const wire::SourceOp& source,

@@ -5,6 +5,7 @@
 #include "libcache/resolved_source.h"
 #include "libsolver/cache_key.h"
 #include "libsolver/identifier.h"
+#include "libsolver/sources/oci_layout.h"
 
 namespace cairn::solver {
 
@@ -134,6 +135,12 @@ cache::BlobProvider BlobOrigins::provider(Progress progress) {
   return [this, counted = std::make_shared<Counted>(std::move(progress))](
              const BlobDigest& blob, std::stop_token stop) -> Result<std::unique_ptr<base::ByteSource>> {
     const Origin origin = TRY(find(blob));
+    if (origin.where.host.empty()) {
+      const OciLayout layout = TRY(OciLayout::open(TRY(base::HostPath::parse(origin.where.path))));
+      auto file = TRY(layout.open_layer({.digest = blob, .size = origin.size, .media_type = {}, .diff = {}}));
+      counted->begun(origin.size);
+      return std::make_unique<OfRepository>(nullptr, std::move(file), counted);
+    }
     auto from = TRY(repository(origin.where));
     auto bytes = TRY(from->open_blob(blob, origin.size, std::move(stop)));
     counted->begun(origin.size);

@@ -34,25 +34,27 @@ class BlobOrigins {
   // The repository with these credentials, which are used from now on for all that is fetched from its registry. Errors:
   // unavailable (no registry is reached).
   base::Result<std::shared_ptr<cache::Repository>> open(const cache::RepositoryName& name, const std::string& credentials);
-  // Says that the blob is there, and has the cache remember it.
+  // Says that the blob is there, and has the cache remember it. A repository without a host is an OCI layout: the
+  // directory that its path names.
   void add(const BlobDigest& blob, std::uint64_t size, const cache::RepositoryName& where);
 
+  struct Origin {
+    cache::RepositoryName where;
+    std::uint64_t size = 0;
+  };
+  // Where the blob is said to be. Errors: unavailable (nothing is known of it), corrupt, io.
+  base::Result<Origin> find(const BlobDigest& blob);
   // Gives blobs from where they are said to be. Errors of what it gives: unavailable (nothing is known of the blob), and those of
   // Repository. progress: gets how much has come of all blobs that were begun, and how much they are; on any thread; may be empty.
   using Progress = std::function<void(std::uint64_t done, std::uint64_t total)>;
   cache::BlobProvider provider(Progress progress = {});
 
  private:
-  struct Origin {
-    cache::RepositoryName where;
-    std::uint64_t size = 0;
-  };
   struct State {
     std::map<BlobDigest, Origin> origins;
     std::map<std::string, std::string> credentials;  // by host
     std::map<cache::RepositoryName, std::shared_ptr<cache::Repository>> repositories;
   };
-  base::Result<Origin> find(const BlobDigest& blob);
   base::Result<std::shared_ptr<cache::Repository>> repository(const cache::RepositoryName& name);
 
   cache::Cache& cache_;

@@ -12,10 +12,9 @@ using base::Result;
 using base::Status;
 using Json = nlohmann::json;
 
-Result<Json> parse_object(std::string_view bytes) {
-  if (bytes.size() > OciDocumentLimits::bytes_max) {
-    return fail(ErrorCode::invalid_argument, "{} bytes of JSON; at most {} are read", bytes.size(),
-                OciDocumentLimits::bytes_max);
+Result<Json> parse_object(std::string_view bytes, const OciBounds& bounds = {}) {
+  if (bytes.size() > bounds.bytes_max) {
+    return fail(ErrorCode::invalid_argument, "{} bytes of JSON; at most {} are read", bytes.size(), bounds.bytes_max);
   }
   bool too_deep = false;
   auto limit_depth = [&too_deep](int depth, Json::parse_event_t, Json&) {
@@ -46,13 +45,13 @@ Result<std::string> string_member(const Json& object, const char* key) {
 }
 
 // A member that may be absent (null) but, if there, is an array within the limit.
-Result<const Json*> array_member(const Json& object, const char* key) {
+Result<const Json*> array_member(const Json& object, const char* key, const OciBounds& bounds = {}) {
   const Json* member = find_member(object, key);
   if (!member) return nullptr;
   if (!member->is_array()) return fail(ErrorCode::corrupt, "\"{}\" is not an array", key);
-  if (member->size() > OciDocumentLimits::entries_max) {
+  if (member->size() > bounds.entries_max) {
     return fail(ErrorCode::invalid_argument, "{} entries in \"{}\"; at most {} are read", member->size(), key,
-                OciDocumentLimits::entries_max);
+                bounds.entries_max);
   }
   return member;
 }
@@ -116,20 +115,20 @@ Status check_schema(const Json& json) {
   return {};
 }
 
-Result<OciIndex> index_of(const Json& json) {
+Result<OciIndex> index_of(const Json& json, const OciBounds& bounds) {
   OciIndex index;
-  const Json* manifests = TRY(array_member(json, "manifests"));
+  const Json* manifests = TRY(array_member(json, "manifests", bounds));
   if (!manifests) return index;
   for (const Json& entry : *manifests) index.manifests.push_back(TRY(parse_descriptor(entry)));
   return index;
 }
 
-Result<OciManifest> manifest_of(const Json& json) {
+Result<OciManifest> manifest_of(const Json& json, const OciBounds& bounds) {
   OciManifest manifest;
   const Json* config = find_member(json, "config");
   if (!config) return fail(ErrorCode::corrupt, "a manifest without a config");
   manifest.config = TRY(parse_descriptor(*config), "config");
-  const Json* layers = TRY(array_member(json, "layers"));
+  const Json* layers = TRY(array_member(json, "layers", bounds));
   if (!layers) return manifest;
   for (const Json& entry : *layers) manifest.layers.push_back(TRY(parse_descriptor(entry), "layers"));
   return manifest;
@@ -147,8 +146,8 @@ bool is_manifest_type(std::string_view media_type) {
          media_type == "application/vnd.docker.distribution.manifest.v2+json";
 }
 
-Result<std::variant<OciIndex, OciManifest>> parse_oci_root(std::string_view bytes) {
-  const Json json = TRY(parse_object(bytes));
+Result<std::variant<OciIndex, OciManifest>> parse_oci_root(std::string_view bytes, const OciBounds& bounds) {
+  const Json json = TRY(parse_object(bytes, bounds));
   TRY(check_schema(json));
   const std::string type = TRY(string_member(json, "mediaType"));
   const bool has_manifests = find_member(json, "manifests") != nullptr;
@@ -162,8 +161,8 @@ Result<std::variant<OciIndex, OciManifest>> parse_oci_root(std::string_view byte
   if (!type.empty() && is_index_type(type) != has_manifests) {
     return fail(ErrorCode::corrupt, "the media type \"{}\" is not what the document is", type);
   }
-  if (has_manifests) return TRY(index_of(json));
-  return TRY(manifest_of(json));
+  if (has_manifests) return TRY(index_of(json, bounds));
+  return TRY(manifest_of(json, bounds));
 }
 
 Result<OciIndex> parse_oci_index(std::string_view bytes) {

@@ -23,6 +23,12 @@ struct OciDocumentLimits {
   static constexpr int depth_max = 64;               // brackets within brackets
 };
 
+// What documents of other kinds may have.
+struct OciBounds {
+  std::size_t bytes_max = OciDocumentLimits::bytes_max;
+  std::size_t entries_max = OciDocumentLimits::entries_max;
+};
+
 struct OciDescriptor {
   std::string media_type;  // "" if it was not given
   BlobDigest digest;
@@ -49,7 +55,7 @@ bool is_manifest_type(std::string_view media_type);
 
 // Errors of all: corrupt (not JSON, or not such a document), invalid_argument (over a limit), unavailable (a version,
 // digest algorithm or media type that is not supported). The caller puts the name of the document before the message.
-base::Result<std::variant<OciIndex, OciManifest>> parse_oci_root(std::string_view bytes);
+base::Result<std::variant<OciIndex, OciManifest>> parse_oci_root(std::string_view bytes, const OciBounds& bounds = {});
 base::Result<OciIndex> parse_oci_index(std::string_view bytes);
 base::Result<OciConfig> parse_oci_config(std::string_view bytes);
 // The file `oci-layout`: unavailable unless imageLayoutVersion is 1.x.

@@ -96,10 +96,9 @@ Result<base::Fd> OciLayout::open_blob(const BlobDigest& digest) const {
   return fd;
 }
 
-Result<std::string> OciLayout::read_blob(const BlobDigest& digest) const {
+Result<std::string> OciLayout::read_blob(const BlobDigest& digest, std::size_t size_max) const {
   const base::Fd fd = TRY(open_blob(digest));
-  std::string bytes =
-      TRY(base::read_all(fd.get(), OciDocumentLimits::bytes_max), "read blob {} of OCI layout {}", digest, dir_.str());
+  std::string bytes = TRY(base::read_all(fd.get(), size_max), "read blob {} of OCI layout {}", digest, dir_.str());
   const auto actual = base::digest_of<BlobDigest>(bytes);
   if (actual != digest) {
     return fail(ErrorCode::corrupt, "blob {} of OCI layout {} holds other bytes: {}", digest, dir_.str(), actual);

@@ -39,8 +39,9 @@ class OciLayout {
   // Errors: not_found, invalid_argument (several; the hint lists the names), corrupt, io.
   base::Result<BlobDigest> find_tag(std::string_view name) const;
 
-  // A verified blob of at most OciDocumentLimits::bytes_max bytes. Errors as of resolve().
-  base::Result<std::string> read_blob(const BlobDigest& digest) const;
+  // A verified blob of at most so many bytes. Errors as of resolve().
+  base::Result<std::string> read_blob(const BlobDigest& digest,
+                                      std::size_t size_max = OciDocumentLimits::bytes_max) const;
 
   const base::HostPath& dir() const { return dir_; }
 

@@ -7,17 +7,18 @@
 #include <filesystem>
 #include <iomanip>
 
-#include "libsolver/cache_key.h"
 #include "libsolver/cache_chains.h"
+#include "libsolver/cache_key.h"
 #include "libsolver/key_graph.h"
+#include "libsolver/remote_cache.h"
 #include "tests/golden/vector_tree.h"
 #include "tests/libsolver_accept/fake_graph.h"
 
 namespace cairn::solver::test {
 namespace {
 
-using golden::fs::path;
 using golden::json;
+using golden::fs::path;
 
 path vectors() { return cairn::test::vector_folder("cachekeys"); }
 
@@ -105,6 +106,8 @@ TEST_P(ChainVectors, are_built_alike) {
     }
   }
   const std::string text = chains.config().json();
+  const auto read_back = parse_cache_config(text);
+  EXPECT_TRUE(read_back && read_back->json() == text) << text;
   expect_one_of(json::parse(text), variants(script, "config"), script.at("name"));
   if (script.value("stable_over_200_runs", false)) {
     EXPECT_EQ(base::to_hex(base::sha256(text)), script.at("config_compact_json_sha256").get<std::string>()) << text;
@@ -212,6 +215,8 @@ class GraphVectors : public ::testing::TestWithParam<path> {
     };
     CacheChains chains;
     must(export_keys(keys, *results_, options, chains));
+    const auto read_back = parse_cache_config(chains.config().json());
+    EXPECT_TRUE(read_back && read_back->json() == chains.config().json()) << chains.config().json();
     return with_fixed_times(json::parse(chains.config().json()));
   }
 

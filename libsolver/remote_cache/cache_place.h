@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where caches are kept: an OCI layout in a directory, or a repository of a registry. The seam between what a cache is
+// and how it comes and goes.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+
+#include "libcache/cache.h"
+#include "libcache/registry.h"
+#include "libsolver/remote_cache.h"
+#include "libsolver/sources/blob_origins.h"
+
+namespace cairn::solver {
+
+// The manifest that a name stands for.
+struct NamedManifest {
+  BlobDigest digest;
+  std::string bytes;
+};
+
+// Thread-safe, one name at a time.
+class CachePlace {
+ public:
+  virtual ~CachePlace() = default;
+  // What the address names now. nullopt: nothing, or not even the place is there.
+  virtual base::Result<std::optional<NamedManifest>> find_manifest(std::stop_token stop) = 0;
+  // A document, verified. Errors: not_found, corrupt, invalid_argument (it is larger), and those of the place.
+  virtual base::Result<std::string> read_blob(const BlobDigest& digest, std::size_t size_max, std::stop_token stop) = 0;
+  // Whether it is there, with this size. Moves no bytes of it.
+  virtual base::Result<bool> has_blob(const BlobDigest& digest, std::uint64_t size, std::stop_token stop) = 0;
+  // What blobs of lazy records are found by (BlobOrigins).
+  virtual cache::RepositoryName origin() const = 0;
+
+  using OpenBlob = cache::Repository::OpenBlob;
+  // Puts a blob there, if it is not; whether it was new. Durable, or as durable as the place makes what it says yes to.
+  virtual base::Result<bool> put_blob(const BlobDigest& digest, std::uint64_t size, const OpenBlob& open,
+                                      std::stop_token stop) = 0;
+  // Runs `make` with what the name stands for and lets the name stand for what it gives, unless that is nothing: so
+  // that nobody's export is lost who does the same. `make` may run several times. Blobs that a manifest names are there
+  // before it.
+  using MakeManifest = std::function<base::Result<std::optional<std::string>>(const std::optional<NamedManifest>& old)>;
+  virtual base::Status update_manifest(const MakeManifest& make, std::stop_token stop) = 0;
+};
+
+// Errors: unavailable (no registry is reached).
+base::Result<std::unique_ptr<CachePlace>> open_cache_place(const CacheAddress& address, const std::string& credentials,
+                                                           BlobOrigins& origins);
+std::unique_ptr<CachePlace> open_layout_place(const CacheAddress& address);
+
+// The cache that a manifest of the place describes. Errors: not_found (it describes none), corrupt, invalid_argument
+// (over a limit), those of the place.
+base::Result<WrittenCache> read_cache(CachePlace& place, const NamedManifest& manifest, std::stop_token stop);
+
+}  // namespace cairn::solver

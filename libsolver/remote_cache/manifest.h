@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// The manifest of a cache: an OCI image manifest whose config is the cache's own.
+#pragma once
+
+#include <string>
+
+#include "libsolver/remote_cache.h"
+
+namespace cairn::solver {
+
+inline constexpr const char* cache_config_type = "application/vnd.buildkit.cacheconfig.v0";
+inline constexpr const char* oci_manifest_type = "application/vnd.oci.image.manifest.v1+json";
+inline constexpr const char* uncompressed_annotation = "containerd.io/uncompressed";
+
+// One text for equal caches. Each layer of the config that is described is there once, in the config's order.
+std::string write_cache_manifest(const WrittenCache& cache, const BlobDigest& config, std::uint64_t config_bytes);
+
+}  // namespace cairn::solver

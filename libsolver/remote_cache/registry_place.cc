@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// Caches in repositories of registries. A registry knows no exchange under a condition: a tag is what it was set to
+// last. So whoever has set it looks again after a while that is longer than anybody takes from his last look at the tag
+// to setting it, and sets it anew if what he wrote was lost (decision 37).
+#include <condition_variable>
+#include <mutex>
+#include <random>
+#include <thread>
+
+#include "libsolver/remote_cache/cache_place.h"
+#include "libsolver/remote_cache/manifest.h"
+
+namespace cairn::solver {
+
+using base::ErrorCode;
+using base::fail;
+using base::Result;
+using base::Status;
+
+namespace {
+
+constexpr std::chrono::milliseconds settle_time{2'000}, jitter_max{500};
+constexpr int rounds_max = 100;
+
+class RegistryPlace final : public CachePlace {
+ public:
+  RegistryPlace(const CacheAddress& address, cache::RepositoryName name, std::shared_ptr<cache::Repository> repository,
+                BlobOrigins& origins)
+      : address_(address), name_(std::move(name)), repository_(std::move(repository)), origins_(origins) {}
+
+  Result<std::optional<NamedManifest>> find_manifest(std::stop_token stop) override {
+    const std::string& which = address_.digest ? address_.digest->str() : address_.tag;
+    auto tagged = repository_->read_tag(which, RemoteCacheLimits::manifest_bytes_max, std::move(stop));
+    if (!tagged && tagged.error().code == ErrorCode::not_found) return std::optional<NamedManifest>();
+    if (!tagged) return tl::unexpected(std::move(tagged).error());
+    return std::optional(NamedManifest{tagged->digest, std::move(tagged->bytes)});
+  }
+  Result<std::string> read_blob(const BlobDigest& digest, std::size_t size_max, std::stop_token stop) override {
+    return repository_->read(cache::Repository::Document::blob, digest, size_max, std::move(stop));
+  }
+  Result<bool> has_blob(const BlobDigest& digest, std::uint64_t size, std::stop_token stop) override {
+    const auto found = TRY(repository_->find_blob(digest, std::move(stop)));
+    return found && *found == size;
+  }
+  cache::RepositoryName origin() const override { return name_; }
+
+  Result<bool> put_blob(const BlobDigest& digest, std::uint64_t size, const OpenBlob& open,
+                        std::stop_token stop) override {
+    if (TRY(has_blob(digest, size, stop))) return false;
+    // Another repository of this registry may have it already.
+    const auto where = origins_.find(digest);
+    if (where && where->where.host == name_.host && where->where != name_ &&
+        TRY(repository_->mount_blob(digest, where->where, stop)))
+      return false;
+    TRY(repository_->push_blob(digest, size, open, std::move(stop)));
+    return true;
+  }
+
+  Status update_manifest(const MakeManifest& make, std::stop_token stop) override {
+    for (int round = 0; round < rounds_max; ++round) {
+      auto old = TRY(find_manifest(stop));
+      auto manifest = TRY(make(old));
+      if (!manifest) return {};
+      // Uploads take time, and what was written meanwhile has to be in it.
+      if (const auto now = TRY(current(stop)); now != digest_of(old)) continue;
+      TRY(repository_->push_manifest(address_.tag, oci_manifest_type, *manifest, stop));
+      TRY(pause(settle_time + jitter(), stop));
+    }
+    return fail(ErrorCode::busy, "{}: others write it all the time", address_.text());
+  }
+
+ private:
+  static std::optional<BlobDigest> digest_of(const std::optional<NamedManifest>& manifest) {
+    if (!manifest) return std::nullopt;
+    return manifest->digest;
+  }
+  Result<std::optional<BlobDigest>> current(const std::stop_token& stop) const {
+    auto digest = repository_->resolve(address_.tag, stop);
+    if (!digest && digest.error().code == ErrorCode::not_found) return std::optional<BlobDigest>();
+    if (!digest) return tl::unexpected(std::move(digest).error());
+    return std::optional(*digest);
+  }
+  // Those who have lost to each other do not try again at the same time.
+  static std::chrono::milliseconds jitter() {
+    thread_local std::minstd_rand random{std::random_device{}()};
+    return std::chrono::milliseconds(
+        std::uniform_int_distribution<int>(0, static_cast<int>(jitter_max.count()))(random));
+  }
+  Status pause(std::chrono::milliseconds length, const std::stop_token& stop) const {
+    std::mutex mutex;
+    std::condition_variable_any wake;
+    std::unique_lock lock(mutex);
+    wake.wait_for(lock, stop, length, [] { return false; });
+    if (stop.stop_requested()) return fail(ErrorCode::cancelled, "{}: cancelled", address_.text());
+    return {};
+  }
+
+  const CacheAddress address_;
+  const cache::RepositoryName name_;
+  const std::shared_ptr<cache::Repository> repository_;
+  BlobOrigins& origins_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<CachePlace>> open_cache_place(const CacheAddress& address, const std::string& credentials,
+                                                     BlobOrigins& origins) {
+  if (address.type == CacheAddress::Type::local) return open_layout_place(address);
+  const std::size_t slash = address.place.find('/');
+  CHECK(slash != std::string::npos, "the address of a registry is a repository");
+  cache::RepositoryName name{address.place.substr(0, slash), address.place.substr(slash + 1)};
+  auto repository = TRY(origins.open(name, credentials));
+  return std::make_unique<RegistryPlace>(address, std::move(name), std::move(repository), origins);
+}
+
+}  // namespace cairn::solver

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// A text as a stream of bytes.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+
+#include "libbase/compress/decoder.h"
+
+namespace cairn::solver {
+
+class TextSource final : public base::ByteSource {
+ public:
+  explicit TextSource(std::string text) : text_(std::move(text)) {}
+  base::Result<std::size_t> read(std::span<std::byte> out) override {
+    const std::size_t count = std::min(out.size(), text_.size() - done_);
+    std::memcpy(out.data(), text_.data() + done_, count);
+    done_ += count;
+    return count;
+  }
+
+ private:
+  const std::string text_;
+  std::size_t done_ = 0;
+};
+
+}  // namespace cairn::solver
