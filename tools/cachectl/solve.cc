@@ -24,7 +24,7 @@ namespace {
 
 struct SolveArguments {
   std::string file;
-  std::vector<std::string> locals, oci_layouts, secrets, ssh_agents, allowed;
+  std::vector<std::string> locals, oci_layouts, secrets, ssh_agents, allowed, cache_from, cache_to;
   std::string cache_mount_on_fail = "keep";
   bool keep_failed = false;
   std::string output;
@@ -137,6 +137,40 @@ base::Status read_remote_options(const SolveArguments& arguments, engine::SolveO
   return {};
 }
 
+// "NAME=VALUE,NAME=VALUE"; the order is free. A directory becomes an absolute path; a reference alone is that of a
+// registry.
+Result<solver::CacheAttributes> parse_cache(const std::string& text, const std::string& option,
+                                            const std::string& directory) {
+  solver::CacheAttributes attributes;
+  if (text.find('=') == std::string::npos) return solver::CacheAttributes{{"type", "registry"}, {"ref", text}};
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t comma = std::min(text.find(',', at), text.size());
+    const std::string part = text.substr(at, comma - at);
+    at = comma + 1;
+    const std::size_t equals = part.find('=');
+    if (equals == 0 || equals == std::string::npos)
+      return fail(ErrorCode::invalid_argument, "{} {}: want NAME=VALUE, not \"{}\"", option, text, part);
+    std::string value = part.substr(equals + 1);
+    if (part.substr(0, equals) == directory) value = TRY(base::HostPath::from_user(value), "{} {}", option, text).str();
+    if (!attributes.emplace(part.substr(0, equals), value).second)
+      return fail(ErrorCode::invalid_argument, "{} {}: {} is given twice", option, text, part.substr(0, equals));
+  }
+  return attributes;
+}
+
+// Where to look, and where to write to; what means nothing is said before anything runs.
+base::Status read_caches(const SolveArguments& arguments, engine::SolveOrder& order) {
+  for (const std::string& text : arguments.cache_from) {
+    order.cache_from.push_back(TRY(parse_cache(text, "--cache-from", "src")));
+    TRY(solver::parse_cache_import(order.cache_from.back()), "--cache-from {}", text);
+  }
+  for (const std::string& text : arguments.cache_to) {
+    order.cache_to.push_back(TRY(parse_cache(text, "--cache-to", "dest")));
+    TRY(solver::parse_cache_export(order.cache_to.back()), "--cache-to {}", text);
+  }
+  return {};
+}
+
 ProgressMode progress_mode(const std::string& name) {
   if (name == "plain") return ProgressMode::plain;
   if (name == "json") return ProgressMode::json;
@@ -187,7 +221,7 @@ void print_json(const engine::SolveReport& report, const Reasons& reasons) {
     }
     steps.push_back(std::move(json));
   }
-  const nlohmann::ordered_json json = {{"format", 1},
+  nlohmann::ordered_json json = {{"format", 1},
                                        {"vertices", report.steps.size()},
                                        {"executed", report.count(StepState::executed)},
                                        {"cached", report.count(StepState::cached)},
@@ -195,6 +229,14 @@ void print_json(const engine::SolveReport& report, const Reasons& reasons) {
                                        {"cancelled", report.count(StepState::cancelled)},
                                        {"duration_ns", report.duration.count()},
                                        {"steps", std::move(steps)}};
+  for (const engine::CacheReport& cache : report.caches) {
+    json["caches"].push_back({{"to", cache.to},
+                              {"manifest", cache.exported.manifest.is_zero() ? "" : cache.exported.manifest.str()},
+                              {"records", cache.exported.records},
+                              {"layers", cache.exported.layers},
+                              {"new_blobs", cache.exported.new_blobs},
+                              {"new_bytes", cache.exported.new_bytes}});
+  }
   std::cout << json_line(json);
 }
 
@@ -216,6 +258,11 @@ void print_text(const engine::SolveReport& report) {
   if (const auto failed = report.count(StepState::failed)) std::cout << ", " << failed << " failed";
   if (const auto cancelled = report.count(StepState::cancelled)) std::cout << ", " << cancelled << " cancelled";
   std::cout << " in " << human_duration(report.duration) << '\n';
+  for (const engine::CacheReport& cache : report.caches) {
+    std::cout << fmt::format("{}: {} records, {} layers; {} new blobs, {}\n", printable(cache.to),
+                             cache.exported.records, cache.exported.layers, cache.exported.new_blobs,
+                             human_bytes(static_cast<std::int64_t>(cache.exported.new_bytes)));
+  }
   if (report.exported_files != 0) {
     std::cout << fmt::format("exported {} files, {}\n", report.exported_files,
                              human_bytes(static_cast<std::int64_t>(report.exported_bytes)));
@@ -235,7 +282,7 @@ ExitCode run_solve(const GlobalOptions& global, const SolveArguments& arguments)
   };
   const base::Status labels = cache::check_owner({.project = arguments.project, .build = arguments.build, .step = {}});
   if (wrong(labels) || wrong(locals) || wrong(layouts) || wrong(agents) || wrong(output) || wrong(options)) return ExitCode::usage;
-  if (wrong(read_remote_options(arguments, order))) return ExitCode::usage;
+  if (wrong(read_remote_options(arguments, order)) || wrong(read_caches(arguments, order))) return ExitCode::usage;
   if (!arguments.secrets.empty()) engine::forbid_core_files();
   auto secrets = parse_secrets(arguments.secrets);
   if (!secrets) return secrets.error().code == ErrorCode::invalid_argument ? (report_error(secrets.error()), ExitCode::usage) : report_error(secrets.error());
@@ -291,7 +338,9 @@ void add_solve(CLI::App& app, Program& program) {
 
 Examples:
   cachectl solve graph.pb --local src=. --oci-layout base=./base-image --output type=local,dest=out
-  my-front-end | cachectl solve - --progress plain)", run_solve);
+  my-front-end | cachectl solve - --progress plain
+  cachectl solve graph.pb --cache-from type=local,src=cache --cache-to type=local,dest=cache,mode=max)",
+                               run_solve);
   verb.add_option("FILE", solve.file, "A pb.Definition as BuildKit's clients send it; - reads standard input")->required();
   verb.add_option("--local", solve.locals, "The directory behind local://NAME")->type_name("NAME=DIR");
   verb.add_option("--oci-layout", solve.oci_layouts, "The image layout behind oci-layout://NAME@DIGEST")->type_name("NAME=DIR");
@@ -305,6 +354,11 @@ Examples:
       ->check(CLI::IsMember({"keep", "drop"}))->capture_default_str();
   verb.add_flag("--keep-failed", solve.keep_failed, "Keep the trees of a step that fails, as records to look at");
   verb.add_option("--output", solve.output, "Where the result goes")->type_name("type=local,dest=DIR");
+  verb.add_option("--cache-from", solve.cache_from, "A cache to look into, too: what it has is not made again")
+      ->type_name("type=local,src=DIR|type=registry,ref=REF");
+  verb.add_option("--cache-to", solve.cache_to,
+                  "Where the cache of this solve is written for others; mode=max: every step's layers")
+      ->type_name("type=local,dest=DIR|type=registry,ref=REF[,mode=max]");
   verb.add_option("--source-policy", solve.source_policy, "Which sources it may have, and which it gets instead: BuildKit's JSON")
       ->type_name("FILE");
   verb.add_option("--executor", solve.executor, "What steps run in, if this process becomes the store's owner; auto: the first that works")

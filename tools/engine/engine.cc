@@ -361,6 +361,7 @@ Status Engine::fetch(const cache::ImmutableRef& result, std::stop_token stop) {
   return state_->solver->fetch(result, std::move(stop));
 }
 
+solver::Solver& Engine::solver() { return *state_->solver; }
 cache::Cache& Engine::cache() { return *state_->cache; }
 snapshot::Snapshotter& Engine::snapshots() { return *state_->snapshots; }
 const cache::Policy& Engine::policy() const { return state_->policy; }

@@ -73,6 +73,7 @@ class Engine {
 
   // The tree of a result that is lazy: see Solver::fetch.
   base::Status fetch(const cache::ImmutableRef& result, std::stop_token stop = {});
+  solver::Solver& solver();  // for caches of elsewhere
   cache::Cache& cache();
   snapshot::Snapshotter& snapshots();
   const base::HostPath& root() const;

@@ -37,6 +37,18 @@ Result<std::vector<std::string>> decode_texts(const Message& message, const char
   return texts;
 }
 
+Message encode_caches(const std::vector<solver::CacheAttributes>& caches) {
+  Message list = Message::array();
+  for (const solver::CacheAttributes& attributes : caches) list.push_back({{"attributes", encode_paths(attributes)}});
+  return list;
+}
+
+Result<std::vector<solver::CacheAttributes>> decode_caches(const Message& message, const char* name) {
+  std::vector<solver::CacheAttributes> caches;
+  for (const Message& entry : *TRY(take_array(message, name))) caches.push_back(TRY(decode_paths(entry, "attributes")));
+  return caches;
+}
+
 Message encode_selection(const cache::Selection& selection) {
   const cache::Normalisation& policy = selection.normalisation;
   return {{"path", bytes_of(selection.path)},
@@ -151,6 +163,8 @@ Message encode(const SolveOrder& order) {
           {"offline", order.ask_remotes == solver::RemoteUse::Ask::never},
           {"resolve_age", order.resolve_age.count()},
           {"download_max", order.download_max},
+          {"cache_from", encode_caches(order.cache_from)},
+          {"cache_to", encode_caches(order.cache_to)},
           {"project", bytes_of(order.project)},
           {"build", bytes_of(order.build)}};
 }
@@ -179,6 +193,8 @@ Result<SolveOrder> decode_order(const Message& message) {
   order.ask_remotes = TRY(take<bool>(message, "offline")) ? Ask::never : Ask::always;
   order.resolve_age = std::chrono::seconds(TRY(take<std::int64_t>(message, "resolve_age")));
   order.download_max = TRY(take<std::uint64_t>(message, "download_max"));
+  order.cache_from = TRY(decode_caches(message, "cache_from"));
+  order.cache_to = TRY(decode_caches(message, "cache_to"));
   if (message.contains("project")) order.project = TRY(take<std::string>(message, "project"));
   if (message.contains("build")) order.build = TRY(take<std::string>(message, "build"));
   return order;
@@ -275,8 +291,18 @@ Message encode(const SolveReport& report) {
     steps.push_back(std::move(message));
   }
   Message warnings = encode_texts(report.warnings);
+  Message caches = Message::array();
+  for (const CacheReport& cache : report.caches) {
+    caches.push_back({{"to", bytes_of(cache.to)},
+                      {"manifest", bytes_of(cache.exported.manifest.raw())},
+                      {"records", cache.exported.records},
+                      {"layers", cache.exported.layers},
+                      {"new_blobs", cache.exported.new_blobs},
+                      {"new_bytes", cache.exported.new_bytes}});
+  }
   Message message = {{"steps", std::move(steps)},
                      {"warnings", std::move(warnings)},
+                     {"caches", std::move(caches)},
                      {"duration", report.duration.count()},
                      {"exported_files", report.exported_files},
                      {"exported_bytes", report.exported_bytes}};
@@ -291,6 +317,14 @@ Result<SolveReport> decode_solve_report(const Message& message) {
     report.warnings.push_back(TRY(take<std::string>(entry, "text")));
   }
   report.duration = std::chrono::nanoseconds(TRY(take<std::int64_t>(message, "duration")));
+  for (const Message& entry : *TRY(take_array(message, "caches"))) {
+    report.caches.push_back({TRY(take<std::string>(entry, "to")),
+                             {.manifest = TRY(BlobDigest::from_raw(TRY(take<std::string>(entry, "manifest")))),
+                              .records = TRY(take<std::uint64_t>(entry, "records")),
+                              .layers = TRY(take<std::uint64_t>(entry, "layers")),
+                              .new_blobs = TRY(take<std::uint64_t>(entry, "new_blobs")),
+                              .new_bytes = TRY(take<std::uint64_t>(entry, "new_bytes"))}});
+  }
   report.exported_files = TRY(take<std::uint64_t>(message, "exported_files"));
   report.exported_bytes = TRY(take<std::uint64_t>(message, "exported_bytes"));
   if (message.contains("error")) report.error = decode_error(message["error"]);

@@ -65,6 +65,53 @@ Status export_result(Engine& engine, const solver::SolveOutcome& outcome, const 
   return {};
 }
 
+using ImportedCaches = std::vector<std::unique_ptr<solver::ResultStore>>;
+
+std::string credentials_for(const solver::CacheAddress& address, const std::map<std::string, std::string>& secrets) {
+  if (address.type != solver::CacheAddress::Type::registry) return {};
+  return solver::registry_credentials(address.place.substr(0, address.place.find('/')), secrets);
+}
+
+// Has the request look into the caches that are there; what is not, or cannot be read, is a warning, and the build goes
+// on without. Errors: attributes that mean nothing.
+Result<ImportedCaches> use_caches(Engine& engine, const SolveOrder& order, solver::SolveRequest& request,
+                                  std::vector<solver::CacheExport>& exports, SolveReport& report,
+                                  const std::stop_token& stop) {
+  for (const solver::CacheAttributes& to : order.cache_to)
+    exports.push_back(TRY(solver::parse_cache_export(to), "cache to"));
+  if (!exports.empty()) request.keys = solver::SolveRequest::Keys::keep;
+  ImportedCaches caches;
+  for (const solver::CacheAttributes& attributes : order.cache_from) {
+    const solver::CacheAddress from = TRY(solver::parse_cache_import(attributes), "cache from");
+    auto cache = engine.solver().import_cache(from, credentials_for(from, order.secrets), stop);
+    if (cache) {
+      request.more_results.push_back(cache->get());
+      caches.push_back(std::move(*cache));
+    } else {
+      report.warnings.push_back("no cache is imported: " + cache.error().message);
+    }
+  }
+  return caches;
+}
+
+void export_to_cache(Engine& engine, const solver::SolveOutcome& outcome, const solver::CacheExport& to,
+                     const std::map<std::string, std::string>& secrets, SolveReport& report,
+                     const std::stop_token& stop) {
+  if (!outcome.keys) {
+    report.warnings.push_back(
+        fmt::format("nothing is exported to {}: the keys of the solve could not be read", to.to.text()));
+    return;
+  }
+  auto exported = engine.solver().export_cache(*outcome.keys, to, credentials_for(to.to, secrets), stop);
+  if (exported) {
+    report.caches.push_back({to.to.text(), std::move(*exported)});
+  } else if (to.on_error == solver::CacheExport::OnError::warn) {
+    report.warnings.push_back("export cache: " + exported.error().message);
+  } else {
+    report.error = base::add_context(exported.error(), "export cache");
+  }
+}
+
 // One side of a difference, and what keeps it open.
 struct OpenSide {
   std::optional<cache::ImmutableRef> record;
@@ -119,6 +166,12 @@ SolveReport run_order(Engine& engine, const SolveOrder& order, solver::ProgressS
     report.error = std::move(request).error();
     return report;
   }
+  std::vector<solver::CacheExport> exports;
+  const Result<ImportedCaches> imported = use_caches(engine, order, *request, exports, report, stop);
+  if (!imported) {
+    report.error = imported.error();
+    return report;
+  }
   solver::SolveOutcome outcome = engine.solve(*request, progress, stop);
   report.steps = std::move(outcome.steps);
   report.duration = outcome.duration;
@@ -128,13 +181,21 @@ SolveReport run_order(Engine& engine, const SolveOrder& order, solver::ProgressS
   if (!outcome.status) {
     report.error = outcome.status.error();
     if (report.error->code == base::ErrorCode::no_space && report.error->hint.empty()) {
-      report.error->hint = fmt::format("the disk of the store {} is full, and nothing more may go from it: free some room there, or lower the floors in gc.toml",
+      report.error->hint = fmt::format(
+          "the disk of the store {} is full, and nothing more may go from it: free some room there, or lower the "
+          "floors in gc.toml",
                                        engine.root().str());
     }
-  } else if (!order.output_dir.empty()) {
-    if (Status exported = export_result(engine, outcome, order, report, std::move(stop)); !exported) {
+    return report;
+  }
+  if (!order.output_dir.empty()) {
+    if (Status exported = export_result(engine, outcome, order, report, stop); !exported) {
       report.error = base::add_context(exported.error(), fmt::format("export to {}", order.output_dir));
     }
+  }
+  for (const solver::CacheExport& to : exports) {
+    if (report.error) break;
+    export_to_cache(engine, outcome, to, order.secrets, report, stop);
   }
   return report;
 }

@@ -14,6 +14,7 @@
 #include "libcache/cache.h"
 #include "libcache/tree_difference.h"
 #include "libsolver/export_local.h"
+#include "libsolver/remote_cache.h"
 #include "libsolver/solver.h"
 #include "tools/engine/engine.h"
 
@@ -37,7 +38,16 @@ struct SolveOrder {
   solver::RemoteUse::Ask ask_remotes = solver::RemoteUse::Ask::always;
   std::chrono::seconds resolve_age{0};  // what remote sides have said is believed for so long
   std::uint64_t download_max = ~std::uint64_t{0};  // bytes of one file
+  // Caches of elsewhere, by the attributes that name them (solver::parse_cache_import): where to look, and what to
+  // write in the end.
+  std::vector<solver::CacheAttributes> cache_from{}, cache_to{};
   std::string project{}, build{};                  // who asks: labels of the records that are made, and of statistics
+};
+
+// What was written of a cache.
+struct CacheReport {
+  std::string to;
+  solver::CacheExported exported;
 };
 
 struct SolveReport {
@@ -45,6 +55,7 @@ struct SolveReport {
   std::vector<solver::StepResult> steps;
   std::chrono::nanoseconds duration{0};
   std::vector<std::string> warnings;  // what the user should know of a solve that went well
+  std::vector<CacheReport> caches;
   std::uint64_t exported_files = 0;
   std::uint64_t exported_bytes = 0;
   std::size_t count(solver::StepState state) const;
