@@ -6,6 +6,7 @@
 #include "libdockerfile/lint/names.h"
 #include "libdockerfile/parse/refuse.h"
 #include "libdockerfile/parse/text.h"
+#include "libsolver/definition.h"
 #include "libsolver/platform.h"
 
 namespace cairn::dockerfile {
@@ -26,6 +27,8 @@ Result<BuiltImage> convert_for(Shared& shared, const Target& target, const llb::
   BuiltImage built;
   built.platform = target.platform;
   built.definition = TRY(llb::marshal(stage->state, options));
+  // What is not UTF-8, for one, cannot be in a graph.
+  if (!built.definition.empty()) TRY(solver::load_definition(built.definition), "the Dockerfile makes no graph");
   built.config = print_image_config(stage->image);
   if (stage->base_image) built.base_config = print_image_config(*stage->base_image);
   return built;

@@ -122,6 +122,11 @@ TEST(Parse, EndlessContinuationsAndLongLinesHaveAnEnd) {
             "dockerfile line greater than maximum allowed size of 65535");
 }
 
+TEST(Parse, WhatIsNotUtf8MakesNoGraph) {
+  const std::string error = Converted().convert("FROM x\nRUN a\xff\n").error();
+  EXPECT_TRUE(error.starts_with("the Dockerfile makes no graph")) << error;
+}
+
 TEST(Parse, TheSyntaxDirectiveIsAnsweredByTheBuiltInFrontEnd) {
   Converted converted;
   converted.convert("# syntax=docker/dockerfile:1\nFROM x\n");
