@@ -52,6 +52,16 @@ struct TierAbilities {
   std::size_t value_bytes_max = 4 << 20;             // of an entry
   // The entries that it can keep are those of this door only ("bazel": action results); empty: all.
   std::string only_door;
+  // It puts small ones together: what is put is there for others after flush().
+  bool packs = false;
+};
+
+// Of a tier that packs.
+struct TierPacking {
+  std::uint64_t packs_out = 0, pack_bytes_out = 0;
+  std::uint64_t objects_known = 0;    // to be there, in memory
+  std::uint64_t lookups_spared = 0;   // that were answered without a request
+  std::uint64_t puts_spared = 0;      // of what is there
 };
 
 // Thread-safe. Every call ends at its deadline or a little later, whatever the other side does.
@@ -68,15 +78,21 @@ class RemoteTier {
   virtual base::Result<std::vector<bool>> has_blobs(std::span<const SizedBlob> blobs, const TierCall& call) = 0;
   // The bytes as they arrive, not verified. nullptr: it has none of that name. Reads are bounded by the call, too.
   virtual base::Result<std::unique_ptr<base::ByteSource>> open_blob(const SizedBlob& blob, const TierCall& call) = 0;
-  // There for others when it returns, unless the tier says that it packs. One that is there already is success.
+  // There for others when it returns, or, of a tier that packs, after flush(). One that is there already is success.
   virtual base::Status put_blob(const SizedBlob& blob, base::ByteSource& bytes, const TierCall& call) = 0;
 
   virtual base::Result<std::optional<TierEntry>> find_entry(const EntryName& name, const TierCall& call) = 0;
-  // Its blobs have been put. The last of several puts of one name counts, where the protocol can say so.
+  // Its blobs have been put. There for others as a blob is. The last of several puts of one name counts, where the protocol can say so.
   virtual base::Status put_entry(const EntryName& name, const TierEntry& entry, const TierCall& call) = 0;
 
-  // What put_blob has taken and not sent yet, because it puts small ones together.
+  // These are going to be opened: who has small ones together may read them at once. What cannot be read now is for
+  // open_blob to say.
+  virtual base::Status read_ahead(std::span<const SizedBlob>, const TierCall&) { return {}; }
+
+  // Sends what a tier that packs has taken before and not sent yet. After a failure it has it still, and sends it with
+  // the next call; what it takes is bounded, so then it takes nothing more. An entry is never there before its blobs.
   virtual base::Status flush(const TierCall&) { return {}; }
+  virtual TierPacking packing() const { return {}; }
 };
 
 }  // namespace cairn::cache

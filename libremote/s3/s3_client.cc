@@ -6,7 +6,6 @@
 
 #include "libbase/hash/sha256.h"
 #include "libremote/bodies/bodies.h"
-#include "libremote/s3/sigv4.h"
 
 namespace cairn::remote {
 
@@ -23,6 +22,10 @@ bool consists_of(std::string_view text, std::string_view more) {
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || more.find(c) != std::string_view::npos;
   });
 }
+
+constexpr std::size_t listing_bytes_max = 4 << 20;  // of 1,000 names
+
+std::string empty_sha256() { return base::to_hex(base::sha256("")); }
 
 constexpr std::string_view upper_case = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
@@ -71,28 +74,29 @@ Result<S3Client> S3Client::make(cache::Fetcher& fetcher, const base::Clock& cloc
 
 S3Client::S3Client(cache::Fetcher& fetcher, const base::Clock& clock, S3Options options)
     : fetcher_(&fetcher), clock_(&clock), options_(std::move(options)) {
-  const std::string prefix = options_.prefix.empty() ? "/" : "/" + options_.prefix + "/";
+  prefix_ = options_.prefix.empty() ? "" : options_.prefix + "/";
   name_ = "s3://" + options_.bucket + (options_.prefix.empty() ? "" : "/" + options_.prefix);
   const std::size_t host = options_.endpoint.find("://") + 3;
   scheme_ = options_.endpoint.substr(0, host);
   host_ = options_.endpoint.substr(host);
-  path_ = prefix;
+  bucket_path_ = "/";
   if (options_.addressing == S3Options::Addressing::virtual_host) {
     host_ = options_.bucket + "." + host_;
   } else {
-    path_ = "/" + options_.bucket + prefix;
+    bucket_path_ += options_.bucket + "/";
   }
 }
 
-Result<FetchAnswer> S3Client::send(FetchRequest request, const std::string& object, const std::string& payload_sha256,
-                                   const cache::TierCall& call) const {
-  const std::string path = path_ + object;
+Result<FetchAnswer> S3Client::send(FetchRequest request, const std::string& path, const std::string& payload_sha256,
+                                   const cache::TierCall& call, const SigV4Request::Pairs& query) const {
   request.url = scheme_ + host_ + encode_path(path);
+  if (!query.empty()) request.url += "?" + encode_query(query);
   request.headers.emplace_back("Host", host_);
   SigV4Request to_sign{.method = request.method == Method::get    ? "GET"
                                  : request.method == Method::head ? "HEAD"
                                                                   : "PUT",
                        .path = path,
+                       .query = query,
                        .headers = request.headers,
                        .payload_hash = payload_sha256};
   const auto now = std::chrono::floor<std::chrono::seconds>(clock_->now());
@@ -104,7 +108,26 @@ Result<FetchAnswer> S3Client::send(FetchRequest request, const std::string& obje
 }
 
 Result<FetchAnswer> S3Client::get(Method method, const std::string& object, const cache::TierCall& call) const {
-  return send({.url = {}, .method = method}, object, base::to_hex(base::sha256("")), call);
+  return send({.url = {}, .method = method}, bucket_path_ + prefix_ + object, empty_sha256(), call);
+}
+
+Result<FetchAnswer> S3Client::get_range(const std::string& object, std::uint64_t offset, std::uint64_t size,
+                                        const cache::TierCall& call) const {
+  return send({.url = {}, .headers = {{"Range", fmt::format("bytes={}-{}", offset, offset + size - 1)}}},
+              bucket_path_ + prefix_ + object, empty_sha256(), call);
+}
+
+Result<Listing> S3Client::list(const std::string& begin, const std::string& after, unsigned at_most,
+                               const cache::TierCall& call) const {
+  SigV4Request::Pairs query = {
+      {"list-type", "2"}, {"max-keys", std::to_string(at_most)}, {"prefix", prefix_ + begin}};
+  if (!after.empty()) query.emplace_back("start-after", prefix_ + after);
+  FetchAnswer answer = TRY(send({.url = {}}, bucket_path_, empty_sha256(), call, query));
+  if (answer.status != 200) return tl::unexpected(refusal(answer, "list objects"));
+  Listing listing = TRY(parse_listing(TRY(bounded_body(answer, listing_bytes_max, name_))), "{}", name_);
+  std::erase_if(listing.keys, [&](const std::string& key) { return !key.starts_with(prefix_ + begin); });
+  for (std::string& key : listing.keys) key.erase(0, prefix_.size());
+  return listing;
 }
 
 Result<FetchAnswer> S3Client::put(const std::string& object, Body body, Condition condition,
@@ -113,7 +136,7 @@ Result<FetchAnswer> S3Client::put(const std::string& object, Body body, Conditio
   if (condition == Condition::if_absent) request.headers.emplace_back("If-None-Match", "*");
   request.body = &body.bytes;
   request.body_bytes = body.size;
-  return send(std::move(request), object, body.sha256, call);
+  return send(std::move(request), bucket_path_ + prefix_ + object, body.sha256, call);
 }
 
 Result<FetchAnswer> S3Client::put(const std::string& object, const std::string& bytes, Condition condition,
@@ -136,7 +159,7 @@ base::Error S3Client::refusal(FetchAnswer& answer, std::string_view request) con
 }
 
 Result<bool> S3Client::is_absent(FetchAnswer& answer, std::string_view request) const {
-  if (answer.status == 200) return false;
+  if (answer.status == 200 || answer.status == 206) return false;
   base::Error error = refusal(answer, request);
   if (answer.status == 404 && error.code != ErrorCode::unavailable) return true;
   return tl::unexpected(std::move(error));

@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "libremote/bodies/answers.h"
+#include "libremote/s3/listing.h"
+#include "libremote/s3/sigv4.h"
 #include "libremote/s3_tier.h"
 
 namespace cairn::remote {
@@ -33,6 +35,13 @@ class S3Client {
                                        const cache::TierCall& call) const;
   base::Result<cache::FetchAnswer> put(const std::string& object, const std::string& bytes, Condition condition,
                                        const cache::TierCall& call) const;
+  // So many bytes of an object, of which it has more than `offset`; 206 if they are given.
+  base::Result<cache::FetchAnswer> get_range(const std::string& object, std::uint64_t offset, std::uint64_t size,
+                                             const cache::TierCall& call) const;
+  // Objects whose names begin with this, in their order, and come after that: without what the names of all begin with.
+  // `at_most`: 1,000 is what servers give. Errors: also those that the answer means.
+  base::Result<Listing> list(const std::string& begin, const std::string& after, unsigned at_most,
+                             const cache::TierCall& call) const;
   // Reads what the server says.
   base::Error refusal(cache::FetchAnswer& answer, std::string_view request) const;
   // Whether the answer means that there is no such object. Errors: those that the answer means instead.
@@ -40,15 +49,17 @@ class S3Client {
 
  private:
   S3Client(cache::Fetcher& fetcher, const base::Clock& clock, S3Options options);
-  base::Result<cache::FetchAnswer> send(cache::FetchRequest request, const std::string& object,
-                                        const std::string& payload_sha256, const cache::TierCall& call) const;
+  base::Result<cache::FetchAnswer> send(cache::FetchRequest request, const std::string& path,
+                                        const std::string& payload_sha256, const cache::TierCall& call,
+                                        const SigV4Request::Pairs& query = {}) const;
 
   cache::Fetcher* fetcher_;
   const base::Clock* clock_;
   S3Options options_;
   std::string name_;
   std::string scheme_, host_;  // "https://", "HOST:PORT"
-  std::string path_;           // before the names of objects: "/bucket/prefix/"
+  std::string bucket_path_;    // "/bucket/", or "/"
+  std::string prefix_;         // of the names of objects: "prefix/", or ""
 };
 
 // "<Code>SlowDown</Code>" of an error's document; "" if there is none.

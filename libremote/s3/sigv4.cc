@@ -57,15 +57,6 @@ std::string normalise(std::string_view path) {
   return out;
 }
 
-std::string canonical_query(const SigV4Request::Pairs& query) {
-  SigV4Request::Pairs encoded;
-  for (const auto& [name, value] : query) encoded.emplace_back(encode(name, ""), encode(value, ""));
-  std::sort(encoded.begin(), encoded.end());
-  std::string out;
-  for (const auto& [name, value] : encoded) out += fmt::format("{}{}={}", out.empty() ? "" : "&", name, value);
-  return out;
-}
-
 // Blanks at the ends are left out, and those inside are one space for each run.
 std::string canonical_value(std::string_view value) {
   std::string out;
@@ -107,6 +98,15 @@ std::string signature_of(const SigV4Credentials& credentials, const SigV4Scope& 
 
 std::string encode_path(std::string_view path) { return encode(path, "/"); }
 
+std::string encode_query(const SigV4Request::Pairs& query) {
+  SigV4Request::Pairs encoded;
+  for (const auto& [name, value] : query) encoded.emplace_back(encode(name, ""), encode(value, ""));
+  std::sort(encoded.begin(), encoded.end());
+  std::string out;
+  for (const auto& [name, value] : encoded) out += fmt::format("{}{}={}", out.empty() ? "" : "&", name, value);
+  return out;
+}
+
 SigV4Signature sign_v4(const SigV4Request& request, const SigV4Credentials& credentials, const SigV4Scope& scope) {
   const std::string time = fmt::format("{:%Y%m%dT%H%M%SZ}", scope.time);
   const std::string date = time.substr(0, 8);
@@ -124,7 +124,7 @@ SigV4Signature sign_v4(const SigV4Request& request, const SigV4Credentials& cred
   }
   const std::string path =
       encode_path(request.path_rule == PathRule::normalised ? normalise(request.path) : request.path);
-  out.canonical_request = fmt::format("{}\n{}\n{}\n{}\n{}\n{}", request.method, path, canonical_query(request.query),
+  out.canonical_request = fmt::format("{}\n{}\n{}\n{}\n{}\n{}", request.method, path, encode_query(request.query),
                                       lines, names, request.payload_hash);
   const std::string scope_text = fmt::format("{}/{}/{}/aws4_request", date, scope.region, scope.service);
   out.string_to_sign =

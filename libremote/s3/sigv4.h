@@ -52,5 +52,7 @@ SigV4Signature sign_v4(const SigV4Request& request, const SigV4Credentials& cred
 
 // "/a b" -> "/a%20b": a path as it is sent and signed. Slashes stay.
 std::string encode_path(std::string_view path);
+// As it is sent and signed: in the order of the names.
+std::string encode_query(const SigV4Request::Pairs& query);
 
 }  // namespace cairn::remote

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Calls of a RemoteTier as tests make them, and what is expected of their errors.
+// Calls of a RemoteTier as tests make them, what is expected of their errors, and a server to make tiers on.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,15 @@
 #include "tests/support/string_source.h"
 
 namespace cairn::cache {
+
+// A server, and as many tiers on it as are asked for: what one puts, all of them have.
+class TierUnderTest {
+ public:
+  virtual ~TierUnderTest() = default;
+  virtual std::unique_ptr<RemoteTier> open() = 0;
+  // A value of an entry that it takes, with this in it.
+  virtual std::string value(std::string text) { return text; }
+};
 
 inline TierCall call_for(std::chrono::milliseconds time, std::stop_token stop = {}) {
   return {std::chrono::steady_clock::now() + time, std::move(stop)};

@@ -20,15 +20,6 @@
 
 namespace cairn::cache {
 
-// A server, and as many tiers on it as are asked for: what one puts, all of them have.
-class TierUnderTest {
- public:
-  virtual ~TierUnderTest() = default;
-  virtual std::unique_ptr<RemoteTier> open() = 0;
-  // A value of an entry that it takes, with this in it.
-  virtual std::string value(std::string text) { return text; }
-};
-
 struct WayToMakeATier {
   std::string name;
   std::function<std::unique_ptr<TierUnderTest>()> make;
@@ -135,6 +126,7 @@ TEST_P(RemoteTierSuite, AnEntryIsFoundAsItWasPutLast) {
            .attributes = "text/plain",
            .build_time = std::chrono::milliseconds(1500)};
   expect_ok(tier_->put_entry(name, entry, patient_call()));
+  expect_ok(tier_->flush(patient_call()));
   found = server_->open()->find_entry(name, patient_call());
   ASSERT_TRUE(found) << found.error().message;
   ASSERT_TRUE(*found);

@@ -12,7 +12,7 @@
 #include "libremote/http_fetcher.h"
 #include "libremote/s3/s3_client.h"
 #include "tests/conformance/remote_tier_suite.h"
-#include "tests/libremote/started_server.h"
+#include "tests/libremote/s3_double.h"
 #include "tests/support/http_server.h"
 #include "tests/support/shifted_clock.h"
 
@@ -31,69 +31,6 @@ using cache::SizedBlob;
 using nlohmann::json;
 using testing::HasSubstr;
 using testing::Not;
-
-const base::SystemClock system_clock;
-
-S3Options options_for(const std::string& port) {
-  return {.bucket = "cache",
-          .prefix = "team/one",
-          .endpoint = "http://127.0.0.1:" + port,
-          .access_key_id = "AKIDEXAMPLE",
-          .secret_access_key = "secret/+key"};
-}
-
-class Double final : public cache::TierUnderTest {
- public:
-  explicit Double(std::vector<std::string> more = {})
-      : server_(argv(std::move(more)), "port "), options(options_for(server_.said())) {
-    ::setenv("no_proxy", "*", 1);
-  }
-  std::unique_ptr<RemoteTier> open() override { return open_with(options); }
-  std::unique_ptr<RemoteTier> open_with(const S3Options& with, const base::Clock& clock = system_clock) {
-    auto tier = make_s3_tier(*fetcher_, clock, with);
-    CHECK(tier.has_value(), "{}", tier.error().message);
-    return std::move(*tier);
-  }
-  void sick(const json& how) { control("sick", how); }
-  void objects(const json& what) { control("objects", what); }
-  json log() {
-    auto answer = fetcher_->fetch({.url = url("/-/log")}, {});
-    return json::parse(read_small(*answer));
-  }
-  // How many requests of this method for a name with this in it.
-  int count(const std::string& method, const std::string& part) {
-    int n = 0;
-    for (const json& entry : log())
-      n += entry["method"] == method && std::string(entry["path"]).find(part) != std::string::npos;
-    return n;
-  }
-
- private:
-  static std::vector<std::string> argv(std::vector<std::string> more) {
-    std::vector<std::string> all = {"python3",      CAIRN_SOURCE_DIR "/tests/support/s3_double.py",
-                                    "--access-key", "AKIDEXAMPLE",
-                                    "--secret",     "secret/+key"};
-    all.insert(all.end(), more.begin(), more.end());
-    return all;
-  }
-  std::string url(const std::string& path) const { return "http://127.0.0.1:" + server_.said() + path; }
-  void control(const std::string& what, const json& document) {
-    const std::string text = document.dump();
-    test::StringSource body(text);
-    const auto answer = fetcher_->fetch({.url = url("/-/" + what),
-                                         .method = cache::FetchRequest::Method::put,
-                                         .body = &body,
-                                         .body_bytes = text.size()},
-                                        {});
-    CHECK(answer && answer->status == 200, "the double does not obey");
-  }
-
-  test::StartedServer server_;
-  std::unique_ptr<cache::Fetcher> fetcher_ = make_http_fetcher();
-
- public:
-  S3Options options;
-};
 
 class S3rver final : public cache::TierUnderTest {
  public:
@@ -179,8 +116,14 @@ class S3Tier : public testing::Test {
     return "cache/team/one/" + kind + "/sha256/" + hex.substr(0, 2) + "/" + hex;
   }
 
+  // Without packs, which are tested in s3_packs_test.cc.
+  std::unique_ptr<RemoteTier> open_unpacked(S3Options options) {
+    options.pack_below = 0;
+    return server.open_with(options);
+  }
+
   Double server;
-  std::unique_ptr<RemoteTier> tier = server.open();
+  std::unique_ptr<RemoteTier> tier = open_unpacked(server.options);
   const EntryName name{.door = "ccache", .key = "key"};
 };
 
@@ -228,15 +171,15 @@ TEST_F(S3Tier, BytesThatAreNotTheDigestAreRefusedByTheServer) {
 TEST_F(S3Tier, CredentialsThatAreNotTaken) {
   S3Options wrong = server.options;
   wrong.secret_access_key = "secretless";
-  tier = server.open_with(wrong);
+  tier = open_unpacked(wrong);
   expect_all(ErrorCode::unavailable, "SignatureDoesNotMatch");
   wrong = server.options;
   wrong.session_token = "unknown";
-  tier = server.open_with(wrong);
+  tier = open_unpacked(wrong);
   expect_all(ErrorCode::unavailable, "InvalidToken");
   wrong = server.options;
   wrong.bucket = "nobodys";
-  tier = server.open_with(wrong);
+  tier = open_unpacked(wrong);
   expect_error(tier->open_blob(sized("x"), patient_call()), ErrorCode::unavailable, "NoSuchBucket");
 }
 
@@ -354,7 +297,7 @@ TEST_F(S3Tier, NobodyThere) {
     test::HttpServer ended([](const test::HttpRequest&, test::HttpReply&) {});
     gone.endpoint = ended.url("");
   }
-  tier = server.open_with(gone);
+  tier = open_unpacked(gone);
   expect_all(ErrorCode::io, "s3://cache/team/one: ");
 }
 

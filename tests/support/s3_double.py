@@ -2,13 +2,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """A server of S3's protocol that is strict, and sick when it is told to be. Python's standard library only.
 
-    s3_double.py --access-key AK --secret SK [--token T] [--region R] [--domain localhost]
+    s3_double.py --access-key AK --secret SK [--token T] [--region R] [--domain localhost] [--page N]
+
+`--page`: how many names a listing has at most.
 
 It prints `port N`. Signatures are verified by code of its own, written from Amazon's specification of Signature Version
 4, not from ours. Requests below /-/ are the test's, and not signed:
 
     PUT /-/sick     {"mode": ..., ...}: what every request gets from now on; {} or mode "": it is well again
     PUT /-/objects  {"name": "text"} puts an object as it is; null takes it away
+    GET /-/objects  {"name": "text", ...}: all of them
     GET /-/log      the requests so far: [{"method", "path", "headers", "status", "port" of the client}]
 
 Modes: "silent" (never an answer), "status" (with "status" and "code"), "drip" (a byte every 50 ms), "wrong" (one byte of
@@ -26,6 +29,7 @@ import sys
 import threading
 import time
 import urllib.parse
+import xml.sax.saxutils
 
 SKEW_SECONDS_MAX = 15 * 60
 
@@ -120,7 +124,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in headers:
             self.send_header(name, value)
-        if sick == "longer" and status == 200:
+        if sick == "longer" and status in (200, 206):
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
             body += b"x"
@@ -171,11 +175,35 @@ class Handler(http.server.BaseHTTPRequestHandler):
             body = self.store.objects.get(name)
         if body is None:
             raise Refusal(404, "NoSuchKey")
-        self.answer(200, body, [("ETag", self.tag(body))])
+        wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
+        if not wanted:
+            return self.answer(200, body, [("ETag", self.tag(body))])
+        first, last = int(wanted.group(1)), min(int(wanted.group(2)), len(body) - 1)
+        if first > last:
+            raise Refusal(416, "InvalidRange")
+        self.answer(206, body[first:last + 1],
+                    [("ETag", self.tag(body)), ("Content-Range", f"bytes {first}-{last}/{len(body)}")])
+
+    def list(self, bucket, query):
+        """ListObjectsV2, as far as names and pages go."""
+        if query.get("list-type") != "2":
+            raise Refusal(501, "NotImplemented")
+        prefix, after = query.get("prefix", ""), query.get("start-after", "")
+        most = min(int(query.get("max-keys", 1000)), self.arguments.page)
+        with self.store.lock:
+            names = sorted(name[len(bucket) + 1:] for name in self.store.objects if name.startswith(f"{bucket}/{prefix}"))
+        names = [name for name in names if name > after]
+        keys = "".join(f"<Contents><Key>{xml.sax.saxutils.escape(name)}</Key><Size>1</Size></Contents>" for name in names[:most])
+        truncated = "true" if len(names) > most else "false"
+        self.answer(200, (f"<?xml version=\"1.0\"?>\n<ListBucketResult><Name>{bucket}</Name>{keys}"
+                          f"<IsTruncated>{truncated}</IsTruncated></ListBucketResult>").encode())
 
     def control(self, body):
         if self.path == "/-/log":
             return self.answer_control(json.dumps(self.store.log).encode())
+        if self.command == "GET":
+            with self.store.lock:
+                return self.answer_control(json.dumps({k: v.decode("latin-1") for k, v in self.store.objects.items()}).encode())
         given = json.loads(body)
         with self.store.lock:
             if self.path == "/-/sick":
@@ -212,7 +240,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
             name = self.object_name()
             if name.split("/")[0] != self.arguments.bucket:
                 raise Refusal(404, "NoSuchBucket")
-            self.put(name, body) if self.command == "PUT" else self.get(name)
+            bucket, _, key = name.partition("/")
+            query = dict(urllib.parse.parse_qsl(self.path.partition("?")[2], keep_blank_values=True))
+            if self.command == "PUT":
+                self.put(name, body)
+            elif key:
+                self.get(name)
+            else:
+                self.list(bucket, query)
         except Refusal as refusal:
             self.refuse(refusal.status, refusal.code)
         finally:
@@ -235,6 +270,7 @@ def main():
     for name, default in (("access-key", None), ("secret", None), ("token", ""), ("region", "us-east-1"),
                           ("domain", "localhost"), ("bucket", "cache")):
         parser.add_argument("--" + name, default=default, required=default is None)
+    parser.add_argument("--page", type=int, default=1000)
     Handler.arguments = parser.parse_args()
     server = Server(("127.0.0.1", 0), Handler)
     print(f"port {server.server_port}", flush=True)
