@@ -47,6 +47,9 @@ struct TiersOptions {
   std::size_t unsent_max = 16'384;         // entries that wait for a tier to take them; further ones are not sent
   std::size_t unsent_blobs_max = 1 << 20;  // that they name
   unsigned attempts_max = 6;               // at sending one
+  // A tier that packs is told to send what it has when its first entry is so old, or when there are so many.
+  std::chrono::milliseconds batch_time{1'000};
+  std::size_t batch_max = 1'000;
   // Room in the store for so many bytes that come from a tier. Empty: there is.
   std::function<base::Status(std::uint64_t bytes)> room{};
 };
@@ -76,6 +79,7 @@ struct TierStatistics {
   std::array<std::uint64_t, tier_faults> faults{};
   BreakerState reading = BreakerState::closed, writing = BreakerState::closed;
   std::size_t unsent = 0;
+  TierPacking packing{};
 };
 std::string prometheus_text(std::span<const TierStatistics> tiers);
 

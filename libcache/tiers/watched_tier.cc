@@ -149,6 +149,17 @@ Result<bool> WatchedTier::bring_blob(const SizedBlob& blob, const std::optional<
   return brought;
 }
 
+void WatchedTier::read_ahead(std::span<const SizedBlob> blobs, const std::stop_token& stop) {
+  if (!abilities().packs || !reading_.begin(clock_.steady_now())) return;
+  std::uint64_t bytes = 0;
+  for (const SizedBlob& blob : blobs) bytes += std::min(blob.size, ~std::uint64_t{0} - bytes);
+  const Status read = tier_->read_ahead(blobs, call_for(transfer_time(bytes), stop));
+  if (read)
+    reading_.abandoned();  // maybe there was nothing to ask for
+  else
+    note_fault(reading_, read.error());
+}
+
 Result<std::vector<bool>> WatchedTier::has_blobs(std::span<const SizedBlob> blobs, const EntryName& entry,
                                                  const std::stop_token& stop) {
   return ask(writing_, [&]() -> Result<std::vector<bool>> {
@@ -183,6 +194,10 @@ Status WatchedTier::put_entry(const EntryName& name, const TierEntry& entry, con
   });
 }
 
+Status WatchedTier::send_taken(const std::stop_token& stop) {
+  return ask(writing_, [&] { return tier_->flush(call_for(options_.transfer_time, stop)); });
+}
+
 Status WatchedTier::flush(std::chrono::steady_clock::time_point deadline, const std::stop_token& stop) {
   return tier_->flush({deadline, stop});
 }
@@ -203,7 +218,8 @@ TierStatistics WatchedTier::statistics() {
                       .bytes_out = counts_.bytes_out,
                       .hedges = counts_.hedges,
                       .skipped = counts_.skipped,
-                      .dropped = counts_.dropped};
+                      .dropped = counts_.dropped,
+                      .packing = tier_->packing()};
   for (std::size_t i = 0; i < tier_faults; ++i) said.faults[i] = counts_.faults[i];
   const auto now = clock_.steady_now();
   said.reading = reading_.state(now);

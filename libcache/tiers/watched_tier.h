@@ -38,11 +38,16 @@ class WatchedTier {
   base::Result<bool> bring_blob(const SizedBlob& blob, const std::optional<EntryName>& entry, BlobStore& into,
                                 const std::stop_token& stop);
 
+  // Of a tier that packs: what it can read together of what is going to be brought.
+  void read_ahead(std::span<const SizedBlob> blobs, const std::stop_token& stop);
+
   base::Result<std::vector<bool>> has_blobs(std::span<const SizedBlob> blobs, const EntryName& entry,
                                             const std::stop_token& stop);
   base::Status put_blob(const SizedBlob& blob, const EntryName& entry, BlobStore& from, const std::stop_token& stop);
   base::Status put_entry(const EntryName& name, const TierEntry& entry, const std::stop_token& stop);
-  // It is not spared for that: there is no later.
+  // What it has taken and not sent yet.
+  base::Status send_taken(const std::stop_token& stop);
+  // The same at the end: it is not spared for that, for there is no later.
   base::Status flush(std::chrono::steady_clock::time_point deadline, const std::stop_token& stop);
 
   // How long most of its look-ups take: when it makes sense to ask somebody else, too.

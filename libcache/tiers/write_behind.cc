@@ -75,43 +75,69 @@ void WriteBehind::drop(Line& line, std::string_view why) {
                     why);
 }
 
+std::shared_ptr<const Outgoing> WriteBehind::take(Line& line, std::optional<Time> until, const std::stop_token& stop) {
+  auto state = line.state.lock();
+  if (!until)
+    line.changed.wait(state.lock(), stop, [&] { return !state->waiting.empty(); });
+  else
+    wait_until(line.changed, state.lock(), clock_, *until,
+               [&] { return !state->waiting.empty() || state->draining > 0 || stop.stop_requested(); });
+  if (stop.stop_requested() || state->waiting.empty()) return nullptr;
+  auto what = std::move(state->waiting.front());
+  state->waiting.pop_front();
+  ++state->sending;
+  return what;
+}
+
+void WriteBehind::done(Line& line, const Batch& batch) {
+  {
+    auto state = line.state.lock();
+    for (const auto& what : batch) state->blobs -= blobs_of(*what);
+    state->sending -= batch.size();
+  }
+  line.changed.notify_all();
+}
+
 void WriteBehind::work(Line& line, const std::stop_token& stop) {
-  for (;;) {
-    std::shared_ptr<const Outgoing> what;
-    {
-      auto state = line.state.lock();
-      line.changed.wait(state.lock(), stop, [&] { return !state->waiting.empty(); });
-      if (stop.stop_requested()) return;
-      what = std::move(state->waiting.front());
-      state->waiting.pop_front();
-      state->is_sending = true;
+  WatchedTier& tier = *tiers_[line.tier];
+  Batch batch;  // that the tier has taken
+  std::optional<Time> due;
+  while (!stop.stop_requested()) {
+    if (auto what = take(line, due, stop)) {
+      const Status sent = try_often(line, stop, [&] { return send_once(line.tier, *what, stop); });
+      if (!sent && !stop.stop_requested()) drop(line, sent.error().message);
+      if (!sent || !tier.abilities().packs) {
+        done(line, {std::move(what)});
+        continue;
+      }
+      batch.push_back(std::move(what));
+      if (!due) due = clock_.steady_now() + options_.batch_time;
+      if (batch.size() < options_.batch_max && clock_.steady_now() < *due) continue;
     }
-    send(line, *what, stop);
-    {
-      auto state = line.state.lock();
-      state->blobs -= blobs_of(*what);
-      state->is_sending = false;
-    }
-    what.reset();
-    line.changed.notify_all();
+    if (batch.empty() || stop.stop_requested()) continue;
+    const Status sent = try_often(line, stop, [&] { return tier.send_taken(stop); });
+    for (std::size_t i = 0; i < batch.size() && !sent && !stop.stop_requested(); ++i)
+      drop(line, sent.error().message);
+    done(line, std::exchange(batch, {}));
+    due.reset();
   }
 }
 
-void WriteBehind::send(Line& line, const Outgoing& what, const std::stop_token& stop) {
+Status WriteBehind::try_often(Line& line, const std::stop_token& stop, const std::function<Status()>& attempt) {
   WatchedTier& tier = *tiers_[line.tier];
-  Status sent;
-  for (unsigned attempt = 0; attempt < options_.attempts_max; ++attempt) {
+  Status made;
+  for (unsigned attempts = 0; attempts < options_.attempts_max; ++attempts) {
     {
       auto state = line.state.lock();
-      const auto pause = attempt == 0 ? Time() : clock_.steady_now() + retry_time * (1u << (attempt - 1));
+      const auto pause = attempts == 0 ? Time() : clock_.steady_now() + retry_time * (1u << (attempts - 1));
       wait_until(line.changed, state.lock(), clock_, std::max(pause, tier.writes_rest_until()),
                  [&] { return stop.stop_requested(); });
     }
-    if (stop.stop_requested()) return;
-    sent = send_once(line.tier, what, stop);
-    if (sent || is_final(sent.error().code)) break;
+    if (stop.stop_requested()) return base::fail(ErrorCode::cancelled, "it ends");
+    made = attempt();
+    if (made || is_final(made.error().code)) break;
   }
-  if (!sent && !stop.stop_requested()) drop(line, sent.error().message);
+  return made;
 }
 
 bool WriteBehind::is_kept_by_others(const SizedBlob& blob) const {
@@ -161,10 +187,13 @@ Status WriteBehind::send_once(std::size_t index, const Outgoing& what, const std
 std::size_t WriteBehind::drain(Time deadline) {
   std::size_t left = 0;
   for (const auto& line : lines_) {
+    ++line->state.lock()->draining;
+    line->changed.notify_all();
     {
       auto state = line->state.lock();
       wait_until(line->changed, state.lock(), clock_, deadline, [&] { return state->unsent() == 0; });
       left += state->unsent();
+      --state->draining;
     }
     const Status flushed = tiers_[line->tier]->flush(deadline, {});
     if (!flushed)

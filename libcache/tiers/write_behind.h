@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // What has been stored here and tiers are to get later: a line for each tier that is written, and a thread that works
 // it off. A line is bounded; what it has no room for, and what a tier does not take after several attempts, is not
-// sent.
+// sent. What a tier that packs has taken is a batch, which it is told to send as a whole.
 #pragma once
 
 #include <condition_variable>
 #include <deque>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -39,20 +41,26 @@ class WriteBehind {
     explicit Line(std::size_t tier_in) : tier(tier_in) {}
     struct State {
       std::deque<std::shared_ptr<const Outgoing>> waiting;
-      std::size_t blobs = 0;  // that they name
-      bool is_sending = false;
+      std::size_t blobs = 0;  // that they name, and those that are being sent
+      std::size_t sending = 0;
+      unsigned draining = 0;  // who waits for the line to be empty
       std::uint64_t dropped_unsaid = 0;
       Time said{};
-      std::size_t unsent() const { return waiting.size() + (is_sending ? 1 : 0); }
+      std::size_t unsent() const { return waiting.size() + sending; }
     };
     const std::size_t tier;
     base::Guarded<State> state;
     std::condition_variable_any changed;
     std::jthread thread;
   };
+  using Batch = std::vector<std::shared_ptr<const Outgoing>>;
   void work(Line& line, const std::stop_token& stop);
-  // Until it is sent, or is not going to be.
-  void send(Line& line, const Outgoing& what, const std::stop_token& stop);
+  // nullptr: nothing came until then, or somebody waits for the line to be empty.
+  std::shared_ptr<const Outgoing> take(Line& line, std::optional<Time> until, const std::stop_token& stop);
+  // They are sent, or are not going to be.
+  void done(Line& line, const Batch& batch);
+  // Several attempts at it, if they are needed.
+  base::Status try_often(Line& line, const std::stop_token& stop, const std::function<base::Status()>& attempt);
   base::Status send_once(std::size_t tier, const Outgoing& what, const std::stop_token& stop);
   base::Result<std::vector<SizedBlob>> needed_of(const NewEntry& entry);
   base::Status send_blobs(WatchedTier& tier, std::span<const SizedBlob> blobs, const EntryName& entry,

@@ -180,6 +180,43 @@ TEST_F(TiersTest, WhatIsPutGoesToThemLater) {
   EXPECT_EQ(of(2).entries_out, 0u) << "it is for another door";
 }
 
+TEST_F(TiersTest, ATierThatPacksIsToldToSendABatchAndNotEachEntry) {
+  open({{first_, TierUse::both, {.only_door = {}, .packs = true}}}, {.batch_time = seconds(1), .batch_max = 3});
+  for (const char* key : {"a", "b"}) put(named(key), std::string("value ") + key, {"shared"});
+  wait_for([&] { return first_->entry_puts == 2; });
+  EXPECT_EQ(first_->flushes, 0u);
+  EXPECT_EQ(of(0).unsent, 2u) << "they are not there for others yet";
+  store_.clock.advance(milliseconds(900));
+  std::this_thread::sleep_for(milliseconds(60));
+  EXPECT_EQ(first_->flushes, 0u);
+  store_.clock.advance(milliseconds(200));
+  wait_for([&] { return of(0).unsent == 0; });
+  EXPECT_EQ(first_->flushes, 1u) << "the oldest has waited for a second";
+  for (const char* key : {"c", "d", "e", "f"}) put(named(key), std::string("value ") + key);
+  wait_for([&] { return first_->entry_puts == 6; });
+  wait_for([&] { return of(0).unsent == 1; });
+  EXPECT_EQ(first_->flushes, 2u) << "there were three";
+  EXPECT_EQ(drain(), 0u);
+  EXPECT_EQ(first_->flushes, 4u) << "whoever ends does not wait, and asks once more";
+}
+
+TEST_F(TiersTest, ABatchThatIsNotSentIsTriedAgainAndThenDropped) {
+  open({{first_, TierUse::both, {.only_door = {}, .packs = true}}}, {.attempts_max = 3, .batch_max = 100});
+  for (const char* key : {"a", "b"}) put(named(key), std::string("value ") + key);
+  wait_for([&] { return first_->entry_puts == 2; });
+  first_->sickness = Sickness::io;
+  while (of(0).unsent > 0) {
+    store_.clock.advance(milliseconds(100));
+    std::this_thread::sleep_for(milliseconds(5));
+  }
+  EXPECT_EQ(first_->flushes, 3u);
+  EXPECT_EQ(of(0).dropped, 2u);
+  first_->sickness = Sickness::none;
+  put(named("c"), "value c");
+  EXPECT_EQ(drain(), 0u);
+  EXPECT_TRUE(first_->entry(named("c")));
+}
+
 TEST_F(TiersTest, WhatIsNotTrustedStaysHere) {
   EntryName name = named("k");
   name.trust = Trust::untrusted;
