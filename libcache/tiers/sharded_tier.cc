@@ -63,6 +63,7 @@ class ShardedTier final : public RemoteTier {
       const TierAbilities& its = peer.tier->abilities();
       name_ += (name_.empty() ? "" : ",") + peer.tier->name();
       abilities_.keeps_blobs = abilities_.keeps_blobs && its.keeps_blobs;
+      abilities_.packs = abilities_.packs || its.packs;
       abilities_.blob_bytes_max = std::min(abilities_.blob_bytes_max, its.blob_bytes_max);
       abilities_.value_bytes_max = std::min(abilities_.value_bytes_max, its.value_bytes_max);
       places_.push_back(rendezvous(peer.tier->name(), peer.weight));

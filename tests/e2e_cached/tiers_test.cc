@@ -3,11 +3,14 @@
 // know.
 #include <gmock/gmock.h>
 #include <signal.h>
+#include <stdlib.h>
 
 #include <thread>
 
 #include "libbase/fs/fd.h"
+#include "libbase/hash/sha256.h"
 #include "tests/e2e_cached/cached_program.h"
+#include "tests/libremote/started_server.h"
 #include "tests/support/oci_layout_builder.h"
 
 namespace cairn::test {
@@ -86,6 +89,73 @@ TEST(CachedTiers, WhatOneHasBeenGivenAnotherServes) {
   EXPECT_EQ(second.cachectl({"fsck"}).code, 0);
 }
 
+// tests/support/s3_double.py, which counts what it is asked.
+class S3 {
+ public:
+  S3() {
+    ::setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE", 1);
+    ::setenv("AWS_SECRET_ACCESS_KEY", "secret/+key", 1);
+    ::setenv("no_proxy", "*", 1);
+    write_text(file_, "[[tier]]\nkind = \"s3\"\nbucket = \"cache\"\nendpoint = \"" + url("") + "\"\n");
+  }
+  std::string config() const { return file_.str(); }
+  std::size_t count(const std::string& method) const {
+    const Ended log = run_program(server_.dir(), {"curl", "--noproxy", "*", "--silent", url("/-/log")});
+    const std::string mark = "\"method\": \"" + method + "\"";
+    std::size_t n = 0;
+    for (std::size_t at = log.out.find(mark); at != std::string::npos; at = log.out.find(mark, at + 1)) ++n;
+    return n;
+  }
+
+ private:
+  std::string url(const std::string& path) const { return "http://127.0.0.1:" + server_.said() + path; }
+  StartedServer server_{{"python3", CAIRN_SOURCE_DIR "/tests/support/s3_double.py", "--access-key", "AKIDEXAMPLE",
+                         "--secret", "secret/+key"},
+                        "port "};
+  TempDir dir_;
+  base::HostPath file_ = dir_.path() / "s3.toml";
+};
+
+// An ActionResult with one output file, of fewer than 128 bytes.
+std::string result_of(const std::string& bytes) {
+  const auto field = [](char tag, const std::string& value) {
+    return std::string{tag, static_cast<char>(value.size())} + value;
+  };
+  const std::string digest =
+      field('\x0a', base::to_hex(base::sha256(bytes))) + std::string{'\x10', static_cast<char>(bytes.size())};
+  return field('\x12', field('\x0a', "out") + field('\x12', digest));
+}
+
+TEST(CachedTiers, AThousandResultsCostABucketFewPutsAndAnotherMachineHasThemAll) {
+  S3 s3;
+  CachedProgram first({"--config", s3.config()});
+  const std::string output = "an output", keys = first.url("/ac/" + std::string(61, '0') + "[000-999]");
+  write_text(first.work("output"), output);
+  write_text(first.work("result"), result_of(output));
+  const std::string hash = base::to_hex(base::sha256(output));
+  EXPECT_EQ(first.curl({"--upload-file", first.work("output").str(), first.url("/cas/" + hash)}).out, "200");
+  const Ended put = first.curl({"--upload-file", first.work("result").str(), keys});
+  EXPECT_EQ(put.out.find("4"), std::string::npos) << put.out.substr(0, 300);
+  EXPECT_EQ(first.stop(SIGTERM).code, 0) << "what is still to be sent is sent at the end";
+  EXPECT_LE(s3.count("PUT"), 30u);
+
+  CachedProgram second({"--config", s3.config()});
+  const std::size_t before = s3.count("GET");
+  EXPECT_EQ(second.curl({second.url("/ac/" + std::string(61, '0') + "500")}).out, "200");
+  EXPECT_EQ(second.curl({"--output", "-", second.url("/cas/" + hash)}).out, output + "200");
+  EXPECT_LE(s3.count("GET") - before, 3 + s3.count("PUT")) << "a listing, indexes, the entry, its blob";
+  const std::size_t one_more = s3.count("GET");
+  EXPECT_EQ(second.curl({second.url("/ac/" + std::string(61, '0') + "007")}).out, "200");
+  EXPECT_LE(s3.count("GET") - one_more, 3u);
+  for (int i = 0; i < 1'000; i += 50)
+    EXPECT_EQ(second.curl({second.url(fmt::format("/ac/{:064}", i))}).out, "200") << i;
+  EXPECT_EQ(second.curl({second.url("/ac/" + std::string(61, '1') + "000")}).out, "404");
+  EXPECT_THAT(second.metrics(), HasSubstr("cairn_tier_known_objects{tier=\"s3://cache\"} 1001\n"))
+      << "all entries, and their blob";
+  EXPECT_EQ(second.stop(SIGTERM).code, 0);
+  EXPECT_EQ(second.cachectl({"fsck"}).code, 0);
+}
+
 TEST(CachedTiers, EachFieldIsKnownAndEachFaultIsSaid) {
   const TempDir dir;
   const base::HostPath file = dir.path() / "cached.toml";
@@ -129,6 +199,9 @@ prefix = "cairn"
 endpoint = "https://s3.example"
 region = "eu-central-1"
 addressing = "virtual-host"
+pack_below = "64KB"
+pack_bytes = "4MB"
+known_objects = 100000
 )");
   EXPECT_EQ(good.out, "ok\n");
   EXPECT_EQ(good.err, "");
@@ -137,6 +210,9 @@ addressing = "virtual-host"
         {"[[tier]]\nkind = \"s3\"\n", "bucket"},
         {"[[tier]]\nkind = \"http\"\nurl = \"http://x\"\nuse = \"all\"\n", "use"},
         {"[[tier]]\nkind = \"http\"\nurl = \"http://x\"\nbucket = \"b\"\n", "bucket"},
+        {"[[tier]]\nkind = \"s3\"\nbucket = \"builds\"\npack_bytes = 1\n", "pack_bytes"},
+        {"[[tier]]\nkind = \"s3\"\nbucket = \"builds\"\npack_below = \"9MB\"\n", "pack_below"},
+        {"[[tier]]\nkind = \"s3\"\nbucket = \"builds\"\nknown_objects = 0\n", "known_objects"},
         {"[[tier]]\nkind = \"redis\"\n", "host"},
         {"[[tier]]\nkind = \"reapi\"\n", "peers"},
         {"[[tier]]\nkind = \"reapi\"\npeers = [\"http://a:1\"]\n", "is not grpc://HOST:PORT"},

@@ -3,9 +3,14 @@
 // sent.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <thread>
 
+#include "libbase/fs/beneath.h"
+#include "libbase/fs/fd.h"
 #include "libbase/hash/sha256.h"
 #include "libremote/s3/pack_format.h"
 #include "tests/libremote/s3_double.h"
@@ -94,6 +99,7 @@ class S3Packs : public testing::Test {
 
   Double server;
   MovedClock clock;
+  test::TempDir dir;
   std::unique_ptr<RemoteTier> tier = server.open_with(server.options, clock);
 };
 
@@ -335,6 +341,45 @@ TEST_F(S3Packs, ManyAtOnce) {
         EXPECT_EQ(fetch(*other, fmt::format("{}/{}", t, i), {"shared", fmt::format("of {} {}", t, i)}), "");
     });
   threads.clear();
+}
+
+// I5: whenever a machine ends, what it leaves is whole. It loses what it had not sent, and nothing else.
+TEST_F(S3Packs, AMachineThatIsKilledLeavesWholeEntriesOnly) {
+  const auto needs = [](int round, int i) {
+    const auto seed = std::uint64_t(round) * 10'000 + std::uint64_t(i);
+    return std::vector<std::string>{test::random_bytes(seed, 4'000), test::random_bytes(seed + 1, 5'000),
+                                    test::random_bytes(seed + 2'000'000, 12'000)};
+  };
+  int whole = 0, lost = 0;
+  for (int round = 0; round < 8; ++round) {
+    const base::HostPath progress = dir.path() / std::to_string(round);
+    const pid_t child = ::fork();
+    if (child == 0) {
+      const auto fetcher = make_http_fetcher();
+      S3Options options = server.options;
+      options.pack_below = 10'000;
+      options.pack_bytes = 40'000;
+      const auto its = std::move(*make_s3_tier(*fetcher, system_clock, options));
+      for (int i = 0;; ++i)
+        if (!send(*its, fmt::format("{}/{}", round, i), needs(round, i)) ||
+            !base::write_file_atomic(progress, std::to_string(i + 1), base::Durable::no))
+          ::_exit(1);
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(150 + 45 * round));
+    ::kill(child, SIGKILL);
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    ASSERT_TRUE(WIFSIGNALED(status)) << "it could not send";
+    const auto sent = base::read_file(progress, 100);
+    const auto other = server.open();
+    for (int i = 0, end = sent ? std::stoi(*sent) : 0; i <= end; ++i) {
+      const std::string found = fetch(*other, fmt::format("{}/{}", round, i), needs(round, i));
+      EXPECT_TRUE(found.empty() || found == "no entry") << found;
+      ++(found.empty() ? whole : lost);
+    }
+  }
+  EXPECT_GT(whole, 8);
+  EXPECT_GT(lost, 0) << "nobody was killed in the middle";
 }
 
 TEST(S3PacksInPages, AllOfThemAreFound) {

@@ -41,16 +41,6 @@ class Faults {
   std::vector<std::string>& lines_;
 };
 
-Result<std::optional<std::uint64_t>> bytes_at(TomlTable& table, std::string_view key) {
-  if (!table.has(key)) return std::optional<std::uint64_t>();
-  if (const auto number = TRY(table.integer(key))) return std::optional(static_cast<std::uint64_t>(*number));
-  const auto space = cache::parse_space(TRY(table.text(key)).value_or(""));
-  using Unit = cache::Space::Part::Unit;
-  if (!space || space->parts().size() != 1 || space->parts()[0].unit != Unit::bytes)
-    return table.wrong(key, "want a size as \"50GB\"");
-  return std::optional(space->parts()[0].amount);
-}
-
 Result<std::optional<std::int64_t>> number_at(TomlTable& table, std::string_view key, std::int64_t least,
                                               std::int64_t most) {
   if (!table.has(key)) return std::optional<std::int64_t>();
@@ -224,6 +214,16 @@ std::optional<TomlTable> section(TomlTable& document, std::string_view key, Faul
 }
 
 }  // namespace
+
+Result<std::optional<std::uint64_t>> bytes_at(TomlTable& table, std::string_view key) {
+  if (!table.has(key)) return std::optional<std::uint64_t>();
+  if (const auto number = TRY(table.integer(key))) return std::optional(static_cast<std::uint64_t>(*number));
+  const auto space = cache::parse_space(TRY(table.text(key)).value_or(""));
+  using Unit = cache::Space::Part::Unit;
+  if (!space || space->parts().size() != 1 || space->parts()[0].unit != Unit::bytes)
+    return table.wrong(key, "want a size as \"50GB\"");
+  return std::optional(space->parts()[0].amount);
+}
 
 std::vector<std::string> read_config(std::string_view text, std::string_view file, Config& config) {
   std::vector<std::string> lines;

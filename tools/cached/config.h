@@ -28,6 +28,8 @@ struct Config {
   std::optional<serve::AccessRules> access{};  // nullopt: nobody is asked who he is
 };
 
+// A size as a number of bytes or as "50GB"; nullopt: it is not there.
+base::Result<std::optional<std::uint64_t>> bytes_at(base::TomlTable& table, std::string_view key);
 // A file over what `config` says so far: each fault names file, line and field. None: it is as the file says.
 std::vector<std::string> read_config(std::string_view text, std::string_view file, Config& config);
 // Of a file on the disk.

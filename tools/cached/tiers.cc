@@ -10,6 +10,7 @@
 #include "libremote/reapi_tier.h"
 #include "libremote/redis_tier.h"
 #include "libremote/s3_tier.h"
+#include "tools/cached/config.h"
 
 namespace cairn::cached {
 
@@ -38,6 +39,14 @@ Status read_s3(TomlTable& table, TierSection& tier) {
   if (addressing != "path" && addressing != "virtual-host")
     return table.wrong("addressing", R"(want "path" or "virtual-host")");
   tier.virtual_host = addressing == "virtual-host";
+  if (const auto below = TRY(bytes_at(table, "pack_below"))) tier.pack_below = *below;
+  if (const auto bytes = TRY(bytes_at(table, "pack_bytes"))) tier.pack_bytes = *bytes;
+  if (tier.pack_bytes < 64 << 10 || tier.pack_bytes > 64 << 20)
+    return table.wrong("pack_bytes", "want a size from 64KB to 64MB");
+  if (tier.pack_below > tier.pack_bytes) return table.wrong("pack_below", "it is more than pack_bytes");
+  const auto known = TRY(table.integer("known_objects")).value_or(500'000);
+  if (known < 1 || known > 100'000'000) return table.wrong("known_objects", "want a number from 1 to 100000000");
+  tier.known_objects = static_cast<std::size_t>(known);
   return {};
 }
 
@@ -161,6 +170,9 @@ Result<std::unique_ptr<cache::RemoteTier>> open_s3(cache::Fetcher& fetcher, cons
   options.endpoint = tier.endpoint;
   options.region = tier.region;
   options.addressing = tier.virtual_host ? Addressing::virtual_host : Addressing::path;
+  options.pack_below = tier.pack_below;
+  options.pack_bytes = static_cast<std::size_t>(tier.pack_bytes);
+  options.known_objects_max = tier.known_objects;
   return remote::make_s3_tier(fetcher, clock, remote::with_environment(std::move(options)));
 }
 

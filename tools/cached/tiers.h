@@ -23,6 +23,8 @@ struct TierSection {
   cache::TierUse use = cache::TierUse::both;
   std::string bucket{}, prefix{}, endpoint{}, region{};  // of s3; prefix: of redis, too
   bool virtual_host = false;
+  std::uint64_t pack_below = 128 << 10, pack_bytes = 8 << 20;  // of s3
+  std::size_t known_objects = 500'000;                         // of s3
   std::string url{};                  // of http
   std::string host{}, unix_socket{};  // of redis
   std::uint16_t port = 6379;
