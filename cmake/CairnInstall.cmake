@@ -27,7 +27,7 @@ foreach(library libsnapshot libcache libsolver libdockerfile libremote)
   list(FILTER headers EXCLUDE REGEX "/reapi_tier\\.h$")  # whose library is not installed: only cached needs it
   install(FILES ${headers} DESTINATION ${cairn_include_dir}/${library})
 endforeach()
-install(FILES libsolver/wire/ops.h libsolver/wire/go_json.h DESTINATION ${cairn_include_dir}/libsolver/wire)
+install(FILES libsolver/wire/ops.h DESTINATION ${cairn_include_dir}/libsolver/wire)
 install(FILES tools/engine/engine.h tools/engine/order.h tools/engine/client.h tools/engine/server.h
         DESTINATION ${cairn_include_dir}/tools/engine)
 

@@ -19,6 +19,7 @@ BUDGETS = {
     "one exec step": ["cold-chain-10", "solve_bench: cold_step"],
     "100 independent exec steps": ["cold-independent-100", "warm-independent-100", "solve_bench: cold_independent"],
     "1,000 independent exec steps": ["solve_bench: cold_independent"],
+    "a Dockerfile of 200": ["dockerfile_bench: parse_and_convert"],
     "open a store": ["open", "solve_bench: open_store", "cache_bench: open_and_first_hit"],
 }
 # Those of the other tables that are scenarios too.
