@@ -24,8 +24,6 @@ class BlobView final : public BlobStore {
  public:
   BlobView(Cache& cache, std::optional<NamespaceId> space) : cache_(&cache), space_(space) {}
   const std::optional<NamespaceId>& space() const { return space_; }
-  // For that of which a part is there already for this namespace: chunks of its blobs. At once, durable with the next group.
-  base::Status give(const BlobDigest& digest);
 
   base::Result<Put> put(base::ByteSource& source, std::optional<BlobDigest> expected) override;
   base::Result<Put> put(std::string_view bytes, std::optional<BlobDigest> expected = {}) override;

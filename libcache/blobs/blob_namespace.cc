@@ -2,7 +2,6 @@
 #include "libcache/blob_namespace.h"
 
 #include "libbase/hash/sha256.h"
-#include "libbase/log/log.h"
 #include "libcache/blob_writer.h"
 #include "libcache/blobs/namespace_rows.h"
 #include "libcache/records/scan.h"
@@ -58,12 +57,6 @@ Result<base::lmdb::SequenceNumber> LocalBlobStore::give(NamespaceId space, const
 Status BlobView::expect_there(const BlobDigest& digest) const {
   if (!space_ || TRY(local_blobs(*cache_).is_in(*space_, digest))) return {};
   return base::fail(ErrorCode::not_found, "no such blob");
-}
-
-Status BlobView::give(const BlobDigest& digest) {
-  LocalBlobStore& blobs = local_blobs(*cache_);
-  if (space_ && !TRY(blobs.is_in(*space_, digest))) TRY(blobs.give(*space_, digest), "give blob {}", digest);
-  return {};
 }
 
 Result<BlobStore::Put> BlobView::put(base::ByteSource& source, std::optional<BlobDigest> expected) {

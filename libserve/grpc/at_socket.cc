@@ -12,6 +12,7 @@
 
 #include "libbase/log/log.h"
 #include "libserve/sockets/listening.h"
+#include "libserve/sockets/peer.h"
 
 namespace cairn::serve {
 
@@ -59,13 +60,10 @@ void SocketFeed::accept_all(grpc::Server& server) {
         return base::log_error("gRPC takes no more connections at {}: {}", path_, base::errno_text(errno));
       continue;
     }
-    ucred credentials{};
-    socklen_t size = sizeof credentials;
-    const bool known = ::getsockopt(connection.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0;
     {
       auto uids = uids_.lock();
       uids->erase(connection.get());
-      if (known) uids->emplace(connection.get(), credentials.uid);
+      if (const auto uid = uid_of_peer(connection.get())) uids->emplace(connection.get(), *uid);
     }
     grpc::AddInsecureChannelFromFd(&server, connection.release());
   }

@@ -16,4 +16,7 @@ struct Peer {
   std::vector<std::string> certificate{};  // what it has shown and the client CA has signed: "CN:ci", "DNS:ci.example.com"
 };
 
+// Of a connected unix socket. nullopt: the kernel does not say.
+std::optional<uid_t> uid_of_peer(int socket);
+
 }  // namespace cairn::serve

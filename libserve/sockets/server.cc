@@ -37,12 +37,7 @@ namespace {
 constexpr std::chrono::milliseconds no_descriptor_pause{50};
 
 Peer peer_of(int socket, int family) {
-  if (family == AF_UNIX) {
-    ucred credentials{};
-    socklen_t size = sizeof credentials;
-    const bool known = ::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0;
-    return {.uid = known ? std::optional(credentials.uid) : std::nullopt};
-  }
+  if (family == AF_UNIX) return {.uid = uid_of_peer(socket)};
   sockaddr_storage name{};
   socklen_t size = sizeof name;
   std::array<char, NI_MAXHOST> host{};
@@ -52,6 +47,13 @@ Peer peer_of(int socket, int family) {
 }
 
 }  // namespace
+
+std::optional<uid_t> uid_of_peer(int socket) {
+  ucred credentials{};
+  socklen_t size = sizeof credentials;
+  const bool known = ::getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0;
+  return known ? std::optional(credentials.uid) : std::nullopt;
+}
 
 struct Server::State {
   State(const ServerOptions& options_in, Traffic& traffic_in, MakeConnection make_in, Listening listening_in)
