@@ -56,6 +56,24 @@ find_package(ZLIB REQUIRED)  # gRPC's link interface names it
 find_package(Protobuf REQUIRED)
 find_package(gRPC CONFIG REQUIRED)
 
+# Several hundred programs that each carry the whole engine and its line tables are 30 GB, and most of the time of a
+# sanitizer build. Those builds link libraries of ours as shared ones; what the release build makes to be tested is linked
+# without line tables (`cached` and `cachectl` keep theirs).
+option(CAIRN_SHARED "Link our libraries as shared ones: for builds that nobody installs" OFF)
+function(cairn_add_library name)
+  if(CAIRN_SHARED)
+    add_library(${name} SHARED ${ARGN})
+    set_target_properties(${name} PROPERTIES DEFINE_SYMBOL "")  # the objects are those of a static library
+  else()
+    add_library(${name} STATIC ${ARGN})
+  endif()
+endfunction()
+function(cairn_link_small name)
+  if(NOT CAIRN_SHARED)
+    target_link_options(${name} PRIVATE -Wl,--strip-debug)
+  endif()
+endfunction()
+
 # A library of ours: every .cc below its folder but main.cc (a program that the library carries), headers included by their path from the root.
 # WITHOUT: a room that is a library of its own, because not everybody who links this one wants what it needs.
 function(cairn_library name)
@@ -65,7 +83,7 @@ function(cairn_library name)
   if(ARG_WITHOUT)
     list(FILTER sources EXCLUDE REGEX "^${CMAKE_CURRENT_SOURCE_DIR}/${ARG_WITHOUT}/")
   endif()
-  add_library(${name} STATIC ${sources})
+  cairn_add_library(${name} ${sources})
   target_include_directories(${name} PUBLIC
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}> $<INSTALL_INTERFACE:include/cairn>)
   target_link_libraries(${name} PUBLIC ${ARG_LIBS} PRIVATE ${ARG_PRIVATE_LIBS})
@@ -84,6 +102,7 @@ function(cairn_test name)
   cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;LIBS;LABELS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE ${ARG_LIBS} GTest::gmock_main)
+  cairn_link_small(${name})
   target_compile_definitions(${name} PRIVATE
     CAIRN_SOURCE_DIR="${PROJECT_SOURCE_DIR}" CAIRN_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
   add_test(NAME ${name} COMMAND ${name})
@@ -109,6 +128,7 @@ function(cairn_bench name)
   cmake_parse_arguments(ARG "" "" "SOURCES;LIBS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE ${ARG_LIBS} benchmark::benchmark)
+  cairn_link_small(${name})
   target_compile_definitions(${name} PRIVATE CAIRN_BIN_DIR="${CMAKE_RUNTIME_OUTPUT_DIRECTORY}")
 endfunction()
 
@@ -124,6 +144,7 @@ function(cairn_fuzz name)
                              ${PROJECT_SOURCE_DIR}/tests/fuzz/run_corpus.cc)
   endif()
   target_link_libraries(${target} PRIVATE ${ARG_LIBS})
+  cairn_link_small(${target})
   add_dependencies(asan_tests ${target})
   if(CAIRN_FUZZ)
     add_test(NAME fuzz.${name} COMMAND ${target} -runs=0 ${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${name})
