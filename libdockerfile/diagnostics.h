@@ -24,6 +24,7 @@ struct Warning {
 };
 
 struct Diagnostics {
+  std::string text;  // of the Dockerfile, if it could be read
   std::vector<Warning> warnings;
   std::vector<std::string> notes;  // what was done otherwise than the file may expect
   Lines error_lines;               // of the error that was returned; first 0: it is about no line

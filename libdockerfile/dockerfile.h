@@ -64,9 +64,12 @@ class Facts {
   // oci_store: set for an image of an OCI layout that the client has.
   virtual base::Result<Image> resolve_image(const std::string& reference, const Platform& platform,
                                             const std::string& resolve_mode, const std::string& oci_store) = 0;
-  // A file of the tree that the definition (bytes of a pb.Definition) leads to; nullopt: there is none.
-  virtual base::Result<std::optional<std::string>> read_file(const std::string& definition,
-                                                             const std::string& path) = 0;
+  // A file of the tree that the definition (bytes of a pb.Definition) leads to; nullopt: there is none. head: as much of
+  // its beginning as tells an archive, at least.
+  enum class Part : std::uint8_t { whole, head };
+  static constexpr std::size_t head_bytes = 1024;
+  virtual base::Result<std::optional<std::string>> read_file(const std::string& definition, const std::string& path,
+                                                             Part part) = 0;
 };
 
 struct BuiltImage {

@@ -25,7 +25,9 @@ struct StepInfo {
 class ProgressSink {
  public:
   virtual ~ProgressSink() = default;
-  virtual void on_graph(std::span<const StepInfo> steps) = 0;  // once, before anything else
+  // Before anything else. A build of several graphs tells again when it has a further one: then the list begins with the
+  // earlier one and is longer. Any other list begins anew (the work was taken up by another process).
+  virtual void on_graph(std::span<const StepInfo> steps) = 0;
   virtual void on_started(std::size_t step) = 0;
   virtual void on_output(std::size_t step, Stream stream, std::string_view bytes) = 0;
   virtual void on_bytes(std::size_t step, std::uint64_t done, std::uint64_t total) = 0;  // total 0: not known

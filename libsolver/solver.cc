@@ -5,9 +5,11 @@
 #include <mutex>
 #include <thread>
 
+#include "libsolver/ops/image_tag.h"
 #include "libsolver/remote_cache/export_cache.h"
 #include "libsolver/remote_cache/imported_cache.h"
 #include "libsolver/schedule/run.h"
+#include "libsolver/sources/oci_layout.h"
 
 namespace cairn::solver {
 
@@ -89,6 +91,29 @@ base::Result<CacheExported> Solver::export_cache(const KeyGraph& keys, const Cac
   const auto place = TRY(open_cache_place(to.to, credentials, shared.origins));
   const CacheExportContext context{shared.results, shared.cache, shared.origins};
   return TRY(solver::export_cache(keys, to, *place, context, std::move(stop)), "{}", to.to.text());
+}
+
+base::Result<ImageAnswer> Solver::image_config(const ImageQuery& query, std::stop_token stop) {
+  SolverShared& shared = state_->shared;
+  ImageTag tag{TRY(parse_image_reference(query.reference)), query.reference, TRY(parse_resolve_mode(query.resolve_mode))};
+  ImageAnswer answer;
+  if (query.oci_layout) {
+    const OciLayout layout = TRY(OciLayout::open(*query.oci_layout));
+    if (!tag.reference.digest) return base::fail(base::ErrorCode::invalid_argument, "{}: its digest is missing", query.reference);
+    answer.digest = *tag.reference.digest;
+    answer.config = TRY(layout.resolve(answer.digest, query.platform), "resolve {}", query.reference).config_bytes;
+    return answer;
+  }
+  std::shared_ptr<cache::Repository> repository;
+  if (query.remote.ask == RemoteUse::Ask::always)
+    repository = TRY(shared.origins.open(tag.reference.repository, query.credentials));
+  const auto warn = [&](const std::string& text) { answer.warnings.push_back(text); };
+  answer.digest = tag.reference.digest
+                      ? *tag.reference.digest
+                      : TRY(resolve_tag(shared.cache, tag, repository.get(), query.remote, warn, stop));
+  const RegistryDocuments documents(shared.cache.blobs(), repository, tag.reference.repository.text(), stop);
+  answer.config = TRY(resolve_oci_image(documents, answer.digest, query.platform), "resolve {}", query.reference).config_bytes;
+  return answer;
 }
 
 base::Status Solver::stop(std::string_view id) {

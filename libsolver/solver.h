@@ -80,6 +80,21 @@ struct SolveRequest {
   std::vector<SourcePolicy> source_policies = {};
 };
 
+// Which image, for which platform.
+struct ImageQuery {
+  std::string reference;     // in full
+  wire::Platform platform;
+  std::string resolve_mode;  // "default", "pull", "local"
+  std::string credentials;   // "user:password" for its registry, or ""
+  RemoteUse remote;
+  std::optional<base::HostPath> oci_layout;  // it is in this directory, and the reference has its digest
+};
+struct ImageAnswer {
+  BlobDigest digest;                  // of what the reference leads to: a manifest or an index
+  std::string config;                 // JSON
+  std::vector<std::string> warnings;  // sentences for the user
+};
+
 struct KeyGraph;  // key_graph.h
 struct CacheAddress;   // remote_cache.h
 struct CacheExport;    // remote_cache.h
@@ -147,6 +162,10 @@ class Solver {
 
   // Gives a result its tree if it is lazy: an image of which no step has needed the files yet. Errors: as Cache::unlazy.
   base::Status fetch(const cache::ImmutableRef& result, std::stop_token stop = {});
+
+  // What an image says of itself, for front ends. Its documents are in the store afterwards; no layer is transferred.
+  // Errors: invalid_argument (the reference, the mode), not_found, unavailable, corrupt, those of Repository.
+  base::Result<ImageAnswer> image_config(const ImageQuery& query, std::stop_token stop);
 
   // A cache that somebody exported (remote_cache.h), as one more place to look for requests; it outlives no solver, and
   // transfers no layer by itself. Credentials: "user:password" for its registry, or "". Errors: not_found (nothing is

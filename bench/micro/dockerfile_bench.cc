@@ -18,7 +18,7 @@ class OneImage final : public dockerfile::Facts {
         reference, "sha256:345f9f6d2b6e829ab851498fa8ef782ba2009c1e26b6e0734de629974a47927b",
         R"({"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":["sha256:0"]},"config":{"Env":["PATH=/bin"]}})"};
   }
-  base::Result<std::optional<std::string>> read_file(const std::string&, const std::string&) override {
+  base::Result<std::optional<std::string>> read_file(const std::string&, const std::string&, Part) override {
     return std::nullopt;
   }
 };

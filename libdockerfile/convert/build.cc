@@ -84,6 +84,7 @@ Result<Conversion> build_dockerfile(const Options& options, Facts& facts, Diagno
   Contexts contexts(options, facts);
   TRY(contexts.open());
   const std::string text = TRY(contexts.read_dockerfile());
+  diagnostics.text = text;
   const std::vector<std::string> ignored = TRY(contexts.read_ignore_file());
   return convert(text, options, facts, contexts, diagnostics, ignored, contexts.dockerfile_definition());
 }

@@ -124,7 +124,7 @@ Status Contexts::open_http() {
   options.filename = "context";
   options.name = "[internal] load remote build context";
   const State file = llb::http(options_.context, options);
-  const auto data = TRY(facts_.read_file(TRY(definition_of(file)), "context"));
+  const auto data = TRY(facts_.read_file(TRY(definition_of(file)), "context", Facts::Part::head));
   if (data && is_archive(*data)) {
     llb::FileActions unpack;
     unpack.copy(file, "/context", "/", {.unpack = true});
@@ -151,8 +151,8 @@ Result<std::string> Contexts::read_dockerfile() {
                         session_of(local));
   }
   dockerfile_definition_ = TRY(definition_of(source));
-  auto text = TRY(facts_.read_file(dockerfile_definition_, filename_));
-  if (!text && is_usual) text = TRY(facts_.read_file(dockerfile_definition_, in_lower));
+  auto text = TRY(facts_.read_file(dockerfile_definition_, filename_, Facts::Part::whole));
+  if (!text && is_usual) text = TRY(facts_.read_file(dockerfile_definition_, in_lower, Facts::Part::whole));
   if (!text)
     return base::fail(base::ErrorCode::not_found, "failed to read dockerfile: open {}: no such file or directory",
                       filename_);
@@ -162,12 +162,12 @@ Result<std::string> Contexts::read_dockerfile() {
 // A context that is no directory of the client is taken whole.
 Result<std::vector<std::string>> Contexts::read_ignore_file() {
   if (remote_) return std::vector<std::string>();
-  auto text = TRY(facts_.read_file(dockerfile_definition_, filename_ + ".dockerignore"));
+  auto text = TRY(facts_.read_file(dockerfile_definition_, filename_ + ".dockerignore", Facts::Part::whole));
   if (!text) {
     const std::string& local = options_.context_name;
     const State source = local_file(local, {ignore_name}, local + "-" + ignore_name,
                                     fmt::format("[internal] load {}", ignore_name), session_of(local));
-    text = TRY(facts_.read_file(TRY(definition_of(source)), ignore_name));
+    text = TRY(facts_.read_file(TRY(definition_of(source)), ignore_name, Facts::Part::whole));
   }
   return text ? parse_ignore_file(*text) : std::vector<std::string>();
 }
@@ -257,7 +257,7 @@ Result<NamedContext> Contexts::find_local(const Key& key, const std::string& nam
   local.shown_as = fmt::format("[context {}] load from client", key.shown);
   const State source = local_file(name, {ignore_name}, hint_of(key.shown, ignore_name),
                                   fmt::format("[context {}] load {}", key.shown, ignore_name), local.session_id);
-  const auto text = TRY(facts_.read_file(TRY(definition_of(source)), ignore_name));
+  const auto text = TRY(facts_.read_file(TRY(definition_of(source)), ignore_name, Facts::Part::whole));
   if (text) local.excludes = parse_ignore_file(*text);
   NamedContext context{local.tree.state(), {}, {}};
   context.local = std::move(local);

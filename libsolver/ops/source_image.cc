@@ -2,11 +2,10 @@
 // docker-image://REFERENCE: an image of a registry. What a tag is, the registry says, which is remembered as what HTTP servers
 // say is; a digest is known without asking. Documents are fetched to learn what the image is made of; layers are lazy
 // records, whose bytes are fetched when a step needs their tree.
-#include "libbase/codec.h"
 #include "libbase/hash/sha256.h"
-#include "libcache/resolved_source.h"
 #include "libsolver/cache_key.h"
 #include "libsolver/identifier.h"
+#include "libsolver/ops/image_tag.h"
 #include "libsolver/ops/ops.h"
 #include "libsolver/ops/source_attrs.h"
 #include "libsolver/remote_cache.h"
@@ -21,48 +20,13 @@ using base::ErrorCode;
 using base::fail;
 using base::Result;
 
-constexpr std::uint8_t facts_version = 1;
-
-enum class ResolveMode : std::uint8_t { usual, pull, local };
-
 struct ImageSpec {
-  ImageReference reference;
-  std::string name;  // as it stands, for messages
+  ImageTag tag;
   std::optional<BlobDigest> checksum;
   wire::Platform platform;
   std::int64_t layer_limit = 0;
-  ResolveMode mode = ResolveMode::usual;
   cache::RecordType type = cache::RecordType::source_image;
   std::string credentials;
-};
-
-// Documents that are here, and those of the registry, which are here from then on.
-class RegistryDocuments final : public OciDocuments {
- public:
-  // repository: null: only what is here.
-  RegistryDocuments(cache::BlobStore& blobs, std::shared_ptr<cache::Repository> repository, std::string place, std::stop_token stop)
-      : blobs_(blobs), repository_(std::move(repository)), place_(std::move(place)), stop_(std::move(stop)) {}
-
-  Result<std::string> read(Kind kind, const BlobDigest& digest) const override {
-    auto here = blobs_.read(digest, OciDocumentLimits::bytes_max);
-    if (here) return here;
-    if (!repository_) {
-      auto error = fail(ErrorCode::unavailable, "{}: {} is not known from before, and no registry may be asked", place_, digest);
-      error.value().hint = "leave out --offline";
-      return error;
-    }
-    const auto document = kind == Kind::manifest ? cache::Repository::Document::manifest : cache::Repository::Document::blob;
-    std::string bytes = TRY(repository_->read(document, digest, OciDocumentLimits::bytes_max, stop_));
-    TRY(blobs_.put(bytes, digest));
-    return bytes;
-  }
-  std::string place() const override { return place_; }
-
- private:
-  cache::BlobStore& blobs_;
-  std::shared_ptr<cache::Repository> repository_;
-  std::string place_;
-  std::stop_token stop_;
 };
 
 class ImageSource final : public Op {
@@ -77,16 +41,16 @@ class ImageSource final : public Op {
     if (index > 0) return OpIdentity{.map = image_chain_cache_map(image_.chain_ids.back().str()), .extra_keys = {}};
     std::shared_ptr<cache::Repository> repository;
     if (remote_.ask == RemoteUse::Ask::always) {
-      repository = TRY(context.origins->open(spec_.reference.repository, spec_.credentials));
+      repository = TRY(context.origins->open(spec_.tag.reference.repository, spec_.credentials));
     }
-    const BlobDigest root = spec_.reference.digest ? *spec_.reference.digest : TRY(resolve(context, repository.get()));
+    const BlobDigest root = spec_.tag.reference.digest ? *spec_.tag.reference.digest : TRY(resolve(context, repository.get()));
     if (spec_.checksum && *spec_.checksum != root) {
-      return fail(ErrorCode::corrupt, "{} is {}, but the source is pinned to {}", spec_.name, root, *spec_.checksum);
+      return fail(ErrorCode::corrupt, "{} is {}, but the source is pinned to {}", spec_.tag.name, root, *spec_.checksum);
     }
-    const RegistryDocuments documents(context.cache.blobs(), repository, spec_.reference.repository.text(), context.stop);
-    image_ = TRY(resolve_oci_image(documents, root, spec_.platform), "resolve {}", spec_.name);
+    const RegistryDocuments documents(context.cache.blobs(), repository, spec_.tag.reference.repository.text(), context.stop);
+    image_ = TRY(resolve_oci_image(documents, root, spec_.platform), "resolve {}", spec_.tag.name);
     limit_layers(image_, spec_.layer_limit);
-    for (const OciLayer& layer : image_.layers) context.origins->add(layer.digest, layer.size, spec_.reference.repository);
+    for (const OciLayer& layer : image_.layers) context.origins->add(layer.digest, layer.size, spec_.tag.reference.repository);
     OpIdentity identity;
     identity.map = image_root_cache_map(root.str(), spec_.platform, spec_.layer_limit);
     identity.last = image_.chain_ids.empty();
@@ -98,7 +62,7 @@ class ImageSource final : public Op {
   }
 
   Result<OpOutputs> execute(std::span<const OptionalRef>, const OpContext& context, cache::Publication& publication) override {
-    TRY(check_rootfs(image_), "{}", spec_.name);
+    TRY(check_rootfs(image_), "{}", spec_.tag.name);
     OptionalRef top;
     for (std::size_t i = 0; i < image_.layers.size(); ++i) {
       OptionalRef known = TRY(context.cache.find_chain(image_.chain_ids[i]));
@@ -116,47 +80,16 @@ class ImageSource final : public Op {
   std::uint32_t outputs() const override { return 1; }
 
  private:
-  KeyDigest question() const {
-    base::ByteWriter name;
-    name.raw("cairn.source.image.resolved.v1:").string(spec_.reference.repository.text()).string(spec_.reference.tag);
-    return private_key(name.take());
-  }
-
   // What the tag is, as another source of this solve was told it, or now. repository: null: nobody may be asked.
   Result<BlobDigest> resolve(const OpContext& context, cache::Repository* repository) const {
     // Modes differ in what they believe, so what one was told is not for the other.
-    const KeyDigest question_in_mode = private_key(question().str() + std::to_string(static_cast<int>(spec_.mode)));
+    const KeyDigest question_in_mode = private_key(tag_question(spec_.tag.reference).str() + std::to_string(static_cast<int>(spec_.tag.mode)));
     CombinedTurn turn = TRY(CombinedTurn::lock(context.resolved, question_in_mode, context.stop));
     if (!turn.answers().empty()) return BlobDigest::from_raw(turn.answers().front());
-    const BlobDigest tag = TRY(resolve_now(context, repository));
+    const auto warn = [&](const std::string& text) { context.output(Stream::err, "warning: " + text + '\n'); };
+    const BlobDigest tag = TRY(resolve_tag(context.cache, spec_.tag, repository, remote_, warn, context.stop));
     (void)turn.release(std::string(tag.raw()));  // not remembered, it is asked again
     return tag;
-  }
-
-  Result<BlobDigest> resolve_now(const OpContext& context, cache::Repository* repository) const {
-    std::optional<BlobDigest> known;
-    if (auto row = TRY(context.cache.find_resolved(question()))) {
-      base::ByteReader reader(row->facts);
-      if (auto version = reader.u8(); version && *version == facts_version) known = TRY(BlobDigest::from_raw(TRY(reader.raw(32))));
-      const bool is_young = row->age < remote_.believed_for && spec_.mode != ResolveMode::pull;
-      if (known && (repository == nullptr || is_young || spec_.mode == ResolveMode::local)) return *known;
-    }
-    if (repository == nullptr) {
-      auto error = fail(ErrorCode::unavailable, "resolve {}: it is not known from before, and no registry may be asked", spec_.name);
-      error.value().hint = "leave out --offline, or pin the source and keep its result";
-      return error;
-    }
-    auto digest = repository->resolve(spec_.reference.tag, context.stop);
-    if (digest) {
-      context.cache.remember_resolved(question(), spec_.name, base::ByteWriter().u8(facts_version).raw(digest->raw()).take());
-      return digest;
-    }
-    // A registry that cannot be reached does not stop a build whose images are here.
-    if (digest.error().code != ErrorCode::io || !known || spec_.mode == ResolveMode::pull) {
-      return tl::unexpected(base::add_context(std::move(digest).error(), "resolve " + spec_.name));
-    }
-    context.output(Stream::err, fmt::format("warning: {}; it is taken as it was: {}\n", digest.error().message, *known));
-    return *known;
   }
 
   Result<cache::ImmutableRef> add_layer(const OpContext& context, std::size_t index, const OptionalRef& parent,
@@ -175,14 +108,6 @@ class ImageSource final : public Op {
   RemoteUse remote_;
   OciImage image_;  // set by identify()
 };
-
-Result<ResolveMode> mode_of(const wire::SourceOp& source) {
-  const std::string text = attr_text(source, "image.resolvemode");
-  if (text.empty() || text == "default") return ResolveMode::usual;
-  if (text == "pull") return ResolveMode::pull;
-  if (text == "local") return ResolveMode::local;
-  return fail(ErrorCode::invalid_argument, "image.resolvemode \"{}\" is none of default, pull, local", text);
-}
 
 Result<cache::RecordType> type_of(const wire::SourceOp& source) {
   const std::string text = attr_text(source, "image.recordtype");
@@ -210,16 +135,16 @@ std::string registry_credentials(const std::string& host, const SolveRequest& re
 Result<std::unique_ptr<Op>> make_image_source(std::shared_ptr<const Vertex> vertex, const wire::SourceOp& source,
                                               const std::string& reference, const SolveRequest& request) {
   ImageSpec spec;
-  spec.name = reference;
-  spec.reference = TRY(parse_image_reference(reference));
+  spec.tag.name = reference;
+  spec.tag.reference = TRY(parse_image_reference(reference));
   if (const std::string checksum = attr_text(source, "image.checksum"); !checksum.empty()) {
     spec.checksum = TRY(BlobDigest::parse(checksum), "image.checksum");
   }
   spec.platform = vertex->op.platform.value_or(wire::Platform{});
   spec.layer_limit = TRY(layer_limit_attr(source, "image.layerlimit"));
-  spec.mode = TRY(mode_of(source));
+  spec.tag.mode = TRY(parse_resolve_mode(attr_text(source, "image.resolvemode")), "image.resolvemode");
   spec.type = TRY(type_of(source));
-  spec.credentials = registry_credentials(spec.reference.repository.host, request);
+  spec.credentials = registry_credentials(spec.tag.reference.repository.host, request);
   return std::make_unique<ImageSource>(std::move(vertex), std::move(spec), request.remote);
 }
 

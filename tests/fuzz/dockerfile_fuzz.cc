@@ -24,7 +24,7 @@ class FuzzFacts final : public dockerfile::Facts {
             (has_triggers ? R"("OnBuild":["COPY --from=0 . /","RUN <<E\na\nE"],)" : "") +
             R"("User":"u:g","WorkingDir":"w"}})"};
   }
-  base::Result<std::optional<std::string>> read_file(const std::string&, const std::string&) override {
+  base::Result<std::optional<std::string>> read_file(const std::string&, const std::string&, Part) override {
     return std::nullopt;
   }
 };

@@ -60,7 +60,7 @@ class VectorFacts final : public Facts {
     is_refused = true;
     return base::fail(base::ErrorCode::not_found, "{} for {}: not in the vector", reference, format_platform(platform));
   }
-  base::Result<std::optional<std::string>> read_file(const std::string& definition, const std::string& path) override {
+  base::Result<std::optional<std::string>> read_file(const std::string& definition, const std::string& path, Part) override {
     solved.insert(definition);
     const auto found = vector_.at("files").find(path);
     if (found == vector_.at("files").end()) return std::nullopt;

@@ -29,7 +29,7 @@ class SaidFacts final : public Facts {
             R"({{"architecture":"{}","os":"linux","rootfs":{{"type":"layers","diff_ids":["sha256:0"]}},"config":{}}})",
             platform.architecture, found == container_of.end() ? R"({"Env":["PATH=/bin"]})" : found->second)};
   }
-  base::Result<std::optional<std::string>> read_file(const std::string&, const std::string& path) override {
+  base::Result<std::optional<std::string>> read_file(const std::string&, const std::string& path, Part) override {
     const auto found = files.find(path);
     if (found == files.end()) return std::nullopt;
     return found->second;
