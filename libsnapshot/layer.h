@@ -29,7 +29,9 @@ struct WriteOptions {
   base::Compression compression = base::Compression::gzip;
   int level = 0;                          // as for base::make_encoder
   unsigned threads = 0;                   // that compress; 0: as many as there are processors
-  std::optional<std::int64_t> time_max;   // SOURCE_DATE_EPOCH: later times become this one
+  std::optional<std::int64_t> time_max{};  // SOURCE_DATE_EPOCH: later times become this one
+  std::string prefix{};                   // "a/": what all names begin with; a directory of that name comes first
+  enum class End { written, left_out } end = End::written;  // left_out: more members follow
   std::function<void(std::uint64_t bytes_written)> progress;  // of the tar; on the caller's thread; may be empty
   std::stop_token stop;
 };

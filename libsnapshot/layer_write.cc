@@ -60,12 +60,14 @@ class Outlet {
   Written written_;
 };
 
-Status write_members(MemberWriter& members, ChunkWriter& out, const ChangeSource& changes, const std::stop_token& stop) {
+Status write_members(MemberWriter& members, ChunkWriter& out, const ChangeSource& changes,
+                     const WriteOptions& options) {
+  TRY(members.begin());
   TRY(changes([&](const Change& change) -> Status {
-    if (stop.stop_requested()) return fail(ErrorCode::cancelled, "write a layer: stopped");
+    if (options.stop.stop_requested()) return fail(ErrorCode::cancelled, "write a layer: stopped");
     return members.write(change);
   }));
-  TRY(members.finish());
+  if (options.end == WriteOptions::End::written) TRY(members.finish());
   return out.flush();
 }
 
@@ -90,8 +92,8 @@ base::Result<Written> write_layer(const MountedTree& tree, const ChangeSource& c
     if (!stored) pipe.close(stored.error());
   });
   ChunkWriter out(pipe, options.progress);
-  MemberWriter members(tree.fd(), out, options.time_max);
-  const Status made = write_members(members, out, changes, options.stop);
+  MemberWriter members(tree.fd(), out, options.time_max, options.prefix);
+  const Status made = write_members(members, out, changes, options);
   pipe.end(made);
   storing.join();
   if (!made) return tl::unexpected(made.error());

@@ -5,6 +5,7 @@
 #include <mutex>
 #include <thread>
 
+#include "libsolver/images/export_images.h"
 #include "libsolver/ops/image_tag.h"
 #include "libsolver/remote_cache/export_cache.h"
 #include "libsolver/remote_cache/imported_cache.h"
@@ -114,6 +115,10 @@ base::Result<ImageAnswer> Solver::image_config(const ImageQuery& query, std::sto
   const RegistryDocuments documents(shared.cache.blobs(), repository, tag.reference.repository.text(), stop);
   answer.config = TRY(resolve_oci_image(documents, answer.digest, query.platform), "resolve {}", query.reference).config_bytes;
   return answer;
+}
+
+base::Result<ImagesExported> Solver::export_images(const ImageExport& order, std::stop_token stop) {
+  return solver::export_images(order, {state_->shared.cache, state_->shared.origins}, std::move(stop));
 }
 
 base::Status Solver::stop(std::string_view id) {

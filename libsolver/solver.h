@@ -99,6 +99,8 @@ struct KeyGraph;  // key_graph.h
 struct CacheAddress;   // remote_cache.h
 struct CacheExport;    // remote_cache.h
 struct CacheExported;  // remote_cache.h
+struct ImageExport;    // images.h
+struct ImagesExported; // images.h
 
 struct StepResult {
   VertexDigest digest;
@@ -177,6 +179,11 @@ class Solver {
   // those of the place.
   base::Result<CacheExported> export_cache(const KeyGraph& keys, const CacheExport& to, const std::string& credentials,
                                            std::stop_token stop);
+
+  // Writes results as images, or as trees (images.h). What was there under a name stays until all of the new is. Errors:
+  // invalid_argument (an order that cannot be met, a config that is none), unavailable (blobs that are nowhere, no
+  // registry), no_space, cancelled, those of making layers, of the directory, and of the registry.
+  base::Result<ImagesExported> export_images(const ImageExport& order, std::stop_token stop);
 
   // Asks the running solve with this id to stop. Errors: not_found ("no such job: ...").
   base::Status stop(std::string_view id);

@@ -69,6 +69,11 @@ TarEntry entry_of(const struct ::stat& status) {
 
 }  // namespace
 
+Status MemberWriter::begin() {
+  if (prefix_.empty()) return {};
+  return write_member(TRY(describe_directory(root_, prefix_)), -1);
+}
+
 Status MemberWriter::write(const Change& change) {
   TRY(write_checked(change), "write \"{}\" into a layer", change.path.str());
   return {};
@@ -109,7 +114,7 @@ Status MemberWriter::write_checked(const Change& change) {
   member.link = member.name;
   member.size = 0;
   for (const TreePath& path : earlier.mapped()) {
-    member.name = path.str();
+    member.name = prefix_ + path.str();
     TRY(write_parents(path, -1));
     TRY(write_member(member, -1));
   }
@@ -120,7 +125,7 @@ Status MemberWriter::write_whiteout(const Change& change) {
   TRY(write_parents(change.path, change.directory));
   TarEntry whiteout;
   const TreePath parent = change.path.parent();
-  whiteout.name = fmt::format("{}{}{}{}", parent.str(), parent.is_root() ? "" : "/", whiteout_prefix,
+  whiteout.name = fmt::format("{}{}{}{}{}", prefix_, parent.str(), parent.is_root() ? "" : "/", whiteout_prefix,
                               change.path.name());
   whiteout.mtime = clamp({});
   return write_member(whiteout, -1);
@@ -128,7 +133,7 @@ Status MemberWriter::write_whiteout(const Change& change) {
 
 base::Result<TarEntry> MemberWriter::describe(const Change& change, bool is_link, Fd& file) const {
   TarEntry member = entry_of(change.status);
-  member.name = change.path.str();
+  member.name = prefix_ + change.path.str();
   member.mtime = clamp(change.status.st_mtim);
   if (member.type == EntryType::directory) member.name += '/';
   if (is_link) member.type = EntryType::hard_link;
@@ -189,17 +194,20 @@ Status MemberWriter::write_parents(const TreePath& path, int parent) {
     if (missing.size() > 1 || parent < 0) {
       opened = TRY(base::open_beneath(root_, above, O_RDONLY | O_DIRECTORY));
     }
-    const int directory = opened ? opened.get() : parent;
-    const auto status = TRY(base::stat_fd(directory), "\"{}\"", above.str());
-    TarEntry member = entry_of(status);
-    member.name = above.str() + "/";
-    member.mtime = clamp(status.st_mtim);
-    TRY(add_capability(member, [&](char* out, std::size_t size) {
-      return ::fgetxattr(directory, capability_key, out, size);
-    }));
-    TRY(write_member(member, -1));
+    TRY(write_member(TRY(describe_directory(opened ? opened.get() : parent, prefix_ + above.str() + "/")), -1));
   }
   return {};
+}
+
+base::Result<TarEntry> MemberWriter::describe_directory(int directory, std::string name) const {
+  const auto status = TRY(base::stat_fd(directory), "\"{}\"", name);
+  TarEntry member = entry_of(status);
+  member.name = std::move(name);
+  member.mtime = clamp(status.st_mtim);
+  TRY(add_capability(member, [&](char* out, std::size_t size) {
+    return ::fgetxattr(directory, capability_key, out, size);
+  }));
+  return member;
 }
 
 timespec MemberWriter::clamp(timespec time) const {

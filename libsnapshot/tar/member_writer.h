@@ -21,9 +21,13 @@ namespace cairn::snapshot {
 // Not thread-safe. Memory: the directories of the layer, and the names of inodes that have several.
 class MemberWriter {
  public:
-  // root: that of the new tree, open for reading. time_max: no member is younger. Borrows root and out.
-  MemberWriter(int root, ChunkWriter& out, std::optional<std::int64_t> time_max)
-      : root_(root), out_(out), time_max_(time_max) {}
+  // root: that of the new tree, open for reading. time_max: no member is younger. prefix: "" or "a/", what names begin
+  // with. Borrows root and out.
+  MemberWriter(int root, ChunkWriter& out, std::optional<std::int64_t> time_max, std::string prefix)
+      : root_(root), out_(out), time_max_(time_max), prefix_(std::move(prefix)) {}
+
+  // Writes the directory that the prefix names.
+  base::Status begin();
 
   // Writes what the change puts into the layer, maybe nothing. Errors: invalid_argument (an opaque change; a name that no
   // tar holds), io (a file that cannot be read, or became shorter), and those of `out`; each names the path.
@@ -40,6 +44,7 @@ class MemberWriter {
   base::Status write_whiteout(const Change& change);
   // Without data; opens the file if it has some.
   base::Result<TarEntry> describe(const Change& change, bool is_link, base::Fd& file) const;
+  base::Result<TarEntry> describe_directory(int directory, std::string name) const;
   base::Status write_member(const TarEntry& member, int file);
   base::Status write_parents(const base::TreePath& path, int parent);
   base::Status copy_data(int file, std::uint64_t size);
@@ -48,6 +53,7 @@ class MemberWriter {
   int root_;
   ChunkWriter& out_;
   std::optional<std::int64_t> time_max_;
+  const std::string prefix_;
   std::uint64_t members_ = 0;
   std::string header_;                   // kept for its memory
   std::set<std::string> directories_;    // that are in the layer

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // What --cache-from and --cache-to say. Attributes that BuildKit knows and that mean nothing here are taken and change
 // nothing.
-#include <algorithm>
 #include <set>
 #include <string_view>
 
 #include "libsolver/remote_cache.h"
+#include "libsolver/remote_cache/attributes.h"
 #include "libsolver/sources/blob_origins.h"
 
 namespace cairn::solver {
@@ -13,29 +13,8 @@ namespace cairn::solver {
 using base::ErrorCode;
 using base::fail;
 using base::Result;
-using base::Status;
 
 namespace {
-
-std::string value_of(const CacheAttributes& attributes, const std::string& name, const std::string& otherwise = "") {
-  const auto found = attributes.find(name);
-  return found == attributes.end() ? otherwise : found->second;
-}
-
-Status expect_known(const CacheAttributes& attributes, const std::set<std::string_view>& known) {
-  for (const auto& [name, value] : attributes) {
-    if (!known.contains(name))
-      return fail(ErrorCode::invalid_argument, "type={}: do not know \"{}\"", value_of(attributes, "type"), name);
-  }
-  return {};
-}
-
-Result<bool> flag_of(const CacheAttributes& attributes, const std::string& name, bool otherwise) {
-  const std::string value = value_of(attributes, name, otherwise ? "true" : "false");
-  if (value == "true" || value == "1") return true;
-  if (value == "false" || value == "0") return false;
-  return fail(ErrorCode::invalid_argument, "{}={}: want true or false", name, value);
-}
 
 Result<CacheAddress> local_address(const CacheAttributes& attributes, const std::string& directory) {
   CacheAddress address;
@@ -77,13 +56,6 @@ Result<CacheAddress> address_of(const CacheAttributes& attributes, const std::st
   return fail(ErrorCode::invalid_argument, "type={}: want local or registry", type);
 }
 
-Result<base::Compression> compression_of(const std::string& name) {
-  if (name == "gzip") return base::Compression::gzip;
-  if (name == "zstd") return base::Compression::zstd;
-  if (name == "uncompressed") return base::Compression::none;
-  return fail(ErrorCode::invalid_argument, "compression={}: want gzip, zstd or uncompressed", name);
-}
-
 }  // namespace
 
 std::string CacheAddress::text() const {
@@ -106,7 +78,7 @@ Result<CacheExport> parse_cache_export(const CacheAttributes& attributes) {
   const std::string mode = value_of(attributes, "mode", "min");
   if (mode != "min" && mode != "max") return fail(ErrorCode::invalid_argument, "mode={}: want min or max", mode);
   order.mode = mode == "max" ? ExportOptions::Mode::max : ExportOptions::Mode::min;
-  order.compression = TRY(compression_of(value_of(attributes, "compression", "gzip")));
+  order.compression = TRY(parse_compression(value_of(attributes, "compression", "gzip")));
   if (TRY(flag_of(attributes, "ignore-error", false))) order.on_error = CacheExport::OnError::warn;
   for (const char* format : {"oci-mediatypes", "image-manifest"}) {
     if (!TRY(flag_of(attributes, format, true)))

@@ -8,7 +8,7 @@
 #include "libsolver/remote_cache/manifest.h"
 #include "libsolver/remote_cache/merge_caches.h"
 #include "libsolver/remote_cache/result_layers.h"
-#include "libsolver/remote_cache/text_source.h"
+#include "libsolver/sources/text_source.h"
 
 namespace cairn::solver {
 
@@ -84,9 +84,7 @@ class Exporter {
                         "a cache of {} records and {} layers is too large to be read again", report_.records,
                         report_.layers);
     }
-    TRY(put(digest, config.size(), [&](std::uint64_t offset) -> Result<std::unique_ptr<base::ByteSource>> {
-      return std::make_unique<TextSource>(config.substr(offset));
-    }));
+    TRY(put(digest, config.size(), open_text(config)));
     report_.manifest = base::digest_of<BlobDigest>(manifest);
     return std::optional(manifest);
   }

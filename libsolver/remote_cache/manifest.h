@@ -5,11 +5,11 @@
 #include <string>
 
 #include "libsolver/remote_cache.h"
+#include "libsolver/sources/oci_layout_writer.h"
 
 namespace cairn::solver {
 
 inline constexpr const char* cache_config_type = "application/vnd.buildkit.cacheconfig.v0";
-inline constexpr const char* oci_manifest_type = "application/vnd.oci.image.manifest.v1+json";
 inline constexpr const char* uncompressed_annotation = "containerd.io/uncompressed";
 
 // One text for equal caches. Each layer of the config that is described is there once, in the config's order.

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
+#include <memory>
 #include <string>
 
 #include "libbase/compress/decoder.h"
@@ -24,5 +26,12 @@ class TextSource final : public base::ByteSource {
   const std::string text_;
   std::size_t done_ = 0;
 };
+
+// Gives the text from an offset on. Borrows it.
+inline auto open_text(const std::string& text) {
+  return [&text](std::uint64_t offset) -> base::Result<std::unique_ptr<base::ByteSource>> {
+    return std::make_unique<TextSource>(text.substr(static_cast<std::size_t>(offset)));
+  };
+}
 
 }  // namespace cairn::solver
