@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "libbase/read_full.h"
+
 namespace cairn::base {
 
 PipeChunk BytePipe::fresh() {
@@ -20,11 +22,7 @@ PipeChunk BytePipe::fresh() {
 
 Result<PipeChunk> BytePipe::read(ByteSource& source) {
   PipeChunk chunk = fresh();
-  while (!chunk.room().empty()) {
-    const std::size_t count = TRY(source.read(chunk.room()));
-    if (count == 0) break;
-    chunk.size += count;
-  }
+  chunk.size += TRY(read_full(source, chunk.room()));
   return chunk;
 }
 

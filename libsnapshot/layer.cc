@@ -12,6 +12,7 @@
 
 #include "libbase/hash/sha256.h"
 #include "libbase/byte_pipe.h"
+#include "libbase/read_full.h"
 #include "libsnapshot/tar/extractor.h"
 #include "libsnapshot/tar/tar_reader.h"
 
@@ -78,13 +79,7 @@ class ReplaySource final : public ByteSource {
 
 base::Result<std::string> read_magic(ByteSource& source) {
   std::string magic(magic_bytes, '\0');
-  std::size_t size = 0;
-  while (size < magic.size()) {
-    const auto count = TRY(source.read(std::as_writable_bytes(std::span(magic)).subspan(size)));
-    if (count == 0) break;
-    size += count;
-  }
-  magic.resize(size);
+  magic.resize(TRY(base::read_full(source, std::span<char>(magic))));
   return magic;
 }
 

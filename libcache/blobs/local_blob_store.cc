@@ -10,6 +10,7 @@
 
 #include "libbase/crash_point.h"
 #include "libbase/log/log.h"
+#include "libbase/read_full.h"
 #include "libcache/blobs/blob_files.h"
 #include "libcache/blobs/chunk_source.h"
 #include "libcache/blobs/chunked_blob.h"
@@ -34,24 +35,13 @@ BlobStore::Put to_put(const BlobDigest& digest, const BlobClaims::Queued& found)
   return {{digest, found.row.size, found.row.allocated_bytes}, found.sequence};
 }
 
-// As much as fits; less means that the source has ended.
-Result<std::size_t> fill(ByteSource& source, std::span<std::byte> out) {
-  std::size_t done = 0;
-  while (done < out.size()) {
-    const std::size_t count = TRY(source.read(out.subspan(done)));
-    if (count == 0) break;
-    done += count;
-  }
-  return done;
-}
-
 enum class Copy : std::uint8_t { go_on, stop };
 
 // Gives what is left of the source to `take`, piece by piece, until it says stop.
 Status copy_rest(ByteSource& source, const std::function<Result<Copy>(std::string_view)>& take) {
   std::string piece(stream_bytes, '\0');
   for (;;) {
-    const std::size_t count = TRY(fill(source, std::as_writable_bytes(std::span<char>(piece))));
+    const std::size_t count = TRY(base::read_full(source, std::span<char>(piece)));
     if (TRY(take(std::string_view(piece).substr(0, count))) == Copy::stop || count < piece.size()) return {};
   }
 }
@@ -122,7 +112,7 @@ Result<BlobStore::Put> LocalBlobStore::put(ByteSource& source, std::optional<Blo
   for (const std::size_t wanted : {packed_blob_max + 1, whole_max() + 1}) {
     const std::size_t before = first.size();
     first.resize(wanted);
-    first.resize(before + TRY(fill(source, std::as_writable_bytes(std::span<char>(first).subspan(before))), "put blob"));
+    first.resize(before + TRY(base::read_full(source, std::span<char>(first).subspan(before)), "put blob"));
     if (first.size() < wanted) break;
   }
   const Put put = TRY(put_stream(std::move(first), source, expected, turn ? &*turn : nullptr));
@@ -366,7 +356,7 @@ Result<std::uint64_t> LocalBlobStore::verify(const BlobDigest& digest) {
     base::Sha256 hash;
     std::vector<std::byte> buffer(stream_bytes);
     for (std::size_t count = buffer.size(); count == buffer.size();) {
-      count = TRY(fill(*source, buffer));
+      count = TRY(base::read_full(*source, std::span<std::byte>(buffer)));
       hash.update(std::span<const std::byte>(buffer).first(count));
     }
     if (BlobDigest(hash.finish()) != digest) return base::fail(ErrorCode::corrupt, "its bytes are those of another");
@@ -417,7 +407,7 @@ Result<std::string> LocalBlobStore::read(const BlobDigest& digest, std::size_t s
     const auto source = TRY(open_place(digest, row));
     // One byte more than there should be, so that the source comes to its end and compares.
     std::string bytes(static_cast<std::size_t>(row.size) + 1, '\0');
-    const std::size_t count = TRY(fill(*source, std::as_writable_bytes(std::span<char>(bytes))));
+    const std::size_t count = TRY(base::read_full(*source, std::span<char>(bytes)));
     if (count == bytes.size()) return base::fail(ErrorCode::corrupt, "its file has grown");
     bytes.resize(count);
     return bytes;

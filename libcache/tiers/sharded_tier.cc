@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include "libbase/read_full.h"
 #include "libcache/blobs/piece_source.h"
 #include "libcache/tiers/mirrored_blob.h"
 #include "libcache/tiers/peer_race.h"
@@ -24,14 +25,8 @@ constexpr std::uint64_t whole_bytes_max = 1 << 20;  // of a blob that is verifie
 
 Result<std::string> read_verified(base::ByteSource& source, const SizedBlob& blob, std::string_view peer) {
   std::string bytes(static_cast<std::size_t>(blob.size) + 1, '\0');  // one more: there must not be any
-  std::size_t filled = 0;
-  while (filled < bytes.size()) {
-    const std::size_t count = TRY(source.read(std::as_writable_bytes(std::span(bytes).subspan(filled))));
-    if (count == 0) break;
-    filled += count;
-  }
-  bytes.resize(filled);
-  if (filled != blob.size || base::digest_of<BlobDigest>(bytes) != blob.digest)
+  bytes.resize(TRY(base::read_full(source, std::span<char>(bytes))));
+  if (bytes.size() != blob.size || base::digest_of<BlobDigest>(bytes) != blob.digest)
     return fail(ErrorCode::corrupt, "{}: it has other bytes of {}", peer, blob.digest);
   return bytes;
 }

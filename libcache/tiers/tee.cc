@@ -10,6 +10,7 @@
 #include <string>
 #include <thread>
 
+#include "libbase/read_full.h"
 #include "libbase/sync.h"
 
 namespace cairn::cache {
@@ -86,13 +87,7 @@ class Branch final : public base::ByteSource {
 
 Result<Piece> next_piece(base::ByteSource& source) {
   std::string bytes(piece_bytes, '\0');
-  std::size_t filled = 0;
-  while (filled < bytes.size()) {
-    const std::size_t count = TRY(source.read(std::as_writable_bytes(std::span(bytes).subspan(filled))));
-    if (count == 0) break;
-    filled += count;
-  }
-  bytes.resize(filled);
+  bytes.resize(TRY(base::read_full(source, std::span<char>(bytes))));
   return std::make_shared<const std::string>(std::move(bytes));
 }
 

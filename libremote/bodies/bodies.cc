@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "libbase/read_full.h"
 namespace cairn::remote {
 
 using base::ErrorCode;
@@ -33,12 +34,8 @@ Result<std::string> read_whole(base::ByteSource& source, std::size_t size_max) {
 
 Result<std::string> read_sized(base::ByteSource& source, std::size_t size) {
   std::string bytes(size, '\0');
-  const std::span<std::byte> out = std::as_writable_bytes(std::span(bytes));
-  for (std::size_t at = 0; at < size;) {
-    const std::size_t count = TRY(source.read(out.subspan(at)));
-    if (count == 0) return fail(ErrorCode::corrupt, "it ended {} bytes too early", size - at);
-    at += count;
-  }
+  const std::size_t count = TRY(base::read_full(source, std::span<char>(bytes)));
+  if (count < size) return fail(ErrorCode::corrupt, "it ended {} bytes too early", size - count);
   std::byte beyond{};
   if (TRY(source.read({&beyond, 1})) > 0) return fail(ErrorCode::corrupt, "it has more bytes than it should have");
   return bytes;

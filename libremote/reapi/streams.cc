@@ -6,6 +6,7 @@
 #include <random>
 #include <vector>
 
+#include "libbase/read_full.h"
 #include "libremote/bodies/bodies.h"
 
 namespace cairn::remote {
@@ -158,15 +159,8 @@ class Leaving {
   bool answered_ = false, ended_ = false;
 };
 
-// As many bytes as there is room for, unless the source ends.
-Result<std::string_view> fill(base::ByteSource& source, std::span<char> room) {
-  std::size_t filled = 0;
-  while (filled < room.size()) {
-    const std::size_t count = TRY(source.read(std::as_writable_bytes(room.subspan(filled))));
-    if (count == 0) break;
-    filled += count;
-  }
-  return std::string_view(room.data(), filled);
+Result<std::string_view> next_piece(base::ByteSource& source, std::span<char> room) {
+  return std::string_view(room.data(), TRY(base::read_full(source, room)));
 }
 
 bool pays(std::string_view first_bytes) {
@@ -194,7 +188,7 @@ Status write_stream(Peer& peer, const SizedBlob& blob, base::ByteSource& source,
                 blob.digest, what, blob.size);
   };
   std::vector<char> buffer(piece_bytes);
-  std::string_view piece = TRY(fill(source, buffer));
+  std::string_view piece = TRY(next_piece(source, buffer));
   if (compression == Compression::zstd && !pays(piece)) compression = Compression::none;
   Leaving leaving(
       peer, below(peer.instance_of_blobs(call), "uploads/" + make_uuid() + "/" + path_of(blob, compression)), call);
@@ -205,7 +199,7 @@ Status write_stream(Peer& peer, const SizedBlob& blob, base::ByteSource& source,
     if (piece.size() > left) return wrong_size("has more than");
     left -= piece.size();
     TRY(encoder->write(piece));
-    piece = TRY(fill(source, buffer));
+    piece = TRY(next_piece(source, buffer));
   }
   if (!leaving.is_answered()) {
     if (left > 0) return wrong_size("ends before");

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "libbase/fs/file_source.h"
+#include "libbase/read_full.h"
 #include "libcache/cache.h"
 #include "libserve/doors/receiver.h"
 #include "libserve/http/words.h"
@@ -51,12 +52,8 @@ Status add_body(cache::BlobStore& blobs, Reply& reply, const BlobDigest& digest,
   if (range.length <= text_bytes_max) {
     auto source = TRY(blobs.open_range(digest, range));
     reply.text.resize(static_cast<std::size_t>(range.length));
-    std::size_t done = 0;
-    while (done < reply.text.size()) {
-      const std::size_t count = TRY(source->read(std::as_writable_bytes(std::span(reply.text).subspan(done))));
-      if (count == 0) return base::fail(ErrorCode::corrupt, "blob {} ends early", digest);
-      done += count;
-    }
+    if (TRY(base::read_full(*source, std::span<char>(reply.text))) < range.length)
+      return base::fail(ErrorCode::corrupt, "blob {} ends early", digest);
     return {};
   }
   reply.source = TRY(blobs.open_range(digest, range));
@@ -158,7 +155,8 @@ Reply blob_reply(cache::BlobView blobs, const Request& request, const BlobDigest
   return reply;
 }
 
-Begun take_blob(Intake& intake, const Viewer& viewer, const Request& request, std::optional<BlobDigest> expected, Then then) {
+Begun take_blob(Intake& intake, const Viewer& viewer, const Request& request, std::optional<BlobDigest> expected,
+                Then then) {
   if (!request.content_length && !request.chunked)
     return refused(411, "a body needs a Content-Length, or to come in chunks");
   const std::uint64_t announced = request.content_length.value_or(0);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "libbase/read_full.h"
 #include "libcache/cache.h"
 #include "libserve/grpc/byte_stream.h"
 
@@ -92,12 +93,8 @@ class Reading final : public grpc::ServerWriteReactor<bytestream::ReadResponse> 
 
   Status read_into(std::string& into, std::uint64_t count) {
     into.resize(static_cast<std::size_t>(count));
-    std::size_t done = 0;
-    while (done < into.size()) {
-      const std::size_t got = TRY(source_->read(std::as_writable_bytes(std::span(into)).subspan(done)));
-      if (got == 0) return base::fail(ErrorCode::corrupt, "the blob ends early");
-      done += got;
-    }
+    if (TRY(base::read_full(*source_, std::span<char>(into))) < count)
+      return base::fail(ErrorCode::corrupt, "the blob ends early");
     left_ -= count;
     // The end says whether the whole was what its name says.
     std::byte behind{};

@@ -2,6 +2,7 @@
 // SplitBlob and SpliceBlob: a blob as the chunks that FastCDC 2020 cuts it into, so that a client moves only those that
 // the other side does not have.
 #include "libserve/grpc/splices.h"
+#include "libbase/read_full.h"
 #include "libcache/cache.h"
 #include "libcache/chunk_rule.h"
 #include "libserve/grpc/cas.h"
@@ -55,12 +56,10 @@ Result<base::lmdb::SequenceNumber> split(const Admitted& store, const reapi::Spl
   std::string buffer;
   base::lmdb::SequenceNumber last = 0;
   for (bool at_end = false; !at_end || !buffer.empty();) {
-    while (!at_end && buffer.size() < rule.max_bytes()) {
-      const std::size_t before = buffer.size();
+    if (const std::size_t before = buffer.size(); !at_end) {
       buffer.resize(rule.max_bytes());
-      const std::size_t count = TRY(source->read(std::as_writable_bytes(std::span(buffer)).subspan(before)));
-      buffer.resize(before + count);
-      at_end = count == 0;
+      buffer.resize(before + TRY(base::read_full(*source, std::span<char>(buffer).subspan(before))));
+      at_end = buffer.size() < rule.max_bytes();
     }
     if (buffer.empty()) break;
     const std::size_t size = rule.cut(buffer);

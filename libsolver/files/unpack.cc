@@ -11,6 +11,7 @@
 #include "libbase/compress/archive_decoder.h"
 #include "libbase/fs/beneath.h"
 #include "libbase/fs/file_source.h"
+#include "libbase/read_full.h"
 #include "libsnapshot/layer.h"
 
 namespace cairn::solver {
@@ -107,13 +108,7 @@ class HeaderWalk {
  private:
   std::string take(std::uint64_t size) {
     std::string out(size, '\0');
-    std::size_t done = 0;
-    while (done < out.size()) {
-      const auto count = source_->read(std::as_writable_bytes(std::span(out)).subspan(done));
-      if (!count || *count == 0) break;
-      done += *count;
-    }
-    out.resize(done);
+    out.resize(base::read_full(*source_, std::span<char>(out)).value_or(0));
     return out;
   }
 

@@ -13,6 +13,7 @@
 #include <span>
 
 #include "libbase/fs/beneath.h"
+#include "libbase/read_full.h"
 #include "tools/engine/find_record.h"
 #include "tools/engine/message_fields.h"
 
@@ -35,12 +36,8 @@ Result<FilePiece> read_blob(Engine& engine, const BlobDigest& digest, std::uint6
   if (offset >= blob->size) return piece;
   piece.bytes.resize(std::min<std::uint64_t>(piece_bytes, blob->size - offset));
   const auto source = TRY(engine.cache().blobs().open_range(digest, {offset, piece.bytes.size()}));
-  std::size_t got = 0;
-  while (got < piece.bytes.size()) {
-    const std::size_t n = TRY(source->read(std::as_writable_bytes(std::span(piece.bytes).subspan(got))), "read blob {}", digest);
-    if (n == 0) return fail(ErrorCode::corrupt, "blob {}: it ends after {} bytes", digest, offset + got);
-    got += n;
-  }
+  const std::size_t got = TRY(base::read_full(*source, std::span<char>(piece.bytes)), "read blob {}", digest);
+  if (got < piece.bytes.size()) return fail(ErrorCode::corrupt, "blob {}: it ends after {} bytes", digest, offset + got);
   return piece;
 }
 
