@@ -59,9 +59,22 @@ struct TierAbilities {
 // Of a tier that packs.
 struct TierPacking {
   std::uint64_t packs_out = 0, pack_bytes_out = 0;
-  std::uint64_t objects_known = 0;    // to be there, in memory
-  std::uint64_t lookups_spared = 0;   // that were answered without a request
-  std::uint64_t puts_spared = 0;      // of what is there
+  std::uint64_t objects_known = 0;   // to be there, in memory
+  std::uint64_t lookups_spared = 0;  // that were answered without a request
+  std::uint64_t puts_spared = 0;     // of what is there
+};
+
+enum class BreakerState : std::uint8_t { closed, half_open, open };
+
+// Of one of the peers of a tier that is made of several.
+struct TierPeerStatistics {
+  std::string name;
+  std::uint64_t requests = 0;
+  std::uint64_t errors = 0;  // also: another one was asked beside it and was faster
+  std::uint64_t hedges = 0;  // requests that were made because another peer took long
+  std::uint64_t missed = 0;  // that it had not, as one of its mirrors had
+  std::uint64_t bytes_in = 0, bytes_out = 0;
+  BreakerState state = BreakerState::closed;
 };
 
 // Thread-safe. Every call ends at its deadline or a little later, whatever the other side does.
@@ -82,7 +95,8 @@ class RemoteTier {
   virtual base::Status put_blob(const SizedBlob& blob, base::ByteSource& bytes, const TierCall& call) = 0;
 
   virtual base::Result<std::optional<TierEntry>> find_entry(const EntryName& name, const TierCall& call) = 0;
-  // Its blobs have been put. There for others as a blob is. The last of several puts of one name counts, where the protocol can say so.
+  // Its blobs have been put. There for others as a blob is. The last of several puts of one name counts, where the
+  // protocol can say so.
   virtual base::Status put_entry(const EntryName& name, const TierEntry& entry, const TierCall& call) = 0;
 
   // These are going to be opened: who has small ones together may read them at once. What cannot be read now is for
@@ -93,6 +107,12 @@ class RemoteTier {
   // the next call; what it takes is bounded, so then it takes nothing more. An entry is never there before its blobs.
   virtual base::Status flush(const TierCall&) { return {}; }
   virtual TierPacking packing() const { return {}; }
+
+  // Of a tier that is made of several.
+  virtual std::vector<TierPeerStatistics> peers() const { return {}; }
+  // Whether it is to be put again: since this was asked last, a read of the entry, or of a blob for it, was answered by
+  // one place, and another one that should have it, too, had said no.
+  virtual bool take_missed(const EntryName&) { return false; }
 };
 
 }  // namespace cairn::cache

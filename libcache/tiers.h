@@ -61,7 +61,6 @@ enum class TierAnswer : std::uint8_t {
   not_asked,  // there is too much to do already
 };
 
-enum class BreakerState : std::uint8_t { closed, half_open, open };
 std::string_view to_string(BreakerState state);
 
 // Errors that a tier has made, by what they are.
@@ -80,6 +79,7 @@ struct TierStatistics {
   BreakerState reading = BreakerState::closed, writing = BreakerState::closed;
   std::size_t unsent = 0;
   TierPacking packing{};
+  std::vector<TierPeerStatistics> peers{};
 };
 std::string prometheus_text(std::span<const TierStatistics> tiers);
 

@@ -86,7 +86,7 @@ Status Bringing::bring(std::span<const SizedBlob> blobs, const std::optional<Ent
   }
   if (work->blobs.empty()) return {};
   if (options_.room) TRY(options_.room(bytes));
-  if (work->blobs.size() > 1 && tiers_[first]->is_read()) tiers_[first]->read_ahead(work->blobs, stop);
+  if (work->blobs.size() > 1 && tiers_[first]->is_read()) tiers_[first]->read_ahead(work->blobs, entry, stop);
   for (std::size_t i = 1; i < std::min(at_once, work->blobs.size()); ++i)
     (void)pool_.submit([this, work](const std::stop_token&) { take_part(*work); });  // busy: then fewer at once
   take_part(*work);

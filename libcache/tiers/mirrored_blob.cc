@@ -88,6 +88,7 @@ Result<std::size_t> MirroredBlob::read_current(std::span<std::byte> out) {
   reading_->began_ns = now_ns();
   auto got = current_.bytes->read(out);
   reading_->began_ns = 0;
+  if (got) current_.peer->bytes_in += *got;
   if (got || !reading_->stalled || call_.stop.stop_requested()) return got;
   return fail(ErrorCode::io, "{}: {}: no bytes came any more", current_.peer->tier->name(), blob_.digest);
 }
@@ -99,7 +100,7 @@ Status MirroredBlob::go_on_with_another(const base::Error& why) {
   while (!others_.empty() && !call_.stop.stop_requested() && clock_.steady_now() < call_.deadline) {
     Peer* const peer = others_.front();
     others_.erase(others_.begin());
-    if (!peer->breaker.begin(clock_.steady_now())) continue;
+    if (!peer->begin(clock_.steady_now())) continue;
     const auto attempt = std::make_shared<Attempt>(call_);
     auto source = peer->tier->open_blob(blob_, attempt->call);
     if (!source) {

@@ -28,13 +28,17 @@ class PeerRace {
   // nullopt: this one does not have it.
   using Answer = base::Result<std::optional<Found>>;
   using Ask = std::function<Answer(Peer& peer, const std::shared_ptr<Attempt>& attempt)>;
+  struct Outcome {
+    std::optional<Found> found;
+    std::vector<Peer*> without_it;  // that had said no by then
+  };
 
   PeerRace(RaceRules rules, const base::Clock& clock, Ask ask) : rules_(rules), clock_(clock), ask_(std::move(ask)) {}
 
   // `pool` has threads for it. nullopt: so many as are enough do not have it, or all who could be asked. Errors: the
   // first one of the peers if none of them has answered; busy (all rest).
-  static Answer run(std::span<Peer* const> order, RaceRules rules, const TierCall& call, base::ThreadPool& pool,
-                    const base::Clock& clock, Ask ask) {
+  static base::Result<Outcome> run(std::span<Peer* const> order, RaceRules rules, const TierCall& call,
+                                   base::ThreadPool& pool, const base::Clock& clock, Ask ask) {
     const auto race = std::make_shared<PeerRace>(rules, clock, std::move(ask));
     for (auto next = order.begin();;) {
       const auto [is_over, may_begin, open, ended] = race->look();
@@ -42,8 +46,9 @@ class PeerRace {
       Peer* peer = nullptr;
       const bool has_time = clock.steady_now() < call.deadline && !call.stop.stop_requested();
       while (may_begin && has_time && peer == nullptr && next != order.end())
-        if (Peer* const candidate = *next++; candidate->breaker.begin(clock.steady_now())) peer = candidate;
+        if (Peer* const candidate = *next++; candidate->begin(clock.steady_now())) peer = candidate;
       if (peer == nullptr && open == 0) break;
+      if (peer != nullptr && open > 0) ++peer->hedges;
       if (peer != nullptr) begin(race, *peer, call, pool);
       race->wait(ended, peer != nullptr && next != order.end());
     }
@@ -53,7 +58,8 @@ class PeerRace {
  private:
   struct State {
     std::vector<std::shared_ptr<Attempt>> attempts;
-    std::size_t ended = 0, noes = 0, winner = 0;
+    std::size_t ended = 0, winner = 0;
+    std::vector<Peer*> noes;
     std::optional<Found> found;
     std::optional<base::Error> error;
   };
@@ -64,7 +70,8 @@ class PeerRace {
   Look look() {
     auto state = state_.lock();
     const std::size_t open = state->attempts.size() - state->ended;
-    return {state->found || state->noes >= rules_.enough, open + state->noes < rules_.enough, open, state->ended};
+    const std::size_t noes = state->noes.size();
+    return {state->found || noes >= rules_.enough, open + noes < rules_.enough, open, state->ended};
   }
 
   static void begin(const std::shared_ptr<PeerRace>& race, Peer& peer, const TierCall& call, base::ThreadPool& pool) {
@@ -98,7 +105,7 @@ class PeerRace {
       auto state = state_.lock();
       ++state->ended;
       if (!answer && !state->error) state->error = answer.error();
-      if (answer && !*answer) ++state->noes;
+      if (answer && !*answer) state->noes.push_back(&peer);
       if (answer && *answer && !state->found) {
         state->found = std::move(**answer);
         state->winner = index;
@@ -116,22 +123,21 @@ class PeerRace {
       changed_.wait(state.lock(), is_news);  // calls end at their deadlines
   }
 
-  Answer finish(const TierCall& call) {
+  base::Result<Outcome> finish(const TierCall& call) {
     std::vector<std::shared_ptr<Attempt>> losers;
-    std::optional<Found> found;
+    Outcome outcome;
     std::optional<base::Error> error;
-    bool was_answered = false;
     {
       auto state = state_.lock();
-      found = std::move(state->found);
-      if (found) state->found.emplace();  // for those who come second: there was one
+      outcome.found = std::move(state->found);
+      if (outcome.found) state->found.emplace();  // for those who come second: there was one
       error = state->error;
-      was_answered = state->noes > 0;
+      outcome.without_it = state->noes;
       losers = state->attempts;
-      if (found) losers.erase(losers.begin() + static_cast<std::ptrdiff_t>(state->winner));
+      if (outcome.found) losers.erase(losers.begin() + static_cast<std::ptrdiff_t>(state->winner));
     }
     for (const auto& each : losers) each->own.request_stop();
-    if (found || was_answered) return found;
+    if (outcome.found || !outcome.without_it.empty()) return outcome;
     if (error) return tl::unexpected(std::move(*error));
     if (call.stop.stop_requested())
       return base::fail(base::ErrorCode::cancelled, "{}: nobody waits for it any more", rules_.name);

@@ -10,12 +10,13 @@ namespace {
 
 constexpr std::array<std::string_view, tier_faults> fault_names = {"io", "busy", "unavailable", "corrupt", "other"};
 
+template <class Statistics>
 struct Counter {
   std::string_view name, type, help;
-  std::uint64_t (*value)(const TierStatistics& tier);
+  std::uint64_t (*value)(const Statistics& one);
 };
 
-constexpr Counter counters[] = {
+constexpr Counter<TierStatistics> counters[] = {
     {"cairn_tier_hits_total", "counter", "Entries that a tier had.", [](const auto& tier) { return tier.hits; }},
     {"cairn_tier_misses_total", "counter", "Entries that it had not.", [](const auto& tier) { return tier.misses; }},
     {"cairn_tier_blobs_in_total", "counter", "Blobs that came from it.",
@@ -50,6 +51,23 @@ constexpr Counter counters[] = {
      [](const auto& tier) -> std::uint64_t { return static_cast<std::uint64_t>(tier.writing); }},
 };
 
+constexpr Counter<TierPeerStatistics> peer_counters[] = {
+    {"cairn_tier_peer_requests_total", "counter", "Requests made of a peer.",
+     [](const auto& peer) { return peer.requests; }},
+    {"cairn_tier_peer_errors_total", "counter", "Those that failed, or that another peer overtook.",
+     [](const auto& peer) { return peer.errors; }},
+    {"cairn_tier_peer_hedges_total", "counter", "Those made because another peer took long.",
+     [](const auto& peer) { return peer.hedges; }},
+    {"cairn_tier_peer_missed_total", "counter", "Reads of what it had not and its mirror had.",
+     [](const auto& peer) { return peer.missed; }},
+    {"cairn_tier_peer_bytes_in_total", "counter", "Bytes that came from it.",
+     [](const auto& peer) { return peer.bytes_in; }},
+    {"cairn_tier_peer_bytes_out_total", "counter", "Bytes sent to it.",
+     [](const auto& peer) { return peer.bytes_out; }},
+    {"cairn_tier_peer_state", "gauge", "0: it is asked; 1: it is tried; 2: it rests.",
+     [](const auto& peer) -> std::uint64_t { return static_cast<std::uint64_t>(peer.state); }},
+};
+
 }  // namespace
 
 std::string_view to_string(BreakerState state) {
@@ -59,11 +77,19 @@ std::string_view to_string(BreakerState state) {
 
 std::string prometheus_text(std::span<const TierStatistics> tiers) {
   std::string text, faults;
-  for (const Counter& counter : counters) {
+  for (const auto& counter : counters) {
     std::string samples;
     for (const TierStatistics& tier : tiers)
       samples += fmt::format("{}{{tier=\"{}\"}} {}\n", counter.name, metric_label(tier.name), counter.value(tier));
     text += metric_family(counter.name, counter.type, counter.help, samples);
+  }
+  for (const auto& counter : peer_counters) {
+    std::string samples;
+    for (const TierStatistics& tier : tiers)
+      for (const TierPeerStatistics& peer : tier.peers)
+        samples += fmt::format("{}{{tier=\"{}\",peer=\"{}\"}} {}\n", counter.name, metric_label(tier.name),
+                               metric_label(peer.name), counter.value(peer));
+    if (!samples.empty()) text += metric_family(counter.name, counter.type, counter.help, samples);
   }
   for (const TierStatistics& tier : tiers)
     for (std::size_t i = 0; i < tier_faults; ++i)

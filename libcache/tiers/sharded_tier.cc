@@ -2,6 +2,7 @@
 #include "libcache/sharded_tier.h"
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "libbase/read_full.h"
@@ -41,12 +42,27 @@ class CountedSource final : public base::ByteSource {
     has_ended_ = got && *got == 0 && !out.empty();
     return got;
   }
+  std::uint64_t bytes() const { return bytes_; }
   bool is_wrong(std::uint64_t size) const { return bytes_ > size || (has_ended_ && bytes_ < size); }
 
  private:
   base::ByteSource& source_;
   std::uint64_t bytes_ = 0;
   bool has_ended_ = false;
+};
+
+// Entries of which a peer had not what a mirror had, until somebody puts them again. Thread-safe.
+class MissedEntries {
+ public:
+  void add(const EntryName& name) {
+    auto keys = keys_.lock();
+    if (keys->size() < kept) keys->insert(key_of(name));
+  }
+  bool take(const EntryName& name) { return keys_.lock()->erase(key_of(name)) > 0; }
+
+ private:
+  static constexpr std::size_t kept = 4096;
+  base::Guarded<std::set<KeyDigest>> keys_;
 };
 
 class ShardedTier final : public RemoteTier {
@@ -103,10 +119,11 @@ class ShardedTier final : public RemoteTier {
     std::vector<Peer*> order = order_of(key_for(blob, call));
     std::stable_partition(order.begin(), order.end(), [&](Peer* peer) { return !wrong_.has(*peer, blob.digest); });
     const std::size_t enough = is_where ? options_.mirrors : peers_.size();
-    auto found = TRY(PeerRace<OpenedBlob>::run(
+    auto [found, without_it] = TRY(PeerRace<OpenedBlob>::run(
         order, {enough, options_.hedge_time, name_}, call, races_, clock_,
         [blob](Peer& peer, const std::shared_ptr<Attempt>& attempt) { return open_at(peer, attempt, blob); }));
     if (!found) return nullptr;
+    if (is_where && call.entry) note_missed(without_it, key_for(blob, call), *call.entry);
     if (blob.size <= whole_bytes_max) return std::move(found->bytes);
     std::erase(order, found->peer);
     return std::make_unique<MirroredBlob>(blob, call, std::move(*found), std::move(order), clock_, wrong_, watch_);
@@ -122,13 +139,15 @@ class ShardedTier final : public RemoteTier {
     };
     std::vector<Put> puts;
     for (const std::size_t each : mirrors_of(key_for(blob, call)))
-      if (peers_[each]->breaker.begin(clock_.steady_now()))
+      if (peers_[each]->begin(clock_.steady_now()))
         puts.push_back({peers_[each].get(), std::make_unique<Attempt>(call), Status()});
     if (puts.empty()) return tl::unexpected(all_rest());
     std::vector<TeeReader> readers;
     for (Put& put : puts)
       readers.push_back({[&put, &blob](base::ByteSource& its) {
-                           put.outcome = put.peer->tier->put_blob(blob, its, put.attempt->call);
+                           CountedSource counted(its);
+                           put.outcome = put.peer->tier->put_blob(blob, counted, put.attempt->call);
+                           put.peer->bytes_out += counted.bytes();
                          },
                          [&put] { put.attempt->own.request_stop(); }});
     Status read;
@@ -151,10 +170,16 @@ class ShardedTier final : public RemoteTier {
   }
 
   Result<std::optional<TierEntry>> find_entry(const EntryName& entry, const TierCall& call) override {
-    return PeerRace<TierEntry>::run(order_of(key_of(entry).raw()), {options_.mirrors, options_.hedge_time, name_}, call,
-                                    races_, clock_, [entry](Peer& peer, const std::shared_ptr<Attempt>& attempt) {
-                                      return peer.tier->find_entry(entry, attempt->call);
-                                    });
+    const std::string key(key_of(entry).raw());
+    const auto find_at = [entry](Peer& peer, const std::shared_ptr<Attempt>& attempt) {
+      auto found = peer.tier->find_entry(entry, attempt->call);
+      if (found && *found) peer.bytes_in += (*found)->value.size();
+      return found;
+    };
+    auto [found, without_it] = TRY(PeerRace<TierEntry>::run(
+        order_of(key), {options_.mirrors, options_.hedge_time, name_}, call, races_, clock_, find_at));
+    if (found) note_missed(without_it, key, entry);
+    return std::move(found);
   }
 
   Status put_entry(const EntryName& entry, const TierEntry& what, const TierCall& call) override {
@@ -164,6 +189,7 @@ class ShardedTier final : public RemoteTier {
     bool is_put = false;
     for (const std::size_t each : mirrors_of(key_of(entry).raw())) {
       Status put = ask(*peers_[each], [&](RemoteTier& tier) { return tier.put_entry(entry, what, call); });
+      if (put) peers_[each]->bytes_out += what.value.size();
       is_put = is_put || put;
       outcome = std::move(put);
     }
@@ -178,6 +204,48 @@ class ShardedTier final : public RemoteTier {
     }
     return outcome;
   }
+
+  Status read_ahead(std::span<const SizedBlob> blobs, const TierCall& call) override {
+    if (options_.by == ShardBy::entry && !call.entry) return {};  // nobody knows where they are
+    // Of each peer, those that it is going to be asked for first.
+    std::map<std::size_t, std::vector<SizedBlob>> of_peer;
+    for (const SizedBlob& blob : blobs)
+      if (const auto mirrors = mirrors_of(key_for(blob, call)); !mirrors.empty())
+        of_peer[mirrors.front()].push_back(blob);
+    Status outcome;
+    for (const auto& [index, its] : of_peer) {
+      Peer& peer = *peers_[index];
+      if (!peer.tier->abilities().packs || !peer.begin(clock_.steady_now())) continue;
+      Status read = peer.tier->read_ahead(its, call);
+      if (read)
+        peer.breaker.abandoned();  // maybe there was nothing to ask for
+      else
+        peer.note(read.error(), clock_.steady_now());
+      if (!read) outcome = std::move(read);
+    }
+    return outcome;
+  }
+
+  TierPacking packing() const override {
+    TierPacking sum;
+    for (const auto& peer : peers_) {
+      const TierPacking its = peer->tier->packing();
+      sum.packs_out += its.packs_out;
+      sum.pack_bytes_out += its.pack_bytes_out;
+      sum.objects_known += its.objects_known;
+      sum.lookups_spared += its.lookups_spared;
+      sum.puts_spared += its.puts_spared;
+    }
+    return sum;
+  }
+
+  std::vector<TierPeerStatistics> peers() const override {
+    std::vector<TierPeerStatistics> all;
+    for (const auto& peer : peers_) all.push_back(peer->statistics(clock_.steady_now()));
+    return all;
+  }
+
+  bool take_missed(const EntryName& entry) override { return missed_.take(entry); }
 
  private:
   std::string key_for(const SizedBlob& blob, const TierCall& call) const {
@@ -198,9 +266,22 @@ class ShardedTier final : public RemoteTier {
     return mirrors;
   }
 
+  // Those said no of what a mirror had. What only stands in for one that rests need not have it.
+  void note_missed(const std::vector<Peer*>& without_it, std::string_view digest, const EntryName& entry) {
+    if (without_it.empty()) return;
+    bool should_have = false;
+    for (const std::size_t each : mirrors_of(digest)) {
+      Peer* const peer = peers_[each].get();
+      if (std::find(without_it.begin(), without_it.end(), peer) == without_it.end()) continue;
+      ++peer->missed;
+      should_have = true;
+    }
+    if (should_have) missed_.add(entry);
+  }
+
   template <class Call>
   auto ask(Peer& peer, Call call) -> decltype(call(*peer.tier)) {
-    if (!peer.breaker.begin(clock_.steady_now())) return fail(ErrorCode::busy, "{}: it rests", peer.tier->name());
+    if (!peer.begin(clock_.steady_now())) return fail(ErrorCode::busy, "{}: it rests", peer.tier->name());
     auto answer = call(*peer.tier);
     if (answer)
       peer.breaker.succeeded();
@@ -213,8 +294,10 @@ class ShardedTier final : public RemoteTier {
                                                    const SizedBlob& blob) {
     auto bytes = TRY(peer.tier->open_blob(blob, attempt->call));
     if (bytes == nullptr) return std::nullopt;
-    if (blob.size <= whole_bytes_max)
+    if (blob.size <= whole_bytes_max) {
       bytes = std::make_unique<MemorySource>(TRY(read_verified(*bytes, blob, peer.tier->name())), 0);
+      peer.bytes_in += blob.size;
+    }
     return OpenedBlob{&peer, attempt, std::move(bytes)};
   }
 
@@ -237,6 +320,7 @@ class ShardedTier final : public RemoteTier {
   std::vector<Rendezvous> places_;
   std::vector<std::unique_ptr<Peer>> peers_;
   WrongBlobs wrong_;
+  MissedEntries missed_;
   StallWatch watch_;
   base::ThreadPool races_{{.threads = races_at_once}};  // last: its tasks use the rest
 };

@@ -131,7 +131,9 @@ Status Tiers::State::keep(const EntryName& name, const FoundEntry& found, const 
     const auto put = entries.put(entry, EntryStore::Existing::keep);
     if (!put && put.error().code == ErrorCode::not_found && attempt == 0) continue;
     TRY(put);
-    back_fill(std::move(entry), found.without_it);
+    std::vector<std::size_t> without = found.without_it;
+    if (tiers[found.tier]->take_missed(name)) without.push_back(found.tier);
+    back_fill(std::move(entry), without);
     return {};
   }
 }

@@ -149,11 +149,12 @@ Result<bool> WatchedTier::bring_blob(const SizedBlob& blob, const std::optional<
   return brought;
 }
 
-void WatchedTier::read_ahead(std::span<const SizedBlob> blobs, const std::stop_token& stop) {
+void WatchedTier::read_ahead(std::span<const SizedBlob> blobs, const std::optional<EntryName>& entry,
+                             const std::stop_token& stop) {
   if (!abilities().packs || !reading_.begin(clock_.steady_now())) return;
   std::uint64_t bytes = 0;
   for (const SizedBlob& blob : blobs) bytes += std::min(blob.size, ~std::uint64_t{0} - bytes);
-  const Status read = tier_->read_ahead(blobs, call_for(transfer_time(bytes), stop));
+  const Status read = tier_->read_ahead(blobs, call_for(transfer_time(bytes), stop, entry));
   if (read)
     reading_.abandoned();  // maybe there was nothing to ask for
   else
@@ -219,7 +220,8 @@ TierStatistics WatchedTier::statistics() {
                       .hedges = counts_.hedges,
                       .skipped = counts_.skipped,
                       .dropped = counts_.dropped,
-                      .packing = tier_->packing()};
+                      .packing = tier_->packing(),
+                      .peers = tier_->peers()};
   for (std::size_t i = 0; i < tier_faults; ++i) said.faults[i] = counts_.faults[i];
   const auto now = clock_.steady_now();
   said.reading = reading_.state(now);

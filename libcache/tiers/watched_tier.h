@@ -39,7 +39,7 @@ class WatchedTier {
                                 const std::stop_token& stop);
 
   // Of a tier that packs: what it can read together of what is going to be brought.
-  void read_ahead(std::span<const SizedBlob> blobs, const std::stop_token& stop);
+  void read_ahead(std::span<const SizedBlob> blobs, const std::optional<EntryName>& entry, const std::stop_token& stop);
 
   base::Result<std::vector<bool>> has_blobs(std::span<const SizedBlob> blobs, const EntryName& entry,
                                             const std::stop_token& stop);
@@ -53,6 +53,7 @@ class WatchedTier {
   // How long most of its look-ups take: when it makes sense to ask somebody else, too.
   std::chrono::nanoseconds hedge_time() const;
   void count_hedge() { ++counts_.hedges; }
+  bool take_missed(const EntryName& name) { return tier_->take_missed(name); }
   void count_dropped() { ++counts_.dropped; }
   std::chrono::steady_clock::time_point writes_rest_until() { return writing_.rests_until(); }
   TierStatistics statistics();  // but for what waits to be sent

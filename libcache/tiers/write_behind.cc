@@ -46,6 +46,7 @@ void WriteBehind::add(const std::shared_ptr<const Outgoing>& what, const std::ve
     bool has_room = false;
     {
       auto state = line->state.lock();
+      if (only && state->waiting.size() >= (options_.unsent_max + 1) / 2) continue;
       has_room =
           state->waiting.size() < options_.unsent_max && state->blobs + blobs_of(*what) <= options_.unsent_blobs_max;
       if (has_room) {
@@ -116,8 +117,7 @@ void WriteBehind::work(Line& line, const std::stop_token& stop) {
     }
     if (batch.empty() || stop.stop_requested()) continue;
     const Status sent = try_often(line, stop, [&] { return tier.send_taken(stop); });
-    for (std::size_t i = 0; i < batch.size() && !sent && !stop.stop_requested(); ++i)
-      drop(line, sent.error().message);
+    for (std::size_t i = 0; i < batch.size() && !sent && !stop.stop_requested(); ++i) drop(line, sent.error().message);
     done(line, std::exchange(batch, {}));
     due.reset();
   }

@@ -30,7 +30,8 @@ class WriteBehind {
   ~WriteBehind();
 
   bool has_lines() const { return !lines_.empty(); }
-  // To all tiers that are written (of those `only`, if any are named) and take such an entry.
+  // To all tiers that are written (of those `only`, if any are named: they lack what was read elsewhere, and get it
+  // only while there is much room for what is new) and take such an entry.
   void add(const std::shared_ptr<const Outgoing>& what, const std::vector<std::size_t>* only = nullptr);
   std::size_t drain(std::chrono::steady_clock::time_point deadline);
   std::size_t unsent(std::size_t tier) const;

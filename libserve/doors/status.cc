@@ -10,6 +10,31 @@ namespace cairn::serve {
 
 using nlohmann::ordered_json;
 
+namespace {
+
+ordered_json tier_document(const cache::TierStatistics& tier) {
+  ordered_json peers = ordered_json::array();
+  for (const cache::TierPeerStatistics& peer : tier.peers)
+    peers.push_back({{"name", peer.name},
+                     {"state", to_string(peer.state)},
+                     {"requests", peer.requests},
+                     {"errors", peer.errors},
+                     {"hedges", peer.hedges},
+                     {"missed", peer.missed},
+                     {"bytes_in", peer.bytes_in},
+                     {"bytes_out", peer.bytes_out}});
+  return {{"name", tier.name},
+          {"reading", to_string(tier.reading)},
+          {"writing", to_string(tier.writing)},
+          {"hits", tier.hits},
+          {"misses", tier.misses},
+          {"unsent", tier.unsent},
+          {"dropped", tier.dropped},
+          {"peers", std::move(peers)}};
+}
+
+}  // namespace
+
 Reply Service::status_reply() {
   const auto usage = intake_.cache.disk_usage();
   if (!usage) return error_reply(usage.error());
@@ -21,13 +46,17 @@ Reply Service::status_reply() {
     const double rate = all == 0 ? 0 : static_cast<double>(counters.hits) / static_cast<double>(all);
     doors.push_back({{"project", project}, {"hits", counters.hits}, {"misses", misses}, {"hit_rate", rate}, {"bytes_saved", counters.bytes_saved}});
   }
+  ordered_json tiers = ordered_json::array();
+  if (intake_.tiers != nullptr)
+    for (const auto& tier : intake_.tiers->statistics()) tiers.push_back(tier_document(tier));
   const ordered_json document = {{"format", 1},
                                  {"live_bytes", usage->live_bytes()},
                                  {"live_bytes_max", intake_.live_bytes_max},
                                  {"total_bytes", usage->total_bytes},
                                  {"records", usage->records},
                                  {"blobs", usage->blobs},
-                                 {"projects", std::move(doors)}};
+                                 {"projects", std::move(doors)},
+                                 {"tiers", std::move(tiers)}};
   return {.headers = {{"Content-Type", "application/json"}},
           .text = document.dump(2, ' ', true, ordered_json::error_handler_t::replace) + "\n"};
 }

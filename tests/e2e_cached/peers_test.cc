@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include <chrono>
+#include <filesystem>
 #include <thread>
 
 #include <build/bazel/remote/execution/v2/remote_execution.pb.h>
@@ -18,6 +19,7 @@ namespace {
 
 namespace reapi = build::bazel::remote::execution::v2;
 using cache::patient_call;
+using testing::AllOf;
 using testing::HasSubstr;
 
 constexpr int actions = 18;
@@ -84,6 +86,17 @@ class CachedPeers : public ::testing::Test {
     const std::size_t at = metrics.find("\ncairn_tier_unsent{");
     return at != std::string::npos && metrics.substr(metrics.find("} ", at)).starts_with("} 0\n");
   }
+  // How many reads of what a peer had not its mirror had to answer.
+  std::uint64_t missed_by(const CachedProgram& front, int peer) const {
+    const std::string metrics = front.metrics();
+    const std::size_t of_all = metrics.find("\ncairn_tier_peer_missed_total{");
+    const std::size_t at = metrics.find(",peer=\"unix://" + socket(peer) + "\"} ", of_all);
+    if (of_all == std::string::npos || at == std::string::npos) return ADD_FAILURE() << metrics, 0;
+    return std::stoull(metrics.substr(metrics.find("} ", at) + 2));
+  }
+  static std::string run_status(const CachedProgram& front) {
+    return front.curl({"--output", "-", front.url("/status")}).out;
+  }
   static void end(CachedProgram& cached) {
     EXPECT_EQ(cached.stop(SIGTERM).code, 0);
     EXPECT_EQ(cached.cachectl({"fsck"}).code, 0);
@@ -119,6 +132,41 @@ TEST_F(CachedPeers, NothingIsLostWhenOneIsKilledInTheMiddle) {
   end(*third);
   end(*peers_[0]);
   end(*peers_[1]);
+}
+
+TEST_F(CachedPeers, OneThatComesBackEmptyIsFilledByWhatIsRead) {
+  {
+    const auto front = start_front();
+    const auto builder = client_of_front();
+    for (int action = 0; action < actions; ++action) build(*builder, action);
+    end(*front);
+  }
+  peers_[0]->stop(SIGTERM);
+  std::filesystem::remove_all(peers_[0]->root().str());
+  peers_[0]->start();
+  const auto read_all = [&] {
+    const auto front = start_front();
+    const auto reader = client_of_front();
+    for (int action = 0; action < actions; ++action) expect_hit(*reader, action);
+    const std::uint64_t missed = missed_by(*front, 0);
+    EXPECT_THAT(run_status(*front),
+                AllOf(HasSubstr("\"name\": \"unix://" + socket(0)), HasSubstr("\"state\": \"closed\"")));
+    end(*front);  // what is still to be sent is sent
+    return missed;
+  };
+  EXPECT_GT(read_all(), 0u);
+  const auto direct = client(socket(0));
+  int filled = 0;
+  for (int action = 0; action < actions; ++action) {
+    const auto entry = direct->find_entry(name(action), patient_call());
+    ASSERT_TRUE(entry) << entry.error().message;
+    if (!*entry) continue;
+    ++filled;
+    expect_hit(*direct, action);
+  }
+  EXPECT_GT(filled, 0);
+  EXPECT_EQ(read_all(), 0u) << "it has all that it is asked for first";
+  for (const auto& peer : peers_) end(*peer);
 }
 
 TEST_F(CachedPeers, EachResultIsOnTwoOfThemWithAllThatItNeeds) {

@@ -69,11 +69,12 @@ TEST(RendezvousTest, TheOrderInWhichPlacesAreNamedDoesNotMatter) {
 
 class ShardedTierTest : public ::testing::Test {
  protected:
-  std::unique_ptr<RemoteTier> open(std::size_t count, ShardedOptions options) {
+  std::unique_ptr<RemoteTier> open(std::size_t count, ShardedOptions options, TierAbilities abilities = {}) {
     while (shelves_.size() < count) shelves_.push_back(std::make_shared<Shelf>());
     std::vector<TierPeer> peers;
     for (std::size_t i = 0; i < count; ++i)
-      peers.push_back({std::make_unique<test::TierDouble>("double://" + std::to_string(i), shelves_[i], clock_)});
+      peers.push_back(
+          {std::make_unique<test::TierDouble>("double://" + std::to_string(i), shelves_[i], clock_, abilities)});
     auto tier = make_sharded_tier(std::move(peers), clock_, std::move(options));
     EXPECT_TRUE(tier) << tier.error().message;
     return std::move(*tier);
@@ -129,6 +130,13 @@ class ShardedTierTest : public ::testing::Test {
       if (shelves_[i]->blobs.contains(sized(bytes).digest)) all.push_back(i);
     }
     return all;
+  }
+
+  // Which of so many peers is asked for it first.
+  static std::size_t first_of(int number, int count = 3) {
+    std::vector<Rendezvous> all;
+    for (int i = 0; i < count; ++i) all.push_back(rendezvous("double://" + std::to_string(i), 1));
+    return ranked(all, std::string(key_of(name(number)).raw()))[0];
   }
 
   const base::SystemClock clock_;
@@ -325,37 +333,151 @@ TEST_F(ShardedTierTest, WhatCannotBe) {
   EXPECT_THAT(refused({{"a", 1}, {"b", 1}}, 1, "bazel"), HasSubstr("different doors"));
 }
 
-// What doors have is sent to the peers with what it needs, and comes back with one of them gone.
-TEST_F(ShardedTierTest, TiersPutAnEntryWithItsBlobsInOnePlace) {
-  const auto tiers_on = [&](OpenStore& store) {
+TEST_F(ShardedTierTest, EachPeerIsCountedByItself) {
+  const auto tier = open(2, {.mirrors = 2, .hedge_time = std::chrono::seconds(20)});
+  int number = 1;
+  while (first_of(number, 2) != 0) ++number;
+  ASSERT_TRUE(put(*tier, number));
+  shelves_[0]->sickness = Sickness::busy;  // it rests at once
+  EXPECT_TRUE(comes_back(*tier, number));
+  const auto peers = tier->peers();
+  ASSERT_EQ(peers.size(), 2u);
+  const std::size_t bytes = outputs(number)[0].size() + ("value " + std::to_string(number)).size();
+  EXPECT_EQ(peers[0].name, "double://0");
+  EXPECT_EQ(peers[0].bytes_out, bytes);
+  EXPECT_EQ(peers[0].bytes_in, 0u);
+  EXPECT_EQ(peers[0].errors, 1u);
+  EXPECT_EQ(peers[0].state, BreakerState::open);
+  EXPECT_EQ(peers[1].bytes_out, bytes);
+  EXPECT_EQ(peers[1].bytes_in, bytes);
+  EXPECT_EQ(peers[1].errors, 0u);
+  EXPECT_EQ(peers[1].state, BreakerState::closed);
+}
+
+TEST_F(ShardedTierTest, APeerThatTakesLongIsHedgedByAnotherThatIsCounted) {
+  const auto tier = open(2, mirrored());
+  for (int i = 1; i < 20; ++i) ASSERT_TRUE(put(*tier, i));
+  shelves_[0]->sickness = Sickness::black_hole;
+  for (int i = 1; i < 20; ++i) EXPECT_TRUE(comes_back(*tier, i));
+  while (shelves_[0]->hanging > 0) std::this_thread::sleep_for(milliseconds(1));
+  const auto peers = tier->peers();
+  EXPECT_GE(peers[1].hedges, 5u);
+  EXPECT_LE(peers[1].hedges, 7u) << "the silent one rests when five were too late";
+  EXPECT_EQ(peers[0].hedges, 0u);
+  EXPECT_GE(peers[0].errors, 5u);
+  EXPECT_EQ(peers[0].state, BreakerState::open);
+}
+
+TEST_F(ShardedTierTest, APeerThatPacksIsToldWhatIsGoingToBeRead) {
+  const auto tier = open(3, mirrored(), {.only_door = {}, .packs = true});
+  const std::vector<SizedBlob> blobs{sized("a"), sized("b"), sized("c")};
+  ASSERT_TRUE(tier->read_ahead(blobs, patient_call()));
+  for (const auto& shelf : shelves_) EXPECT_EQ(shelf->ahead, 0u) << "nobody knows which entry needs them";
+  ASSERT_TRUE(tier->read_ahead(blobs, for_entry(1)));
+  std::vector<std::uint64_t> told;
+  for (const auto& shelf : shelves_) told.push_back(shelf->ahead);
+  EXPECT_THAT(told, testing::UnorderedElementsAre(3, 0, 0)) << "the one that is asked first";
+  ASSERT_TRUE(tier->flush(patient_call()));
+  EXPECT_EQ(tier->packing().packs_out, 3u);
+  EXPECT_EQ(tier->packing().objects_known, 21u);
+}
+
+class ShardedTiersTest : public ShardedTierTest {
+ protected:
+  std::unique_ptr<Tiers> tiers_on(OpenStore& store, TiersOptions options = {}) {
     std::vector<TierSettings> settings;
-    settings.push_back({open(3, mirrored()), TierUse::both});
-    return std::make_unique<Tiers>(*store.cache, std::move(settings), clock_);
-  };
-  OpenStore first{"native"}, second{"native"};
-  {
-    const auto tiers = tiers_on(first);
-    for (int i = 0; i < 8; ++i) {
-      NewEntry entry{.name = name(i), .value = must(first.cache->blobs().put("value")).info.digest};
+    ShardedOptions peers = mirrored();
+    peers.hedge_time = hedge_time_;
+    settings.push_back({open(3, std::move(peers)), TierUse::both});
+    return std::make_unique<Tiers>(*store.cache, std::move(settings), clock_, std::move(options));
+  }
+  // As a door does it.
+  void build(OpenStore& store, int count) {
+    const auto tiers = tiers_on(store);
+    for (int i = 0; i < count; ++i) {
+      NewEntry entry{.name = name(i), .value = must(store.cache->blobs().put("value")).info.digest};
       for (const std::string& bytes : outputs(i))
-        entry.closure.push_back(must(first.cache->blobs().put(bytes)).info.digest);
-      must(EntryStore(*first.cache).put(entry));
+        entry.closure.push_back(must(store.cache->blobs().put(bytes)).info.digest);
+      must(EntryStore(*store.cache).put(entry));
       tiers->send(entry);
     }
     ASSERT_EQ(tiers->drain(clock_.steady_now() + std::chrono::seconds(30)), 0u);
   }
+  static TierAnswer fetch(Tiers& tiers, int number) {
+    std::promise<TierAnswer> answer;
+    tiers.fetch_entry(name(number), {}, [&](TierAnswer said) { answer.set_value(said); });
+    return answer.get_future().get();
+  }
+  static void lose_all(Shelf& shelf) {
+    const std::lock_guard lock(shelf.mutex);
+    shelf.blobs.clear();
+    shelf.entries.clear();
+  }
+  OpenStore first_{"native"}, second_{"native"};
+  milliseconds hedge_time_{20'000};
+};
+
+TEST_F(ShardedTiersTest, APeerThatLostItGetsAgainWhatAMirrorWasReadFor) {
+  const int count = 24;
+  build(first_, count);
+  lose_all(*shelves_[0]);
+  const auto tiers = tiers_on(second_);
+  for (int i = 0; i < count; ++i) EXPECT_EQ(fetch(*tiers, i), TierAnswer::found);
+  ASSERT_EQ(tiers->drain(clock_.steady_now() + std::chrono::seconds(30)), 0u);
+  int again = 0;
+  for (int i = 0; i < count; ++i) {
+    if (first_of(i) != 0) continue;
+    ++again;
+    EXPECT_THAT(having(name(i)), testing::Contains(0u));
+    for (const std::string& bytes : outputs(i)) EXPECT_THAT(having(bytes), testing::Contains(0u));
+  }
+  EXPECT_GT(again, 0);
+  EXPECT_EQ(shelves_[0]->entries.size(), static_cast<std::size_t>(again)) << "nothing that nobody has missed";
+  EXPECT_EQ(tiers->statistics()[0].entries_out, static_cast<std::uint64_t>(again));
+  EXPECT_GE(tiers->statistics()[0].peers[0].missed, static_cast<std::uint64_t>(again));
+}
+
+TEST_F(ShardedTiersTest, OneBlobThatAPeerLostIsPutAgain) {
+  build(first_, 8);
+  int number = 0;
+  while (first_of(number) != 0) ++number;
+  {
+    const std::lock_guard lock(shelves_[0]->mutex);
+    shelves_[0]->blobs.erase(sized(outputs(number)[0]).digest);
+  }
+  const auto tiers = tiers_on(second_);
+  for (int i = 0; i < 8; ++i) EXPECT_EQ(fetch(*tiers, i), TierAnswer::found);
+  ASSERT_EQ(tiers->drain(clock_.steady_now() + std::chrono::seconds(30)), 0u);
+  EXPECT_THAT(having(outputs(number)[0]), testing::Contains(0u));
+  EXPECT_EQ(tiers->statistics()[0].entries_out, 1u);
+  EXPECT_EQ(tiers->statistics()[0].blobs_out, 1u);
+}
+
+TEST_F(ShardedTiersTest, WhatIsNewGoesBeforeWhatIsPutAgain) {
+  build(first_, 24);
+  lose_all(*shelves_[0]);
+  for (const auto& shelf : shelves_) shelf->entry_puts = 0;
+  // Whoever reads does not wait for a peer that takes nothing, and the line keeps room for what is new.
+  const auto tiers = tiers_on(second_, {.unsent_max = 4});
+  for (int i = 0; i < 24; ++i) EXPECT_EQ(fetch(*tiers, i), TierAnswer::found);
+  EXPECT_LE(tiers->statistics()[0].unsent, 3u);
+  EXPECT_EQ(tiers->statistics()[0].dropped, 0u) << "what is not put again now is missed again";
+}
+
+// What doors have is sent to the peers with what it needs, and comes back with one of them gone.
+TEST_F(ShardedTiersTest, TiersPutAnEntryWithItsBlobsInOnePlace) {
+  hedge_time_ = milliseconds(10);
+  build(first_, 8);
   for (int i = 0; i < 8; ++i) {
     EXPECT_EQ(having(name(i)).size(), 2u);
     for (const std::string& bytes : outputs(i)) EXPECT_EQ(having(bytes), having(name(i)));
   }
   shelves_[0]->sickness = Sickness::black_hole;
-  const auto tiers = tiers_on(second);
+  const auto tiers = tiers_on(second_);
   for (int i = 0; i < 8; ++i) {
-    std::promise<TierAnswer> answer;
-    tiers->fetch_entry(name(i), {}, [&](TierAnswer said) { answer.set_value(said); });
-    EXPECT_EQ(answer.get_future().get(), TierAnswer::found);
+    EXPECT_EQ(fetch(*tiers, i), TierAnswer::found);
     for (const std::string& bytes : outputs(i))
-      EXPECT_TRUE(must(second.cache->blobs().find(sized(bytes).digest)).has_value());
+      EXPECT_TRUE(must(second_.cache->blobs().find(sized(bytes).digest)).has_value());
   }
 }
 

@@ -37,7 +37,7 @@ struct Shelf {
   std::map<BlobDigest, std::string> blobs;
   std::map<KeyDigest, cache::TierEntry> entries;
   std::atomic<Sickness> sickness{Sickness::none};
-  std::atomic<std::uint64_t> lookups{0}, opens{0}, blob_puts{0}, entry_puts{0}, asked_of_blobs{0}, flushes{0};
+  std::atomic<std::uint64_t> lookups{0}, opens{0}, blob_puts{0}, entry_puts{0}, asked_of_blobs{0}, flushes{0}, ahead{0};
   std::atomic<int> hanging{0};                   // calls in the black hole
   std::atomic<std::int64_t> longest_wait_ns{0};  // that a look-up was given
   std::size_t blob_count() const {
@@ -69,6 +69,11 @@ class TierDouble final : public cache::RemoteTier {
   base::Status put_entry(const cache::EntryName& name, const cache::TierEntry& entry,
                          const cache::TierCall& call) override;
   base::Status flush(const cache::TierCall& call) override;
+  base::Status read_ahead(std::span<const cache::SizedBlob> blobs, const cache::TierCall&) override {
+    shelf_->ahead += blobs.size();
+    return {};
+  }
+  cache::TierPacking packing() const override { return {.packs_out = shelf_->flushes, .objects_known = 7}; }
 
  private:
   base::Status suffer(const cache::TierCall& call);
