@@ -25,7 +25,7 @@ Status BlobBody::open() {
   answer_ = {};
   cache::FetchRequest request{.url = {}, .headers = {}};
   if (done_ > 0) request.headers.emplace_back("Range", fmt::format("bytes={}-", done_));
-  answer_ = TRY(repository_.ask(std::move(request), path_, stop_));
+  answer_ = TRY(repository_.get(std::move(request), path_, stop_));
   if (answer_.status == 206) {
     const std::string wanted = fmt::format("bytes {}-", done_);
     if (done_ > 0 && answer_.header("content-range").starts_with(wanted)) return {};

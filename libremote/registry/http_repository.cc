@@ -152,14 +152,22 @@ Result<FetchAnswer> HttpRepository::ask(FetchRequest request, const std::string&
   }
 }
 
+Result<FetchAnswer> HttpRepository::get(FetchRequest request, const std::string& path, const std::stop_token& stop) {
+  const bool wants_part = std::any_of(request.headers.begin(), request.headers.end(),
+                                      [](const auto& header) { return header.first == "Range"; });
+  FetchAnswer answer = TRY(ask(std::move(request), path, stop));
+  if (answer.status == 200 || (answer.status == 206 && wants_part)) return answer;
+  return tl::unexpected(status_error(answer.status, path));
+}
+
 Result<BlobDigest> HttpRepository::resolve(const std::string& tag, std::stop_token stop) {
   const std::string path = "manifests/" + tag;
   FetchRequest request{.url = {}, .method = FetchRequest::Method::head, .headers = {{"Accept", manifest_types}}};
-  const FetchAnswer answer = TRY(ask(request, path, stop));
+  const FetchAnswer answer = TRY(get(request, path, stop));
   if (auto digest = BlobDigest::parse(answer.header("docker-content-digest"))) return *digest;
   // It does not say, so its bytes have to.
   request.method = FetchRequest::Method::get;
-  const FetchAnswer whole = TRY(ask(request, path, stop));
+  const FetchAnswer whole = TRY(get(request, path, stop));
   return base::digest_of<BlobDigest>(TRY(read_whole(*whole.body, 4 << 20), "{}: read {}", name_text_, path));
 }
 
@@ -169,7 +177,7 @@ Result<std::string> HttpRepository::read(Document kind, const BlobDigest& digest
   FetchRequest request{.url = {}, .headers = {}};
   if (kind == Document::manifest) request.headers.emplace_back("Accept", manifest_types);
   for (int tries = 1;; ++tries) {
-    const FetchAnswer answer = TRY(ask(request, path, stop));
+    const FetchAnswer answer = TRY(get(request, path, stop));
     auto bytes = read_whole(*answer.body, size_max);
     if (bytes) {
       const auto actual = base::digest_of<BlobDigest>(*bytes);
@@ -186,7 +194,7 @@ Result<std::string> HttpRepository::read(Document kind, const BlobDigest& digest
 Result<cache::Repository::Tagged> HttpRepository::read_tag(const std::string& tag, std::size_t size_max,
                                                            std::stop_token stop) {
   const std::string path = "manifests/" + tag;
-  const FetchAnswer answer = TRY(ask({.url = {}, .headers = {{"Accept", manifest_types}}}, path, stop));
+  const FetchAnswer answer = TRY(get({.url = {}, .headers = {{"Accept", manifest_types}}}, path, stop));
   Tagged tagged;
   tagged.bytes = TRY(read_whole(*answer.body, size_max), "{}: read {}", name_text_, path);
   tagged.digest = base::digest_of<BlobDigest>(tagged.bytes);

@@ -36,6 +36,9 @@ class HttpRepository final : public cache::Repository {
   // repository>/, or a whole address, which gets no credentials if it is another origin's.
   base::Result<cache::FetchAnswer> ask(cache::FetchRequest request, const std::string& path,
                                        const std::stop_token& stop);
+  // The same for bytes: the answer has all of them (200), or, if the request has a range, maybe those only (206).
+  base::Result<cache::FetchAnswer> get(cache::FetchRequest request, const std::string& path,
+                                       const std::stop_token& stop);
   // Waits as before the given try (1: the second one). Errors: cancelled.
   base::Status pause(int tries, const std::string& asked_seconds, const std::stop_token& stop) const;
   const RegistryOptions& options() const { return options_; }

@@ -101,6 +101,17 @@ TEST_F(RegistryTest, WhatDoesNotPassIsAnErrorAfterAllTries) {
   EXPECT_EQ(odd.requests().size(), 1u);
 }
 
+TEST_F(RegistryTest, NothingOrAPartIsNotTheWholeThatWasAskedFor) {
+  for (const int status : {201, 204, 206}) {
+    HttpServer odd([&](const HttpRequest&, HttpReply& reply) { reply.send(status, {}, ""); });
+    const std::string part = "with status " + std::to_string(status);
+    expect_error(read(odd, ""), ErrorCode::io, part);  // although its bytes are those of the digest
+    expect_error(drain(odd, "", std::nullopt), ErrorCode::io, part);
+    expect_error(open(odd)->resolve("v1", {}), ErrorCode::io, part);
+    expect_error(open(odd)->read_tag("v1", 1 << 20, {}), ErrorCode::io, part);
+  }
+}
+
 TEST_F(RegistryTest, StallsAndCirclesAreErrors) {
   be_impatient();
   HttpServer slow([](const HttpRequest&, HttpReply& reply) { reply.hang(); });
