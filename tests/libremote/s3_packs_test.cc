@@ -14,6 +14,7 @@
 #include "libbase/hash/sha256.h"
 #include "libremote/s3/pack_format.h"
 #include "tests/libremote/s3_double.h"
+#include "tests/support/http_server.h"
 #include "tests/support/random_bytes.h"
 
 namespace cairn::remote {
@@ -291,6 +292,50 @@ TEST_F(S3Packs, WhatIsNotSentIsKeptAndSentLater) {
   EXPECT_EQ(packs().size(), 2u);
   EXPECT_EQ(fetch(*server.open(), "k", {"one"}), "");
   EXPECT_EQ(fetch(*server.open(), "later", {"one", "two"}), "");
+}
+
+// What somebody gets who knows nothing of the bucket yet, and who has a pack to send.
+class S3PacksRefused : public S3Packs {
+ protected:
+  S3PacksRefused() { EXPECT_EQ(said(send_now(*tier, "k", {"one"})), ""); }
+  void expect_refusal(const std::function<void(S3Options&)>& change, const std::string& part) {
+    const SizedBlob one = sized("one");
+    expect_error(open_with(change)->find_entry(named("k"), patient_call()), ErrorCode::unavailable, part);
+    expect_error(open_with(change)->open_blob(one, patient_call()), ErrorCode::unavailable, part);
+    expect_error(open_with(change)->has_blobs({&one, 1}, patient_call()), ErrorCode::unavailable, part);
+    const auto writer = open_with(change);
+    (void)put(*writer, "two");
+    expect_error(writer->flush(patient_call()), ErrorCode::unavailable, part);
+  }
+};
+
+TEST_F(S3PacksRefused, CredentialsThatAreNotTaken) {
+  expect_refusal([](S3Options& options) { options.secret_access_key = "secretless"; }, "SignatureDoesNotMatch");
+  expect_refusal([](S3Options& options) { options.session_token = "unknown"; }, "InvalidToken");
+  EXPECT_EQ(packs().size(), 1u);
+  EXPECT_EQ(fetch(*server.open(), "k", {"one"}), "");
+}
+
+TEST_F(S3PacksRefused, NothingGoesWhereAServerRedirects) {
+  test::HttpServer elsewhere([](const test::HttpRequest&, test::HttpReply& reply) { reply.send(200, {}, "bytes"); });
+  server.sick({{"mode", "redirect"}, {"to", elsewhere.url("/cache")}});
+  expect_refusal([](S3Options&) {}, "status 307");
+  // Nor does who knows a pack, and reads of it.
+  expect_error(get(*tier, sized("one")), ErrorCode::unavailable, "status 307");
+  EXPECT_TRUE(elsewhere.requests().empty()) << "neither bytes nor who asks";
+}
+
+TEST_F(S3Packs, ASlowDripEndsWithTheCall) {
+  const std::string bytes(2'000, 'x');
+  ASSERT_EQ(said(send_now(*tier, "k", {bytes})), "");
+  const auto reader = server.open();
+  server.sick({{"mode", "drip"}});
+  const auto in_time = [] { return cache::call_for(std::chrono::milliseconds(400)); };
+  const std::string why = "not done in the time";
+  expect_error(get(*tier, sized(bytes), in_time()), ErrorCode::io, why);
+  expect_error(reader->find_entry(named("k"), in_time()), ErrorCode::io, why);
+  server.sick({{"mode", ""}});
+  EXPECT_EQ(fetch(*server.open(), "k", {bytes}), "");
 }
 
 TEST_F(S3Packs, WhileNothingIsSentNotMoreThanAFewPacksAreTaken) {
