@@ -99,24 +99,8 @@ class Exporter {
   }
   // From here, or from where a lazy record says that it is.
   Status put_layer(const CacheLayer& layer) {
-    return put(layer.blob, layer.size, [&](std::uint64_t offset) -> Result<std::unique_ptr<base::ByteSource>> {
-      cache::BlobStore& blobs = context_.cache.blobs();
-      if (TRY(blobs.find(layer.blob))) return blobs.open_range(layer.blob, {.offset = offset});
-      auto source = TRY(context_.origins.provider()(layer.blob, stop_));
-      TRY(skip(*source, offset), "blob {}", layer.blob);
-      return source;
-    });
-  }
-  static Status skip(base::ByteSource& source, std::uint64_t count) {
-    std::vector<std::byte> buffer(64 << 10);
-    while (count > 0) {
-      const auto wanted =
-          std::span(buffer).first(static_cast<std::size_t>(std::min<std::uint64_t>(count, buffer.size())));
-      const std::size_t got = TRY(source.read(wanted));
-      if (got == 0) return base::fail(ErrorCode::corrupt, "ends too early");
-      count -= got;
-    }
-    return {};
+    return put(layer.blob, layer.size,
+               [&](std::uint64_t offset) { return context_.origins.open_blob(layer.blob, offset, stop_); });
   }
 
   const WrittenCache& own_;

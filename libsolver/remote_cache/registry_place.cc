@@ -9,6 +9,7 @@
 
 #include "libsolver/remote_cache/cache_place.h"
 #include "libsolver/remote_cache/manifest.h"
+#include "libsolver/remote_cache/registry_blobs.h"
 
 namespace cairn::solver {
 
@@ -46,14 +47,7 @@ class RegistryPlace final : public CachePlace {
 
   Result<bool> put_blob(const BlobDigest& digest, std::uint64_t size, const OpenBlob& open,
                         std::stop_token stop) override {
-    if (TRY(has_blob(digest, size, stop))) return false;
-    // Another repository of this registry may have it already.
-    const auto where = origins_.find(digest);
-    if (where && where->where.host == name_.host && where->where != name_ &&
-        TRY(repository_->mount_blob(digest, where->where, stop)))
-      return false;
-    TRY(repository_->push_blob(digest, size, open, std::move(stop)));
-    return true;
+    return solver::put_blob({name_, repository_}, origins_, digest, size, open, std::move(stop));
   }
 
   Status update_manifest(const MakeManifest& make, std::stop_token stop) override {
@@ -102,6 +96,19 @@ class RegistryPlace final : public CachePlace {
 };
 
 }  // namespace
+
+Result<bool> put_blob(const OpenedRepository& into, BlobOrigins& origins, const BlobDigest& digest, std::uint64_t size,
+                      const cache::Repository::OpenBlob& open, std::stop_token stop) {
+  const auto found = TRY(into.repository->find_blob(digest, stop));
+  if (found && *found == size) return false;
+  // Another repository of this registry may have it already.
+  const auto where = origins.find(digest);
+  if (where && where->where.host == into.name.host && where->where != into.name &&
+      TRY(into.repository->mount_blob(digest, where->where, stop)))
+    return false;
+  TRY(into.repository->push_blob(digest, size, open, std::move(stop)));
+  return true;
+}
 
 Result<std::unique_ptr<CachePlace>> open_cache_place(const CacheAddress& address, const std::string& credentials,
                                                      BlobOrigins& origins) {

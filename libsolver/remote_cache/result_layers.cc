@@ -35,6 +35,12 @@ Result<bool> ResultLayers::add_records(const ImmutableRef& ref, std::vector<Immu
   return true;
 }
 
+Result<std::optional<std::vector<ImmutableRef>>> ResultLayers::records_of(const ImmutableRef& ref) {
+  std::vector<ImmutableRef> records;
+  if (!TRY(add_records(ref, records))) return std::optional<std::vector<ImmutableRef>>();
+  return std::optional(std::move(records));
+}
+
 Result<std::optional<LayerBlob>> ResultLayers::blob_of(const ImmutableRef& record, Make make) {
   if (const auto known = known_.find(record.id()); known != known_.end()) return std::optional(known->second);
   std::vector<LayerBlob> blobs = TRY(cache_.layer_blobs(record));
@@ -52,10 +58,11 @@ Result<std::optional<LayerBlob>> ResultLayers::blob_of(const ImmutableRef& recor
 
 Result<std::optional<std::vector<std::string>>> ResultLayers::of(const OptionalRef& ref, Make make) {
   using Blobs = std::optional<std::vector<std::string>>;
-  std::vector<ImmutableRef> records;
-  if (!ref || !TRY(add_records(*ref, records))) return Blobs();
+  if (!ref) return Blobs();
+  const auto records = TRY(records_of(*ref));
+  if (!records) return Blobs();
   std::vector<std::string> blobs;
-  for (const ImmutableRef& record : records) {
+  for (const ImmutableRef& record : *records) {
     const auto layer = TRY(blob_of(record, make));
     if (!layer) return Blobs();
     blobs.push_back(layer->blob.str());

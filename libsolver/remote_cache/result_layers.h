@@ -27,10 +27,13 @@ class ResultLayers {
   // Those that were given so far, by blob.
   const std::map<std::string, CacheLayer>& described() const { return described_; }
 
- private:
-  // The records that are one layer each, the lowest first. False: what it is made of cannot be said in layers.
-  base::Result<bool> add_records(const cache::ImmutableRef& ref, std::vector<cache::ImmutableRef>& out);
+  // The records that are one layer each, the lowest first. nullopt: what it is made of cannot be said in layers.
+  base::Result<std::optional<std::vector<cache::ImmutableRef>>> records_of(const cache::ImmutableRef& ref);
+  // That of one of them. nullopt, with Make::no: none is known.
   base::Result<std::optional<cache::LayerBlob>> blob_of(const cache::ImmutableRef& record, Make make);
+
+ private:
+  base::Result<bool> add_records(const cache::ImmutableRef& ref, std::vector<cache::ImmutableRef>& out);
 
   cache::Cache& cache_;
   const base::Compression compression_;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libsolver/sources/blob_origins.h"
 
+#include <algorithm>
+
 #include "libbase/codec.h"
 #include "libcache/resolved_source.h"
 #include "libsolver/cache_key.h"
@@ -12,6 +14,7 @@ namespace cairn::solver {
 using base::ErrorCode;
 using base::fail;
 using base::Result;
+using base::Status;
 
 namespace {
 
@@ -59,6 +62,18 @@ class OfRepository final : public base::ByteSource {
   std::unique_ptr<base::ByteSource> bytes_;
   std::shared_ptr<Counted> counted_;
 };
+
+Status skip(base::ByteSource& source, std::uint64_t count) {
+  std::vector<std::byte> buffer(64 << 10);
+  while (count > 0) {
+    const auto wanted =
+        std::span(buffer).first(static_cast<std::size_t>(std::min<std::uint64_t>(count, buffer.size())));
+    const std::size_t got = TRY(source.read(wanted));
+    if (got == 0) return fail(ErrorCode::corrupt, "ends too early");
+    count -= got;
+  }
+  return {};
+}
 
 }  // namespace
 
@@ -146,6 +161,14 @@ cache::BlobProvider BlobOrigins::provider(Progress progress) {
     counted->begun(origin.size);
     return std::make_unique<OfRepository>(std::move(from), std::move(bytes), counted);
   };
+}
+
+Result<std::unique_ptr<base::ByteSource>> BlobOrigins::open_blob(const BlobDigest& blob, std::uint64_t offset,
+                                                                  std::stop_token stop) {
+  if (TRY(cache_.blobs().find(blob))) return cache_.blobs().open_range(blob, {.offset = offset});
+  auto source = TRY(provider()(blob, std::move(stop)));
+  TRY(skip(*source, offset), "blob {}", blob);
+  return source;
 }
 
 }  // namespace cairn::solver

@@ -48,6 +48,9 @@ class BlobOrigins {
   // Repository. progress: gets how much has come of all blobs that were begun, and how much they are; on any thread; may be empty.
   using Progress = std::function<void(std::uint64_t done, std::uint64_t total)>;
   cache::BlobProvider provider(Progress progress = {});
+  // The bytes of a blob from an offset on: out of the cache, or from where it is said to be. Errors: those of both.
+  base::Result<std::unique_ptr<base::ByteSource>> open_blob(const BlobDigest& blob, std::uint64_t offset,
+                                                            std::stop_token stop);
 
  private:
   struct State {

@@ -27,9 +27,11 @@ namespace {
 
 constexpr std::size_t copy_bytes = 256 << 10;
 
+// In full, if that is said; else the tag alone.
 std::string name_of(const Json& entry) {
   const auto annotations = entry.find("annotations");
-  return annotations == entry.end() ? std::string() : annotations->value(layout_name_annotation, "");
+  if (annotations == entry.end()) return {};
+  return annotations->value(image_name_annotation, annotations->value(layout_name_annotation, ""));
 }
 
 }  // namespace

@@ -20,6 +20,7 @@ namespace cairn::solver {
 inline constexpr const char* oci_index_type = "application/vnd.oci.image.index.v1+json";
 inline constexpr const char* oci_manifest_type = "application/vnd.oci.image.manifest.v1+json";
 inline constexpr const char* layout_name_annotation = "org.opencontainers.image.ref.name";
+inline constexpr const char* image_name_annotation = "io.containerd.image.name";
 inline constexpr const char* oci_layout_version = R"({"imageLayoutVersion":"1.0.0"})";
 
 // Copies a blob, compared with its name while it is. sink: takes its bytes in order. Errors: corrupt, cancelled, those of both.

@@ -55,6 +55,7 @@ class Machine {
                                         const std::string& credentials = "") {
     return solver_->export_cache(*outcome.keys, {.to = to, .mode = mode}, credentials, {});
   }
+  Solver& solver() { return *solver_; }
   base::Status fetch() { return solver_->fetch(*outcome.result); }
   // Of the result, whose tree comes here.
   base::Result<std::string> content(const std::string& path) {
