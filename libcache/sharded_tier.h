@@ -30,7 +30,7 @@ struct ShardedOptions {
   ShardBy by = ShardBy::entry;
   std::chrono::milliseconds hedge_time{50};      // after which a mirror is asked beside one that has not answered
   std::chrono::milliseconds stall_time{10'000};  // after which one that sends or takes no more bytes is left
-  TiersOptions rests{};                          // of which the numbers of breakers are for each peer
+  TiersOptions rests{};  // of which the numbers of breakers are for each peer, and those of hedges for all of them
 };
 
 // Reads ask the first mirror that does not rest, then the next; blobs are verified, so that one with wrong bytes is

@@ -41,6 +41,10 @@ struct TiersOptions {
   // A second one is asked when the first has not answered for as long as 95 of 100 of its answers took, and at least
   // this.
   std::chrono::milliseconds hedge_time_min{20};
+  // Of all requests for entries and for blobs no more than this share is asked twice, and after a time without any so
+  // many at once.
+  double hedge_share = 0.1;
+  std::size_t hedges_at_once = 64;
   // A tier rests after so many failures in a row, twice as long after each further one.
   unsigned failures_max = 5;
   std::chrono::milliseconds rest_time{1'000}, rest_time_max{60'000};
@@ -72,7 +76,7 @@ struct TierStatistics {
   std::uint64_t hits = 0, misses = 0;  // of entries
   std::uint64_t blobs_in = 0, bytes_in = 0;
   std::uint64_t entries_out = 0, blobs_out = 0, bytes_out = 0;
-  std::uint64_t hedges = 0;   // look-ups that were begun because another one took long
+  std::uint64_t hedges = 0;   // requests for entries and for blobs that were begun because another one took long
   std::uint64_t skipped = 0;  // calls that were not made because it rested
   std::uint64_t dropped = 0;  // entries that were not sent
   std::array<std::uint64_t, tier_faults> faults{};

@@ -39,16 +39,34 @@ struct Bringing::Work {
 
 Status Bringing::bring_one(const SizedBlob& blob, const Work& work) {
   if (TRY(is_here(blobs_, blob))) return {};
-  Status last = base::fail(ErrorCode::not_found, "blob {} is in no tier", blob.digest);
+  // The one that had the entry, then the others in their order.
+  std::vector<std::size_t> order;
   for (std::size_t i = 0; i < tiers_.size(); ++i) {
-    // The one that had the entry, then the others in their order.
     const std::size_t index = i == 0 ? work.first : i <= work.first ? i - 1 : i;
-    WatchedTier& tier = *tiers_[index];
-    if (!tier.is_read() || !tier.keeps(blob)) continue;
-    const auto brought = tier.bring_blob(blob, work.entry, blobs_, work.stop);
-    if (brought && *brought) return entries_.uploaded(blob.digest), Status();
-    if (!brought) last = tl::unexpected(brought.error());
-    if (work.stop.stop_requested() || (!brought && brought.error().code == ErrorCode::no_space)) break;
+    if (tiers_[index]->is_read() && tiers_[index]->keeps(blob)) order.push_back(index);
+  }
+  const TierRaceRules rules{
+      .hedge_time = &WatchedTier::blob_hedge_time, .budget = budget_, .pool = opens_, .clock = clock_};
+  const auto open = [blob, entry = work.entry](
+                        WatchedTier& tier,
+                        const std::shared_ptr<Attempt>& attempt) -> Result<std::optional<std::unique_ptr<Arrival>>> {
+    auto arrival = TRY(tier.open_blob(blob, entry, attempt));
+    if (arrival == nullptr) return std::nullopt;
+    return arrival;
+  };
+  Status last = base::fail(ErrorCode::not_found, "blob {} is in no tier", blob.digest);
+  while (!order.empty() && !work.stop.stop_requested()) {
+    auto outcome = TierRace<std::unique_ptr<Arrival>>::run(tiers_, order, rules, work.stop, open);
+    if (outcome.error) last = tl::unexpected(std::move(*outcome.error));
+    if (!outcome.found) break;
+    last = tiers_[outcome.tier]->take(**outcome.found, blobs_);
+    if (last) return entries_.uploaded(blob.digest), Status();
+    if (last.error().code == ErrorCode::no_space) break;
+    // Those who were too late this time may be asked again, the others not.
+    std::vector<std::size_t> done = std::move(outcome.failed);
+    done.insert(done.end(), outcome.without_it.begin(), outcome.without_it.end());
+    done.push_back(outcome.tier);
+    std::erase_if(order, [&](std::size_t tier) { return std::find(done.begin(), done.end(), tier) != done.end(); });
   }
   return last;
 }

@@ -11,10 +11,17 @@ namespace cairn::cache {
 
 class Bringing {
  public:
-  // All outlive it, and `pool`, which has threads for it, ends before the others do.
-  Bringing(WatchedTiers& tiers, BlobStore& blobs, EntryStore& entries, base::ThreadPool& pool,
-           const TiersOptions& options)
-      : tiers_(tiers), blobs_(blobs), entries_(entries), pool_(pool), options_(options) {}
+  // All outlive it, and `pool`, which has threads for it, ends before the others do, `opens` after that.
+  Bringing(WatchedTiers& tiers, BlobStore& blobs, EntryStore& entries, base::ThreadPool& pool, base::ThreadPool& opens,
+           HedgeBudget& budget, const base::Clock& clock, const TiersOptions& options)
+      : tiers_(tiers),
+        blobs_(blobs),
+        entries_(entries),
+        pool_(pool),
+        opens_(opens),
+        budget_(budget),
+        clock_(clock),
+        options_(options) {}
 
   // When it returns ok, each of them is in the store and has its size; what came now is an upload that nobody has named
   // yet (EntryStore::uploaded). `first` is asked first. Errors: not_found (one
@@ -30,7 +37,9 @@ class Bringing {
   WatchedTiers& tiers_;
   BlobStore& blobs_;
   EntryStore& entries_;
-  base::ThreadPool& pool_;
+  base::ThreadPool &pool_, &opens_;
+  HedgeBudget& budget_;
+  const base::Clock& clock_;
   const TiersOptions& options_;
 };
 

@@ -7,8 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "libbase/thread_pool.h"
-#include "libcache/tiers/watched_tier.h"
+#include "libcache/tiers/tier_race.h"
 
 namespace cairn::cache {
 
@@ -22,10 +21,8 @@ struct Lookup {
   bool all_said_no = false;
 };
 
-using WatchedTiers = std::vector<std::unique_ptr<WatchedTier>>;
-
 // Blocks, for at most the time of a look-up for each tier. `asks` has threads for it, and ends before the tiers do.
-Lookup look_up(WatchedTiers& tiers, const EntryName& name, base::ThreadPool& asks, const base::Clock& clock,
-               const std::stop_token& stop);
+Lookup look_up(WatchedTiers& tiers, const EntryName& name, base::ThreadPool& asks, HedgeBudget& budget,
+               const base::Clock& clock, const std::stop_token& stop);
 
 }  // namespace cairn::cache

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// One of the tiers that a sharded one is made of, and one call of it that can be ended alone.
+// One of the tiers that a sharded one is made of.
 #pragma once
 
 #include <atomic>
-#include <functional>
 #include <memory>
 
 #include "libbase/log/log.h"
+#include "libcache/tiers/attempt.h"
 #include "libcache/tiers/breaker.h"
 
 namespace cairn::cache {
@@ -43,14 +43,6 @@ struct Peer {
   const std::unique_ptr<RemoteTier> tier;
   Breaker breaker;
   std::atomic<std::uint64_t> requests{0}, errors{0}, hedges{0}, missed{0}, bytes_in{0}, bytes_out{0};
-};
-
-struct Attempt {
-  explicit Attempt(const TierCall& of)
-      : call{of.deadline, own.get_token(), of.entry}, link(of.stop, [this] { own.request_stop(); }) {}
-  std::stop_source own;
-  const TierCall call;
-  std::stop_callback<std::function<void()>> link;  // whoever ends all of them ends this one, too
 };
 
 }  // namespace cairn::cache

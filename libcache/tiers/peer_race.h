@@ -3,6 +3,7 @@
 // long; the first who has it counts, and the others are told that nobody waits for them.
 #pragma once
 
+#include <algorithm>
 #include <condition_variable>
 #include <optional>
 #include <span>
@@ -10,6 +11,7 @@
 
 #include "libbase/sync.h"
 #include "libbase/thread_pool.h"
+#include "libcache/tiers/hedge_budget.h"
 #include "libcache/tiers/peer.h"
 #include "libcache/tiers/waiting.h"
 
@@ -18,6 +20,7 @@ namespace cairn::cache {
 struct RaceRules {
   std::size_t enough = 1;  // so many who do not have it are believed
   std::chrono::nanoseconds hedge_time;
+  HedgeBudget& budget;
   std::string_view name;  // of all of them together, for errors
 };
 
@@ -43,12 +46,17 @@ class PeerRace {
     for (auto next = order.begin();;) {
       const auto [is_over, may_begin, open, ended] = race->look();
       if (is_over) break;
+      if (open > 0 && may_begin && next != order.end() && !race->may_hedge()) {
+        race->wait(ended, true);
+        continue;
+      }
       Peer* peer = nullptr;
       const bool has_time = clock.steady_now() < call.deadline && !call.stop.stop_requested();
       while (may_begin && has_time && peer == nullptr && next != order.end())
         if (Peer* const candidate = *next++; candidate->begin(clock.steady_now())) peer = candidate;
       if (peer == nullptr && open == 0) break;
       if (peer != nullptr && open > 0) ++peer->hedges;
+      if (peer != nullptr && open == 0) rules.budget.earn();
       if (peer != nullptr) begin(race, *peer, call, pool);
       race->wait(ended, peer != nullptr && next != order.end());
     }
@@ -58,6 +66,7 @@ class PeerRace {
  private:
   struct State {
     std::vector<std::shared_ptr<Attempt>> attempts;
+    std::vector<Peer*> asked;
     std::size_t ended = 0, winner = 0;
     std::vector<Peer*> noes;
     std::optional<Found> found;
@@ -81,6 +90,7 @@ class PeerRace {
       auto state = race->state_.lock();
       index = state->attempts.size();
       state->attempts.push_back(attempt);
+      state->asked.push_back(&peer);
     }
     const auto ask = [race, &peer, attempt, index](const std::stop_token&) { race->ask_one(peer, attempt, index); };
     if (race->rules_.enough == 1 || !pool.submit(ask)) ask({});  // nobody is asked beside an only one
@@ -114,10 +124,19 @@ class PeerRace {
     changed_.notify_all();
   }
 
-  void wait(std::size_t ended, bool may_hedge) {
+  // There is something left for it, or all who are asked have come to rest meanwhile.
+  bool may_hedge() {
+    const std::vector<Peer*> asked = state_.lock()->asked;
+    const auto now = clock_.steady_now();
+    const bool all_rest = std::all_of(asked.begin(), asked.end(),
+                                      [&](Peer* peer) { return peer->breaker.state(now) == BreakerState::open; });
+    return all_rest || rules_.budget.take();
+  }
+
+  void wait(std::size_t ended, bool for_hedge) {
     auto state = state_.lock();
     const auto is_news = [&] { return state->ended > ended; };
-    if (may_hedge && rules_.enough > 1)
+    if (for_hedge && rules_.enough > 1)
       wait_until(changed_, state.lock(), clock_, clock_.steady_now() + rules_.hedge_time, is_news);
     else
       changed_.wait(state.lock(), is_news);  // calls end at their deadlines

@@ -27,7 +27,7 @@ constexpr Counter<TierStatistics> counters[] = {
      [](const auto& tier) { return tier.entries_out; }},
     {"cairn_tier_blobs_out_total", "counter", "Blobs that it took.", [](const auto& tier) { return tier.blobs_out; }},
     {"cairn_tier_bytes_out_total", "counter", "Bytes sent to it.", [](const auto& tier) { return tier.bytes_out; }},
-    {"cairn_tier_hedges_total", "counter", "Lookups begun because another took long.",
+    {"cairn_tier_hedges_total", "counter", "Requests begun because another took long.",
      [](const auto& tier) { return tier.hedges; }},
     {"cairn_tier_skipped_total", "counter", "Calls not made because it rested.",
      [](const auto& tier) { return tier.skipped; }},

@@ -120,7 +120,7 @@ class ShardedTier final : public RemoteTier {
     std::stable_partition(order.begin(), order.end(), [&](Peer* peer) { return !wrong_.has(*peer, blob.digest); });
     const std::size_t enough = is_where ? options_.mirrors : peers_.size();
     auto [found, without_it] = TRY(PeerRace<OpenedBlob>::run(
-        order, {enough, options_.hedge_time, name_}, call, races_, clock_,
+        order, {enough, options_.hedge_time, hedges_, name_}, call, races_, clock_,
         [blob](Peer& peer, const std::shared_ptr<Attempt>& attempt) { return open_at(peer, attempt, blob); }));
     if (!found) return nullptr;
     if (is_where && call.entry) note_missed(without_it, key_for(blob, call), *call.entry);
@@ -177,7 +177,7 @@ class ShardedTier final : public RemoteTier {
       return found;
     };
     auto [found, without_it] = TRY(PeerRace<TierEntry>::run(
-        order_of(key), {options_.mirrors, options_.hedge_time, name_}, call, races_, clock_, find_at));
+        order_of(key), {options_.mirrors, options_.hedge_time, hedges_, name_}, call, races_, clock_, find_at));
     if (found) note_missed(without_it, key, entry);
     return std::move(found);
   }
@@ -321,6 +321,7 @@ class ShardedTier final : public RemoteTier {
   std::vector<std::unique_ptr<Peer>> peers_;
   WrongBlobs wrong_;
   MissedEntries missed_;
+  HedgeBudget hedges_{options_.rests.hedge_share, options_.rests.hedges_at_once};
   StallWatch watch_;
   base::ThreadPool races_{{.threads = races_at_once}};  // last: its tasks use the rest
 };

@@ -54,9 +54,11 @@ struct Tiers::State {
   Negatives negatives{options.negative_time, options.negatives_max};
   WriteBehind outgoing{tiers, cache.blobs(), clock, options};
   Flights flights{clock};
-  // A look-up does not stand in line behind transfers; and none of these tasks waits for another.
-  base::ThreadPool asks{{.threads = 2 * options.fetches_max}}, transfers{{.threads = 2 * options.fetches_max}};
-  Bringing bringing{tiers, cache.blobs(), entries, transfers, options};
+  // A look-up does not stand in line behind transfers; and a task waits only for those of a pool before its own.
+  HedgeBudget hedges{options.hedge_share, options.hedges_at_once};
+  base::ThreadPool asks{{.threads = 2 * options.fetches_max}}, opens{{.threads = 2 * options.fetches_max}},
+      transfers{{.threads = 2 * options.fetches_max}};
+  Bringing bringing{tiers, cache.blobs(), entries, transfers, opens, hedges, clock, options};
   base::ThreadPool fetches{{.threads = options.fetches_max, .queue_max = options.fetches_queued}};
 };
 
@@ -97,7 +99,7 @@ void Tiers::fetch_blob(const SizedBlob& blob, Answered then) {
 
 Result<bool> Tiers::State::bring_entry(const EntryName& name, const ReadClosure& closure, const std::stop_token& stop) {
   const KeyDigest key = key_of(name);
-  const Lookup looked = look_up(tiers, name, asks, clock, stop);
+  const Lookup looked = look_up(tiers, name, asks, hedges, clock, stop);
   if (!looked.found) {
     if (looked.all_said_no) negatives.add(key, clock.steady_now());
     return false;

@@ -11,39 +11,6 @@ using base::Status;
 
 namespace {
 
-// What comes from a tier: counted, no more of it than was said, and with an error of the tier told from one of here.
-class ArrivingSource final : public base::ByteSource {
- public:
-  ArrivingSource(base::ByteSource& source, const SizedBlob& blob, std::atomic<std::uint64_t>& count)
-      : source_(source), blob_(blob), count_(count) {}
-
-  Result<std::size_t> read(std::span<std::byte> out) override {
-    auto got = source_.read(out);
-    if (!got) return fail_with(got.error());
-    count_ += *got;
-    arrived_ += *got;
-    const bool ends_early = *got == 0 && !out.empty() && arrived_ < blob_.size;
-    if (arrived_ > blob_.size || ends_early)
-      return fail_with({ErrorCode::corrupt,
-                        fmt::format("blob {} of {} bytes came with {}", blob_.digest, blob_.size,
-                                    ends_early ? fmt::format("{}", arrived_) : "more"),
-                        {}});
-    return got;
-  }
-  bool is_to_blame() const { return to_blame_; }
-
- private:
-  tl::unexpected<base::Error> fail_with(base::Error error) {
-    to_blame_ = true;
-    return tl::unexpected<base::Error>(std::move(error));
-  }
-  base::ByteSource& source_;
-  const SizedBlob& blob_;
-  std::atomic<std::uint64_t>& count_;
-  std::uint64_t arrived_ = 0;
-  bool to_blame_ = false;
-};
-
 class LeavingSource final : public base::ByteSource {
  public:
   LeavingSource(base::ByteSource& source, std::atomic<std::uint64_t>& count) : source_(source), count_(count) {}
@@ -93,10 +60,7 @@ WatchedTier::WatchedTier(TierSettings settings, const TiersOptions& options, con
 
 template <class Call>
 auto WatchedTier::ask(Breaker& breaker, Call call) -> decltype(call()) {
-  if (!breaker.begin(clock_.steady_now())) {
-    ++counts_.skipped;
-    return base::fail(ErrorCode::busy, "tier {} rests", name());
-  }
+  if (!breaker.begin(clock_.steady_now())) return rests();
   auto answer = call();
   if (answer)
     breaker.succeeded();
@@ -104,6 +68,13 @@ auto WatchedTier::ask(Breaker& breaker, Call call) -> decltype(call()) {
     note_fault(breaker, answer.error());
   return answer;
 }
+
+tl::unexpected<base::Error> WatchedTier::rests() {
+  ++counts_.skipped;
+  return base::fail(ErrorCode::busy, "tier {} rests", name());
+}
+
+void WatchedTier::was_overtaken() { reading_.ended(clock_.steady_now(), ErrorCode::io); }
 
 void WatchedTier::note_fault(Breaker& breaker, const base::Error& error) {
   if (error.code != ErrorCode::cancelled) ++counts_.faults[static_cast<std::size_t>(fault_of(error.code))];
@@ -131,22 +102,33 @@ Result<std::optional<TierEntry>> WatchedTier::find_entry(const EntryName& name, 
   });
 }
 
-Result<bool> WatchedTier::bring_blob(const SizedBlob& blob, const std::optional<EntryName>& entry, BlobStore& into,
-                                     const std::stop_token& stop) {
-  base::Error local;
-  auto brought = ask(reading_, [&]() -> Result<bool> {
-    const auto source = TRY(tier_->open_blob(blob, call_for(transfer_time(blob.size), stop, entry)));
-    if (source == nullptr) return false;
-    ArrivingSource arriving(*source, blob, counts_.bytes_in);
-    const auto put = into.put(arriving, blob.digest);
-    if (put) return ++counts_.blobs_in, true;
-    const bool is_local = !arriving.is_to_blame() && put.error().code != ErrorCode::corrupt;
-    if (!is_local) return tl::unexpected(put.error());
-    local = put.error();
-    return base::fail(ErrorCode::cancelled, "{}", local.message);
-  });
-  if (!brought && !local.message.empty()) return tl::unexpected(local);
-  return brought;
+Result<std::unique_ptr<Arrival>> WatchedTier::open_blob(const SizedBlob& blob, const std::optional<EntryName>& entry,
+                                                        const std::shared_ptr<Attempt>& attempt) {
+  if (!reading_.begin(clock_.steady_now())) return rests();
+  const auto began = clock_.steady_now();
+  const auto failed = [&](const base::Error& error) {
+    note_fault(reading_, error);
+    return tl::unexpected<base::Error>(error);
+  };
+  auto source = tier_->open_blob(blob, call_for(transfer_time(blob.size), attempt->call.stop, entry));
+  if (!source) return failed(source.error());
+  if (*source == nullptr) return reading_.succeeded(), nullptr;
+  auto arrival = std::make_unique<Arrival>(std::move(*source), blob, attempt, counts_.bytes_in, reading_);
+  const Status begun = arrival->begin();
+  if (!begun) return arrival->settle(), failed(begun.error());
+  first_bytes_.lock()->add(clock_.steady_now() - began);
+  return arrival;
+}
+
+Status WatchedTier::take(Arrival& arrival, BlobStore& into) {
+  const auto put = into.put(arrival, arrival.blob.digest);
+  arrival.settle();
+  if (put) return ++counts_.blobs_in, reading_.succeeded(), Status();
+  if (arrival.is_to_blame() || put.error().code == ErrorCode::corrupt)
+    note_fault(reading_, put.error());
+  else
+    reading_.abandoned();
+  return tl::unexpected(put.error());
 }
 
 void WatchedTier::read_ahead(std::span<const SizedBlob> blobs, const std::optional<EntryName>& entry,
@@ -203,9 +185,9 @@ Status WatchedTier::flush(std::chrono::steady_clock::time_point deadline, const 
   return tier_->flush({deadline, stop});
 }
 
-std::chrono::nanoseconds WatchedTier::hedge_time() const {
-  const std::chrono::nanoseconds half = std::chrono::nanoseconds(options_.lookup_time) / 2;
-  return std::min(std::max<std::chrono::nanoseconds>(latencies_.lock()->most(), options_.hedge_time_min), half);
+std::chrono::nanoseconds WatchedTier::hedge_time_of(base::Guarded<Latencies>& latencies,
+                                                    std::chrono::nanoseconds time) const {
+  return std::min(std::max<std::chrono::nanoseconds>(latencies.lock()->most(), options_.hedge_time_min), time / 2);
 }
 
 TierStatistics WatchedTier::statistics() {

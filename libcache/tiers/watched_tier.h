@@ -14,6 +14,7 @@
 #include "libbase/sync.h"
 #include "libcache/blob_store.h"
 #include "libcache/tiers.h"
+#include "libcache/tiers/arrival.h"
 #include "libcache/tiers/breaker.h"
 
 namespace cairn::cache {
@@ -33,10 +34,12 @@ class WatchedTier {
   bool keeps(const SizedBlob& blob) const { return abilities().keeps_blobs && blob.size <= abilities().blob_bytes_max; }
 
   base::Result<std::optional<TierEntry>> find_entry(const EntryName& name, const std::stop_token& stop);
-  // Into the store, hashed on its way (I2), and of this size. False: the tier has none.
-  // `entry` is what needs it (TierCall::entry), here and below.
-  base::Result<bool> bring_blob(const SizedBlob& blob, const std::optional<EntryName>& entry, BlobStore& into,
-                                const std::stop_token& stop);
+  // When its first bytes are there. nullptr: the tier has none. `entry` is what needs it (TierCall::entry), here and
+  // below.
+  base::Result<std::unique_ptr<Arrival>> open_blob(const SizedBlob& blob, const std::optional<EntryName>& entry,
+                                                   const std::shared_ptr<Attempt>& attempt);
+  // Into the store, hashed on its way (I2), and of its size.
+  base::Status take(Arrival& arrival, BlobStore& into);
 
   // Of a tier that packs: what it can read together of what is going to be brought.
   void read_ahead(std::span<const SizedBlob> blobs, const std::optional<EntryName>& entry, const std::stop_token& stop);
@@ -50,8 +53,13 @@ class WatchedTier {
   // The same at the end: it is not spared for that, for there is no later.
   base::Status flush(std::chrono::steady_clock::time_point deadline, const std::stop_token& stop);
 
-  // How long most of its look-ups take: when it makes sense to ask somebody else, too.
-  std::chrono::nanoseconds hedge_time() const;
+  // How long most of its look-ups take, and how long it is to the first bytes of most blobs: when it makes sense to ask
+  // somebody else, too.
+  std::chrono::nanoseconds hedge_time() const { return hedge_time_of(latencies_, options_.lookup_time); }
+  std::chrono::nanoseconds blob_hedge_time() const { return hedge_time_of(first_bytes_, options_.transfer_time); }
+  // Another one was asked later and has answered before: time and again that is as good as no answer.
+  void was_overtaken();
+  bool rests_for_reads() { return reading_.state(clock_.steady_now()) == BreakerState::open; }
   void count_hedge() { ++counts_.hedges; }
   bool take_missed(const EntryName& name) { return tier_->take_missed(name); }
   void count_dropped() { ++counts_.dropped; }
@@ -64,7 +72,7 @@ class WatchedTier {
         hedges{0}, skipped{0}, dropped{0};
     std::array<std::atomic<std::uint64_t>, tier_faults> faults{};
   };
-  // The last so many times that a look-up took.
+  // The last so many times that something took.
   struct Latencies {
     static constexpr std::size_t kept = 64;
     std::vector<std::chrono::nanoseconds> times;
@@ -72,6 +80,8 @@ class WatchedTier {
     void add(std::chrono::nanoseconds time);
     std::chrono::nanoseconds most() const;
   };
+  std::chrono::nanoseconds hedge_time_of(base::Guarded<Latencies>& latencies, std::chrono::nanoseconds time) const;
+  tl::unexpected<base::Error> rests();
   template <class Call>
   auto ask(Breaker& breaker, Call call) -> decltype(call());
   void note_fault(Breaker& breaker, const base::Error& error);
@@ -85,7 +95,7 @@ class WatchedTier {
   const base::Clock& clock_;
   Breaker reading_{options_}, writing_{options_};
   Counts counts_;
-  mutable base::Guarded<Latencies> latencies_;
+  mutable base::Guarded<Latencies> latencies_, first_bytes_;
 };
 
 }  // namespace cairn::cache

@@ -368,6 +368,22 @@ TEST_F(ShardedTierTest, APeerThatTakesLongIsHedgedByAnotherThatIsCounted) {
   EXPECT_EQ(peers[0].state, BreakerState::open);
 }
 
+TEST_F(ShardedTierTest, NoMoreThanAShareIsHedged) {
+  ShardedOptions options = mirrored();
+  options.rests.hedge_share = 0.1;
+  options.rests.hedges_at_once = 2;
+  options.rests.failures_max = 1'000;
+  const auto tier = open(2, options);
+  for (int i = 1; i < 20; ++i) ASSERT_TRUE(put(*tier, i));
+  shelves_[0]->sickness = Sickness::black_hole;
+  std::size_t late = 0;
+  for (int i = 1; i < 20; ++i) late += tier->find_entry(name(i), call_for(milliseconds(100))).has_value() ? 0 : 1;
+  std::size_t of_the_silent_one = 0;
+  for (int i = 1; i < 20; ++i) of_the_silent_one += first_of(i, 2) == 0 ? 1 : 0;
+  EXPECT_LE(tier->peers()[1].hedges, 3u) << "two, and a tenth of nineteen";
+  EXPECT_EQ(late, of_the_silent_one - tier->peers()[1].hedges);
+}
+
 TEST_F(ShardedTierTest, APeerThatPacksIsToldWhatIsGoingToBeRead) {
   const auto tier = open(3, mirrored(), {.only_door = {}, .packs = true});
   const std::vector<SizedBlob> blobs{sized("a"), sized("b"), sized("c")};

@@ -2,6 +2,7 @@
 // I8: a sick tier is slower, never wrong, and never fails whoever asks. The clock stands still but where a test moves
 // it.
 #include "libcache/tiers/breaker.h"
+#include "libcache/tiers/hedge_budget.h"
 #include "tests/libcache/tiers_fixture.h"
 
 namespace cairn::cache {
@@ -124,6 +125,93 @@ TEST_F(TiersTest, ASecondTierIsAskedWhenTheFirstTakesLong) {
   EXPECT_EQ(of(1).hedges, 1u);
   wait_for([&] { return first_->hanging == 0; });  // its call was ended, although its time is not over
   EXPECT_EQ(of(0).faults[static_cast<std::size_t>(TierFault::io)], 0u);
+}
+
+TEST_F(TiersTest, ABlobIsAskedOfASecondTierWhenTheFirstTakesLong) {
+  for (const Sickness sickness : {Sickness::black_hole, Sickness::slow_blobs}) {
+    const std::string bytes = "a blob " + std::to_string(static_cast<int>(sickness));
+    for (const auto& shelf : {first_, second_}) stock(*shelf, named("k"), "value", {bytes});
+    first_->sickness = sickness;
+    first_->opens = second_->opens = 0;
+    open({{first_}, {second_}}, {.hedge_time_min = milliseconds(50)});
+    std::promise<TierAnswer> answer;
+    tiers_->fetch_blob(sized(bytes), [&](TierAnswer said) { answer.set_value(said); });
+    EXPECT_LT(let_pass_until(answer.get_future()), milliseconds(1'000)) << "nobody waited for the first";
+    wait_for([&] { return has(bytes); });
+    EXPECT_EQ(first_->opens, 1u);
+    EXPECT_EQ(second_->opens, 1u);
+    EXPECT_EQ(of(1).hedges, 1u);
+    EXPECT_EQ(of(1).blobs_in, 1u);
+    wait_for([&] { return first_->hanging == 0; });  // its call was ended, although its time is not over
+    first_->sickness = Sickness::none;
+  }
+}
+
+TEST_F(TiersTest, ATierThatIsFastIsNotAskedTwice) {
+  std::vector<std::string> needs;
+  for (int i = 0; i < 50; ++i) needs.push_back("output " + std::to_string(i));
+  for (const auto& shelf : {first_, second_}) stock(*shelf, named("k"), "value", needs);
+  open({{first_}, {second_}});
+  EXPECT_EQ(ask(named("k")), TierAnswer::found);
+  EXPECT_EQ(first_->opens, 50u);
+  EXPECT_EQ(second_->opens, 0u);
+  EXPECT_EQ(of(0).hedges + of(1).hedges, 0u);
+}
+
+TEST_F(TiersTest, OneThatOthersOvertakeTimeAndAgainRests) {
+  for (int i = 0; i < 20; ++i) stock(*second_, named("k" + std::to_string(i)), "value", {});
+  first_->sickness = Sickness::black_hole;
+  open({{first_}, {second_}}, {.hedge_time_min = milliseconds(50), .failures_max = 3, .rest_time = seconds(60)});
+  for (int i = 0; i < 20; ++i) {
+    auto answer = begin(named("k" + std::to_string(i)));
+    let_pass_until(answer);
+    EXPECT_EQ(answer.get(), TierAnswer::found);
+    wait_for([&] { return first_->hanging == 0; });
+  }
+  wait_for([&] { return of(0).reading == BreakerState::open; });
+  EXPECT_LE(first_->lookups, 5u);
+  EXPECT_GE(of(1).hedges, 3u);
+  EXPECT_LE(of(1).hedges, 5u) << "who rests is not waited for";
+}
+
+// Of forty that take long at once, those are asked twice for which there is room; the others wait for their answers.
+TEST_F(TiersTest, NoMoreThanAShareIsAskedTwice) {
+  constexpr int count = 40;
+  for (int i = 0; i < count; ++i)
+    for (const auto& shelf : {first_, second_}) stock(*shelf, named("k" + std::to_string(i)), "value", {});
+  first_->sickness = Sickness::black_hole;
+  open({{first_}, {second_}}, {.fetches_max = count,
+                               .hedge_time_min = milliseconds(50),
+                               .hedge_share = 0.1,
+                               .hedges_at_once = 6,
+                               .failures_max = 1000});
+  std::vector<std::future<TierAnswer>> answers;
+  for (int i = 0; i < count; ++i) answers.push_back(begin(named("k" + std::to_string(i))));
+  wait_for([&] { return first_->hanging == count; });
+  store_.clock.advance(milliseconds(60));
+  wait_for([&] { return second_->lookups == 6; });
+  for (int i = 0; i < 10; ++i) {
+    store_.clock.advance(milliseconds(60));
+    std::this_thread::sleep_for(milliseconds(25));
+  }
+  EXPECT_EQ(second_->lookups, 6u);
+  EXPECT_EQ(of(1).hedges, 6u);
+  first_->sickness = Sickness::none;
+  for (auto& answer : answers) EXPECT_EQ(answer.get(), TierAnswer::found) << "and nobody lost by that";
+}
+
+TEST(TierHedges, AShareIsEarnedAndIsNotSavedForever) {
+  HedgeBudget budget(0.1, 3);
+  const auto take_all = [&] {
+    int taken = 0;
+    while (budget.take()) ++taken;
+    return taken;
+  };
+  EXPECT_EQ(take_all(), 3);
+  for (int i = 0; i < 25; ++i) budget.earn();
+  EXPECT_EQ(take_all(), 2);
+  for (int i = 0; i < 1'000; ++i) budget.earn();
+  EXPECT_EQ(take_all(), 3);
 }
 
 TEST_F(TiersTest, AnOnlyOneIsTriedOnceMore) {
