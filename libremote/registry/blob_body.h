@@ -9,8 +9,9 @@ namespace cairn::remote {
 
 class BlobBody final : public base::ByteSource {
  public:
-  BlobBody(HttpRepository& repository, const BlobDigest& digest, std::optional<std::uint64_t> size, std::stop_token stop)
-      : repository_(repository), path_("blobs/" + digest.str()), size_(size), stop_(std::move(stop)) {}
+  BlobBody(HttpRepository& repository, const BlobDigest& digest, std::optional<std::uint64_t> size, std::stop_token stop,
+           std::uint64_t offset = 0)
+      : repository_(repository), path_("blobs/" + digest.str()), size_(size), stop_(std::move(stop)), done_(offset), done_at_break_(offset) {}
 
   base::Status open();  // from where it is
   base::Result<std::size_t> read(std::span<std::byte> out) override;
@@ -25,8 +26,8 @@ class BlobBody final : public base::ByteSource {
   std::optional<std::uint64_t> size_;
   std::stop_token stop_;
   cache::FetchAnswer answer_;
-  std::uint64_t done_ = 0;
-  std::uint64_t done_at_break_ = 0;
+  std::uint64_t done_;  // where the reader is
+  std::uint64_t done_at_break_;
   int breaks_ = 0;  // without getting on
 };
 

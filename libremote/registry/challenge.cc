@@ -68,6 +68,13 @@ std::string url_encoded(std::string_view text) {
   return out;
 }
 
+std::string service_and_scope(const Challenge& challenge, std::string_view scope) {
+  std::string form;
+  if (const auto service = challenge.parameters.find("service"); service != challenge.parameters.end())
+    form = "service=" + url_encoded(service->second) + "&";
+  return form + "scope=" + url_encoded(scope);
+}
+
 }  // namespace
 
 std::vector<Challenge> parse_challenges(std::string_view header) {
@@ -91,18 +98,26 @@ std::vector<Challenge> parse_challenges(std::string_view header) {
   return challenges;
 }
 
-Result<std::string> token_url(const Challenge& challenge, std::string_view scope) {
+Result<std::string> token_realm(const Challenge& challenge) {
   const auto realm = challenge.parameters.find("realm");
   if (realm == challenge.parameters.end()) return fail(ErrorCode::invalid_argument, "its challenge names no token service");
-  std::string url = realm->second;
+  const std::string& url = realm->second;
   if (!url.starts_with("https://") && !url.starts_with("http://")) {
     return fail(ErrorCode::invalid_argument, "its token service is not at an HTTP address: \"{}\"", url.substr(0, 200));
   }
-  url += url.find('?') == std::string::npos ? '?' : '&';
-  if (const auto service = challenge.parameters.find("service"); service != challenge.parameters.end()) {
-    url += "service=" + url_encoded(service->second) + "&";
-  }
-  return url + "scope=" + url_encoded(scope);
+  return url;
+}
+
+Result<std::string> token_url(const Challenge& challenge, std::string_view scope) {
+  const std::string url = TRY(token_realm(challenge));
+  return url + (url.find('?') == std::string::npos ? '?' : '&') + service_and_scope(challenge, scope);
+}
+
+Result<TokenRequest> refresh_request(const Challenge& challenge, std::string_view scope,
+                                     std::string_view identity_token) {
+  return TokenRequest{TRY(token_realm(challenge)),
+                      "grant_type=refresh_token&client_id=cairn&" + service_and_scope(challenge, scope) +
+                          "&refresh_token=" + url_encoded(identity_token)};
 }
 
 Result<std::string> parse_token(std::string_view json) {

@@ -11,6 +11,8 @@
 #include "libremote/bodies/bodies.h"
 #include "libremote/registry/blob_body.h"
 #include "libremote/registry/challenge.h"
+#include "libremote/registry/mirrors.h"
+#include "libremote/registry/routes.h"
 
 namespace cairn::remote {
 
@@ -24,11 +26,7 @@ using cache::FetchRequest;
 namespace {
 
 constexpr std::size_t token_bytes_max = 1 << 20;
-// A spelling of its own: the registry of docker.io has another name than its images.
-constexpr const char* docker_hub =
-    "registry-1"
-    ".docker.io";
-
+constexpr int mirror_tries = 2;
 constexpr const char* manifest_types =
     "application/vnd.oci.image.index.v1+json, application/vnd.docker.distribution.manifest.list.v2+json, "
     "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json";
@@ -40,14 +38,6 @@ bool is_passing(const base::Error& error) { return error.code == ErrorCode::io |
 
 }  // namespace
 
-std::string registry_url(const std::string& host) {
-  if (host == "docker.io") return std::string("https://") + docker_hub;
-  const std::string_view bare =
-      std::string_view(host).substr(0, host.starts_with('[') ? host.find(']') + 1 : host.find(':'));
-  const bool here = bare == "localhost" || bare.starts_with("127.") || bare == "[::1]";
-  return (here ? "http://" : "https://") + host;
-}
-
 std::string origin_of(std::string_view url) {
   const std::size_t host = url.find("://");
   return std::string(url.substr(0, host == url.npos ? 0 : url.find('/', host + 3)));
@@ -55,25 +45,30 @@ std::string origin_of(std::string_view url) {
 
 bool HttpRepository::is_own_address(const std::string& url) const { return origin_of(url) == origin_of(base_url_); }
 
-HttpRepository::HttpRepository(cache::Fetcher& fetcher, const RegistryOptions& options, cache::RepositoryName name,
-                               std::string credentials)
+HttpRepository::HttpRepository(cache::Fetcher& fetcher, RegistryOptions options, const cache::RepositoryName& name,
+                               const std::string& origin, const std::string& credentials)
     : fetcher_(fetcher),
-      options_(options),
+      options_(std::move(options)),
       name_text_(name.text()),
-      base_url_(registry_url(name.host) + "/v2/" + name.path + "/"),
+      base_url_(origin + "/v2/" + name.path + "/"),
       scope_("repository:" + name.path + ":"),
-      credentials_(std::move(credentials)) {}
+      credentials_(parse_credentials(credentials)) {}
 
 base::Error HttpRepository::status_error(int status, const std::string& path) const {
   if (status == 404) return fail(ErrorCode::not_found, "{}: the registry has no {}", name_text_, path).value();
-  if (status != 401 && status != 403) {
-    return fail(ErrorCode::io, "{}: the registry answers {} with status {}", name_text_, path, status).value();
-  }
-  auto error = fail(ErrorCode::unavailable, "{}: the registry refuses {} (status {})", name_text_,
-                    credentials_.empty() ? "who gives no credentials" : "the credentials", status)
-                   .value();
-  error.hint = fmt::format("give the secret REGISTRY_AUTH_{}, which is USER:PASSWORD",
-                           name_text_.substr(0, name_text_.find('/')));
+  if (status == 401 || status == 403) return refused(status);
+  return fail(ErrorCode::io, "{}: the registry answers {} with status {}", name_text_, path, status).value();
+}
+
+base::Error HttpRepository::refused(int status) const {
+  const bool has_none = credentials_.kind == Credentials::Kind::none;
+  const std::string whose = has_none                     ? "who gives no credentials"
+                            : credentials_.from.empty() ? "the credentials"
+                                                        : "the credentials of " + credentials_.from;
+  auto error = fail(ErrorCode::unavailable, "{}: the registry refuses {} (status {})", name_text_, whose, status).value();
+  const std::string host = name_text_.substr(0, name_text_.find('/'));
+  error.hint = fmt::format("give the secret REGISTRY_AUTH_{}, which is USER:PASSWORD, or log in: docker login {}", host, host);
+  if (has_none && !credentials_.from.empty()) error.hint = credentials_.from + "; " + error.hint;
   return error;
 }
 
@@ -92,29 +87,56 @@ Status HttpRepository::pause(int tries, const std::string& asked_seconds, const 
   return {};
 }
 
-Result<std::string> HttpRepository::fetch_token(const std::string& url, const std::stop_token& stop) {
-  FetchRequest request{.url = url, .headers = {}};
-  if (!credentials_.empty()) request.headers.emplace_back("Authorization", "Basic " + base::base64(credentials_));
-  const FetchAnswer answer = TRY(fetcher_.fetch(request, stop));
-  if (answer.status == 401 || answer.status == 403)
-    return tl::unexpected(status_error(answer.status, "its token service"));
+struct HttpRepository::TokenQuestion {
+  const Challenge& challenge;
+  std::string scope;
+};
+
+Result<FetchAnswer> HttpRepository::ask_token_service(const TokenQuestion& question, const std::stop_token& stop) {
+  if (credentials_.kind == Credentials::Kind::identity_token) {
+    TokenRequest form = TRY(refresh_request(question.challenge, question.scope, credentials_.secret));
+    StringBody body(form.body);
+    FetchRequest request{.url = form.url,
+                         .method = FetchRequest::Method::post,
+                         .headers = {{"Content-Type", "application/x-www-form-urlencoded"}},
+                         .body = &body,
+                         .body_bytes = form.body.size()};
+    return fetcher_.fetch(request, stop);
+  }
+  FetchRequest request{.url = TRY(token_url(question.challenge, question.scope)), .headers = {}};
+  if (credentials_.kind == Credentials::Kind::password)
+    request.headers.emplace_back("Authorization", "Basic " + base::base64(credentials_.basic()));
+  return fetcher_.fetch(request, stop);
+}
+
+Result<std::string> HttpRepository::fetch_token(const TokenQuestion& question, const std::stop_token& stop) {
+  const FetchAnswer answer = TRY(ask_token_service(question, stop));
+  // An identity token that is none any more is a wrong request there (RFC 6749, 5.2).
+  const bool has_identity = credentials_.kind == Credentials::Kind::identity_token;
+  if (answer.status == 401 || answer.status == 403 || (has_identity && answer.status == 400))
+    return tl::unexpected(refused(answer.status));
   if (answer.status != 200) return fail(ErrorCode::io, "the token service answers with status {}", answer.status);
   return parse_token(TRY(read_whole(*answer.body, token_bytes_max)));
 }
 
 Status HttpRepository::authenticate(const FetchAnswer& answer, Access access, const std::stop_token& stop) {
   for (const Challenge& challenge : parse_challenges(answer.header("www-authenticate"))) {
-    if (challenge.scheme == "basic" && !credentials_.empty()) {
-      *authorization_.lock() = "Basic " + base::base64(credentials_);
+    using Kind = Credentials::Kind;
+    if (challenge.scheme == "basic" && credentials_.kind == Kind::password) {
+      *authorization_.lock() = "Basic " + base::base64(credentials_.basic());
       return {};
     }
     if (challenge.scheme != "bearer") continue;
-    const std::string url =
-        TRY(token_url(challenge, scope_ + (access == Access::push ? "pull,push" : "pull")), "{}", name_text_);
-    if (url.starts_with("http://") && base_url_.starts_with("https://")) {
+    if (credentials_.kind == Kind::registry_token) {
+      *authorization_.lock() = "Bearer " + credentials_.secret;
+      return {};
+    }
+    const TokenQuestion question{challenge, scope_ + (access == Access::push ? "pull,push" : "pull")};
+    const std::string realm = TRY(token_realm(challenge), "{}", name_text_);
+    if (realm.starts_with("http://") && base_url_.starts_with("https://")) {
       return fail(ErrorCode::invalid_argument, "{}: its token service is not at an https address", name_text_);
     }
-    std::string token = TRY(fetch_token(url, stop), "{}: get a token", name_text_);
+    std::string token = TRY(fetch_token(question, stop), "{}: get a token", name_text_);
     *authorization_.lock() = "Bearer " + token;
     return {};
   }
@@ -160,9 +182,15 @@ Result<FetchAnswer> HttpRepository::get(FetchRequest request, const std::string&
   return tl::unexpected(status_error(answer.status, path));
 }
 
+std::optional<std::chrono::steady_clock::time_point> HttpRepository::document_deadline() const {
+  if (!options_.document_time) return std::nullopt;
+  return std::chrono::steady_clock::now() + *options_.document_time;
+}
+
 Result<BlobDigest> HttpRepository::resolve(const std::string& tag, std::stop_token stop) {
   const std::string path = "manifests/" + tag;
   FetchRequest request{.url = {}, .method = FetchRequest::Method::head, .headers = {{"Accept", manifest_types}}};
+  request.deadline = document_deadline();
   const FetchAnswer answer = TRY(get(request, path, stop));
   if (auto digest = BlobDigest::parse(answer.header("docker-content-digest"))) return *digest;
   // It does not say, so its bytes have to.
@@ -177,6 +205,7 @@ Result<std::string> HttpRepository::read(Document kind, const BlobDigest& digest
   FetchRequest request{.url = {}, .headers = {}};
   if (kind == Document::manifest) request.headers.emplace_back("Accept", manifest_types);
   for (int tries = 1;; ++tries) {
+    request.deadline = document_deadline();
     const FetchAnswer answer = TRY(get(request, path, stop));
     auto bytes = read_whole(*answer.body, size_max);
     if (bytes) {
@@ -206,7 +235,13 @@ Result<cache::Repository::Tagged> HttpRepository::read_tag(const std::string& ta
 Result<std::unique_ptr<base::ByteSource>> HttpRepository::open_blob(const BlobDigest& digest,
                                                                     std::optional<std::uint64_t> size,
                                                                     std::stop_token stop) {
-  auto body = std::make_unique<BlobBody>(*this, digest, size, std::move(stop));
+  return open_blob_from(0, digest, size, std::move(stop));
+}
+
+Result<std::unique_ptr<base::ByteSource>> HttpRepository::open_blob_from(std::uint64_t offset, const BlobDigest& digest,
+                                                                         std::optional<std::uint64_t> size,
+                                                                         std::stop_token stop) {
+  auto body = std::make_unique<BlobBody>(*this, digest, size, std::move(stop), offset);
   TRY(body->open());
   return body;
 }
@@ -217,12 +252,31 @@ class HttpRegistries final : public cache::Registries {
  public:
   HttpRegistries(cache::Fetcher& fetcher, RegistryOptions options) : fetcher_(fetcher), options_(options) {}
   std::shared_ptr<cache::Repository> open(const cache::RepositoryName& name, const std::string& credentials) override {
-    return std::make_shared<HttpRepository>(fetcher_, options_, name, credentials);
+    const auto route = options_.routes.find(name.host);
+    const bool is_plain = route == options_.routes.end();
+    const std::string origin = registry_url(name.host, is_plain ? RegistryRoute::Scheme::usual : route->second.scheme);
+    auto own = std::make_unique<HttpRepository>(fetcher_, options_, name, origin, credentials);
+    if (is_plain || route->second.mirrors.empty()) return own;
+    std::vector<MirroredRepository::Mirror> mirrors;
+    for (const RegistryRoute::Mirror& mirror : route->second.mirrors) mirrors.push_back(open_mirror(mirror, name));
+    return std::make_shared<MirroredRepository>(std::move(own), std::move(mirrors));
   }
 
  private:
+  MirroredRepository::Mirror open_mirror(const RegistryRoute::Mirror& mirror, const cache::RepositoryName& name) {
+    RegistryOptions options = options_;
+    options.tries = std::min(options.tries, mirror_tries);
+    options.document_time = options.mirror_answer;
+    const cache::RepositoryName there{mirror.host, mirror.path.empty() ? name.path : mirror.path + "/" + name.path};
+    const std::string origin = registry_url(mirror.host, mirror.scheme);
+    std::shared_ptr<Rest>& rest = (*rests_.lock())[origin];
+    if (!rest) rest = std::make_shared<Rest>();
+    return {std::make_unique<HttpRepository>(fetcher_, options, there, origin, ""), rest};
+  }
+
   cache::Fetcher& fetcher_;
   const RegistryOptions options_;
+  base::Guarded<std::map<std::string, std::shared_ptr<Rest>>> rests_;  // by the mirror's address
 };
 
 }  // namespace

@@ -9,19 +9,25 @@
 #include "libcache/fetcher.h"
 #include "libcache/registry.h"
 #include "libremote/registries.h"
+#include "libremote/registry/credentials.h"
 
 namespace cairn::remote {
 
 class HttpRepository final : public cache::Repository {
  public:
-  HttpRepository(cache::Fetcher& fetcher, const RegistryOptions& options, cache::RepositoryName name,
-                 std::string credentials);
+  // origin: where it is, "https://host".
+  HttpRepository(cache::Fetcher& fetcher, RegistryOptions options, const cache::RepositoryName& name,
+                 const std::string& origin, const std::string& credentials);
 
   base::Result<BlobDigest> resolve(const std::string& tag, std::stop_token stop) override;
   base::Result<std::string> read(Document kind, const BlobDigest& digest, std::size_t size_max,
                                  std::stop_token stop) override;
   base::Result<std::unique_ptr<base::ByteSource>> open_blob(const BlobDigest& digest, std::optional<std::uint64_t> size,
                                                             std::stop_token stop) override;
+  // The same from an offset on.
+  base::Result<std::unique_ptr<base::ByteSource>> open_blob_from(std::uint64_t offset, const BlobDigest& digest,
+                                                                 std::optional<std::uint64_t> size,
+                                                                 std::stop_token stop);
 
   base::Result<Tagged> read_tag(const std::string& tag, std::size_t size_max, std::stop_token stop) override;
   base::Result<std::optional<std::uint64_t>> find_blob(const BlobDigest& digest, std::stop_token stop) override;
@@ -46,24 +52,26 @@ class HttpRepository final : public cache::Repository {
   const std::string& base_url() const { return base_url_; }
 
  private:
+  std::optional<std::chrono::steady_clock::time_point> document_deadline() const;
   base::Result<cache::FetchAnswer> ask_once(cache::FetchRequest request, const std::stop_token& stop);
   enum class Access { pull, push };
   base::Status authenticate(const cache::FetchAnswer& answer, Access access, const std::stop_token& stop);
   bool is_own_address(const std::string& url) const;
   base::Result<std::string> begin_upload(const std::string& more, const std::stop_token& stop);
-  base::Result<std::string> fetch_token(const std::string& url, const std::stop_token& stop);
+  struct TokenQuestion;
+  base::Result<cache::FetchAnswer> ask_token_service(const TokenQuestion& question, const std::stop_token& stop);
+  base::Result<std::string> fetch_token(const TokenQuestion& question, const std::stop_token& stop);
+  base::Error refused(int status) const;
   base::Error status_error(int status, const std::string& path) const;
 
   cache::Fetcher& fetcher_;
   const RegistryOptions options_;
-  const std::string name_text_, base_url_, scope_, credentials_;
+  const std::string name_text_, base_url_, scope_;
+  const Credentials credentials_;
   base::Guarded<std::string> authorization_;  // the header's value; "": not asked for yet
 };
 
 // "https://host:port" of an address; "" of one that is none.
 std::string origin_of(std::string_view url);
-
-// "https://host", or "http://host" of this machine.
-std::string registry_url(const std::string& host);
 
 }  // namespace cairn::remote

@@ -15,6 +15,7 @@
 #include "libremote/registries.h"
 #include "libremote/registry/challenge.h"
 #include "libremote/registry/http_repository.h"
+#include "libremote/registry/routes.h"
 #include "tests/support/http_server.h"
 
 namespace cairn::remote {
@@ -229,6 +230,113 @@ TEST_F(RegistryTest, TheTokenServiceGetsTheCredentials) {
   TokenWorld world;
   ASSERT_TRUE(read(world.server, "bytes", "me:pass"));
   EXPECT_EQ(world.server.requests()[1].header("authorization"), "Basic " + base::base64("me:pass"));
+}
+
+TEST_F(RegistryTest, AnIdentityTokenIsChangedForAnother) {
+  TokenWorld world;
+  ASSERT_TRUE(read(world.server, "bytes", "<token>:it&x\nthe file"));
+  const auto requests = world.server.requests();
+  ASSERT_EQ(requests.size(), 3u);
+  EXPECT_EQ(requests[1].method, "POST");
+  EXPECT_EQ(requests[1].target, "/token");
+  EXPECT_EQ(requests[1].header("authorization"), "");
+  EXPECT_EQ(requests[1].header("content-type"), "application/x-www-form-urlencoded");
+  EXPECT_EQ(requests[1].body,
+            "grant_type=refresh_token&client_id=cairn&service=the%20registry&scope=repository%3Aa%2Fb%3Apull&refresh_token=it%26x");
+  EXPECT_EQ(requests[2].header("authorization"), "Bearer t1");
+}
+
+TEST_F(RegistryTest, AnIdentityTokenThatIsNoneAnyMoreIsRefused) {
+  HttpServer server([&](const HttpRequest& request, HttpReply& reply) {
+    if (request.method == "POST") return reply.send(400, {}, R"({"error": "invalid_grant"})");
+    reply.send(401, {{"WWW-Authenticate", "Bearer realm=\"" + server.url("/token") + "\""}}, "");
+  });
+  const auto result = read(server, "x", "<token>:geheim\ndocker-credential-x (the file)");
+  expect_error(result, ErrorCode::unavailable, "refuses the credentials of docker-credential-x (the file) (status 400)");
+  EXPECT_EQ(result.error().message.find("geheim"), std::string::npos);
+  EXPECT_EQ(server.count("POST", "/token"), 1u);
+}
+
+TEST_F(RegistryTest, ATokenForTheRegistryIsSentAsItIs) {
+  TokenWorld world;
+  ASSERT_TRUE(read(world.server, "bytes", "<registry token>:t1\nthe file"));
+  EXPECT_EQ(world.tokens, 0);
+}
+
+TEST_F(RegistryTest, WhatIsRefusedSaysWhoseItWas) {
+  HttpServer server([](const HttpRequest&, HttpReply& reply) { reply.send(401, {{"WWW-Authenticate", "Basic realm=\"x\""}}, ""); });
+  auto result = read(server, "x", "me:geheim\n/home/me/.docker/config.json");
+  expect_error(result, ErrorCode::unavailable, server.host() + "/a/b: the registry refuses the credentials of /home/me/.docker/config.json (status 401)");
+  EXPECT_EQ(result.error().message.find("geheim"), std::string::npos);
+  EXPECT_THAT(result.error().hint, HasSubstr("docker login " + server.host()));
+  result = read(server, "x", "\nthe helper hung");
+  expect_error(result, ErrorCode::unavailable, "refuses who gives no credentials");
+  EXPECT_THAT(result.error().hint, HasSubstr("the helper hung"));
+  // An identity token is no password.
+  expect_error(read(server, "x", "<token>:geheim"), ErrorCode::unavailable, "refuses the credentials");
+  for (const HttpRequest& request : server.requests()) EXPECT_EQ(request.header("authorization").find("token"), std::string::npos);
+}
+
+TEST_F(RegistryTest, ATransferMayBreakOffAnywhere) {
+  std::string bytes;
+  for (int i = 0; i < 5'000; ++i) bytes += static_cast<char>('a' + i * i % 26);
+  const auto range_from = [](const HttpRequest& request) -> std::size_t {
+    const std::string& range = request.header("range");
+    return range.empty() ? 0 : std::stoul(range.substr(6));
+  };
+  // Every offset near the ends, and some between.
+  std::vector<std::size_t> offsets;
+  for (std::size_t at = 0; at <= bytes.size(); at += at < 40 || at + 40 > bytes.size() ? 1 : 97) offsets.push_back(at);
+  for (const bool has_ranges : {true, false}) {
+    std::atomic<std::size_t> broken_at{0};
+    std::atomic<bool> is_broken{false};
+    HttpServer server([&](const HttpRequest& request, HttpReply& reply) {
+      const std::size_t from = has_ranges ? range_from(request) : 0;
+      reply.raw(fmt::format("HTTP/1.1 {}\r\nContent-Length: {}\r\n{}\r\n", from == 0 ? "200 OK" : "206 Partial", bytes.size() - from,
+                            from == 0 ? "" : fmt::format("Content-Range: bytes {}-{}/{}\r\n", from, bytes.size() - 1, bytes.size())));
+      if (!is_broken.exchange(true) && broken_at < bytes.size()) {
+        reply.raw(std::string_view(bytes).substr(0, broken_at));
+        return reply.close();
+      }
+      reply.raw(std::string_view(bytes).substr(from));
+    });
+    for (const std::size_t at : offsets) {
+      broken_at = at;
+      is_broken = false;
+      const auto got = drain(server, bytes, bytes.size());
+      ASSERT_TRUE(got) << at << ": " << got.error().message;
+      ASSERT_EQ(*got, bytes) << at;
+    }
+  }
+}
+
+TEST_F(RegistryTest, ADocumentThatBreaksOffIsReadAnew) {
+  const std::string bytes(1'000, 'x');
+  std::atomic<int> asked{0};
+  HttpServer server([&](const HttpRequest&, HttpReply& reply) {
+    const int now = ++asked;
+    if (now % 2 == 0) return reply.send(200, {}, bytes);
+    const std::string answer = fmt::format("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", bytes.size()) + bytes;
+    reply.raw(std::string_view(answer).substr(0, static_cast<std::size_t>(now) * 7));
+    reply.close();
+  });
+  for (int i = 0; i < 60; ++i) {
+    const auto got = read(server, bytes);
+    ASSERT_TRUE(got) << i << ": " << got.error().message;
+    ASSERT_EQ(*got, bytes);
+  }
+}
+
+TEST_F(RegistryTest, AnEndlessBodyEndsWhereItsSizeIsOver) {
+  std::atomic<bool> is_over{false};
+  HttpServer server([&](const HttpRequest&, HttpReply& reply) {
+    reply.raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+    const std::string chunk = "10000\r\n" + std::string(0x10000, 'x') + "\r\n";
+    while (!is_over && !reply.is_closed()) reply.raw(chunk);
+  });
+  expect_error(drain(server, "x", 1'000'000), ErrorCode::corrupt, "has more bytes than the 1000000 announced");
+  expect_error(read(server, "x"), ErrorCode::invalid_argument, "more than 1048576 bytes");
+  is_over = true;
 }
 
 TEST_F(RegistryTest, ATokenThatIsRefusedIsNoLoop) {

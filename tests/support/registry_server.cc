@@ -24,10 +24,13 @@ namespace {
 constexpr const char* password_file = "cairn:$2y$04$/Y3q.chklYySN5o.adgCS.yf5L7xpOlD/Kxols7XjtUE/rnyPPo1y\n";
 
 constexpr const char* push_script = R"(
-import base64, hashlib, json, os, sys, urllib.request
-host, repository, layout, credentials = sys.argv[1:5]
-url = 'http://' + host + '/v2/' + repository + '/'
-opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+import base64, hashlib, json, os, ssl, sys, urllib.request
+host, repository, layout, credentials, certificate = sys.argv[1:6]
+url = ('https://' if certificate else 'http://') + host + '/v2/' + repository + '/'
+handlers = [urllib.request.ProxyHandler({})]
+if certificate:
+    handlers.append(urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=certificate)))
+opener = urllib.request.build_opener(*handlers)
 
 def send(method, address, body, kind='application/octet-stream'):
     request = urllib.request.Request(address, data=body, method=method, headers={'Content-Type': kind})
@@ -86,7 +89,7 @@ std::string text_of(const base::HostPath& file) {
 
 }  // namespace
 
-RegistryServer::RegistryServer(Access access) {
+RegistryServer::RegistryServer(Access access, std::optional<Tls> tls) : tls_(std::move(tls)) {
   write_text(dir_ / "config.yml", "version: 0.1\nlog:\n  level: info\n  accesslog:\n    disabled: true\n");
   // It ends with this program, also if that is killed.
   std::vector<std::string> words{"setpriv", "--pdeathsig", "KILL", "env", "OTEL_TRACES_EXPORTER=none", "REGISTRY_HTTP_ADDR=127.0.0.1:0",
@@ -97,6 +100,10 @@ RegistryServer::RegistryServer(Access access) {
                                     "REGISTRY_AUTH_HTPASSWD_PATH=" + (dir_ / "passwords").str()}) {
       words.push_back(word);
     }
+  }
+  if (tls_) {
+    words.push_back("REGISTRY_HTTP_TLS_KEY=" + tls_->key.str());
+    words.push_back("REGISTRY_HTTP_TLS_CERTIFICATE=" + tls_->certificate.str());
   }
   for (const std::string& word : {std::string("docker-registry"), std::string("serve"), (dir_ / "config.yml").str()}) words.push_back(word);
   pid_ = start(words, dir_ / "log");
@@ -117,7 +124,9 @@ RegistryServer::~RegistryServer() {
 }
 
 void RegistryServer::push(const base::HostPath& layout, const std::string& repository) const {
-  const pid_t child = start({"python3", "-c", push_script, host_, repository, layout.str(), credentials}, dir_ / "push.log");
+  const pid_t child = start({"python3", "-c", push_script, host_, repository, layout.str(), credentials,
+                             tls_ ? tls_->certificate.str() : ""},
+                            dir_ / "push.log");
   int status = 0;
   CHECK(::waitpid(child, &status, 0) == child && status == 0, "push to the registry: {}", text_of(dir_ / "push.log"));
 }

@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <optional>
 #include <string>
 
 #include "libbase/path.h"
@@ -14,7 +15,11 @@ namespace cairn::test {
 class RegistryServer {
  public:
   enum class Access { anonymous, basic };  // basic: cairn, secret
-  explicit RegistryServer(Access access = Access::anonymous);  // aborts if it does not start
+  // What it speaks TLS with, in PEM.
+  struct Tls {
+    base::HostPath key, certificate;
+  };
+  explicit RegistryServer(Access access = Access::anonymous, std::optional<Tls> tls = {});  // aborts if it does not start
   ~RegistryServer();
   RegistryServer(const RegistryServer&) = delete;
   RegistryServer& operator=(const RegistryServer&) = delete;
@@ -28,6 +33,7 @@ class RegistryServer {
 
  private:
   TempDir dir_;
+  std::optional<Tls> tls_;
   pid_t pid_ = -1;
   std::string host_;
 };

@@ -36,6 +36,7 @@ constexpr std::size_t small_file_max = 4096;
 constexpr std::size_t policy_file_max = 1 << 20;
 constexpr const char* policy_file = "gc.toml";
 constexpr const char* options_file = "store.toml";
+constexpr const char* registries_file = "registries.toml";
 
 Result<std::optional<std::string>> read_if_there(const HostPath& path) {
   auto text = base::read_file(path, small_file_max);
@@ -156,12 +157,13 @@ cache::Policy load_policy(const HostPath& root) {
   return cache::default_policy();
 }
 
-// The same of store.toml.
+// The same of store.toml, and of registries.toml.
 template <class Options>
-Options load_options(const HostPath& root, Result<Options> (*parse)(std::string_view, std::string_view)) {
-  const auto text = base::read_file(root / options_file, policy_file_max);
+Options load_options(const HostPath& root, Result<Options> (*parse)(std::string_view, std::string_view),
+                     const char* file = options_file) {
+  const auto text = base::read_file(root / file, policy_file_max);
   if (!text && text.error().code == ErrorCode::not_found) return {};
-  const auto options = text ? parse(*text, (root / options_file).str()) : tl::unexpected(text.error());
+  const auto options = text ? parse(*text, (root / file).str()) : tl::unexpected(text.error());
   if (options) return *options;
   base::log_warning("{}; the default holds until it is put right", options.error().message);
   return {};
@@ -314,7 +316,8 @@ Result<std::unique_ptr<Engine>> Engine::open(EngineOptions options) {
       std::make_unique<cache::History>(root, *state.writer, load_options(root, &cache::parse_history_options));
   state.cache = TRY(cache::Cache::open(root, *state.env, *state.writer, *state.snapshots, state.clock, cache_options));
   state.fetcher = remote::make_http_fetcher(remote::http_options_of_environment());
-  state.registries = remote::make_registries(*state.fetcher);
+  state.registries = remote::make_registries(
+      *state.fetcher, {.routes = load_options(root, &remote::parse_registries, registries_file)});
   state.solver = std::make_unique<solver::Solver>(
       *state.cache,
       [&state] {
