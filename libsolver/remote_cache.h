@@ -5,6 +5,7 @@
 // miss.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -38,6 +39,8 @@ struct CacheAddress {
   std::string place;  // local: an absolute directory, an OCI layout; registry: a repository
   std::string tag = "latest";
   std::optional<BlobDigest> digest;  // of the manifest: read, whatever the tag is
+  // Of an import: how long it may keep anybody waiting for one answer. Who keeps silent that long is not asked again.
+  std::chrono::milliseconds answer_max{15'000};
   std::string text() const;          // for messages
 };
 struct CacheExport {
@@ -50,10 +53,6 @@ struct CacheExport {
 // that is missing).
 base::Result<CacheAddress> parse_cache_import(const CacheAttributes& attributes);
 base::Result<CacheExport> parse_cache_export(const CacheAttributes& attributes);
-
-// What a registry ("ghcr.io") is to be told of who asks: the secret REGISTRY_AUTH_<host>, "user:password"; "" if there
-// is none.
-std::string registry_credentials(const std::string& host, const std::map<std::string, std::string>& secrets);
 
 // A layer as the manifest of a cache describes it.
 struct CacheLayer {

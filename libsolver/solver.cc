@@ -9,10 +9,16 @@
 #include "libsolver/ops/image_tag.h"
 #include "libsolver/remote_cache/export_cache.h"
 #include "libsolver/remote_cache/imported_cache.h"
+#include "libsolver/remote_cache/time_limit.h"
 #include "libsolver/schedule/run.h"
 #include "libsolver/sources/oci_layout.h"
 
 namespace cairn::solver {
+namespace {
+
+constexpr int config_times = 4;  // it is larger than the manifest
+
+}  // namespace
 
 std::string_view to_string(StepState state) {
   switch (state) {
@@ -58,7 +64,7 @@ Solver::Solver(cache::Cache& cache, OpenExecutor open_executor, const base::Cloc
 Solver::~Solver() = default;
 
 SolveOutcome Solver::solve(const SolveRequest& request, ProgressSink& progress, std::stop_token stop) {
-  if (request.id.empty()) return Run(state_->shared, request, progress, std::move(stop)).run();
+  if (request.id.empty()) return solve_without_lost(state_->shared, request, progress, stop);
   std::stop_source source;
   const std::stop_callback pass_on(stop, [&] { source.request_stop(); });
   if (!state_->shared.jobs.lock()->emplace(request.id, source).second) {
@@ -66,7 +72,7 @@ SolveOutcome Solver::solve(const SolveRequest& request, ProgressSink& progress, 
     refused.status = base::fail(base::ErrorCode::already_exists, "solve: a job {} is running", request.id);
     return refused;
   }
-  SolveOutcome outcome = Run(state_->shared, request, progress, source.get_token()).run();
+  SolveOutcome outcome = solve_without_lost(state_->shared, request, progress, source.get_token());
   state_->shared.jobs.lock()->erase(request.id);
   return outcome;
 }
@@ -80,10 +86,15 @@ base::Result<std::unique_ptr<ResultStore>> Solver::import_cache(const CacheAddre
                                                                 const std::string& credentials, std::stop_token stop) {
   SolverShared& shared = state_->shared;
   auto place = TRY(open_cache_place(from, credentials, shared.origins));
-  const auto manifest = TRY(place->find_manifest(stop), "{}", from.text());
+  std::optional<NamedManifest> manifest;
+  {
+    const TimeLimit limit(stop, from.answer_max);
+    manifest = TRY(limit.judge(place->find_manifest(limit.token())), "{}", from.text());
+  }
   if (!manifest) return base::fail(base::ErrorCode::not_found, "{}: nothing is there", from.text());
-  WrittenCache written = TRY(read_cache(*place, *manifest, std::move(stop)), "{}", from.text());
-  return TRY(ImportedCache::of(from.text(), std::move(written), std::move(place), shared.cache, shared.origins));
+  const TimeLimit limit(stop, config_times * from.answer_max);
+  WrittenCache written = TRY(limit.judge(read_cache(*place, *manifest, limit.token())), "{}", from.text());
+  return TRY(ImportedCache::of(from, std::move(written), std::move(place), shared.cache, shared.origins));
 }
 
 base::Result<CacheExported> Solver::export_cache(const KeyGraph& keys, const CacheExport& to,

@@ -22,6 +22,7 @@
 #include "libsolver/definition.h"
 #include "libsolver/executor.h"
 #include "libsolver/progress.h"
+#include "libsolver/registry_logins.h"
 #include "libsolver/result_store.h"
 #include "libsolver/source_policy.h"
 #include "libsolver/use_cache.h"
@@ -63,6 +64,8 @@ struct SolveRequest {
   std::map<std::string, base::HostPath> oci_layouts;  // name in oci-layout://name@digest → directory
   // By id: what steps may see, as files or variables, and what sources authenticate with. In no key, no log and no tree.
   std::map<std::string, std::string> secrets = {};
+  // By registry: what whoever asks is logged in with. In no key, no log and no tree, either, and for registries alone.
+  RegistryLogins logins = {};
   // By id: the sockets of agents that steps may talk to (ssh mounts); "default" is that of a mount that names none.
   std::map<std::string, base::HostPath> ssh_agents = {};
   Entitlements allowed = {};
@@ -76,6 +79,8 @@ struct SolveRequest {
   // keep: the outcome says how everything was found, for exporters. Costs memory by the step.
   enum class Keys { drop, keep } keys = Keys::drop;
   RemoteUse remote = {};
+  // here: the result's tree is fetched before the solve ends, so that a layer that is gone is made again.
+  enum class Tree : std::uint8_t { lazy, here } tree = Tree::lazy;
   // What the definition was loaded under; graphs that build steps bring are loaded under them, too.
   std::vector<SourcePolicy> source_policies = {};
 };
@@ -125,6 +130,7 @@ struct SolveOutcome {
   std::vector<StepResult> steps;                // one per vertex, always complete
   std::chrono::nanoseconds duration{0};
   std::string not_cached;  // not empty: the result is good, but storing it failed for this reason
+  std::vector<std::string> warnings{};  // what went otherwise than it should have without doing harm
   // Of a step that failed because an input could not be looked into: that input, held for a look as long as this lives.
   struct FailedInput {
     std::size_t step = 0;

@@ -20,8 +20,6 @@ base::Result<base::HostPath> find_oci_layout(const wire::SourceOp& source, const
                                              const SolveRequest& request);
 base::Result<std::unique_ptr<Op>> make_image_source(std::shared_ptr<const Vertex> vertex, const wire::SourceOp& source,
                                                     const std::string& reference, const SolveRequest& request);
-// "user:password" for a registry, of the secret REGISTRY_AUTH_<host>; "" if there is none.
-std::string registry_credentials(const std::string& host, const SolveRequest& request);
 base::Result<std::unique_ptr<Op>> make_blob_source(std::shared_ptr<const Vertex> vertex, const wire::SourceOp& source,
                                                    const SolveRequest& request);
 base::Result<std::unique_ptr<Op>> make_http_source(std::shared_ptr<const Vertex> vertex, const wire::SourceOp& source,

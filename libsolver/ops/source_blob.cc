@@ -4,6 +4,7 @@
 #include "libsolver/identifier.h"
 #include "libsolver/ops/ops.h"
 #include "libsolver/ops/source_attrs.h"
+#include "libsolver/registry_logins.h"
 #include "libsolver/sources/blob_origins.h"
 #include "libsolver/sources/http_download.h"
 #include "libsolver/sources/http_names.h"
@@ -87,7 +88,7 @@ Result<std::unique_ptr<Op>> make_blob_source(std::shared_ptr<const Vertex> verte
     place.layout = TRY(find_oci_layout(source, identifier.rest, request));
   } else {
     place.repository = TRY(parse_image_reference(identifier.rest)).repository;
-    place.credentials = registry_credentials(place.repository.host, request);
+    place.credentials = registry_credentials(place.repository.host, request.secrets, request.logins);
   }
   DownloadedFile file = TRY(file_of(source, digest), "{}", source.identifier);
   return std::make_unique<BlobFile>(std::move(vertex), digest, std::move(file), std::move(place), request.remote);

@@ -8,7 +8,7 @@
 #include "libsolver/ops/image_tag.h"
 #include "libsolver/ops/ops.h"
 #include "libsolver/ops/source_attrs.h"
-#include "libsolver/remote_cache.h"
+#include "libsolver/registry_logins.h"
 #include "libsolver/sources/blob_origins.h"
 #include "libsolver/sources/oci_image.h"
 #include "libsolver/sources/resolver_cache.h"
@@ -120,18 +120,6 @@ Result<cache::RecordType> type_of(const wire::SourceOp& source) {
 
 }  // namespace
 
-std::string registry_credentials(const std::string& host, const std::map<std::string, std::string>& secrets) {
-  const auto found = secrets.find("REGISTRY_AUTH_" + host);
-  if (found == secrets.end()) return {};
-  std::string_view text = found->second;
-  while (text.ends_with('\n') || text.ends_with('\r')) text.remove_suffix(1);
-  return std::string(text);
-}
-
-std::string registry_credentials(const std::string& host, const SolveRequest& request) {
-  return registry_credentials(host, request.secrets);
-}
-
 Result<std::unique_ptr<Op>> make_image_source(std::shared_ptr<const Vertex> vertex, const wire::SourceOp& source,
                                               const std::string& reference, const SolveRequest& request) {
   ImageSpec spec;
@@ -144,7 +132,7 @@ Result<std::unique_ptr<Op>> make_image_source(std::shared_ptr<const Vertex> vert
   spec.layer_limit = TRY(layer_limit_attr(source, "image.layerlimit"));
   spec.tag.mode = TRY(parse_resolve_mode(attr_text(source, "image.resolvemode")), "image.resolvemode");
   spec.type = TRY(type_of(source));
-  spec.credentials = registry_credentials(spec.tag.reference.repository.host, request);
+  spec.credentials = registry_credentials(spec.tag.reference.repository.host, request.secrets, request.logins);
   return std::make_unique<ImageSource>(std::move(vertex), std::move(spec), request.remote);
 }
 

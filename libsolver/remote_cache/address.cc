@@ -4,6 +4,7 @@
 #include <set>
 #include <string_view>
 
+#include "libcache/policy.h"
 #include "libsolver/remote_cache.h"
 #include "libsolver/remote_cache/attributes.h"
 #include "libsolver/sources/blob_origins.h"
@@ -64,7 +65,12 @@ std::string CacheAddress::text() const {
 }
 
 Result<CacheAddress> parse_cache_import(const CacheAttributes& attributes) {
-  CacheAddress address = TRY(address_of(attributes, "src", {"digest"}));
+  CacheAddress address = TRY(address_of(attributes, "src", {"digest", "timeout"}));
+  if (const std::string timeout = value_of(attributes, "timeout"); !timeout.empty()) {
+    const auto age = TRY(cache::parse_age(timeout), "timeout={}", timeout);
+    if (age.count() <= 0) return fail(ErrorCode::invalid_argument, "timeout={}: want more than nothing", timeout);
+    address.answer_max = std::chrono::ceil<std::chrono::milliseconds>(age);
+  }
   if (const std::string digest = value_of(attributes, "digest"); !digest.empty())
     address.digest = TRY(BlobDigest::parse(digest), "digest");
   return address;

@@ -4,22 +4,24 @@
 #include <algorithm>
 
 #include "libsolver/remote_cache/config_order.h"
+#include "libsolver/remote_cache/time_limit.h"
 
 namespace cairn::solver {
 
 using base::Result;
 
-Result<std::unique_ptr<ImportedCache>> ImportedCache::of(std::string name, WrittenCache written,
+Result<std::unique_ptr<ImportedCache>> ImportedCache::of(const CacheAddress& from, WrittenCache written,
                                                          std::unique_ptr<CachePlace> place, cache::Cache& cache,
                                                          BlobOrigins& origins) {
-  ImportedKeys keys = TRY(ImportedKeys::of(written.config), "{}", name);
+  ImportedKeys keys = TRY(ImportedKeys::of(written.config), "{}", from.text());
   return std::unique_ptr<ImportedCache>(
-      new ImportedCache(std::move(name), std::move(written), std::move(keys), std::move(place), cache, origins));
+      new ImportedCache(from, std::move(written), std::move(keys), std::move(place), cache, origins));
 }
 
-ImportedCache::ImportedCache(std::string name, WrittenCache written, ImportedKeys keys,
+ImportedCache::ImportedCache(const CacheAddress& from, WrittenCache written, ImportedKeys keys,
                              std::unique_ptr<CachePlace> place, cache::Cache& cache, BlobOrigins& origins)
-    : name_(std::move(name)),
+    : name_(from.text()),
+      answer_max_(from.answer_max),
       written_(std::move(written)),
       keys_(std::move(keys)),
       place_(std::move(place)),
@@ -41,9 +43,20 @@ std::optional<std::vector<CacheLayer>> ImportedCache::layers_of(const cache::Key
 
 Result<bool> ImportedCache::is_there(const CacheLayer& layer, const std::stop_token& stop) {
   if (TRY(cache_.blobs().find(layer.blob))) return true;
-  if (!TRY(place_->has_blob(layer.blob, layer.size, stop))) return false;
+  if (is_silent_ || origins_.is_lost(layer.blob) || !TRY(ask(layer, stop))) return false;
   origins_.add(layer.blob, layer.size, place_->origin());
   return true;
+}
+
+Result<bool> ImportedCache::ask(const CacheLayer& layer, const std::stop_token& stop) {
+  const TimeLimit limit(stop, answer_max_);
+  auto there = limit.judge(place_->has_blob(layer.blob, layer.size, limit.token()));
+  if (!there && there.error().code == base::ErrorCode::io) is_silent_ = true;
+  return there;
+}
+
+cache::MissCause ImportedCache::cause_of(const base::Error& error) const {
+  return is_silent_ && error.code == base::ErrorCode::io ? cache::MissCause::timeout : cache::MissCause::error;
 }
 
 Result<std::optional<OptionalRef>> ImportedCache::load(const cache::KeyResult& result, std::stop_token stop) {

@@ -26,14 +26,6 @@ OpContext Run::context(NodeIndex node, std::stop_token stop) {
   };
 }
 
-base::Status Run::unlazy(const OpContext& context, std::span<const OptionalRef> inputs) {
-  for (const OptionalRef& input : inputs) {
-    if (!input || !input->is_lazy()) continue;
-    TRY(context.cache.unlazy(*input, context.origins->provider(context.bytes), context.stop));
-  }
-  return {};
-}
-
 void Run::identify(NodeIndex index, std::uint32_t at) {
   Step& step = steps_[index];
   if (step.op->identify_cost() == Op::Cost::pure) {

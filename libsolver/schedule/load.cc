@@ -41,12 +41,17 @@ Result<std::vector<Candidate>> Run::results(const KeyDigest& key) {
 
 void Run::load(EdgeIndex edge, const Candidate& candidate) {
   ResultStore& store = *stores_[candidate.store];
-  if (store.load_cost() == ResultStore::Cost::pure) {
-    return take_loaded(edge, candidate, store.load(candidate.result, jobs_stop_.get_token()));
+  if (store.load_cost() == ResultStore::Cost::pure && layers_ == Layers::believed) {
+    auto loaded = store.load(candidate.result, jobs_stop_.get_token());
+    if (loaded && *loaded && is_lost(**loaded)) loaded = std::optional<OptionalRef>();
+    return take_loaded(edge, candidate, std::move(loaded));
   }
   std::stop_source& stop = loads_[edge] = std::stop_source();
   auto job = [mailbox = mailbox_, &store, candidate, stop = stop.get_token(), this, edge](std::stop_token) {
     auto loaded = std::make_shared<Result<std::optional<OptionalRef>>>(store.load(candidate.result, stop));
+    const bool is_lazy = *loaded && **loaded && ***loaded && (***loaded)->is_lazy();
+    if (is_lazy && (layers_ == Layers::believed ? is_lost(***loaded) : !shared_.origins.has_layers(****loaded, stop)))
+      *loaded = std::optional<OptionalRef>();
     mailbox->post([this, edge, candidate, loaded] {
       loads_.erase(edge);
       finish_job([&] { take_loaded(edge, candidate, std::move(*loaded)); });

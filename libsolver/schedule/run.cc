@@ -9,9 +9,9 @@
 namespace cairn::solver {
 
 Run::Run(SolverShared& shared, const SolveRequest& request, ProgressSink& sink, std::stop_token stop,
-         std::shared_ptr<ResolverCache> resolved)
+         std::shared_ptr<ResolverCache> resolved, Layers layers)
     : shared_(shared), request_(request), mailbox_(std::make_shared<Mailbox>(sink)), is_outermost_(resolved == nullptr),
-      resolved_(resolved ? std::move(resolved) : std::make_shared<ResolverCache>()), stop_(std::move(stop)) {
+      resolved_(resolved ? std::move(resolved) : std::make_shared<ResolverCache>()), stop_(std::move(stop)), layers_(layers) {
   stores_.push_back(&shared.results);
   stores_.insert(stores_.end(), request.more_results.begin(), request.more_results.end());
 }
@@ -98,7 +98,8 @@ void Run::loop() {
     if (!giving_up_ && !graph_.idle()) {
       if (const base::Status read = pump(); !read && !giving_up_) give_up(read.error());
     }
-    const bool reached = target_ && graph_.edge(*target_).state.phase == Phase::complete;
+    const bool complete = target_ && graph_.edge(*target_).state.phase == Phase::complete;
+    const bool reached = complete && (giving_up_ || !fetch_result());
     if ((reached || !target_) && !giving_up_) give_up(base::Error{});  // winds down what is still running
     if (outstanding_ == 0 && giving_up_) return;
     CHECK(outstanding_ > 0, "a solve has nothing left to do and no result");
@@ -113,6 +114,7 @@ void Run::use(const OptionalRef& ref) {
 void Run::fail_step(NodeIndex index, const base::Error& error) {
   Step& step = steps_[index];
   if (giving_up_) return;  // it ended because we are giving up
+  lost_ = failed_for_lost_input(index);
   step.failed = true;
   step.error = error.message;
   report_finished(index, StepState::failed);

@@ -62,9 +62,13 @@ struct Step {
 class Run final : private Graph::Host {
  public:
   // resolved: of the solve that this one is part of; null: it is its own.
+  // layers: whether those of lazy results that were found are looked for before they are taken.
+  enum class Layers { believed, looked_for };
   Run(SolverShared& shared, const SolveRequest& request, ProgressSink& sink, std::stop_token stop,
-      std::shared_ptr<ResolverCache> resolved = {});
+      std::shared_ptr<ResolverCache> resolved, Layers layers);
   SolveOutcome run();
+  // It failed because of a result whose layers are nowhere to be had.
+  bool lost_a_result() const { return lost_; }
 
  private:
   using Reader = cache::KeyStore::Reader;
@@ -115,6 +119,10 @@ class Run final : private Graph::Host {
   void trace(base::WallTime started, std::chrono::nanoseconds duration) const;
 
   OpContext context(NodeIndex node, std::stop_token stop);
+  // lost.cc
+  bool is_lost(const OptionalRef& ref) const;
+  bool failed_for_lost_input(NodeIndex index) const;
+  bool fetch_result();
   // Fetches what is not here of the inputs' trees.
   static base::Status unlazy(const OpContext& context, std::span<const OptionalRef> inputs);
   void report_started(NodeIndex node);
@@ -151,10 +159,17 @@ class Run final : private Graph::Host {
   std::optional<base::Error> error_;
   std::optional<SolveOutcome::FailedInput> failed_input_;
   bool giving_up_ = false;
+  const Layers layers_;
+  bool lost_ = false;
+  enum class Fetch { none, running, done } fetch_ = Fetch::none;  // of the result's tree
   std::chrono::steady_clock::time_point begun_;
   base::WallTime began_{};  // the same, for what is stored
   base::lmdb::SequenceNumber durable_after_ = 0;  // highest number used or made
   std::string not_cached_;
 };
+
+// Solves; if a result turns out to be lost, again without it.
+SolveOutcome solve_without_lost(SolverShared& shared, const SolveRequest& request, ProgressSink& sink,
+                                const std::stop_token& stop, const std::shared_ptr<ResolverCache>& resolved = {});
 
 }  // namespace cairn::solver

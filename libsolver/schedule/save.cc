@@ -78,6 +78,7 @@ SolveRequest sub_request(const SolveRequest& request) {
   sub.owner = request.owner;
   sub.more_results = request.more_results;
   sub.secrets = request.secrets;
+  sub.logins = request.logins;
   sub.ssh_agents = request.ssh_agents;
   sub.allowed = request.allowed;
   sub.cache_mount_on_fail = request.cache_mount_on_fail;
@@ -92,7 +93,7 @@ base::Result<OptionalRef> solve_within(SolverShared& shared, const SolveRequest&
   SolveRequest request = outer;
   request.definition = std::move(definition);
   NoProgress quiet;
-  SolveOutcome outcome = Run(shared, request, quiet, stop, resolved).run();
+  SolveOutcome outcome = solve_without_lost(shared, request, quiet, stop, resolved);
   if (!outcome.status) return tl::unexpected(std::move(outcome.status).error());
   return std::move(outcome.result);
 }

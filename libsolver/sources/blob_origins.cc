@@ -19,6 +19,7 @@ using base::Status;
 namespace {
 
 constexpr std::uint8_t origin_version = 1;
+constexpr std::chrono::minutes lost_for{10};
 
 KeyDigest question_of(const BlobDigest& blob) { return private_key("cairn.blob.origin.v1:" + blob.str()); }
 
@@ -49,11 +50,14 @@ class Counted {
 // A repository keeps what it authenticated with, so it lives as long as whoever reads from it.
 class OfRepository final : public base::ByteSource {
  public:
-  OfRepository(std::shared_ptr<cache::Repository> repository, std::unique_ptr<base::ByteSource> bytes, std::shared_ptr<Counted> counted)
-      : repository_(std::move(repository)), bytes_(std::move(bytes)), counted_(std::move(counted)) {}
+  using Lose = std::function<void()>;
+  OfRepository(std::shared_ptr<cache::Repository> repository, std::unique_ptr<base::ByteSource> bytes, std::shared_ptr<Counted> counted,
+               Lose lose)
+      : repository_(std::move(repository)), bytes_(std::move(bytes)), counted_(std::move(counted)), lose_(std::move(lose)) {}
   Result<std::size_t> read(std::span<std::byte> out) override {
-    const std::size_t count = TRY(bytes_->read(out));
-    counted_->came(count);
+    auto count = bytes_->read(out);
+    if (count) counted_->came(*count);
+    if (!count && count.error().code != ErrorCode::cancelled) lose_();
     return count;
   }
 
@@ -61,6 +65,7 @@ class OfRepository final : public base::ByteSource {
   std::shared_ptr<cache::Repository> repository_;
   std::unique_ptr<base::ByteSource> bytes_;
   std::shared_ptr<Counted> counted_;
+  Lose lose_;  // it could not be read to its end
 };
 
 Status skip(base::ByteSource& source, std::uint64_t count) {
@@ -102,7 +107,8 @@ Result<std::shared_ptr<cache::Repository>> BlobOrigins::open(const cache::Reposi
   {
     auto state = state_.lock();
     std::string& of_host = state->credentials[name.host];
-    if (!credentials.empty() && of_host != credentials) {
+    // One that says only why there is none takes nothing away.
+    if (!credentials.empty() && of_host != credentials && (of_host.empty() || credentials.front() != '\n')) {
       of_host = credentials;
       std::erase_if(state->repositories, [&](const auto& each) { return each.first.host == name.host; });
     }
@@ -121,12 +127,61 @@ void BlobOrigins::add(const BlobDigest& blob, std::uint64_t size, const cache::R
   {
     auto state = state_.lock();
     if (state->origins.size() >= blob_origins_max) state->origins.clear();
+    state->lost.erase(blob);
     const auto [origin, is_new] = state->origins.insert_or_assign(blob, Origin{where, size});
     if (!is_new) return;
   }
   base::ByteWriter facts;
   facts.u8(origin_version).string(where.host).string(where.path).u64(size);
   cache_.remember_resolved(question_of(blob), "blob " + blob.str(), facts.take());
+}
+
+void BlobOrigins::lose(const cache::ImmutableRef& ref) {
+  const auto missing = cache_.missing_blobs(ref);
+  auto state = state_.lock();
+  const auto now = std::chrono::steady_clock::now();
+  if (!missing || missing->empty()) {
+    state->lost_records[ref.id()] = now;
+    return;
+  }
+  const bool is_known = std::any_of(missing->begin(), missing->end(), [&](const BlobDigest& blob) { return state->lost.contains(blob); });
+  if (is_known) return;
+  for (const BlobDigest& blob : *missing) state->lost[blob] = now;
+}
+
+bool BlobOrigins::is_lost(const cache::ImmutableRef& ref) {
+  {
+    auto state = state_.lock();
+    const auto is_old = [old = std::chrono::steady_clock::now() - lost_for](const auto& each) { return each.second < old; };
+    std::erase_if(state->lost, is_old);
+    std::erase_if(state->lost_records, is_old);
+    if (state->lost_records.contains(ref.id())) return true;
+    if (state->lost.empty()) return false;
+  }
+  const auto missing = cache_.missing_blobs(ref);
+  if (!missing) return false;
+  auto state = state_.lock();
+  return std::any_of(missing->begin(), missing->end(), [&](const BlobDigest& blob) { return state->lost.contains(blob); });
+}
+
+bool BlobOrigins::has_layers(const cache::ImmutableRef& ref, const std::stop_token& stop) {
+  if (is_lost(ref)) return false;
+  const auto missing = cache_.missing_blobs(ref);
+  if (!missing) return false;
+  for (const BlobDigest& blob : *missing) {
+    const auto origin = find(blob);
+    if (!origin) return false;
+    if (origin->where.host.empty()) {
+      const auto path = base::HostPath::parse(origin->where.path);
+      const auto layout = path ? OciLayout::open(*path) : tl::unexpected(path.error());
+      if (!layout || !layout->open_layer({.digest = blob, .size = origin->size, .media_type = {}, .diff = {}})) return false;
+      continue;
+    }
+    const auto from = repository(origin->where);
+    const auto size = from ? (*from)->find_blob(blob, stop) : tl::unexpected(from.error());
+    if (!size || *size != origin->size) return false;
+  }
+  return true;
 }
 
 Result<BlobOrigins::Origin> BlobOrigins::find(const BlobDigest& blob) {
@@ -149,17 +204,26 @@ Result<BlobOrigins::Origin> BlobOrigins::find(const BlobDigest& blob) {
 cache::BlobProvider BlobOrigins::provider(Progress progress) {
   return [this, counted = std::make_shared<Counted>(std::move(progress))](
              const BlobDigest& blob, std::stop_token stop) -> Result<std::unique_ptr<base::ByteSource>> {
-    const Origin origin = TRY(find(blob));
+    const auto failed = [&](const auto& opened) {
+      if (!opened && opened.error().code != ErrorCode::cancelled) lose(blob);
+      return !opened;
+    };
+    const auto known = find(blob);
+    if (failed(known)) return tl::unexpected(known.error());
+    const Origin& origin = *known;
+    const auto lose_it = [this, blob] { lose(blob); };
     if (origin.where.host.empty()) {
       const OciLayout layout = TRY(OciLayout::open(TRY(base::HostPath::parse(origin.where.path))));
-      auto file = TRY(layout.open_layer({.digest = blob, .size = origin.size, .media_type = {}, .diff = {}}));
+      auto file = layout.open_layer({.digest = blob, .size = origin.size, .media_type = {}, .diff = {}});
+      if (failed(file)) return tl::unexpected(std::move(file).error());
       counted->begun(origin.size);
-      return std::make_unique<OfRepository>(nullptr, std::move(file), counted);
+      return std::make_unique<OfRepository>(nullptr, std::move(*file), counted, lose_it);
     }
     auto from = TRY(repository(origin.where));
-    auto bytes = TRY(from->open_blob(blob, origin.size, std::move(stop)));
+    auto bytes = from->open_blob(blob, origin.size, std::move(stop));
+    if (failed(bytes)) return tl::unexpected(std::move(bytes).error());
     counted->begun(origin.size);
-    return std::make_unique<OfRepository>(std::move(from), std::move(bytes), counted);
+    return std::make_unique<OfRepository>(std::move(from), std::move(*bytes), counted, lose_it);
   };
 }
 

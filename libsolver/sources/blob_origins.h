@@ -3,6 +3,7 @@
 // cache remembers of it. Thread-safe.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
@@ -42,6 +43,16 @@ class BlobOrigins {
     cache::RepositoryName where;
     std::uint64_t size = 0;
   };
+  // Says that a lazy record could not be fetched: those of its layers that nobody gave, or all if that is not known, are
+  // lost for a while, or until somebody adds them again.
+  void lose(const cache::ImmutableRef& ref);
+  // Whether something that the record needs is lost. What cannot be read of it is not.
+  bool is_lost(const cache::ImmutableRef& ref);
+  bool is_lost(const BlobDigest& blob) { return state_.lock()->lost.contains(blob); }
+  // Asks whether all of its layers that are not here are where they are said to be, with their size; no bytes are
+  // transferred. False, too, if nobody answers.
+  bool has_layers(const cache::ImmutableRef& ref, const std::stop_token& stop);
+
   // Where the blob is said to be. Errors: unavailable (nothing is known of it), corrupt, io.
   base::Result<Origin> find(const BlobDigest& blob);
   // Gives blobs from where they are said to be. Errors of what it gives: unavailable (nothing is known of the blob), and those of
@@ -57,7 +68,11 @@ class BlobOrigins {
     std::map<BlobDigest, Origin> origins;
     std::map<std::string, std::string> credentials;  // by host
     std::map<cache::RepositoryName, std::shared_ptr<cache::Repository>> repositories;
+    using LostAt = std::chrono::steady_clock::time_point;
+    std::map<BlobDigest, LostAt> lost;  // blobs that could not be fetched
+    std::map<cache::RecordId, LostAt> lost_records;  // whose bytes were good and their layer was not
   };
+  void lose(const BlobDigest& blob) { state_.lock()->lost[blob] = std::chrono::steady_clock::now(); }
   base::Result<std::shared_ptr<cache::Repository>> repository(const cache::RepositoryName& name);
 
   cache::Cache& cache_;

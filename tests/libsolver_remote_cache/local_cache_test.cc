@@ -164,6 +164,53 @@ TEST_F(LocalCacheTest, OtherBytesThanTheDigestSaysAreNeverATree) {
   EXPECT_EQ(read.error().code, ErrorCode::corrupt) << read.error().message;
 }
 
+TEST_F(LocalCacheTest, ALayerThatGoesAfterTheHitIsMadeAgain) {
+  Machine here(nullptr), there(nullptr);
+  here.solve(Machine::chain("a", 2));
+  must(here.export_to(address()));
+  EXPECT_EQ(there.solve(Machine::chain("a", 2), {address()}), 0);
+  for (const fs::path& layer : layers()) fs::remove(layer);
+  // Another step needs the tree of what was a hit.
+  EXPECT_EQ(there.solve(Machine::chain("a", 3)), 4) << "what was a hit, and the new one";
+  ASSERT_EQ(there.outcome.warnings.size(), 1u);
+  EXPECT_THAT(there.outcome.warnings[0], HasSubstr("is done again"));
+  EXPECT_EQ(must(there.content("a/0")), "a 0");
+  EXPECT_EQ(must(there.content("a/2")), "a 2");
+  EXPECT_EQ(there.solve(Machine::chain("a", 3)), 0) << "what was made is found from now on";
+  EXPECT_THAT(there.outcome.warnings, testing::IsEmpty());
+  EXPECT_EQ(must(there.content("a/1")), "a 1");
+}
+
+TEST_F(LocalCacheTest, ALayerOfOtherBytesIsMadeAgainIfTheTreeIsWanted) {
+  Machine here(nullptr), there(nullptr);
+  here.solve(Machine::chain("a", 2));
+  must(here.export_to(address()));
+  for (const fs::path& layer : layers()) {
+    const auto size = fs::file_size(layer);
+    std::ofstream(layer, std::ios::binary) << std::string(size, 'x');
+  }
+  there.wanted_tree = SolveRequest::Tree::here;
+  EXPECT_EQ(there.solve(Machine::chain("a", 2), {address()}), 3);
+  EXPECT_EQ(there.outcome.warnings.size(), 1u);
+  EXPECT_EQ(must(there.content("a/1")), "a 1");
+}
+
+TEST_F(LocalCacheTest, OnlyWhatIsLostIsMadeAgain) {
+  Machine here(nullptr), there(nullptr);
+  here.solve(Machine::chain("a", 2));
+  must(here.export_to(address()));
+  there.solve(Machine::chain("a", 2), {address()});
+  must(there.fetch());
+  const auto before = layers();
+  here.solve(Machine::chain("a", 4));
+  must(here.export_to(address()));
+  EXPECT_EQ(there.solve(Machine::chain("a", 4), {address()}), 0);
+  for (const fs::path& layer : layers())
+    if (std::find(before.begin(), before.end(), layer) == before.end()) fs::remove(layer);
+  EXPECT_EQ(there.solve(Machine::chain("a", 5)), 3) << "two that were lost and the new one";
+  EXPECT_EQ(must(there.content("a/3")), "a 3");
+}
+
 TEST_F(LocalCacheTest, ADamagedConfigIsNoCache) {
   Machine here(nullptr), there(nullptr);
   here.solve(Machine::chain("a", 2));

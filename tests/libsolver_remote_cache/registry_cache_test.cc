@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Caches in a real registry on the loopback: what goes over the wire, and that nobody's export is lost.
+#include <atomic>
 #include <thread>
 
 #include "tests/libsolver_remote_cache/remote_cache_fixture.h"
@@ -21,7 +22,7 @@ class RegistryCacheTest : public testing::Test {
   test::RegistryServer registry;
   std::unique_ptr<cache::Fetcher> fetcher = remote::make_http_fetcher({});
   RecordingFetcher recorder{fetcher};
-  std::unique_ptr<cache::Registries> registries = remote::make_registries(recorder, {});
+  std::unique_ptr<cache::Registries> registries = remote::make_registries(recorder, {.pause_max = std::chrono::milliseconds(500)});
 };
 
 TEST_F(RegistryCacheTest, WhatOneStorePushesAnotherFinds) {
@@ -103,6 +104,61 @@ TEST_F(RegistryCacheTest, CredentialsAreGivenWhereTheyAreAskedFor) {
   EXPECT_THAT(there.import_error, HasSubstr("refuses"));
   Machine third(registries.get());
   EXPECT_EQ(third.solve(Machine::chain("a", 2), {there_is}, test::RegistryServer::credentials), 0);
+}
+
+// Requests of a method to which nobody answers.
+class SilentFetcher final : public cache::Fetcher {
+ public:
+  SilentFetcher(cache::Fetcher& fetcher, cache::FetchRequest::Method method) : fetcher_(fetcher), method_(method) {}
+  base::Result<cache::FetchAnswer> fetch(const cache::FetchRequest& request, std::stop_token stop) override {
+    if (request.method != method_) return fetcher_.fetch(request, stop);
+    ++unanswered;
+    while (!stop.stop_requested()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    return base::fail(base::ErrorCode::cancelled, "stopped");
+  }
+  std::atomic<int> unanswered{0};
+
+ private:
+  cache::Fetcher& fetcher_;
+  const cache::FetchRequest::Method method_;
+};
+
+TEST_F(RegistryCacheTest, ARegistryThatKeepsSilentIsWaitedForOnce) {
+  Machine here(registries.get());
+  here.solve(Machine::chain("a", 3));
+  must(here.export_to(address()));
+  CacheAddress from = address();
+  from.answer_max = std::chrono::milliseconds(300);
+  SilentFetcher gets(recorder, cache::FetchRequest::Method::get), heads(recorder, cache::FetchRequest::Method::head);
+  {
+    const auto silent = remote::make_registries(gets, {});
+    Machine there(silent.get());
+    EXPECT_EQ(there.solve(Machine::chain("a", 3), {from}), 4);
+    EXPECT_THAT(there.import_error, HasSubstr("no answer within 0.3 seconds"));
+    EXPECT_EQ(gets.unanswered, 1);
+  }
+  // It gives the cache, and then says of no layer whether it is there.
+  const auto silent = remote::make_registries(heads, {});
+  Machine there(silent.get());
+  EXPECT_EQ(there.solve(Machine::chain("a", 3), {from}), 4);
+  EXPECT_EQ(there.import_error, "");
+  EXPECT_EQ(heads.unanswered, 1) << "one answer is waited for, and no other";
+  EXPECT_EQ(must(there.content("a/2")), "a 2");
+}
+
+TEST_F(RegistryCacheTest, ALayerThatTheRegistryLosesAfterTheHitIsMadeAgain) {
+  Machine here(registries.get()), there(registries.get());
+  here.solve(Machine::chain("a", 2));
+  CacheAddress gone = address();
+  {
+    const test::RegistryServer short_lived;
+    gone.place = short_lived.host() + "/team/cache";
+    must(here.export_to(gone));
+    EXPECT_EQ(there.solve(Machine::chain("a", 2), {gone}), 0);
+  }
+  EXPECT_EQ(there.solve(Machine::chain("a", 3)), 4);
+  EXPECT_EQ(there.outcome.warnings.size(), 1u);
+  EXPECT_EQ(must(there.content("a/1")), "a 1");
 }
 
 TEST_F(RegistryCacheTest, ARegistryThatIsGoneStopsNoBuild) {

@@ -39,6 +39,7 @@ class Machine {
     request.definition = std::move(definition);
     request.keys = SolveRequest::Keys::keep;
     request.locals = locals;
+    request.tree = wanted_tree;
     std::vector<std::unique_ptr<ResultStore>> imported;
     for (const CacheAddress& each : from) {
       auto cache = solver_->import_cache(each, credentials, {});
@@ -66,6 +67,7 @@ class Machine {
 
   cache::OpenStore store{"native"};
   std::map<std::string, base::HostPath> locals;
+  SolveRequest::Tree wanted_tree = SolveRequest::Tree::lazy;
   SolveOutcome outcome;
   std::string import_error;
 

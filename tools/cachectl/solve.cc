@@ -11,6 +11,7 @@
 #include "tools/cachectl/interrupt.h"
 #include "tools/cachectl/json.h"
 #include "tools/cachectl/progress_view.h"
+#include "tools/cachectl/registry_logins.h"
 #include "tools/cachectl/verb.h"
 
 namespace cairn::cachectl {
@@ -312,6 +313,7 @@ ExitCode run_solve(const GlobalOptions& global, const SolveArguments& arguments)
     order.source_policy = std::move(*policy);
   }
 
+  add_registry_logins(order);
   const Interrupt interrupt;
   auto progress = make_progress_view(progress_mode(arguments.progress));
   const auto report = engine::solve_in_store(*options, order, *progress, interrupt.token());

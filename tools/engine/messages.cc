@@ -152,6 +152,7 @@ Message encode(const SolveOrder& order) {
           {"locals", encode_paths(order.locals)},
           {"oci_layouts", encode_paths(order.oci_layouts)},
           {"secrets", std::move(secrets)},
+          {"logins", encode_paths(order.logins)},
           {"ssh_agents", encode_paths(order.ssh_agents)},
           {"allow_insecure", order.allowed.insecure},
           {"allow_host_network", order.allowed.host_network},
@@ -175,7 +176,8 @@ Result<SolveOrder> decode_order(const Message& message) {
   order.locals = TRY(decode_paths(message, "locals"));
   order.oci_layouts = TRY(decode_paths(message, "oci_layouts"));
   const Message* const secrets = TRY(take_array(message, "secrets"));
-  if (!secrets->empty()) forbid_core_files();
+  order.logins = TRY(decode_paths(message, "logins"));
+  if (!secrets->empty() || !order.logins.empty()) forbid_core_files();
   for (const Message& secret : *secrets) {
     order.secrets[TRY(take<std::string>(secret, "id"))] = TRY(take<std::string>(secret, "bytes"));
   }

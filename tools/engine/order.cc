@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <thread>
 
 #include "libbase/fs/host_tree.h"
 #include "libbase/log/log.h"
@@ -37,6 +38,7 @@ Result<solver::SolveRequest> make_request(const SolveOrder& order) {
                               .locals = TRY(parse_paths(order.locals)),
                               .oci_layouts = TRY(parse_paths(order.oci_layouts)),
                               .secrets = order.secrets,
+                              .logins = order.logins,
                               .ssh_agents = TRY(parse_paths(order.ssh_agents)),
                               .allowed = order.allowed,
                               .cache_mount_on_fail = order.cache_mount_on_fail,
@@ -67,9 +69,9 @@ Status export_result(Engine& engine, const solver::SolveOutcome& outcome, const 
 
 using ImportedCaches = std::vector<std::unique_ptr<solver::ResultStore>>;
 
-std::string credentials_for(const solver::CacheAddress& address, const std::map<std::string, std::string>& secrets) {
+std::string credentials_for(const solver::CacheAddress& address, const SolveOrder& order) {
   if (address.type != solver::CacheAddress::Type::registry) return {};
-  return solver::registry_credentials(address.place.substr(0, address.place.find('/')), secrets);
+  return solver::registry_credentials(address.place.substr(0, address.place.find('/')), order.secrets, order.logins);
 }
 
 // Has the request look into the caches that are there; what is not, or cannot be read, is a warning, and the build goes
@@ -80,10 +82,18 @@ Result<ImportedCaches> use_caches(Engine& engine, const SolveOrder& order, solve
   for (const solver::CacheAttributes& to : order.cache_to)
     exports.push_back(TRY(solver::parse_cache_export(to), "cache to"));
   if (!exports.empty()) request.keys = solver::SolveRequest::Keys::keep;
+  std::vector<solver::CacheAddress> addresses;
+  for (const solver::CacheAttributes& attributes : order.cache_from)
+    addresses.push_back(TRY(solver::parse_cache_import(attributes), "cache from"));
+  // Beside each other: one that keeps silent keeps nobody waiting for the others.
+  std::vector<Result<std::unique_ptr<solver::ResultStore>>> imported(addresses.size());
+  {
+    std::vector<std::jthread> threads;
+    for (std::size_t i = 0; i < addresses.size(); ++i)
+      threads.emplace_back([&, i] { imported[i] = engine.solver().import_cache(addresses[i], credentials_for(addresses[i], order), stop); });
+  }
   ImportedCaches caches;
-  for (const solver::CacheAttributes& attributes : order.cache_from) {
-    const solver::CacheAddress from = TRY(solver::parse_cache_import(attributes), "cache from");
-    auto cache = engine.solver().import_cache(from, credentials_for(from, order.secrets), stop);
+  for (auto& cache : imported) {
     if (cache) {
       request.more_results.push_back(cache->get());
       caches.push_back(std::move(*cache));
@@ -95,14 +105,14 @@ Result<ImportedCaches> use_caches(Engine& engine, const SolveOrder& order, solve
 }
 
 void export_to_cache(Engine& engine, const solver::SolveOutcome& outcome, const solver::CacheExport& to,
-                     const std::map<std::string, std::string>& secrets, SolveReport& report,
+                     const SolveOrder& order, SolveReport& report,
                      const std::stop_token& stop) {
   if (!outcome.keys) {
     report.warnings.push_back(
         fmt::format("nothing is exported to {}: the keys of the solve could not be read", to.to.text()));
     return;
   }
-  auto exported = engine.solver().export_cache(*outcome.keys, to, credentials_for(to.to, secrets), stop);
+  auto exported = engine.solver().export_cache(*outcome.keys, to, credentials_for(to.to, order), stop);
   if (exported) {
     report.caches.push_back({to.to.text(), std::move(*exported)});
   } else if (to.on_error == solver::CacheExport::OnError::warn) {
@@ -172,9 +182,11 @@ SolveReport run_order(Engine& engine, const SolveOrder& order, solver::ProgressS
     report.error = imported.error();
     return report;
   }
+  if (!order.output_dir.empty()) request->tree = solver::SolveRequest::Tree::here;
   solver::SolveOutcome outcome = engine.solve(*request, progress, stop);
   report.steps = std::move(outcome.steps);
   report.duration = outcome.duration;
+  report.warnings.insert(report.warnings.end(), outcome.warnings.begin(), outcome.warnings.end());
   if (!outcome.not_cached.empty()) {
     report.warnings.push_back(fmt::format("the result is good but was not cached: {}", outcome.not_cached));
   }
@@ -195,7 +207,7 @@ SolveReport run_order(Engine& engine, const SolveOrder& order, solver::ProgressS
   }
   for (const solver::CacheExport& to : exports) {
     if (report.error) break;
-    export_to_cache(engine, outcome, to, order.secrets, report, stop);
+    export_to_cache(engine, outcome, to, order, report, stop);
   }
   return report;
 }

@@ -28,6 +28,7 @@ struct SolveOrder {
   std::map<std::string, std::string> locals;       // name → absolute directory
   std::map<std::string, std::string> oci_layouts;  // name → absolute directory
   std::map<std::string, std::string> secrets;      // id → bytes
+  solver::RegistryLogins logins;                   // by registry
   std::map<std::string, std::string> ssh_agents;   // id → absolute path of a socket
   solver::Entitlements allowed;
   solver::CacheMountOnFail cache_mount_on_fail = solver::CacheMountOnFail::keep;
