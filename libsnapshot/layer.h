@@ -56,6 +56,11 @@ using LayerSink = std::function<base::Status(std::string_view)>;
 base::Result<Written> write_layer(const MountedTree& tree, const ChangeSource& changes, const LayerSink& sink,
                                   const WriteOptions& options);
 
+// Writes the members of a tar once more, in their order and as write_layer would, so that their times are those of the
+// options and nothing else of them changes. Holes are written out; of PAX records, what no TarEntry has is left out.
+// Errors: those of write_layer; corrupt, invalid_argument (the tar).
+base::Result<Written> rewrite_layer(base::ByteSource& tar, const LayerSink& sink, const WriteOptions& options);
+
 // What becomes of device nodes. make: they are made; in a user namespace, where nobody can make one, they are skipped.
 enum class Devices { make, skip, refuse };
 

@@ -73,8 +73,8 @@ struct ImageExport {
   int fd = -1;  // takes an archive whose dest is "-" or ""; stays open
   // "user:password" for a registry ("ghcr.io"), "" for none; may be empty.
   std::function<std::string(const std::string& host)> credentials = {};
-  // How many bytes have been written or sent, and how many there will be (0: not known). On any thread, one call at a
-  // time; may be empty.
+  // How many bytes have been written or sent, and how many there will be (0: not known). On any thread, and
+  // by pushes on several at a time; may be empty.
   std::function<void(std::uint64_t done, std::uint64_t total)> progress = {};
 };
 

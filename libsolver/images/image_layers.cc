@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libsolver/images/image_layers.h"
 
+#include "libbase/hash/sha256.h"
 #include "libcache/blob_writer.h"
-#include "libsnapshot/layer.h"
 #include "libsolver/sources/oci_json.h"
 #include "libsolver/sources/oci_layout_writer.h"
 
@@ -18,6 +18,28 @@ using cache::RecordKind;
 namespace {
 
 constexpr std::uint64_t unpacked_max = std::uint64_t{1} << 40;
+
+// Passes on what another gives, and knows what all of it was.
+class HashedSource final : public base::ByteSource {
+ public:
+  explicit HashedSource(std::unique_ptr<base::ByteSource> from) : from_(std::move(from)) {}
+  Result<std::size_t> read(std::span<std::byte> out) override {
+    const std::size_t count = TRY(from_->read(out));
+    hash_.update(std::span<const std::byte>(out).first(count));
+    return count;
+  }
+  // Of what was read and of the rest.
+  Result<DiffId> finish() {
+    std::vector<std::byte> buffer(64 << 10);
+    while (TRY(read(buffer)) != 0) {
+    }
+    return DiffId(hash_.finish());
+  }
+
+ private:
+  std::unique_ptr<base::ByteSource> from_;
+  base::Sha256 hash_;
+};
 
 CacheLayer described(const LayerBlob& layer) { return {layer.blob, layer.size, layer.compression, layer.diff}; }
 
@@ -49,21 +71,25 @@ Result<std::vector<DiffId>> diffs_of(const std::string& config) {
 Result<std::vector<ImageLayer>> ImageLayers::of(const ImageToExport& image) {
   std::vector<ImageLayer> layers;
   if (!image.result) return layers;
+  const bool rewrites = output_.timestamps == ImageOutput::Timestamps::rewrite && epoch_;
   const auto records = TRY(known_.records_of(*image.result));
   if (!records) {
     const auto& info = image.result->info();
-    layers.push_back({TRY(write(*image.result, true)), info.facts.description, info.created, epoch_.has_value()});
+    layers.push_back({TRY(write(*image.result, true)), info.facts.description, info.created, rewrites});
     return layers;
   }
   const std::vector<DiffId> base = TRY(diffs_of(image.base_config));
-  const bool rewrites = output_.timestamps == ImageOutput::Timestamps::rewrite && epoch_;
   bool is_base = true;
   for (const ImmutableRef& record : *records) {
     const auto known = TRY(known_.blob_of(record, ResultLayers::Make::no));
     is_base = is_base && known && layers.size() < base.size() && known->diff == base[layers.size()];
     const bool is_rewritten = rewrites && !is_base;
-    layers.push_back({is_rewritten ? TRY(write(record, false)) : TRY(blob_of(record, known)),
-                      record.info().facts.description, record.info().created, is_rewritten});
+    CacheLayer blob;
+    if (is_rewritten)
+      blob = known ? TRY(rewrite(*known)) : TRY(write(record, false));
+    else
+      blob = TRY(blob_of(record, known));
+    layers.push_back({std::move(blob), record.info().facts.description, record.info().created, is_rewritten});
   }
   return layers;
 }
@@ -91,11 +117,6 @@ Result<CacheLayer> ImageLayers::write(const ImmutableRef& record, bool whole_tre
   if (lower) TRY(cache.unlazy(*lower, context_.origins.provider(), stop_));
   const snapshot::MountedTree tree = TRY(upper.mount());
   const snapshot::MountedTree below = lower ? TRY(lower->mount()) : snapshot::MountedTree();
-  snapshot::WriteOptions options;
-  options.compression = output_.compression;
-  options.level = output_.compression_level;
-  if (output_.timestamps == ImageOutput::Timestamps::rewrite) options.time_max = epoch_;
-  options.stop = stop_;
   const auto changes = [&](const snapshot::ChangeVisitor& visitor) {
     return snapshot::changes_between(lower ? std::optional(below.fd()) : std::nullopt, tree.fd(), visitor,
                                      snapshot::changes_for_layer(stop_));
@@ -103,8 +124,30 @@ Result<CacheLayer> ImageLayers::write(const ImmutableRef& record, bool whole_tre
   cache::BlobWriter writer(cache);
   const auto sink = [&](std::string_view bytes) { return writer.write(bytes); };
   const snapshot::Written written =
-      TRY(snapshot::write_layer(tree, changes, sink, options), "layer of record {}", record.id());
+      TRY(snapshot::write_layer(tree, changes, sink, options()), "layer of record {}", record.id());
   TRY(writer.finish(written.blob), "layer of record {}", record.id());
+  return CacheLayer{written.blob, written.blob_bytes, output_.compression, written.diff};
+}
+
+snapshot::WriteOptions ImageLayers::options() const {
+  snapshot::WriteOptions options;
+  options.compression = output_.compression;
+  options.level = output_.compression_level;
+  if (output_.timestamps == ImageOutput::Timestamps::rewrite) options.time_max = epoch_;
+  options.stop = stop_;
+  return options;
+}
+
+// From a blob of the layer: whatever its tar holds stays, also what changed nothing.
+Result<CacheLayer> ImageLayers::rewrite(const LayerBlob& from) {
+  HashedSource tar(
+      base::make_decoder(from.compression, TRY(context_.origins.open_blob(from.blob, 0, stop_)), unpacked_max));
+  cache::BlobWriter writer(context_.cache);
+  const auto sink = [&](std::string_view bytes) { return writer.write(bytes); };
+  const snapshot::Written written = TRY(snapshot::rewrite_layer(tar, sink, options()), "blob {}", from.blob);
+  if (const DiffId diff = TRY(tar.finish(), "blob {}", from.blob); diff != from.diff)
+    return fail(ErrorCode::corrupt, "blob {} holds diff {} instead of {}", from.blob, diff, from.diff);
+  TRY(writer.finish(written.blob), "blob {}", from.blob);
   return CacheLayer{written.blob, written.blob_bytes, output_.compression, written.diff};
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "libbase/clock.h"
+#include "libsnapshot/layer.h"
 #include "libsolver/images/export_images.h"
 #include "libsolver/remote_cache/result_layers.h"
 
@@ -38,7 +39,9 @@ class ImageLayers {
  private:
   base::Result<CacheLayer> blob_of(const cache::ImmutableRef& record, const std::optional<cache::LayerBlob>& known);
   base::Result<CacheLayer> write(const cache::ImmutableRef& record, bool whole_tree);
+  base::Result<CacheLayer> rewrite(const cache::LayerBlob& from);
   base::Result<CacheLayer> convert(const cache::LayerBlob& from);
+  snapshot::WriteOptions options() const;
 
   const ImageOutput& output_;
   const std::optional<std::int64_t> epoch_;

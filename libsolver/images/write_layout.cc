@@ -4,7 +4,7 @@
 #include "libsolver/images/archive_file.h"
 #include "libsolver/images/built_images.h"
 #include "libsolver/sources/oci_layout_writer.h"
-#include "libsolver/sources/text_source.h"
+#include "libsolver/wire/go_time.h"
 
 namespace cairn::solver {
 
@@ -13,13 +13,24 @@ using base::Status;
 
 namespace {
 
-// What index.json lists: the root under each name, or once without one.
-std::vector<OciLayoutWriter::Entry> entries_of(const BuiltImages& built, const ImageOutput& output) {
+constexpr const char* created_annotation = "org.opencontainers.image.created";
+
+// What index.json lists: the root under each name, or once without one. When it was made is said only if it was told:
+// the clock would make two exports differ.
+std::vector<OciLayoutWriter::Entry> entries_of(const BuiltImages& built, const ImageExport& order) {
+  const ImageOutput& output = order.output;
   OciDescriptor root = built.root().descriptor;
-  if (built.index) root.annotations.clear();
+  if (!built.index) root.platform = order.images.front().platform;
+  if (const auto epoch = output.epoch ? output.epoch : order.epoch)
+    root.annotations[created_annotation] = go_time(base::WallTime(std::chrono::seconds(*epoch)));
   for (const auto& [key, value] : annotations_of(output.annotations, ImageAnnotation::Place::index_descriptor, ""))
     root.annotations[key] = value;
-  if (output.names.empty()) return {{"", write_descriptor(root)}};
+  if (output.names.empty()) {
+    // In a directory that may hold more, BuildKit's clients call it so.
+    if (output.shape == ImageOutput::Shape::archive) return {{"", write_descriptor(root)}};
+    root.annotations[layout_name_annotation] = "latest";
+    return {{"latest", write_descriptor(root)}};
+  }
   std::vector<OciLayoutWriter::Entry> entries;
   for (const std::string& name : output.names) {
     root.annotations[image_name_annotation] = name;
@@ -40,11 +51,12 @@ class ImageArchive {
   ImageArchive(ArchiveFile& file, const ImageExportContext& context, const std::stop_token& stop)
       : context_(context), stop_(stop), archive_([&file](std::string_view bytes) { return file.write(bytes); }) {}
 
-  Status write(const BuiltImages& built, const ImageOutput& output) {
+  Status write(const BuiltImages& built, const ImageExport& order) {
+    const ImageOutput& output = order.output;
     TRY(archive_.add_directory("blobs"));
     TRY(archive_.add_directory("blobs/sha256"));
     TRY(write_blobs(built));
-    TRY(archive_.add_file("index.json", index_json(entries_of(built, output))));
+    TRY(archive_.add_file("index.json", index_json(entries_of(built, order))));
     if (output.type == ImageOutput::Type::docker) {
       const BuiltImages::Image& image = built.images.front();
       TRY(archive_.add_file("manifest.json",
@@ -91,7 +103,7 @@ class ImageArchive {
 Result<WrittenImages> write_archive(const BuiltImages& built, const ImageExport& order,
                                     const ImageExportContext& context, const std::stop_token& stop) {
   ArchiveFile file = TRY(ArchiveFile::open(order));
-  TRY(ImageArchive(file, context, stop).write(built, order.output));
+  TRY(ImageArchive(file, context, stop).write(built, order));
   const std::uint64_t bytes = file.bytes();
   TRY(std::move(file).finish());
   return WrittenImages{bytes, order.output.names};
@@ -117,7 +129,7 @@ Result<WrittenImages> write_layout(const BuiltImages& built, const ImageExport& 
     if (TRY(layout.put_text(digest, document->text, stop))) written.bytes += document->text.size();
   }
   const base::Fd lock = TRY(layout.lock());
-  TRY(layout.name(entries_of(built, order.output)));
+  TRY(layout.name(entries_of(built, order)));
   written.names = order.output.names;
   return written;
 }

@@ -96,9 +96,7 @@ Status OciLayoutWriter::name(const std::vector<Entry>& entries) const {
   Json listed = Json::array();
   const auto is_replaced = [&](const Json& old) {
     const std::string name = name_of(old);
-    return std::any_of(entries.begin(), entries.end(), [&](const Entry& entry) {
-      return entry.name.empty() ? old == Json::parse(entry.descriptor) : entry.name == name;
-    });
+    return std::any_of(entries.begin(), entries.end(), [&](const Entry& entry) { return entry.name == name; });
   };
   if (auto text = base::read_file(path, OciDocumentLimits::bytes_max)) {
     TRY(parse_oci_index(*text), "{}", path.str());  // what cannot be read is not written over

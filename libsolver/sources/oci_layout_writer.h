@@ -42,7 +42,7 @@ class OciLayoutWriter {
   // Nobody else names anything while it is open.
   base::Result<base::Fd> lock() const;
   // Has index.json list a descriptor (a JSON object) under each name, which stands for nothing else any more; what else
-  // is listed stays. "": under none, beside all. The caller holds the lock.
+  // is listed stays. The caller holds the lock.
   struct Entry {
     std::string name, descriptor;
   };

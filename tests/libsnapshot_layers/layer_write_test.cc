@@ -232,5 +232,62 @@ TEST_F(LayerWrite, OpaqueDirectoriesHaveToComeAsRemovals) {
   EXPECT_EQ(layer.error().code, ErrorCode::invalid_argument);
 }
 
+base::Result<LayerBytes> rewrite_bytes(const std::string& tar, const WriteOptions& options) {
+  test::StringSource source(tar, 1000);
+  LayerBytes layer;
+  const auto sink = [&](std::string_view bytes) -> base::Status {
+    layer.bytes += bytes;
+    return {};
+  };
+  layer.written = TRY(rewrite_layer(source, sink, options));
+  return layer;
+}
+
+TEST_F(LayerWrite, RewrittenALayerHasOtherTimesAndNothingElse) {
+  lower_.file("gone", "x");
+  upper_.dir("d", 01777);
+  upper_.file("d/" + std::string(180, 'n'), make_bytes(3 << 20), 04755);
+  upper_.file("d/empty", "");
+  upper_.link("d/name", "d/empty");
+  upper_.symlink("d/long", std::string(150, 't'));
+  upper_.symlink("d/\xc3\xa9", "x");
+  upper_.node("d/fifo", S_IFIFO | 0600);
+  upper_.node("d/null", S_IFCHR | 0666, 1, 3);
+  upper_.owner("d/empty", 3'000'000, 7);
+  upper_.xattr("d/empty", "security.capability",
+               std::string_view("\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 20));
+  upper_.time("d/empty", 1'500'000'000);
+  const std::string tar = must(write(plain())).bytes;
+  const LayerBytes same = must(rewrite_bytes(tar, plain()));
+  EXPECT_TRUE(same.bytes == tar);
+  EXPECT_EQ(same.written.members, members_of(tar).size());
+  WriteOptions clamped = plain();
+  clamped.time_max = 1'550'000'000;
+  const std::string expected = must(write(clamped)).bytes;
+  EXPECT_FALSE(expected == tar);
+  EXPECT_TRUE(must(rewrite_bytes(tar, clamped)).bytes == expected);
+
+  EXPECT_EQ(rewrite_bytes(tar.substr(0, 1 << 20), plain()).error().code, ErrorCode::corrupt);
+  std::stop_source source;
+  source.request_stop();
+  clamped.stop = source.get_token();
+  EXPECT_EQ(rewrite_bytes(tar, clamped).error().code, ErrorCode::cancelled);
+}
+
+TEST_F(LayerWrite, UnderAPrefixAllNamesBeginWithItAndMoreMayFollow) {
+  upper_.dir("d");
+  upper_.file("d/f", "x");
+  upper_.link("d/g", "d/f");
+  WriteOptions first = plain();
+  first.prefix = "a/";
+  first.end = WriteOptions::End::left_out;
+  std::string both = must(write(first)).bytes;
+  first.prefix = "b/";
+  first.end = WriteOptions::End::written;
+  both += must(write(first)).bytes;
+  EXPECT_THAT(members_of(both),
+              ElementsAre("a/", "a/d/", "a/d/f", "a/d/g -> a/d/f", "b/", "b/d/", "b/d/f", "b/d/g -> b/d/f"));
+}
+
 }  // namespace
 }  // namespace cairn::snapshot
