@@ -269,9 +269,13 @@ class HttpRegistries final : public cache::Registries {
     options.document_time = options.mirror_answer;
     const cache::RepositoryName there{mirror.host, mirror.path.empty() ? name.path : mirror.path + "/" + name.path};
     const std::string origin = registry_url(mirror.host, mirror.scheme);
-    std::shared_ptr<Rest>& rest = (*rests_.lock())[origin];
+    return {std::make_unique<HttpRepository>(fetcher_, options, there, origin, ""), rest_of(origin)};
+  }
+  std::shared_ptr<Rest> rest_of(const std::string& origin) {
+    auto rests = rests_.lock();
+    std::shared_ptr<Rest>& rest = (*rests)[origin];
     if (!rest) rest = std::make_shared<Rest>();
-    return {std::make_unique<HttpRepository>(fetcher_, options, there, origin, ""), rest};
+    return rest;
   }
 
   cache::Fetcher& fetcher_;

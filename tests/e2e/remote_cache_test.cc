@@ -52,6 +52,23 @@ TEST_F(RemoteCache, WhatDiffersRunsOnTopOfWhatIsTheSame) {
   EXPECT_EQ(exported("out", "program"), "object\nobject\n");
 }
 
+TEST_F(RemoteCache, WhatIsGoneWhenItsFilesAreWantedIsMadeAgain) {
+  const llb::State built = output("link", "cat /in/object > /out/program", {llb::Mount{.dest = "/in", .source = output("compile", "echo object > /out/object"), .read_only = true}});
+  ASSERT_EQ(solve(built, to()).code, 0);
+  wipe();
+  EXPECT_EQ(solve(built, from()).executed, 0u) << "and nothing of it is here";
+  std::filesystem::remove_all(place());
+  const Solved again = solve(built, {"--output", export_to("out")});
+  EXPECT_EQ(again.code, 0) << again.err;
+  EXPECT_EQ(again.states.at("compile"), "executed") << again.out;
+  EXPECT_EQ(again.states.at("link"), "executed") << again.out;
+  EXPECT_THAT(again.err, HasSubstr("warning: fetch the result: "));
+  EXPECT_THAT(again.err, HasSubstr("is done again"));
+  EXPECT_EQ(exported("out", "program"), "object\n");
+  EXPECT_EQ(solve(built).executed, 0u);
+  expect_clean();
+}
+
 TEST_F(RemoteCache, WithoutACacheTheBuildGoesOnAndSaysSo) {
   const Solved solved = solve(output("build", "echo x > /out/x"), from());
   EXPECT_EQ(solved.code, 0) << solved.err;

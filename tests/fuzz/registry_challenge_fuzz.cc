@@ -15,6 +15,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     CHECK(!challenge.scheme.empty());
     const auto url = token_url(challenge, "repository:a/b:pull");
     CHECK(!url || url->starts_with("http"));
+    const auto form = refresh_request(challenge, "repository:a/b:pull", text);
+    CHECK(form.has_value() == url.has_value());
+    CHECK(!form || form->body.find_first_of(" \r\n") == std::string::npos);
   }
   if (const auto token = parse_token(text)) {
     CHECK(std::none_of(token->begin(), token->end(), [](unsigned char c) { return c <= 0x20 || c >= 0x7f; }));

@@ -43,9 +43,9 @@ void add_registry_logins(engine::SolveOrder& order, const std::set<std::string>&
   const auto warn = [](const base::Error& error) {
     std::cerr << "cachectl: warning: nobody is logged in anywhere: " << printable(error.message) << '\n';
   };
+  engine::forbid_core_files();
   const auto config = remote::DockerConfig::of_environment();
   if (!config) return warn(config.error());
-  engine::forbid_core_files();
   for (const std::string& registry : registries) {
     auto login = config->credentials(registry);
     if (login && login->empty()) continue;
