@@ -103,8 +103,9 @@ void WriteBehind::work(Line& line, const std::stop_token& stop) {
   WatchedTier& tier = *tiers_[line.tier];
   Batch batch;  // that the tier has taken
   std::optional<Time> due;
+  bool is_overdue = false;  // the tier could not send it, has it still, and gets no more until it can
   while (!stop.stop_requested()) {
-    if (auto what = take(line, due, stop)) {
+    if (auto what = is_overdue ? nullptr : take(line, due, stop)) {
       const Status sent = try_often(line, stop, [&] { return send_once(line.tier, *what, stop); });
       if (!sent && !stop.stop_requested()) drop(line, sent.error().message);
       if (!sent || !tier.abilities().packs) {
@@ -117,7 +118,14 @@ void WriteBehind::work(Line& line, const std::stop_token& stop) {
     }
     if (batch.empty() || stop.stop_requested()) continue;
     const Status sent = try_often(line, stop, [&] { return tier.send_taken(stop); });
-    for (std::size_t i = 0; i < batch.size() && !sent && !stop.stop_requested(); ++i) drop(line, sent.error().message);
+    if (stop.stop_requested()) continue;
+    is_overdue = !sent && !is_final(sent.error().code);
+    if (is_overdue) {
+      base::log_warning("tier {}: {} entries that it puts together are not sent yet: {}", tier.name(), batch.size(),
+                        sent.error().message);
+      continue;
+    }
+    for (std::size_t i = 0; i < batch.size() && !sent; ++i) drop(line, sent.error().message);
     done(line, std::exchange(batch, {}));
     due.reset();
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What has been stored here and tiers are to get later: a line for each tier that is written, and a thread that works
 // it off. A line is bounded; what it has no room for, and what a tier does not take after several attempts, is not
-// sent. What a tier that packs has taken is a batch, which it is told to send as a whole.
+// sent. What a tier that packs has taken is a batch, which it is told to send as a whole, until it can.
 #pragma once
 
 #include <condition_variable>

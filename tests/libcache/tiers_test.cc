@@ -200,21 +200,33 @@ TEST_F(TiersTest, ATierThatPacksIsToldToSendABatchAndNotEachEntry) {
   EXPECT_EQ(first_->flushes, 4u) << "whoever ends does not wait, and asks once more";
 }
 
-TEST_F(TiersTest, ABatchThatIsNotSentIsTriedAgainAndThenDropped) {
+TEST_F(TiersTest, ABatchThatIsNotSentIsTriedAgainUntilItIs) {
   open({{first_, TierUse::both, {.only_door = {}, .packs = true}}}, {.attempts_max = 3, .batch_max = 100});
   for (const char* key : {"a", "b"}) put(named(key), std::string("value ") + key);
   wait_for([&] { return first_->entry_puts == 2; });
   first_->sickness = Sickness::io;
-  while (of(0).unsent > 0) {
-    store_.clock.advance(milliseconds(100));
+  const auto let_time_pass = [&] {
+    store_.clock.advance(milliseconds(500));
     std::this_thread::sleep_for(milliseconds(5));
-  }
-  EXPECT_EQ(first_->flushes, 3u);
-  EXPECT_EQ(of(0).dropped, 2u);
-  first_->sickness = Sickness::none;
+  };
+  while (first_->flushes < 8) let_time_pass();
   put(named("c"), "value c");
-  EXPECT_EQ(drain(), 0u);
+  EXPECT_EQ(of(0).dropped, 0u) << "the tier has them, and may still send them";
+  EXPECT_EQ(of(0).unsent, 3u);
+  EXPECT_EQ(first_->entry_puts, 2u) << "it gets no more meanwhile";
+  first_->sickness = Sickness::none;
+  while (of(0).unsent > 0) let_time_pass();
   EXPECT_TRUE(first_->entry(named("c")));
+  EXPECT_EQ(of(0).dropped, 0u);
+}
+
+TEST_F(TiersTest, ABatchThatATierWillNeverTakeIsDropped) {
+  open({{first_, TierUse::both, {.only_door = {}, .packs = true}}}, {.batch_max = 2});
+  first_->sickness = Sickness::refuses_packs;
+  for (const char* key : {"a", "b"}) put(named(key), std::string("value ") + key);
+  wait_for([&] { return of(0).unsent == 0; });
+  EXPECT_EQ(first_->flushes, 1u);
+  EXPECT_EQ(of(0).dropped, 2u);
 }
 
 TEST_F(TiersTest, WhatIsNotTrustedStaysHere) {

@@ -127,6 +127,7 @@ Status TierDouble::put_entry(const cache::EntryName& name, const cache::TierEntr
 
 Status TierDouble::flush(const cache::TierCall& call) {
   ++shelf_->flushes;
+  if (shelf_->sickness == Sickness::refuses_packs) return base::fail(ErrorCode::invalid_argument, "{}: 413", name_);
   return suffer(call);
 }
 

@@ -18,17 +18,18 @@ namespace cairn::test {
 
 enum class Sickness : std::uint8_t {
   none,
-  black_hole,    // takes a request and never answers, until its deadline
-  io,            // 5xx
-  busy,          // 429
-  unavailable,   // 403
-  slow_blobs,    // answers, but of blobs only when it is well again
-  slow_drip,     // a byte, and then nothing until the deadline
-  wrong_bytes,   // of the right size
-  cut_off,       // half of them
-  endless,       // more than there are
-  forgets,       // says that it has every blob, and has none
-  lies_of_size,  // names blobs with a size that they have not
+  black_hole,     // takes a request and never answers, until its deadline
+  io,             // 5xx
+  busy,           // 429
+  unavailable,    // 403
+  slow_blobs,     // answers, but of blobs only when it is well again
+  slow_drip,      // a byte, and then nothing until the deadline
+  wrong_bytes,    // of the right size
+  cut_off,        // half of them
+  endless,        // more than there are
+  forgets,        // says that it has every blob, and has none
+  lies_of_size,   // names blobs with a size that they have not
+  refuses_packs,  // takes all, and then says that such a pack is not for it
 };
 
 // What several doubles may have in common, as tiers on one server.
