@@ -28,10 +28,9 @@ std::vector<TotalKey> totals_that_count(const RecordFacts& facts) {
           {TotalKind::step, facts.owner.step}};
 }
 
-Status count_row(WriteTxn& txn, const RecordFacts& facts, const Totals& change) {
-  if (change == Totals{}) return {};
-  for (const TotalKey& key : totals_that_count(facts)) TRY(change_total(txn, key, change));
-  return {};
+void count_row(TotalMap& changes, const RecordFacts& facts, const Totals& change) {
+  if (change == Totals{}) return;
+  for (const TotalKey& key : totals_that_count(facts)) changes[key] += change;
 }
 
 bool counted_alike(const RecordFacts& a, const RecordFacts& b) { return a.type == b.type && a.owner == b.owner; }
@@ -58,16 +57,23 @@ Status change_total(WriteTxn& txn, const TotalKey& key, const Totals& change) {
 }
 
 Status put_record(WriteTxn& txn, RecordId id, const RecordRow& row) {
+  TotalMap changes;
+  TRY(put_record(txn, id, row, changes));
+  return change_totals(txn, changes);
+}
+
+Status put_record(WriteTxn& txn, RecordId id, const RecordRow& row, TotalMap& changes) {
   const auto old = TRY(txn.get(table::records, id));
   TRY(txn.put(table::records, id, row));
-  if (!old) return count_row(txn, row.facts, totals_of(row));
-  if (counted_alike(old->facts, row.facts)) {
+  if (old && counted_alike(old->facts, row.facts)) {
     Totals change = totals_of(row);
     change += -totals_of(*old);
-    return count_row(txn, row.facts, change);
+    count_row(changes, row.facts, change);
+    return {};
   }
-  TRY(count_row(txn, old->facts, -totals_of(*old)));
-  return count_row(txn, row.facts, totals_of(row));
+  if (old) count_row(changes, old->facts, -totals_of(*old));
+  count_row(changes, row.facts, totals_of(row));
+  return {};
 }
 
 Status erase_record_row(WriteTxn& txn, RecordId id, TotalMap& changes) {
@@ -78,19 +84,31 @@ Status erase_record_row(WriteTxn& txn, RecordId id, TotalMap& changes) {
 }
 
 Status change_totals(WriteTxn& txn, const TotalMap& changes) {
-  for (const auto& [key, change] : changes) TRY(change_total(txn, key, change));
+  for (const auto& [key, change] : changes)
+    if (change != Totals{}) TRY(change_total(txn, key, change));
   return {};
 }
 
+void add_to(RecordSpace& space, const RecordSpace& change) {
+  space.exclusive_bytes += change.exclusive_bytes;
+  space.exclusive_inodes += change.exclusive_inodes;
+  space.shared_bytes += change.shared_bytes;
+  space.blob_exclusive_bytes += change.blob_exclusive_bytes;
+  space.blob_shared_bytes += change.blob_shared_bytes;
+}
+
 Status change_space(WriteTxn& txn, RecordId id, const RecordSpace& change) {
-  auto row = TRY(txn.get(table::records, id));
-  if (!row) return {};
-  row->space.exclusive_bytes += change.exclusive_bytes;
-  row->space.exclusive_inodes += change.exclusive_inodes;
-  row->space.shared_bytes += change.shared_bytes;
-  row->space.blob_exclusive_bytes += change.blob_exclusive_bytes;
-  row->space.blob_shared_bytes += change.blob_shared_bytes;
-  return put_record(txn, id, *row);
+  return apply(txn, {.spaces = {{id, change}}, .totals = {}});
+}
+
+Status apply(WriteTxn& txn, SpaceChanges changes) {
+  for (const auto& [id, change] : changes.spaces) {
+    auto row = TRY(txn.get(table::records, id));
+    if (!row) continue;
+    add_to(row->space, change);
+    TRY(put_record(txn, id, *row, changes.totals));
+  }
+  return change_totals(txn, changes.totals);
 }
 
 void set_tree_space(RecordSpace& space, const snapshot::SnapshotInfo& tree) {

@@ -51,12 +51,22 @@ enum class Counting { add, take };
 
 // Every write of a record's row: inserts or replaces it and counts it.
 base::Status put_record(base::lmdb::WriteTxn& txn, RecordId id, const RecordRow& row);
+// The same, with what it changes of the sums added up in `changes`, for change_totals().
+base::Status put_record(base::lmdb::WriteTxn& txn, RecordId id, const RecordRow& row, TotalMap& changes);
 // Of many records in one transaction: what they take from the sums is added up in `changes`, for change_totals() at its
 // end.
 base::Status erase_record_row(base::lmdb::WriteTxn& txn, RecordId id, TotalMap& changes);
 base::Status change_totals(base::lmdb::WriteTxn& txn, const TotalMap& changes);
 // Adds to what the row says of the record's space; nothing if there is no such record.
 base::Status change_space(base::lmdb::WriteTxn& txn, RecordId id, const RecordSpace& change);
+void add_to(RecordSpace& space, const RecordSpace& change);
+
+// What names of blobs change of rows and sums, added up until all of it is written: many names change the same few rows.
+struct SpaceChanges {
+  std::map<RecordId, RecordSpace> spaces;
+  TotalMap totals;
+};
+base::Status apply(base::lmdb::WriteTxn& txn, SpaceChanges changes);
 // The part of a record's space that its snapshot has.
 void set_tree_space(RecordSpace& space, const snapshot::SnapshotInfo& tree);
 // For Snapshotter::on_exclusive_change.

@@ -114,8 +114,14 @@ Status forget_journal(base::lmdb::WriteTxn& txn, std::uint64_t first) {
 }
 
 Status put_record_blob(base::lmdb::WriteTxn& txn, RecordId record, const BlobDigest& blob) {
+  SpaceChanges changes;
+  TRY(put_record_blob(txn, record, blob, changes));
+  return apply(txn, std::move(changes));
+}
+
+Status put_record_blob(base::lmdb::WriteTxn& txn, RecordId record, const BlobDigest& blob, SpaceChanges& changes) {
   if (TRY(txn.get(table::record_blobs, {record, blob}))) return {};
-  TRY(count_name(txn, record, blob, Counting::add));
+  TRY(count_name(txn, record, blob, Counting::add, changes));
   TRY(txn.put(table::record_blobs, {record, blob}, Present{}));
   return txn.put(table::blob_records, {blob, record}, Present{});
 }
@@ -124,7 +130,9 @@ Status erase_record_blob(base::lmdb::WriteTxn& txn, RecordId record, const BlobD
   if (!TRY(txn.get(table::record_blobs, {record, blob}))) return {};
   TRY(txn.erase(table::record_blobs, {record, blob}));
   TRY(txn.erase(table::blob_records, {blob, record}));
-  return count_name(txn, record, blob, Counting::take);
+  SpaceChanges changes;
+  TRY(count_name(txn, record, blob, Counting::take, changes));
+  return apply(txn, std::move(changes));
 }
 
 Result<std::vector<RecordId>> records_that_name(const base::lmdb::ReadTxn& txn, const BlobDigest& blob) {

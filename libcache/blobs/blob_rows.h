@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "libbase/lmdb/env.h"
+#include "libcache/account/totals.h"
 #include "libcache/blob_store.h"
 #include "libcache/blobs/packs.h"
 #include "libcache/record.h"
@@ -80,6 +81,9 @@ base::Status forget_journal(base::lmdb::WriteTxn& txn, std::uint64_t first);
 
 // Naming twice is success. Both exist.
 base::Status put_record_blob(base::lmdb::WriteTxn& txn, RecordId record, const BlobDigest& blob);
+// The same, also of a record whose row is written later in the transaction, with what it changes of rows of records and
+// of sums added up in `changes`.
+base::Status put_record_blob(base::lmdb::WriteTxn& txn, RecordId record, const BlobDigest& blob, SpaceChanges& changes);
 base::Status erase_record_blob(base::lmdb::WriteTxn& txn, RecordId record, const BlobDigest& blob);
 base::Status erase_blobs_of(base::lmdb::WriteTxn& txn, RecordId record);
 base::Result<std::vector<RecordId>> records_that_name(const base::lmdb::ReadTxn& txn, const BlobDigest& blob);

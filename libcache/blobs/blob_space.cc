@@ -45,11 +45,11 @@ Status add_reaching(const ReadTxn& txn, const BlobDigest& blob, RecordId except,
   });
 }
 
-// What one record's name changes for a blob and its chunks, added up, because chunks are many and what they change is
-// the same few rows.
+// What one record's name changes for a blob and its chunks.
 class NameChange {
  public:
-  NameChange(WriteTxn& txn, RecordId record, Counting way) : txn_(txn), record_(record), sign_(way == Counting::add ? 1 : -1) {}
+  NameChange(const ReadTxn& txn, RecordId record, Counting way, SpaceChanges& changes)
+      : txn_(txn), record_(record), sign_(way == Counting::add ? 1 : -1), changes_(changes) {}
 
   // Blobs that the record names and that are in chunks, without `blob`: ways on which it reaches a chunk anyway.
   Status load_other_ways(const BlobDigest& blob) {
@@ -69,22 +69,15 @@ class NameChange {
     std::vector<RecordId> with;  // two are enough to know
     TRY(add_reaching(txn_, blob, record_, 2, with));
     if (with.empty()) {
-      unnamed_ += {.count = -sign_, .exclusive_bytes = -bytes};
-      spaces_[record_].blob_exclusive_bytes += bytes;
+      changes_.totals[line_total(line::blobs_unnamed)] += {.count = -sign_, .exclusive_bytes = -bytes};
+      changes_.spaces[record_].blob_exclusive_bytes += bytes;
       return {};
     }
-    spaces_[record_].blob_shared_bytes += bytes;
+    changes_.spaces[record_].blob_shared_bytes += bytes;
     if (with.size() > 1) return {};
-    shared_ += {.count = sign_, .exclusive_bytes = bytes};
-    spaces_[with.front()].blob_exclusive_bytes -= bytes;
-    spaces_[with.front()].blob_shared_bytes += bytes;
-    return {};
-  }
-
-  Status apply() {
-    for (const auto& [record, space] : spaces_) TRY(change_space(txn_, record, space));
-    if (unnamed_ != Totals{}) TRY(change_total(txn_, line_total(line::blobs_unnamed), unnamed_));
-    if (shared_ != Totals{}) TRY(change_total(txn_, line_total(line::blobs_shared), shared_));
+    changes_.totals[line_total(line::blobs_shared)] += {.count = sign_, .exclusive_bytes = bytes};
+    changes_.spaces[with.front()].blob_exclusive_bytes -= bytes;
+    changes_.spaces[with.front()].blob_shared_bytes += bytes;
     return {};
   }
 
@@ -96,12 +89,11 @@ class NameChange {
     return false;
   }
 
-  WriteTxn& txn_;
+  const ReadTxn& txn_;
   RecordId record_;
   std::int64_t sign_;
+  SpaceChanges& changes_;
   std::vector<BlobDigest> others_;
-  std::map<RecordId, RecordSpace> spaces_;
-  Totals unnamed_, shared_;
 };
 
 }  // namespace
@@ -129,13 +121,13 @@ Status count_blob(WriteTxn& txn, const std::vector<RecordId>& records, std::int6
   return {};
 }
 
-Status count_name(WriteTxn& txn, RecordId record, const BlobDigest& blob, Counting way) {
-  NameChange change(txn, record, way);
+Status count_name(ReadTxn& txn, RecordId record, const BlobDigest& blob, Counting way, SpaceChanges& changes) {
+  NameChange change(txn, record, way, changes);
   const std::vector<BlobDigest> chunks = TRY(chunks_of(txn, blob));
   TRY(change.load_other_ways(blob));
   TRY(change.count(blob));
   for (const BlobDigest& chunk : chunks) TRY(change.count(chunk));
-  return change.apply();
+  return {};
 }
 
 }  // namespace cairn::cache

@@ -20,7 +20,9 @@ base::Result<std::vector<RecordId>> records_that_reach(const base::lmdb::ReadTxn
 // The blob has `bytes` more for each of those records, or less; and the lines for what is unnamed or shared say so, too.
 base::Status count_blob(base::lmdb::WriteTxn& txn, const std::vector<RecordId>& records, std::int64_t bytes, Counting way);
 
-// A record comes to name a blob (before its rows say so), or has ceased to (after they do not).
-base::Status count_name(base::lmdb::WriteTxn& txn, RecordId record, const BlobDigest& blob, Counting way);
+// A record comes to name a blob (before its rows say so), or has ceased to (after they do not): what that changes is added
+// to `changes`.
+base::Status count_name(base::lmdb::ReadTxn& txn, RecordId record, const BlobDigest& blob, Counting way,
+                        SpaceChanges& changes);
 
 }  // namespace cairn::cache

@@ -37,7 +37,8 @@ Status mark_if_on_damaged(WriteTxn& txn, const RecordInfo& info) {
   return {};
 }
 
-Status write_record(WriteTxn& txn, const snapshot::Snapshotter& snapshots, const RecordInfo& info) {
+Status write_record(WriteTxn& txn, const snapshot::Snapshotter& snapshots, const RecordInfo& info,
+                    SpaceChanges& changes) {
   for (const RecordId parent : info.parents) {
     // I3. The parent's own publication failed, or was never queued.
     const auto parent_row = TRY(txn.get_raw(table::records, base::Codec<RecordId>::encode(parent)));
@@ -53,7 +54,8 @@ Status write_record(WriteTxn& txn, const snapshot::Snapshotter& snapshots, const
     CHECK(tree, "snapshot {} is published and has no row", info.snapshot);
     set_tree_space(row.space, *tree);
   }
-  TRY(put_record(txn, info.id, row));
+  if (const auto named = changes.spaces.extract(info.id)) add_to(row.space, named.mapped());
+  TRY(put_record(txn, info.id, row, changes.totals));
   if (!info.facts.chain.is_zero()) TRY(txn.put(table::chains, {info.facts.chain, info.id}, Present{}));
   return mark_if_on_damaged(txn, info);
 }
@@ -64,12 +66,15 @@ Result<bool> record_exists(WriteTxn& txn, RecordId id) {
   return row.has_value();
 }
 
-Status write_blob_names(WriteTxn& txn, const Batch& batch) {
+Status write_blob_names(WriteTxn& txn, const Batch& batch, SpaceChanges& changes) {
+  const auto is_new = [&](RecordId id) {
+    return std::any_of(batch.records.begin(), batch.records.end(), [id](const auto& record) { return record.id == id; });
+  };
   for (const auto& [record, blob] : batch.blobs) {
-    const auto row = TRY(txn.get(table::blobs, blob));
+    const auto row = TRY(txn.get_raw(table::blobs, base::Codec<BlobDigest>::encode(blob)));
     if (!row) return base::fail(ErrorCode::not_found, "publish record {}: its blob {} does not exist", record, blob);
-    const bool exists = TRY(record_exists(txn, record));
-    if (exists) TRY(put_record_blob(txn, record, blob));
+    const bool exists = is_new(record) || TRY(record_exists(txn, record));
+    if (exists) TRY(put_record_blob(txn, record, blob, changes));
   }
   return {};
 }
@@ -146,8 +151,11 @@ Status write_recipes(WriteTxn& txn, const Batch& batch) {
 
 Status write_rows(WriteTxn& txn, const snapshot::Snapshotter& snapshots, const Batch& batch) {
   TRY(keep_candidates(txn));
-  for (const RecordInfo& info : batch.records) TRY(write_record(txn, snapshots, info));
-  TRY(write_blob_names(txn, batch));
+  // Names first: the row of a new record is written once, with the space of what it names.
+  SpaceChanges changes;
+  TRY(write_blob_names(txn, batch, changes));
+  for (const RecordInfo& info : batch.records) TRY(write_record(txn, snapshots, info, changes));
+  TRY(apply(txn, std::move(changes)));
   for (const auto& [record, layer] : batch.layers) {
     const bool exists = TRY(record_exists(txn, record));
     if (exists) TRY(put_layer(txn, record, layer));
