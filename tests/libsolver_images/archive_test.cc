@@ -12,9 +12,9 @@ using base::ErrorCode;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-using ArchiveTest = ImageTest;
+using ImageArchive = ImageTest;
 
-TEST_F(ArchiveTest, TwoMachinesMakeTheSameBytes) {
+TEST_F(ImageArchive, TwoMachinesMakeTheSameBytes) {
   std::vector<std::string> archives;
   std::vector<BlobDigest> digests;
   for (int i = 0; i < 2; ++i) {
@@ -37,7 +37,7 @@ TEST_F(ArchiveTest, TwoMachinesMakeTheSameBytes) {
   EXPECT_THAT(archives, testing::Each(archives.front()));
 }
 
-TEST_F(ArchiveTest, SkopeoReadsTheConfigThatTheFrontEndGave) {
+TEST_F(ImageArchive, SkopeoReadsTheConfigThatTheFrontEndGave) {
   Machine machine(nullptr);
   solve(machine);
   const ImagesExported image = exported(machine, {{"type", "oci"}, {"dest", path("a.tar")}, {"name", "app:v1"}});
@@ -57,7 +57,7 @@ TEST_F(ArchiveTest, SkopeoReadsTheConfigThatTheFrontEndGave) {
   run({"skopeo", "copy", "oci-archive:" + path("a.tar") + ":v1", "docker-archive:" + path("copied.tar") + ":app:v1"});
 }
 
-TEST_F(ArchiveTest, UmociUnpacksTheTreeThatWasBuilt) {
+TEST_F(ImageArchive, UmociUnpacksTheTreeThatWasBuilt) {
   Machine machine(nullptr);
   solve(machine);
   const ImagesExported image =
@@ -74,7 +74,7 @@ TEST_F(ArchiveTest, UmociUnpacksTheTreeThatWasBuilt) {
             0u);
 }
 
-TEST_F(ArchiveTest, ALayoutKeepsItsOtherImages) {
+TEST_F(ImageArchive, ALayoutKeepsItsOtherImages) {
   Machine machine(nullptr);
   solve(machine);
   const auto write = [&](const std::string& name) {
@@ -90,7 +90,7 @@ TEST_F(ArchiveTest, ALayoutKeepsItsOtherImages) {
                                                    "docker.io/library/b:3"));
 }
 
-TEST_F(ArchiveTest, DockerArchivesAreForDockerLoad) {
+TEST_F(ImageArchive, DockerArchivesAreForDockerLoad) {
   Machine machine(nullptr);
   solve(machine);
   const ImagesExported image = exported(machine, {{"type", "docker"}, {"dest", path("d.tar")}, {"name", "app:v1,ghcr.io/x/y"}});
@@ -108,7 +108,7 @@ TEST_F(ArchiveTest, DockerArchivesAreForDockerLoad) {
   EXPECT_EQ(machine.solver().export_images(two, {}).error().code, ErrorCode::invalid_argument);
 }
 
-TEST_F(ArchiveTest, BuildahRunsAProgramOfTheImage) {
+TEST_F(ImageArchive, BuildahRunsAProgramOfTheImage) {
   Machine machine(nullptr);
   solve(machine);
   exported(machine, {{"type", "oci"}, {"dest", path("a.tar")}, {"name", "app:v1"}});
@@ -130,7 +130,7 @@ TEST_F(ArchiveTest, BuildahRunsAProgramOfTheImage) {
   run(with({"rm", "it"}));
 }
 
-TEST_F(ArchiveTest, CompressionIsAsTheOrderSays) {
+TEST_F(ImageArchive, CompressionIsAsTheOrderSays) {
   Machine machine(nullptr);
   solve(machine);
   const auto types = [&](const OutputAttributes& more) {
@@ -160,7 +160,7 @@ TEST_F(ArchiveTest, CompressionIsAsTheOrderSays) {
   EXPECT_NE(digest("19"), digest("1"));
 }
 
-TEST_F(ArchiveTest, SeveralPlatformsAreAnIndexWithItsAnnotations) {
+TEST_F(ImageArchive, SeveralPlatformsAreAnIndexWithItsAnnotations) {
   Machine machine(nullptr);
   solve(machine);
   ImageExport both = order(machine, {{"type", "oci"},
@@ -192,7 +192,7 @@ TEST_F(ArchiveTest, SeveralPlatformsAreAnIndexWithItsAnnotations) {
   EXPECT_EQ(manifest(1)["layers"], Json::array());
 }
 
-TEST_F(ArchiveTest, TheInlineCacheGetsTheLayersOfTheImage) {
+TEST_F(ImageArchive, TheInlineCacheGetsTheLayersOfTheImage) {
   Machine machine(nullptr);
   solve(machine);
   ImageExport with = order(machine, {{"type", "oci"}, {"dest", path("i.tar")}, {"name", "i"}});
@@ -207,7 +207,7 @@ TEST_F(ArchiveTest, TheInlineCacheGetsTheLayersOfTheImage) {
   EXPECT_EQ(config["moby.buildkit.cache.v0"], "W10=");
 }
 
-TEST_F(ArchiveTest, WhatFailsLeavesTheOldFileAndNothingElse) {
+TEST_F(ImageArchive, WhatFailsLeavesTheOldFileAndNothingElse) {
   Machine machine(nullptr);
   solve(machine);
   const base::HostPath folder = dir_ / "out";
@@ -231,7 +231,7 @@ TEST_F(ArchiveTest, WhatFailsLeavesTheOldFileAndNothingElse) {
   EXPECT_EQ(written({{"type", "oci"}, {"dest", path("none/a.tar")}}, {}).error().code, ErrorCode::not_found);
 }
 
-TEST_F(ArchiveTest, ADescriptorTakesAnArchiveToo) {
+TEST_F(ImageArchive, ADescriptorTakesAnArchiveToo) {
   Machine machine(nullptr);
   solve(machine);
   exported(machine, {{"type", "oci"}, {"dest", path("file.tar")}, {"name", "app"}});
@@ -245,7 +245,7 @@ TEST_F(ArchiveTest, ADescriptorTakesAnArchiveToo) {
   EXPECT_EQ(last, exported.bytes);
 }
 
-TEST_F(ArchiveTest, TreesAreArchivesOrDirectories) {
+TEST_F(ImageArchive, TreesAreArchivesOrDirectories) {
   Machine machine(nullptr);
   solve(machine);
   const ImagesExported one = exported(machine, {{"type", "tar"}, {"dest", path("one.tar")}});

@@ -9,7 +9,7 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-class PushTest : public ImageTest {
+class ImagePush : public ImageTest {
  protected:
   std::string name(const std::string& rest) const { return registry.host() + "/" + rest; }
   Json inspect(const std::string& rest, const std::string& how) {
@@ -22,7 +22,7 @@ class PushTest : public ImageTest {
   std::unique_ptr<cache::Registries> registries = remote::make_registries(recorder, {});
 };
 
-TEST_F(PushTest, EveryTagStandsForTheImageAndAgainSendsNothing) {
+TEST_F(ImagePush, EveryTagStandsForTheImageAndAgainSendsNothing) {
   Machine machine(registries.get());
   solve(machine);
   const OutputAttributes attributes = {
@@ -41,7 +41,7 @@ TEST_F(PushTest, EveryTagStandsForTheImageAndAgainSendsNothing) {
   EXPECT_EQ(recorder.count("POST", "/blobs/uploads/"), uploads);
 }
 
-TEST_F(PushTest, WhatIsPushedRunsElsewhere) {
+TEST_F(ImagePush, WhatIsPushedRunsElsewhere) {
   Machine machine(registries.get());
   solve(machine);
   exported(machine, {{"type", "registry"}, {"name", name("team/app:v1")}, {"oci-mediatypes", "true"}});
@@ -50,7 +50,7 @@ TEST_F(PushTest, WhatIsPushedRunsElsewhere) {
   EXPECT_EQ(bytes_of(path("bundle/rootfs/etc/motto")), "nothing is lost\n");
 }
 
-TEST_F(PushTest, AnIndexIsPushedWithItsManifests) {
+TEST_F(ImagePush, AnIndexIsPushedWithItsManifests) {
   Machine machine(registries.get());
   solve(machine);
   ImageExport both = order(machine, {{"type", "registry"}, {"name", name("team/multi:v1")}});
@@ -64,7 +64,7 @@ TEST_F(PushTest, AnIndexIsPushedWithItsManifests) {
        "dir:" + path("arm")});
 }
 
-TEST_F(PushTest, ByDigestNoTagIsSet) {
+TEST_F(ImagePush, ByDigestNoTagIsSet) {
   Machine machine(registries.get());
   solve(machine);
   const ImagesExported pushed =
@@ -74,7 +74,7 @@ TEST_F(PushTest, ByDigestNoTagIsSet) {
   EXPECT_NE(test::run_program(dir_.path(), {"skopeo", "inspect", "--tls-verify=false", "docker://" + name("team/app")}).code, 0);
 }
 
-TEST_F(PushTest, LayersOfABaseImageNeverComeHere) {
+TEST_F(ImagePush, LayersOfABaseImageNeverComeHere) {
   test::ImageSpec base;
   base.layer_tars = {test::tar_of(root())};
   test::write_layout(dir_ / "base", base, "v1");
@@ -89,7 +89,7 @@ TEST_F(PushTest, LayersOfABaseImageNeverComeHere) {
   EXPECT_EQ(recorder.count("GET", layers[0].get<std::string>()), 0u);
 }
 
-TEST_F(PushTest, OnlyNewLayersAreRewritten) {
+TEST_F(ImagePush, OnlyNewLayersAreRewritten) {
   test::ImageSpec base;
   base.layer_tars = {test::tar_of(root())};
   test::write_layout(dir_ / "base", base, "v1");
@@ -118,7 +118,7 @@ TEST_F(PushTest, OnlyNewLayersAreRewritten) {
   EXPECT_EQ(manifests[0]["layers"][1]["annotations"]["buildkit/rewritten-timestamp"], std::to_string(epoch));
 }
 
-TEST_F(PushTest, ARegistryThatIsNotThereIsNamed) {
+TEST_F(ImagePush, ARegistryThatIsNotThereIsNamed) {
   Machine machine(registries.get()), alone(nullptr);
   solve(machine);
   solve(alone);
