@@ -98,6 +98,9 @@ std::vector<std::string> parse_ignore_file(std::string_view text);
 base::Result<Platform> parse_platform(std::string_view text);
 std::string format_platform(const Platform& platform);
 
+// Fields of a line of comma-separated values, as options have them; a field may be quoted. Errors: invalid_argument.
+base::Result<std::vector<std::string>> csv_fields(std::string_view text);
+
 // The stages as `frontend.targets` lists them: its JSON. Errors: those of parsing.
 base::Result<std::string> list_targets(std::string_view text, Diagnostics& diagnostics);
 

@@ -5,7 +5,9 @@
 #include <string>
 #include <string_view>
 
+#include "libbase/path.h"
 #include "libbase/result.h"
+#include "libsnapshot/digests.h"
 
 namespace cairn::solver {
 
@@ -24,5 +26,9 @@ base::Result<std::string> normalize_image_reference(std::string_view reference);
 
 // What follows '@'; "" if there is none.
 std::string_view reference_digest(std::string_view reference);
+
+// What the index of an OCI layout, a directory, calls `tag` (org.opencontainers.image.ref.name); with "" its only entry.
+// Errors: not_found (no layout, no such entry), invalid_argument (several; the hint lists the names), corrupt, io.
+base::Result<BlobDigest> find_in_layout(const base::HostPath& dir, std::string_view tag);
 
 }  // namespace cairn::solver

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "libdockerfile/dockerfile.h"
 #include "libdockerfile/instructions/mount.h"
 
 #include <array>

@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "libdockerfile/dockerfile.h"
 #include "libdockerfile/parse/refuse.h"
 #include "libdockerfile/parse/text.h"
 

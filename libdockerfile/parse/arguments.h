@@ -29,7 +29,4 @@ struct KeyValue {
 // Errors: invalid_argument. `instruction` is for messages.
 base::Result<std::vector<KeyValue>> key_values(std::string_view text, std::string_view instruction, char escape);
 
-// Fields of a line of comma-separated values; a field may be quoted.
-base::Result<std::vector<std::string>> csv_fields(std::string_view text);
-
 }  // namespace cairn::dockerfile

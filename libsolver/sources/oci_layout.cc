@@ -10,6 +10,7 @@
 
 #include "libbase/fs/beneath.h"
 #include "libbase/hash/sha256.h"
+#include "libsolver/identifier.h"
 
 namespace cairn::solver {
 namespace {
@@ -155,6 +156,10 @@ Result<BlobDigest> OciLayout::find_tag(std::string_view name) const {
                                     name.empty() ? "its content" : wanted);
   if (!tags.empty()) error.value().hint = "the names there are: " + tags;
   return error;
+}
+
+Result<BlobDigest> find_in_layout(const base::HostPath& dir, std::string_view tag) {
+  return TRY(OciLayout::open(dir)).find_tag(tag);
 }
 
 }  // namespace cairn::solver

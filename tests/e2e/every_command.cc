@@ -13,6 +13,7 @@ using ::testing::StartsWith;
 
 const std::map<std::string, Call>& calls() {
   static const std::map<std::string, Call> all = {
+      {"build", {{"build", "-f", "{DOCKERFILE}", "--progress", "none", "{DIR}"}}},
       {"solve", {{"solve", "{GRAPH}", "--local", "context={DIR}", "--progress", "none"}}},
       {"digest", {{"digest", "1"}}},
       {"llb inspect", {{"llb", "inspect", "{GRAPH}"}, Needs::nothing}},
@@ -72,6 +73,7 @@ const std::map<std::string, Call>& calls() {
 void EveryCommand::SetUp() {
   make_dir("dir");
   graph_ = write_graph(bytes_of(llb::local("context", {.name = "context"}))).str();
+  put(temp_.path(), "Dockerfile", "FROM scratch\nCOPY . /\n");
   put(temp_.path(), "gc.toml", "[[rule]]\nceiling = \"10GB\"\n");
 }
 
@@ -86,7 +88,7 @@ Words EveryCommand::words_of(const Call& call) const {
   Words words;
   for (std::string word : call.words) {
     for (const auto& [mark, text] : {std::pair<std::string, std::string>{"{DIR}", (temp_ / "dir").str()},
-                                     {"{GRAPH}", graph_}, {"{POLICY}", (temp_ / "gc.toml").str()}}) {
+                                     {"{GRAPH}", graph_}, {"{DOCKERFILE}", (temp_ / "Dockerfile").str()}, {"{POLICY}", (temp_ / "gc.toml").str()}}) {
       if (const std::size_t at = word.find(mark); at != std::string::npos) word.replace(at, mark.size(), text);
     }
     words.push_back(std::move(word));

@@ -35,10 +35,10 @@ TEST_F(EveryCommandAgainst, IsInTheTableOfThisTest) {
 
 TEST_F(EveryCommandAgainst, SaysThatThereIsNoStoreAndMakesNone) {
   const std::string nowhere = (temp_ / "nowhere").str();
-  each_of_the_store(nowhere, {3}, {"solve", "gocacheprog"});  // which make it
+  each_of_the_store(nowhere, {3}, {"build", "solve", "gocacheprog"});  // which make it
   struct ::stat stat {};
   EXPECT_NE(::lstat(nowhere.c_str(), &stat), 0);
-  each_of_the_store(make_dir("empty").str(), {3}, {"solve", "gocacheprog"});
+  each_of_the_store(make_dir("empty").str(), {3}, {"build", "solve", "gocacheprog"});
   EXPECT_THAT(names_in(temp_ / "empty"), IsEmpty());
 }
 

@@ -107,7 +107,7 @@ std::string words_of_page(std::string page) {
 }
 
 // Those that have a form of their own, or need a store of their own.
-const std::set<std::string> apart = {"doctor", "completion", "man", "commands", "trace record", "trace replay", "graph", "report",
+const std::set<std::string> apart = {"build", "doctor", "completion", "man", "commands", "trace record", "trace replay", "graph", "report",
                                      "mount-cache list", "mount-cache du", "mount-cache cat", "mount-cache rm", "mount-cache limit", "entry promote", "entry promotions"};
 
 TEST_F(Golden, EveryCommandHasOne) {
@@ -131,6 +131,15 @@ TEST_F(Golden, CommandsPrintWhatTheyHavePrintedBefore) {
   golden["repair-dry-run"] = {{"repair", "--dry-run"}};
   for (const auto& [name, call] : golden)
     if (!apart.contains(name)) expect_goldens(name, call);
+}
+
+TEST_F(Golden, BuildsPrintWhatTheyHavePrintedBefore) {
+  put(temp_ / "dir", "file", "of the context\n");
+  put(temp_.path(), "Dockerfile", "FROM scratch as files\nCOPY . /\n");
+  expect_goldens("build", calls().at("build"));
+  Call check = calls().at("build");
+  check.words.insert(check.words.begin() + 1, "--check");
+  expect_goldens("build-check", check);
 }
 
 // The second time there is nothing left to promote.

@@ -76,7 +76,7 @@ TEST_F(EveryCommandWhile, ItIsInterruptedEndsAsItSaysAndLeavesTheStoreClean) {
 }
 
 // What asks whoever owns the store, or wants to own it. All others look beside him.
-const std::set<std::string> askers = {"solve", "gocacheprog", "record export", "record cat", "record mount", "record diff", "unpin", "entry promote", "prune", "gc run",
+const std::set<std::string> askers = {"build", "solve", "gocacheprog", "record export", "record cat", "record mount", "record diff", "unpin", "entry promote", "prune", "gc run",
                                       "report", "repair", "scrub", "migrate", "store migrate"};
 
 TEST_F(EveryCommandWhile, TheOwnerSaysNothingGivesUpOrLooksBesideHim) {

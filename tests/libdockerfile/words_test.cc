@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include "libdockerfile/dockerfile.h"
 #include "libdockerfile/parse/arguments.h"
 #include "libdockerfile/parse/heredoc.h"
 #include "libdockerfile/parse/shell_words.h"

@@ -25,7 +25,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 not found, 4 corruption found, 5 store 
 
 // One line for each file of verbs, in the order of --help.
 constexpr void (*verbs[])(CLI::App&, Program&) = {
-    add_solve, add_digest, add_llb_verbs, add_du, add_who, add_record_list, add_object_verbs, add_stats_verbs, add_doctor, add_prune, add_record_verbs,
+    add_build, add_solve, add_digest, add_llb_verbs, add_du, add_who, add_record_list, add_object_verbs, add_stats_verbs, add_doctor, add_prune, add_record_verbs,
     add_explain, add_history_verbs, add_history_diff, add_ledger_verbs, add_gc_verbs, add_mount_cache_verbs, add_pin_verbs, add_entry_verbs, add_repair_verbs, add_trace_verbs,
     add_graph, add_report, add_gocacheprog, add_completion, add_man,
 };

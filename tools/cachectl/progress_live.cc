@@ -40,9 +40,11 @@ class LiveView final : public solver::ProgressSink {
 
   void on_graph(std::span<const solver::StepInfo> steps) override {
     std::lock_guard lock(mutex_);
+    if (!goes_on(steps_, steps)) {
+      running_.clear();
+      finished_ = 0;
+    }
     steps_.assign(steps.begin(), steps.end());
-    running_.clear();
-    finished_ = 0;
   }
   void on_started(std::size_t step) override {
     std::lock_guard lock(mutex_);
@@ -75,7 +77,7 @@ class LiveView final : public solver::ProgressSink {
     running_.erase(step);
     ++finished_;
     clear();
-    std::cerr << ' ' << mark(state) << ' ' << position(step) << ' ' << name(step);
+    std::cerr << ' ' << mark(state) << ' ' << shown_name(steps_, step);
     if (state == StepState::executed) std::cerr << "  " << human_duration(duration);
     if (state == StepState::cached) std::cerr << "  " << dim("CACHED");
     if (state == StepState::cancelled) std::cerr << "  " << dim("CANCELED");
@@ -104,9 +106,6 @@ class LiveView final : public solver::ProgressSink {
     }
     return "?";
   }
-  std::string position(std::size_t step) const { return fmt::format("[{}/{}]", step + 1, steps_.size()); }
-  std::string name(std::size_t step) const { return step < steps_.size() ? printable(steps_[step].name) : ""; }
-
   void clear() {
     for (std::size_t i = 0; i < drawn_; ++i) std::cerr << "\x1b[1A\x1b[2K";
     drawn_ = 0;
@@ -124,7 +123,7 @@ class LiveView final : public solver::ProgressSink {
     line(fmt::format(" {}/{} steps, {} running", finished_, steps_.size(), running_.size()), size.columns);
     for (const auto& [step, running] : running_) {
       if (room < 2) break;
-      std::string text = fmt::format(" > {} {}  {}", position(step), name(step), human_duration(Clock::now() - running.since));
+      std::string text = fmt::format(" > {}  {}", shown_name(steps_, step), human_duration(Clock::now() - running.since));
       if (running.total != 0) text += fmt::format("  {}%", 100 * running.done / running.total);
       line(std::move(text), size.columns);
       --room;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Progress as lines: "#3 [exec make]", "#3 0.412 <output>", "#3 DONE 1.2s". One step's output lines are whole.
+#include <algorithm>
 #include <iostream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -17,9 +18,11 @@ using solver::StepState;
 class PlainView final : public solver::ProgressSink {
  public:
   void on_graph(std::span<const solver::StepInfo> steps) override {
+    if (!goes_on(steps_, steps)) {
+      unfinished_.clear();
+      announced_.clear();
+    }
     steps_.assign(steps.begin(), steps.end());
-    unfinished_.clear();
-    announced_.clear();
   }
   void on_started(std::size_t step) override { announce(step); }
   void on_output(std::size_t step, solver::Stream, std::string_view bytes) override {
@@ -56,7 +59,7 @@ class PlainView final : public solver::ProgressSink {
 
   void announce(std::size_t step) {
     if (!announced_.emplace(step, true).second || step >= steps_.size()) return;
-    std::cerr << '#' << step + 1 << " [" << step + 1 << '/' << steps_.size() << "] " << printable(steps_[step].name) << '\n';
+    std::cerr << '#' << step + 1 << ' ' << shown_name(steps_, step) << '\n';
   }
 
   std::vector<solver::StepInfo> steps_;
@@ -92,6 +95,17 @@ class JsonView final : public solver::ProgressSink {
 };
 
 }  // namespace
+
+bool goes_on(std::span<const solver::StepInfo> before, std::span<const solver::StepInfo> now) {
+  return now.size() > before.size() &&
+         std::equal(before.begin(), before.end(), now.begin(), [](const auto& a, const auto& b) { return a.digest == b.digest && a.name == b.name; });
+}
+
+std::string shown_name(std::span<const solver::StepInfo> steps, std::size_t step) {
+  if (step >= steps.size()) return {};
+  const std::string name = printable(steps[step].name);
+  return name.starts_with('[') ? name : fmt::format("[{}/{}] {}", step + 1, steps.size(), name);
+}
 
 std::unique_ptr<solver::ProgressSink> make_progress_view(ProgressMode mode) {
   switch (mode) {

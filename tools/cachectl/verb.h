@@ -47,6 +47,7 @@ struct OnlyFormat {
 };
 
 // Each stands in the file that is named for it.
+void add_build(CLI::App& app, Program& program);
 void add_solve(CLI::App& app, Program& program);
 void add_digest(CLI::App& app, Program& program);
 void add_llb_verbs(CLI::App& app, Program& program);

@@ -76,8 +76,14 @@ Status greet(Channel& channel, std::chrono::milliseconds patience) {
   return channel.set_patience(std::chrono::milliseconds(0));
 }
 
+// What is asked for, and a descriptor that goes with it, or -1.
+struct Request {
+  Message message;
+  int descriptor = -1;
+};
+
 // Sends the request and returns the body of "done".
-Asked<Message> ask(const base::HostPath& root, const Message& request, const OnEvent& on_event, std::chrono::milliseconds patience,
+Asked<Message> ask(const base::HostPath& root, const Request& request, const OnEvent& on_event, std::chrono::milliseconds patience,
                    std::stop_token stop) {
   Result<base::Fd> socket = connect_unix(root / "engine.sock");
   if (!socket) return tl::unexpected(Lost{});
@@ -88,7 +94,8 @@ Asked<Message> ask(const base::HostPath& root, const Message& request, const OnE
     if (!greeted && greeted.error().code == ErrorCode::busy) return tl::unexpected(greeted.error());
     if (!greeted) return tl::unexpected(Lost{});
   }
-  if (!channel.send(request)) return tl::unexpected(Lost{});
+  if (!channel.send(request.message)) return tl::unexpected(Lost{});
+  if (request.descriptor >= 0 && !channel.send_descriptor(request.descriptor)) return tl::unexpected(Lost{});
   const std::stop_callback on_stop(stop, [&channel] {
     if (!channel.send({{"cancel", true}})) channel.shut_down();
   });
@@ -113,7 +120,7 @@ base::Error no_answer(const base::HostPath& root) {
 
 // Runs `as_owner` with an engine, or `request` with the owner, until one of them has come to an end.
 template <class T>
-Result<T> in_store(const StoreOptions& options, const Message& request, const OnEvent& on_event,
+Result<T> in_store(const StoreOptions& options, const Request& request, const OnEvent& on_event,
                    const std::stop_token& stop, const std::function<Result<T>(Engine&)>& as_owner,
                    const std::function<Result<T>(const Message&)>& decode) {
   const auto give_up_at = std::chrono::steady_clock::now() + options.patience;
@@ -145,7 +152,7 @@ Result<T> ask_store(const StoreOptions& options, const char* verb, const Order& 
   TRY(open_read_only(options.engine.root));
   Message request = encode(order);
   request["verb"] = verb;
-  return in_store<T>(options, request, ignore_event, stop, as_owner, decode);
+  return in_store<T>(options, {std::move(request)}, ignore_event, stop, as_owner, decode);
 }
 
 }  // namespace
@@ -159,7 +166,7 @@ Result<SolveReport> solve_in_store(const StoreOptions& options, const SolveOrder
     return std::optional<Message>();
   };
   return in_store<SolveReport>(
-      options, request, on_event, stop,
+      options, {std::move(request), order.output_fd}, on_event, stop,
       [&](Engine& engine) -> Result<SolveReport> { return run_order(engine, order, progress, stop); },
       decode_solve_report);
 }
@@ -168,7 +175,7 @@ Result<PruneAnswer> prune_store(const StoreOptions& options, const PruneOrder& o
   Message request = encode(order);
   request["verb"] = "prune";
   return in_store<PruneAnswer>(
-      options, request, ignore_event, stop, [&](Engine& engine) { return run_prune(engine, order, stop); },
+      options, {std::move(request)}, ignore_event, stop, [&](Engine& engine) { return run_prune(engine, order, stop); },
       decode_prune_answer);
 }
 
@@ -187,7 +194,7 @@ Result<TreeDigest> digest_in_store(const StoreOptions& options, const DigestOrde
   Message request = encode(order);
   request["verb"] = "digest";
   return in_store<TreeDigest>(
-      options, request, ignore_event, stop, [&](Engine& engine) { return run_order(engine, order, stop); },
+      options, {std::move(request)}, ignore_event, stop, [&](Engine& engine) { return run_order(engine, order, stop); },
       decode_digest);
 }
 
@@ -286,7 +293,7 @@ Status with_tree_of_store(const StoreOptions& options, const MountOrder& order, 
     TRY(with_tree(engine, order, use, stop));
     return true;
   };
-  TRY(in_store<bool>(options, request, on_event, asking.get_token(), as_owner, [](const Message&) -> Result<bool> { return true; }));
+  TRY(in_store<bool>(options, {std::move(request)}, on_event, asking.get_token(), as_owner, [](const Message&) -> Result<bool> { return true; }));
   return {};
 }
 

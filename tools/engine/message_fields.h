@@ -41,4 +41,16 @@ inline base::Result<const Message*> take_array(const Message& message, const cha
   return &*found;
 }
 
+inline Message encode_texts(const std::vector<std::string>& texts) {
+  Message list = Message::array();
+  for (const std::string& text : texts) list.push_back({{"text", bytes_of(text)}});
+  return list;
+}
+
+inline base::Result<std::vector<std::string>> decode_texts(const Message& message, const char* name) {
+  std::vector<std::string> texts;
+  for (const Message& entry : *TRY(take_array(message, name))) texts.push_back(TRY(take<std::string>(entry, "text")));
+  return texts;
+}
+
 }  // namespace cairn::engine

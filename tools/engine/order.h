@@ -14,6 +14,7 @@
 #include "libcache/cache.h"
 #include "libcache/tree_difference.h"
 #include "libsolver/export_local.h"
+#include "libsolver/images.h"
 #include "libsolver/remote_cache.h"
 #include "libsolver/solver.h"
 #include "tools/engine/engine.h"
@@ -24,7 +25,13 @@ namespace cairn::engine {
 void forbid_core_files();
 
 struct SolveOrder {
-  std::string definition;                          // pb.Definition, as it came
+  std::string definition;                          // pb.Definition, as it came; "": see dockerfile
+  // A Dockerfile instead: the options of its front end, as BuildKit's clients name them (dockerfile::parse_options).
+  std::optional<std::map<std::string, std::string>> dockerfile{};
+  // check: nothing is built, the Dockerfile is only read and its warnings are told.
+  enum class Call : std::uint8_t { build, check } call = Call::build;
+  std::vector<solver::OutputAttributes> outputs{};  // where the images go (solver::parse_image_output); paths absolute
+  int output_fd = -1;  // takes an archive whose dest is "-"; borrowed
   std::map<std::string, std::string> locals;       // name → absolute directory
   std::map<std::string, std::string> oci_layouts;  // name → absolute directory
   std::map<std::string, std::string> secrets;      // id → bytes
@@ -51,12 +58,29 @@ struct CacheReport {
   solver::CacheExported exported;
 };
 
+// What the front end says of a Dockerfile.
+struct BuildWarning {
+  std::string rule, message, url;
+  int first_line = 0, last_line = 0;  // 0: of no line
+  std::string excerpt;                // these lines and what is around them
+};
+
+// What was written of one output.
+struct ImageReport {
+  std::string type, dest;  // as the order has them
+  solver::ImagesExported exported;
+};
+
 struct SolveReport {
   std::optional<base::Error> error;
+  std::string error_excerpt;  // the lines of the Dockerfile that the error is about; "": none
   std::vector<solver::StepResult> steps;
   std::chrono::nanoseconds duration{0};
   std::vector<std::string> warnings;  // what the user should know of a solve that went well
   std::vector<CacheReport> caches;
+  std::vector<BuildWarning> checks;  // of a Dockerfile
+  std::vector<std::string> notes;    // what was done otherwise than it may expect
+  std::vector<ImageReport> images;
   std::uint64_t exported_files = 0;
   std::uint64_t exported_bytes = 0;
   std::size_t count(solver::StepState state) const;

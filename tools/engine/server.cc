@@ -84,6 +84,7 @@ struct Server::State {
   struct Session {
     explicit Session(base::Fd socket) : channel(std::move(socket)) {}
     Channel channel;
+    base::Fd output;  // of the client, if it has sent one
     std::stop_source stop;
     std::jthread thread;
     bool ended = false;
@@ -176,6 +177,11 @@ void Server::State::serve(Session& session) {
   if (!session.channel.send({{"hello", protocol_version}})) return;
   auto request = session.channel.receive();
   if (!request || !*request) return;
+  if ((*request)->value("output_fd", false)) {
+    auto descriptor = session.channel.receive_descriptor();
+    if (!descriptor) return;
+    session.output = std::move(*descriptor);
+  }
   // A second thread listens while the work goes on: a client that cancels or goes away stops it.
   std::jthread listener([&session] {
     while (true) {
@@ -211,8 +217,9 @@ Message Server::State::answer(Session& session, const Message& request) {
   const std::stop_token stop = session.stop.get_token();
   const auto run = [&](const auto& order) { return run_order(engine, order, stop); };
   if (verb == "solve") {
-    const Result<SolveOrder> order = decode_order(request);
+    Result<SolveOrder> order = decode_order(request);
     if (!order) return failed(order.error());
+    order->output_fd = session.output.get();
     ChannelSink sink(session.channel);
     return {{"done", encode(run_order(engine, *order, sink, stop))}};
   }

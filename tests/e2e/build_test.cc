@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+// cachectl build: Dockerfiles by the real program, with steps that are real containers.
+#include <filesystem>
+
+#include <nlohmann/json.hpp>
+
+#include "tests/e2e/world.h"
+
+namespace cairn::test {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+
+class Build : public World {
+ protected:
+  Build() : context_(make_dir("context")) {}
+
+  void dockerfile(std::string_view text) { put(context_, "Dockerfile", text); }
+  // What --json says; the image "base" is busybox.
+  Solved build(Words more = {}, const std::string& input = "") {
+    Words words{"--root", root_.str(), "build", "--json", "--progress", "plain", "--build-context", "base=oci-layout://" + busybox_image().layout().str()};
+    words.insert(words.end(), more.begin(), more.end());
+    words.push_back(context_.str());
+    return parse_solved(cachectl(words, input));
+  }
+  Words check_command() const {
+    return {"--root", root_.str(), "build", "--check", "--progress", "none", "--build-context", "base=oci-layout://" + busybox_image().layout().str(), context_.str()};
+  }
+  Words to(const std::string& name) const { return {"-o", (temp_ / name).str()}; }
+
+  base::HostPath context_;
+};
+
+TEST_F(Build, StagesAreBuiltAndTheTargetsFilesComeOut) {
+  put(context_, "words.txt", "one two three\n");
+  put(context_, "ignored.log", "noise");
+  put(context_, ".dockerignore", "*.log\n");
+  dockerfile("FROM base AS count\n"
+             "WORKDIR /work\n"
+             "COPY . .\n"
+             "RUN wc -w words.txt | tr -d ' ' > /count && ls -a > /list\n"
+             "FROM scratch\n"
+             "COPY --from=count /count /list /\n");
+  const Solved first = build(to("out"));
+  ASSERT_EQ(first.code, 0) << first.err;
+  EXPECT_THAT(exported("out", "count"), HasSubstr("3"));
+  EXPECT_THAT(exported("out", "list"), AllOf(HasSubstr("words.txt"), Not(HasSubstr("ignored.log"))));
+  EXPECT_GT(first.executed, 0u);
+  const Solved again = build(to("out"));
+  EXPECT_EQ(again.executed, 0u) << again.out;
+  put(context_, "ignored.log", "other noise");
+  EXPECT_EQ(build(to("out")).executed, 0u) << "it is ignored";
+  put(context_, "words.txt", "one two three four\n");
+  EXPECT_EQ(build(to("out")).executed, 4u) << "the context, two steps and the copy of what they made";
+  EXPECT_THAT(exported("out", "count"), HasSubstr("4"));
+}
+
+TEST_F(Build, ArgumentsSecretsAndMountsReachTheSteps) {
+  put(temp_.path(), "token", "hunter2");
+  dockerfile("FROM base AS work\n"
+             "ARG GREETING=hello\n"
+             "RUN --mount=type=secret,id=token --mount=type=cache,target=/cache <<SCRIPT\n"
+             "mkdir /result\n"
+             "echo $GREETING > /result/greeting\n"
+             "wc -c < /run/secrets/token > /result/length\n"
+             "SCRIPT\n"
+             "FROM scratch\n"
+             "COPY --from=work /result /\n");
+  Words words = to("out");
+  words.insert(words.end(), {"--build-arg", "GREETING=salve", "--secret", "id=token,src=" + (temp_ / "token").str()});
+  const Solved built = build(words);
+  ASSERT_EQ(built.code, 0) << built.err;
+  EXPECT_EQ(exported("out", "greeting"), "salve\n");
+  EXPECT_THAT(exported("out", "length"), HasSubstr("7"));
+  EXPECT_THAT(built.out + built.err, Not(HasSubstr("hunter2")));
+}
+
+TEST_F(Build, AFailedStepIsShownInTheDockerfile) {
+  dockerfile("FROM base\n"
+             "RUN true\n"
+             "RUN echo about to fail && exit 7\n"
+             "RUN true\n");
+  const Solved built = build();
+  EXPECT_EQ(built.code, 1);
+  EXPECT_THAT(built.err, HasSubstr("Dockerfile:3\n--------------------\n"));
+  EXPECT_THAT(built.err, HasSubstr("   3 | >>> RUN echo about to fail && exit 7\n"));
+  EXPECT_THAT(built.err, HasSubstr("exit code: 7"));
+  EXPECT_THAT(built.err, HasSubstr("about to fail"));
+}
+
+TEST_F(Build, AnErrorOfTheTextIsShownInTheDockerfileAndNothingRuns) {
+  dockerfile("FROM base\nRUN true\nCOPI a b\n");
+  const Solved built = build();
+  EXPECT_NE(built.code, 0);
+  EXPECT_THAT(built.err, HasSubstr("   3 | >>> COPI a b\n"));
+  EXPECT_THAT(built.err, HasSubstr("unknown instruction: COPI"));
+  EXPECT_EQ(built.executed, 0u);
+}
+
+TEST_F(Build, CheckTellsTheWarningsAndBuildsNothing) {
+  dockerfile("FROM base as work\nRUN touch /made\n");
+  Words words = check_command();
+  const Ended checked = cachectl(words);
+  EXPECT_EQ(checked.code, 1);
+  EXPECT_THAT(checked.out, HasSubstr("WARNING: FromAsCasing - https://"));
+  EXPECT_THAT(checked.out, HasSubstr("   1 | >>> FROM base as work\n"));
+  EXPECT_THAT(checked.out, HasSubstr("Check complete, 1 warning found."));
+  dockerfile("FROM base AS work\nRUN touch /made\n");
+  const Ended clean = cachectl(words);
+  EXPECT_EQ(clean.code, 0);
+  EXPECT_EQ(clean.out, "Check complete, no warnings found.\n");
+  words.insert(words.begin() + 3, "--json");
+  EXPECT_EQ(nlohmann::json::parse(cachectl(words).out).at("executed"), 0);
+  // A build says them, too, and goes on.
+  dockerfile("FROM base as work\nRUN touch /made\n");
+  const Solved built = build();
+  EXPECT_EQ(built.code, 0);
+  EXPECT_THAT(built.err, HasSubstr(" - FromAsCasing: 'as' and 'FROM' keywords' casing do not match (line 1)"));
+  EXPECT_EQ(nlohmann::json::parse(built.out).at("checks")[0].at("rule"), "FromAsCasing");
+}
+
+TEST_F(Build, TheDockerfileMayLieElsewhereOrComeFromStandardInput) {
+  put(context_, "file", "of the context");
+  put(make_dir("elsewhere"), "my.Dockerfile", "FROM scratch\nCOPY file /copied\n");
+  Words words = to("out");
+  words.insert(words.end(), {"-f", (temp_ / "elsewhere/my.Dockerfile").str()});
+  ASSERT_EQ(build(words).code, 0);
+  EXPECT_EQ(exported("out", "copied"), "of the context");
+
+  Words from_input = to("out2");
+  from_input.insert(from_input.end(), {"-f", "-"});
+  ASSERT_EQ(build(from_input, "FROM scratch\nCOPY file /again\n").code, 0);
+  EXPECT_EQ(exported("out2", "again"), "of the context");
+
+  Words alone{"--root", root_.str(), "build", "--build-context", "base=oci-layout://" + busybox_image().layout().str(), "-o", (temp_ / "out3").str(), "-"};
+  ASSERT_EQ(cachectl(alone, "FROM base AS work\nRUN echo x > /x\nFROM scratch\nCOPY --from=work /x /\n").code, 0);
+  EXPECT_EQ(exported("out3", "x"), "x\n");
+  const Ended archive = cachectl(alone, std::string("\x1f\x8b\0\0", 4));
+  EXPECT_EQ(archive.code, 2);
+  EXPECT_THAT(archive.err, HasSubstr("this is no Dockerfile"));
+}
+
+TEST_F(Build, NamedContextsAreDirectoriesToo) {
+  put(make_dir("other"), "file", "from elsewhere");
+  dockerfile("FROM scratch\nCOPY --from=more file /copied\n");
+  Words words = to("out");
+  words.insert(words.end(), {"--build-context", "more=" + (temp_ / "other").str()});
+  const Solved built = build(words);
+  ASSERT_EQ(built.code, 0) << built.err;
+  EXPECT_EQ(exported("out", "copied"), "from elsewhere");
+}
+
+TEST_F(Build, TheHistoryTellsOfBuildsAndWhyStepsRan) {
+  put(context_, "file", "1");
+  dockerfile("FROM base\nCOPY file /\nRUN cat /file\n");
+  ASSERT_EQ(build().code, 0);
+  put(context_, "file", "2");
+  Words words{"--explain"};
+  const Solved built = build(words);
+  ASSERT_EQ(built.code, 0);
+  EXPECT_THAT(built.out, HasSubstr("file")) << "the path that changed";
+  const Ended history = cachectl({"--root", root_.str(), "history", "list", "--json"});
+  EXPECT_EQ(nlohmann::json::parse(history.out).at("solves").size(), 2u) << "what is read for a build is none of its own\n" << history.out;
+}
+
+TEST_F(Build, ACacheIsTakenBetweenStores) {
+  put(context_, "file", "1");
+  dockerfile("FROM base\nCOPY file /\nRUN cat /file > /made\n");
+  ASSERT_EQ(build({"--cache-to", "type=local,mode=max,dest=" + (temp_ / "cache").str()}).code, 0);
+  std::filesystem::remove_all(root_.str());
+  Words words = to("out");
+  words.insert(words.end(), {"--cache-from", "type=local,src=" + (temp_ / "cache").str()});
+  const Solved built = build(words);
+  ASSERT_EQ(built.code, 0) << built.err;
+  EXPECT_EQ(built.in_state("executed"), Words{"[internal] load build context"}) << built.out;
+  EXPECT_EQ(built.states.at("[2/3] RUN cat /file > /made"), "cached");
+  EXPECT_EQ(exported("out", "made"), "1");
+}
+
+TEST_F(Build, WhatMeansNothingIsSaidBeforeAnythingRuns) {
+  dockerfile("FROM scratch\n");
+  for (const Words& words : {Words{"--build-arg", "=x"}, Words{"--build-context", "more"}, Words{"--label", "=x"}, Words{"-o", "type=cloud"},
+                             Words{"--tag", "UPPER"}, Words{"--add-host", "name"}, Words{"--shm-size", "often"}, Words{"--cache-to", "type=cloud"},
+                             Words{"--annotation", "key"}}) {
+    const Solved built = build(words);
+    EXPECT_EQ(built.code, 2) << words[0] << ' ' << words[1] << built.err;
+  }
+  const Ended missing = cachectl({"--root", root_.str(), "build", (temp_ / "nowhere").str()});
+  EXPECT_EQ(missing.code, 3) << missing.err;
+}
+
+}  // namespace
+}  // namespace cairn::test
