@@ -15,6 +15,7 @@
 #include "libcache/policy.h"
 #include "libdockerfile/dockerfile.h"
 #include "libsolver/identifier.h"
+#include "libsolver/platform.h"
 #include "tools/cachectl/solve_options.h"
 
 namespace cairn::cachectl {
@@ -302,7 +303,7 @@ std::set<std::string> registries_of(const engine::SolveOrder& order) {
     const auto path = base::HostPath::from_user(directory->second + "/" + options->filename);
     const auto text = path ? base::read_file(*path, text_max) : Result<std::string>(fail(ErrorCode::not_found, "no path"));
     dockerfile::Diagnostics diagnostics;
-    options->build_platform = dockerfile::Platform{.architecture = "amd64", .os = "linux"};
+    options->build_platform = solver::host_platform();
     if (text) (void)dockerfile::convert_dockerfile(*text, *options, named, diagnostics);
   }
   for (const solver::OutputAttributes& attributes : order.outputs)
@@ -365,7 +366,7 @@ ExitCode run_build(const GlobalOptions& global, const BuildArguments& arguments)
   engine::SolveOrder order = build.take();
   const bool is_check = order.call == engine::SolveOrder::Call::check;
   const bool goes_nowhere = order.outputs.empty();
-  const std::set<std::string> registries = is_check ? std::set<std::string>() : registries_of(order);
+  const std::set<std::string> registries = registries_of(order);
   SolveOptions options = arguments.options;
   if (arguments.quiet) options.progress = "none";
   const Output format = arguments.format;
