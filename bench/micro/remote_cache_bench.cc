@@ -3,6 +3,7 @@
 #include <benchmark/benchmark.h>
 
 #include "libbase/hash/sha256.h"
+#include "libsolver/remote_cache/config_order.h"
 #include "libsolver/remote_cache/imported_keys.h"
 #include "libsolver/remote_cache/merge_caches.h"
 
@@ -49,14 +50,9 @@ void normalise(benchmark::State& state) {
       for (const auto& input : record.inputs) inputs.push_back({{places[input.front().link], input.front().selector}});
       std::vector<ChainResult> results;
       if (record.layer) {
-        ChainResult result{.layers = {}, .created = record.created};
-        for (auto layer = static_cast<std::int64_t>(*record.layer); layer >= 0;
-             layer = cache.config.layers[static_cast<std::size_t>(layer)].parent) {
-          result.layers.insert(result.layers.begin(), cache.config.layers[static_cast<std::size_t>(layer)].blob);
-        }
-        results.push_back(std::move(result));
+        results.push_back({blobs_below(cache.config, *record.layer), record.created});
       }
-      places.push_back(**chains.add(record.digest, inputs, std::move(results)));
+      places.push_back(**chains.add(record.digest, inputs, results));
     }
     benchmark::DoNotOptimize(chains.config().json());
   }

@@ -19,12 +19,18 @@ void CacheChains::link(Record from, Record to, std::size_t input, const std::str
   items_[to].parents[input].insert({from, selector});
 }
 
-void CacheChains::add_result(Record record, ChainResult result) {
-  std::vector<ChainResult>& all = items_[record].results;
-  const bool known = std::any_of(all.begin(), all.end(), [&](const ChainResult& each) {
-    return each.created == result.created && each.layers == result.layers;
-  });
-  if (!known) all.push_back(std::move(result));
+void CacheChains::add_result(Record record, const StackResult& result) {
+  std::vector<StackResult>& all = items_[record].results;
+  if (std::find(all.begin(), all.end(), result) == all.end()) all.push_back(result);
+}
+
+CacheChains::Stack CacheChains::stack(std::optional<Stack> below, const std::string& blob) {
+  const auto [number, is_new_blob] = blob_numbers_.try_emplace(blob, blobs_.size());
+  if (is_new_blob) blobs_.push_back(&number->first);
+  const std::uint64_t way = (std::uint64_t{number->second} << 32) | (below ? *below + 1 : 0);
+  const auto [known, is_new] = stacks_.try_emplace(way, layers_.size());
+  if (is_new) layers_.push_back({number->second, below, below ? layers_[*below].depth + 1 : 0});
+  return known->second;
 }
 
 bool CacheChains::leads_to(Record from, Record to) const {
@@ -58,7 +64,7 @@ void CacheChains::unite(Record from, Record into) {
       if (!leads_to(target, into)) link(into, target, way.input, way.selector);
     }
   }
-  for (ChainResult& result : gone.results) add_result(into, std::move(result));
+  for (const StackResult& result : gone.results) add_result(into, result);
 }
 
 std::set<CacheChains::Record> CacheChains::children_of_all(const std::string& digest,
@@ -83,7 +89,19 @@ std::set<CacheChains::Record> CacheChains::children_of_all(const std::string& di
 
 Result<std::optional<CacheChains::Record>> CacheChains::add(const std::string& digest,
                                                             const std::vector<std::vector<Source>>& inputs,
-                                                            std::vector<ChainResult> results) {
+                                                            const std::vector<ChainResult>& results) {
+  std::vector<StackResult> stacked;
+  for (const ChainResult& result : results) {
+    std::optional<Stack> top;
+    for (const std::string& blob : result.layers) top = stack(top, blob);
+    stacked.push_back({top, result.created});
+  }
+  return add_stacks(digest, inputs, stacked);
+}
+
+Result<std::optional<CacheChains::Record>> CacheChains::add_stacks(const std::string& digest,
+                                                                   const std::vector<std::vector<Source>>& inputs,
+                                                                   const std::vector<StackResult>& results) {
   if (digest.starts_with("random:")) return std::optional<Record>();
   for (const std::vector<Source>& sources : inputs) {
     if (sources.empty()) return base::fail(ErrorCode::invalid_argument, "empty dependency for {}", digest);
@@ -103,7 +121,7 @@ Result<std::optional<CacheChains::Record>> CacheChains::add(const std::string& d
     items_.push_back({.digest = digest, .parents = {}, .children = {}, .results = {}, .into = {}});
     items_.back().parents.resize(inputs.size());
   }
-  for (ChainResult& result : results) add_result(record, std::move(result));
+  for (const StackResult& result : results) add_result(record, result);
   const bool has_children = !items_[record].children.empty();
   for (std::size_t input = 0; input < inputs.size(); ++input) {
     for (const Source& source : inputs[input]) {

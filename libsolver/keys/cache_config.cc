@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A chain as a document: one order for equal content, and JSON as Go writes it.
 #include <algorithm>
-#include <unordered_map>
 
 #include "libbase/hash/sha256.h"
 #include "libsolver/cache_chains.h"
@@ -9,29 +8,6 @@
 
 namespace cairn::solver {
 namespace {
-
-// Layers are equal if their blobs and all below are. Gives each a place the first time it is met.
-class LayerPlaces {
- public:
-  explicit LayerPlaces(std::vector<CacheConfig::Layer>& layers) : layers_(layers) {}
-  std::optional<std::size_t> place(const std::vector<std::string>& blobs) {
-    std::int64_t parent = -1;
-    for (const std::string& blob : blobs) {
-      const std::uint64_t number = numbers_.try_emplace(blob, numbers_.size()).first->second;
-      const auto [place, is_new] =
-          places_.try_emplace((number << 32) | static_cast<std::uint64_t>(parent + 1), layers_.size());
-      if (is_new) layers_.push_back({blob, parent});
-      parent = static_cast<std::int64_t>(place->second);
-    }
-    if (parent < 0) return std::nullopt;
-    return static_cast<std::size_t>(parent);
-  }
-
- private:
-  std::vector<CacheConfig::Layer>& layers_;
-  std::unordered_map<std::string, std::uint64_t> numbers_;  // of blobs
-  std::unordered_map<std::uint64_t, std::size_t> places_;   // by a blob's number and the place of what it is on
-};
 
 std::vector<std::size_t> order_of(std::size_t size, const auto& less) {
   std::vector<std::size_t> order(size);
@@ -146,9 +122,49 @@ std::string record_json(const CacheConfig::Record& record) {
 
 }  // namespace
 
+// By the blobs from the lowest up.
+bool CacheChains::is_stack_less(std::optional<Stack> a, std::optional<Stack> b) const {
+  const auto down_to = [&](std::optional<Stack> top, std::size_t depth) {
+    while (layers_[*top].depth > depth) top = layers_[*top].below;
+    return top;
+  };
+  if (!a || !b) return !a && b;
+  const std::size_t common = std::min(layers_[*a].depth, layers_[*b].depth);
+  std::optional<Stack> x = down_to(a, common), y = down_to(b, common), lowest_x, lowest_y;
+  for (; x != y; x = layers_[*x].below, y = layers_[*y].below) {
+    lowest_x = x;
+    lowest_y = y;
+  }
+  if (!lowest_x) return layers_[*a].depth < layers_[*b].depth;
+  return *blobs_[layers_[*lowest_x].blob] < *blobs_[layers_[*lowest_y].blob];
+}
+
+// The newest; of several the first in an order of their own. nullptr: there is none.
+const CacheChains::StackResult* CacheChains::best_result(const Item& item) const {
+  const auto best =
+      std::max_element(item.results.begin(), item.results.end(), [&](const StackResult& a, const StackResult& b) {
+        return a.created != b.created ? a.created < b.created : is_stack_less(b.layers, a.layers);
+      });
+  return best == item.results.end() ? nullptr : &*best;
+}
+
+// The place of the topmost one, which follows those of all below.
+std::optional<std::size_t> CacheChains::place_layers(std::optional<Stack> top,
+                                                     std::vector<std::optional<std::size_t>>& places,
+                                                     std::vector<CacheConfig::Layer>& layers) const {
+  std::vector<Stack> missing;
+  for (; top && !places[*top]; top = layers_[*top].below) missing.push_back(*top);
+  std::optional<std::size_t> below = top ? places[*top] : std::nullopt;
+  for (auto at = missing.rbegin(); at != missing.rend(); ++at) {
+    layers.push_back({*blobs_[layers_[*at].blob], below ? static_cast<std::int64_t>(*below) : -1});
+    below = places[*at] = layers.size() - 1;
+  }
+  return below;
+}
+
 CacheConfig CacheChains::config() const {
   CacheConfig config;
-  LayerPlaces layers(config.layers);
+  std::vector<std::optional<std::size_t>> layer_places(layers_.size());
   std::vector<std::optional<std::size_t>> places(items_.size());
   std::vector<std::size_t> waits(items_.size(), 0);
   std::vector<Record> ready;
@@ -167,11 +183,8 @@ CacheConfig CacheChains::config() const {
       auto& input = record.inputs.emplace_back();
       for (const Parent& parent : parents) input.push_back({parent.selector, *places[parent.record]});
     }
-    const auto best = std::max_element(item.results.begin(), item.results.end(), [](const ChainResult& a, const ChainResult& b) {
-      return std::tie(a.created, b.layers) < std::tie(b.created, a.layers);
-    });
-    if (best != item.results.end()) {
-      record.layer = layers.place(best->layers);
+    if (const StackResult* best = best_result(item)) {
+      record.layer = place_layers(best->layers, layer_places, config.layers);
       record.created = best->created;
     }
     places[r] = config.records.size();
