@@ -165,7 +165,9 @@ TEST_F(CachedPeers, OneThatComesBackEmptyIsFilledByWhatIsRead) {
     expect_hit(*direct, action);
   }
   EXPECT_GT(filled, 0);
-  EXPECT_EQ(read_all(), 0u) << "it has all that it is asked for first";
+  // It has all that it is asked for first; of the rest, what it was asked for because another one took long comes next.
+  int reads = 0;
+  while (read_all() > 0) ASSERT_LT(++reads, actions);
   for (const auto& peer : peers_) end(*peer);
 }
 
