@@ -70,7 +70,8 @@ Result<std::string> compact_json(std::string_view text) {
   if (text.size() > OciDocumentLimits::bytes_max)
     return fail(ErrorCode::invalid_argument, "{} bytes of JSON; at most {} are read", text.size(),
                 OciDocumentLimits::bytes_max);
-  if (!nlohmann::json::accept(text)) return fail(ErrorCode::corrupt, "not JSON");
+  // The parser takes a NUL for the end.
+  if (text.find('\0') != text.npos || !nlohmann::json::accept(text)) return fail(ErrorCode::corrupt, "not JSON");
   if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
   Cursor cursor;
   std::string out;

@@ -118,6 +118,7 @@ TEST(ImageConfig, WhatIsNoConfigIsRefused) {
     return written ? "it was taken" : written.error().message;
   };
   EXPECT_THAT(refused("{"), HasSubstr("image config: not JSON"));
+  EXPECT_THAT(refused(std::string_view("{}\0}", 4)), HasSubstr("not JSON"));
   EXPECT_THAT(refused("[]"), HasSubstr("not a JSON object"));
   EXPECT_THAT(refused(R"({"a":1,"\u0061":2})"), HasSubstr("\"a\" is there twice"));
   EXPECT_THAT(refused(R"({"history":7})"), HasSubstr("history is no list"));
