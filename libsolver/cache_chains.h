@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -41,8 +42,9 @@ struct CacheConfig {
   };
   std::vector<Layer> layers;
   std::vector<Record> records;
-  // Compact, field for field as Go writes it, so that equal configs have equal digests.
-  std::string json() const;
+  // Compact, field for field as Go writes it, so that equal configs have equal digests. more: what follows in the
+  // object of a layer, ",…" or nothing.
+  std::string json(const std::function<std::string(const Layer&)>& more = {}) const;
 };
 
 // Not thread-safe.
@@ -59,8 +61,8 @@ class CacheChains {
   };
 
   // Adds a record, or results and links to the one that is equal: the same digest, and some source of each input in
-  // common. nullopt: the digest is a session's ("random:…") and is never exported. A source that the record itself leads
-  // to is left out. Errors: invalid_argument (an input without a source, a record that is not ours).
+  // common. nullopt: the digest is a session's ("random:…") and is never exported. A source that the record itself
+  // leads to is left out. Errors: invalid_argument (an input without a source, a record that is not ours).
   base::Result<std::optional<Record>> add(const std::string& digest, const std::vector<std::vector<Source>>& inputs,
                                           const std::vector<ChainResult>& results);
 
@@ -116,7 +118,7 @@ class CacheChains {
   std::vector<Item> items_;
   std::map<std::string, Record> roots_;
   std::unordered_map<std::string, std::size_t> blob_numbers_;
-  std::vector<const std::string*> blobs_;  // by number
+  std::vector<const std::string*> blobs_;            // by number
   std::unordered_map<std::uint64_t, Stack> stacks_;  // by a blob's number, and one more than the stack below or 0
   std::vector<StackedLayer> layers_;
 };

@@ -12,13 +12,16 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "libbase/compress/decoder.h"
 #include "libbase/path.h"
 #include "libbase/result.h"
+#include "libcache/bucket.h"
 #include "libsnapshot/digests.h"
 #include "libsolver/cache_chains.h"
 #include "libsolver/key_graph.h"
+#include "libsolver/registry_logins.h"
 
 namespace cairn::solver {
 
@@ -35,24 +38,39 @@ using CacheAttributes = std::map<std::string, std::string>;
 
 // Where a cache is, or is to go.
 struct CacheAddress {
-  enum class Type : std::uint8_t { local, registry } type = Type::local;
-  std::string place;  // local: an absolute directory, an OCI layout; registry: a repository
-  std::string tag = "latest";
-  std::optional<BlobDigest> digest;  // of the manifest: read, whatever the tag is
+  enum class Type : std::uint8_t { local, registry, s3 } type = Type::local;
+  std::string place;           // local: an absolute directory, an OCI layout; registry: a repository; s3: a bucket
+  std::string tag = "latest";  // s3: the name of the cache
+  std::optional<BlobDigest> digest;      // of the manifest: read, whatever the tag is
+  std::vector<std::string> more_tags{};  // s3: other names that it is written to, too
+  struct InBucket {
+    cache::BucketAddress bucket{};
+    cache::BucketCredentials credentials{};                  // that the attributes give
+    std::string manifests = "manifests/", blobs = "blobs/";  // what the names of objects begin with
+    // What was written longer ago is written again, lest the bucket delete it.
+    std::chrono::nanoseconds renew_after = std::chrono::hours(24);
+  } s3{};
   // Of an import: how long it may keep anybody waiting for one answer. Who keeps silent that long is not asked again.
   std::chrono::milliseconds answer_max{15'000};
-  std::string text() const;          // for messages
+  std::string text() const;  // for messages
 };
 struct CacheExport {
   CacheAddress to;
   ExportOptions::Mode mode = ExportOptions::Mode::min;
   base::Compression compression = base::Compression::gzip;  // of layers that have no blob yet
   enum class OnError : std::uint8_t { fail, warn } on_error = OnError::fail;
+  std::size_t uploads_at_once = 4;
 };
 // Of --cache-from and --cache-to. Errors: invalid_argument (a type, an attribute or a value that is not known, or one
 // that is missing).
 base::Result<CacheAddress> parse_cache_import(const CacheAttributes& attributes);
 base::Result<CacheExport> parse_cache_export(const CacheAttributes& attributes);
+
+// What the place of a cache is to be told of who asks: a registry what registry_credentials() says; a bucket, if the
+// attributes say nothing, "KEY:SECRET" or "KEY:SECRET:TOKEN" of the secrets AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY
+// and AWS_SESSION_TOKEN. "" if there is none.
+std::string cache_credentials(const CacheAddress& address, const std::map<std::string, std::string>& secrets,
+                              const RegistryLogins& logins);
 
 // A layer as the manifest of a cache describes it.
 struct CacheLayer {
@@ -70,6 +88,11 @@ struct WrittenCache {
 // The config alone. Of several results of a record the newest is kept. Errors: corrupt (not JSON, not such a document,
 // an index that leads nowhere, layers or records in a circle), invalid_argument (over a limit).
 base::Result<CacheConfig> parse_cache_config(std::string_view json);
+
+// A cache in one document: a config that describes each of its layers, as BuildKit writes it to buckets. Errors: as
+// above. A layer of which it does not say what it is when unpacked is described nowhere.
+base::Result<WrittenCache> parse_whole_cache(std::string_view json);
+std::string whole_cache_json(const WrittenCache& cache);
 
 // What an export did.
 struct CacheExported {

@@ -16,6 +16,7 @@
 #include "libbase/path.h"
 #include "libbase/result.h"
 #include "libbase/thread_pool.h"
+#include "libcache/bucket.h"
 #include "libcache/cache.h"
 #include "libcache/fetcher.h"
 #include "libcache/registry.h"
@@ -151,6 +152,7 @@ struct SolverOptions {
   MakeOp make_op = {};          // empty: the ops of this library
   cache::Fetcher* fetcher = nullptr;  // for sources of the network; outlives the solver
   cache::Registries* registries = nullptr;  // for images; outlives the solver
+  cache::Buckets* buckets = nullptr;        // for remote caches; outlives the solver
   cache::TraceRecorder* trace = nullptr;    // gets each solve while it is on; outlives the solver
   MainStore* results = nullptr;  // where results are found and stored; null: the cache's own keys. Outlives the solver
 };

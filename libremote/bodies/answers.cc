@@ -2,11 +2,8 @@
 #include "libremote/bodies/answers.h"
 
 #include <algorithm>
-#include <atomic>
-#include <optional>
-#include <thread>
 
-#include "libbase/sync.h"
+#include "libbase/do_each.h"
 #include "libremote/bodies/bodies.h"
 
 namespace cairn::remote {
@@ -85,31 +82,10 @@ base::Status check_fits(const cache::RemoteTier& tier, const cache::TierEntry& e
   return fail(ErrorCode::invalid_argument, "{}: a value of {} bytes is too large", tier.name(), entry.value.size());
 }
 
-base::Status do_each(std::size_t count, std::size_t at_once, const std::function<base::Status(std::size_t at)>& work) {
-  std::atomic<std::size_t> next{0};
-  base::Guarded<std::optional<base::Error>> failed;
-  const auto take_part = [&] {
-    for (std::size_t at = next++; at < count; at = next++) {
-      auto done = work(at);
-      if (done) continue;
-      next = count;
-      auto error = failed.lock();
-      if (!*error) *error = std::move(done).error();
-    }
-  };
-  {
-    std::vector<std::jthread> threads;
-    for (std::size_t i = 1; i < std::min(at_once, count); ++i) threads.emplace_back(take_part);
-    take_part();
-  }
-  if (auto error = failed.lock(); *error) return tl::unexpected(**error);
-  return {};
-}
-
 Result<std::vector<bool>> ask_of_each(std::span<const SizedBlob> blobs, std::size_t at_once,
                                       const std::function<Result<bool>(const SizedBlob&)>& has) {
   std::vector<char> there(blobs.size());  // not of bool: each thread writes its own
-  TRY(do_each(blobs.size(), at_once, [&](std::size_t at) -> base::Status {
+  TRY(base::do_each(blobs.size(), at_once, [&](std::size_t at) -> base::Status {
     there[at] = TRY(has(blobs[at])) ? 1 : 0;
     return {};
   }));

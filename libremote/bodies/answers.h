@@ -35,9 +35,7 @@ base::Result<std::string> bounded_body(cache::FetchAnswer& answer, std::size_t b
 base::Status check_fits(const cache::RemoteTier& tier, const cache::SizedBlob& blob);
 base::Status check_fits(const cache::RemoteTier& tier, const cache::TierEntry& entry);
 
-// Does it for 0 to count - 1, several at once; the first error ends it.
-base::Status do_each(std::size_t count, std::size_t at_once, const std::function<base::Status(std::size_t at)>& work);
-// Asks of each, in the same way.
+// Asks of each, several at once; the first error ends it.
 base::Result<std::vector<bool>> ask_of_each(std::span<const cache::SizedBlob> blobs, std::size_t at_once,
                                             const std::function<base::Result<bool>(const cache::SizedBlob&)>& has);
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "libbase/do_each.h"
 #include "libbase/hash/sha256.h"
 #include "libremote/bodies/bodies.h"
 
@@ -99,7 +100,7 @@ Status PackReader::read_indexes(const TierCall& call, Time until) {
     const std::size_t count = std::min(unread.size(), options_.at_once);
     const std::vector<PackName> some(unread.end() - static_cast<std::ptrdiff_t>(count), unread.end());
     base::Guarded<Status> corrupt;
-    TRY(do_each(count, count, [&](std::size_t i) -> Status {
+    TRY(base::do_each(count, count, [&](std::size_t i) -> Status {
       Status read = index_.saw(some[i], clock_.steady_now()) ? read_index(some[i], call) : Status();
       if (read || read.error().code != ErrorCode::corrupt) return read;
       index_.condemn(some[i]);
@@ -181,8 +182,7 @@ Status PackReader::read_ahead(std::vector<std::pair<BlobDigest, PackPlace>> want
   for (auto& [digest, place] : wanted) {
     Run* last = runs.empty() ? nullptr : &runs.back();
     const auto end = [&] { return last->place.offset + last->place.size; };
-    const bool is_near = last != nullptr && last->place.pack == place.pack &&
-                         place.offset <= end() + gap_bytes_max &&
+    const bool is_near = last != nullptr && last->place.pack == place.pack && place.offset <= end() + gap_bytes_max &&
                          place.offset + place.size <= last->place.offset + run_bytes_max;
     if (!is_near) last = &runs.emplace_back(Run{place, {}});
     last->place.is_claimed = last->place.is_claimed || place.is_claimed;
@@ -191,15 +191,15 @@ Status PackReader::read_ahead(std::vector<std::pair<BlobDigest, PackPlace>> want
   }
   // One alone is read by whoever opens it.
   std::erase_if(runs, [](const Run& run) { return run.blobs.size() < 2; });
-  return do_each(runs.size(), options_.at_once, [&](std::size_t i) { return read_run(runs[i], call); });
+  return base::do_each(runs.size(), options_.at_once, [&](std::size_t i) { return read_run(runs[i], call); });
 }
 
 Status PackReader::read_run(const Run& run, const TierCall& call) {
   const auto bytes = TRY(read(run.place, call));
   if (!bytes) return {};
   for (const auto& [digest, place] : run.blobs) {
-    std::string blob = bytes->substr(static_cast<std::size_t>(place.offset - run.place.offset),
-                                     static_cast<std::size_t>(place.size));
+    std::string blob =
+        bytes->substr(static_cast<std::size_t>(place.offset - run.place.offset), static_cast<std::size_t>(place.size));
     if (base::digest_of<BlobDigest>(blob) != digest)
       return lies(place, fmt::format("has other bytes for blob {}", digest));
     kept_.lock()->add(digest, std::move(blob), options_.kept_bytes_max);

@@ -41,7 +41,7 @@ bool is_prefix(std::string_view prefix) {
 
 base::Status check(const S3Options& options) {
   const auto bad = [](std::string_view what, std::string_view value) {
-    return fail(ErrorCode::invalid_argument, "a tier on S3: \"{}\" is not {}", value, what);
+    return fail(ErrorCode::invalid_argument, "S3: \"{}\" is not {}", value, what);
   };
   if (options.bucket.size() < 3 || options.bucket.size() > 63 || !consists_of(options.bucket, "-.")) {
     return bad("the name of a bucket", options.bucket);
@@ -55,7 +55,7 @@ base::Status check(const S3Options& options) {
     return bad("an endpoint (https://HOST[:PORT])", cache::url_without_secrets(options.endpoint));
   }
   if (options.access_key_id.empty() || options.secret_access_key.empty()) {
-    auto error = fail(ErrorCode::invalid_argument, "a tier on S3: there are no credentials").value();
+    auto error = fail(ErrorCode::invalid_argument, "S3: there are no credentials").value();
     error.hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY";
     return tl::unexpected(std::move(error));
   }
@@ -119,8 +119,7 @@ Result<FetchAnswer> S3Client::get_range(const std::string& object, std::uint64_t
 
 Result<Listing> S3Client::list(const std::string& begin, const std::string& after, unsigned at_most,
                                const cache::TierCall& call) const {
-  SigV4Request::Pairs query = {
-      {"list-type", "2"}, {"max-keys", std::to_string(at_most)}, {"prefix", prefix_ + begin}};
+  SigV4Request::Pairs query = {{"list-type", "2"}, {"max-keys", std::to_string(at_most)}, {"prefix", prefix_ + begin}};
   if (!after.empty()) query.emplace_back("start-after", prefix_ + after);
   FetchAnswer answer = TRY(send({.url = {}}, bucket_path_, empty_sha256(), call, query));
   if (answer.status != 200) return tl::unexpected(refusal(answer, "list objects"));
@@ -130,19 +129,45 @@ Result<Listing> S3Client::list(const std::string& begin, const std::string& afte
   return listing;
 }
 
-Result<FetchAnswer> S3Client::put(const std::string& object, Body body, Condition condition,
-                                  const cache::TierCall& call) const {
-  FetchRequest request{.url = {}, .method = Method::put, .headers = {{"Content-Type", "application/octet-stream"}}};
-  if (condition == Condition::if_absent) request.headers.emplace_back("If-None-Match", "*");
+Result<FetchAnswer> S3Client::send_body(const std::string& object, Body body, SigV4Request::Pairs headers,
+                                        const cache::TierCall& call) const {
+  headers.emplace_back("Content-Type", "application/octet-stream");
+  FetchRequest request{.url = {}, .method = Method::put, .headers = std::move(headers)};
   request.body = &body.bytes;
   request.body_bytes = body.size;
   return send(std::move(request), bucket_path_ + prefix_ + object, body.sha256, call);
+}
+
+Result<FetchAnswer> S3Client::put(const std::string& object, Body body, Condition condition,
+                                  const cache::TierCall& call) const {
+  SigV4Request::Pairs headers;
+  if (condition == Condition::if_absent) headers.emplace_back("If-None-Match", "*");
+  return send_body(object, std::move(body), std::move(headers), call);
 }
 
 Result<FetchAnswer> S3Client::put(const std::string& object, const std::string& bytes, Condition condition,
                                   const cache::TierCall& call) const {
   StringBody source(bytes);
   return put(object, {source, bytes.size(), base::to_hex(base::sha256(bytes))}, condition, call);
+}
+
+Result<FetchAnswer> S3Client::replace(const std::string& object, const std::string& bytes, const std::string& tag,
+                                      const cache::TierCall& call) const {
+  StringBody source(bytes);
+  return send_body(object, {source, bytes.size(), base::to_hex(base::sha256(bytes))}, {{"If-Match", tag}}, call);
+}
+
+Result<FetchAnswer> S3Client::renew(const std::string& object, const cache::TierCall& call) const {
+  const std::string when =
+      std::to_string(std::chrono::floor<std::chrono::seconds>(clock_->now()).time_since_epoch().count());
+  StringBody nothing("");
+  FetchRequest request{.url = {},
+                       .method = Method::put,
+                       .headers = {{"x-amz-copy-source", encode_path("/" + options_.bucket + "/" + prefix_ + object)},
+                                   {"x-amz-metadata-directive", "REPLACE"},
+                                   {"x-amz-meta-updated-at", when}}};
+  request.body = &nothing;
+  return send(std::move(request), bucket_path_ + prefix_ + object, empty_sha256(), call);
 }
 
 base::Error S3Client::refusal(FetchAnswer& answer, std::string_view request) const {

@@ -35,6 +35,11 @@ class S3Client {
                                        const cache::TierCall& call) const;
   base::Result<cache::FetchAnswer> put(const std::string& object, const std::string& bytes, Condition condition,
                                        const cache::TierCall& call) const;
+  // Puts it if the object is what the tag says (If-Match).
+  base::Result<cache::FetchAnswer> replace(const std::string& object, const std::string& bytes, const std::string& tag,
+                                           const cache::TierCall& call) const;
+  // Copies the object to itself, so that it is as if it were put now.
+  base::Result<cache::FetchAnswer> renew(const std::string& object, const cache::TierCall& call) const;
   // So many bytes of an object, of which it has more than `offset`; 206 if they are given.
   base::Result<cache::FetchAnswer> get_range(const std::string& object, std::uint64_t offset, std::uint64_t size,
                                              const cache::TierCall& call) const;
@@ -49,6 +54,8 @@ class S3Client {
 
  private:
   S3Client(cache::Fetcher& fetcher, const base::Clock& clock, S3Options options);
+  base::Result<cache::FetchAnswer> send_body(const std::string& object, Body body, SigV4Request::Pairs headers,
+                                             const cache::TierCall& call) const;
   base::Result<cache::FetchAnswer> send(cache::FetchRequest request, const std::string& path,
                                         const std::string& payload_sha256, const cache::TierCall& call,
                                         const SigV4Request::Pairs& query = {}) const;

@@ -61,7 +61,8 @@ void sort_records(CacheConfig& config) {
   std::vector<std::string> names;
   for (const CacheConfig::Record& record : records) names.push_back(name_of(record, names));
   const auto by_source = [&](const CacheConfig::Input& a, const CacheConfig::Input& b) {
-    return std::tie(a.selector, records[a.link].digest, names[a.link]) < std::tie(b.selector, records[b.link].digest, names[b.link]);
+    return std::tie(a.selector, records[a.link].digest, names[a.link]) <
+           std::tie(b.selector, records[b.link].digest, names[b.link]);
   };
   for (CacheConfig::Record& record : records) {
     for (auto& input : record.inputs) std::sort(input.begin(), input.end(), by_source);
@@ -110,7 +111,8 @@ std::string input_json(const std::vector<CacheConfig::Input>& input) {
 
 std::string record_json(const CacheConfig::Record& record) {
   std::string text = "{";
-  if (record.layer) text += fmt::format("\"layers\":[{{\"layer\":{},\"createdAt\":\"{}\"}}],", *record.layer, go_time(record.created));
+  if (record.layer)
+    text += fmt::format("\"layers\":[{{\"layer\":{},\"createdAt\":\"{}\"}}],", *record.layer, go_time(record.created));
   text += fmt::format("\"digest\":\"{}\"", record.digest);
   if (!record.inputs.empty()) {
     text += ",\"inputs\":[";
@@ -200,12 +202,13 @@ CacheConfig CacheChains::config() const {
   return config;
 }
 
-std::string CacheConfig::json() const {
+std::string CacheConfig::json(const std::function<std::string(const Layer&)>& more) const {
   std::string text = "{";
   for (std::size_t i = 0; i < layers.size(); ++i) {
     text += i == 0 ? "\"layers\":[{" : ",{";
     text += fmt::format("\"blob\":\"{}\"", layers[i].blob);
     if (layers[i].parent != 0) text += fmt::format(",\"parent\":{}", layers[i].parent);  // absent means 0
+    if (more) text += more(layers[i]);
     text += "}";
   }
   if (!layers.empty()) text += "]";

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where caches are kept: an OCI layout in a directory, or a repository of a registry. The seam between what a cache is
-// and how it comes and goes.
+// Where caches are kept: an OCI layout in a directory, a repository of a registry, or a bucket. The seam between what a
+// cache is and how it comes and goes.
 #pragma once
 
 #include <cstdint>
@@ -21,18 +21,26 @@ namespace cairn::solver {
 struct NamedManifest {
   BlobDigest digest;
   std::string bytes;
+  bool is_old = false;  // so long that the place may have deleted some of what it names, or soon will
 };
 
 // Thread-safe, one name at a time.
 class CachePlace {
  public:
   virtual ~CachePlace() = default;
+  // Whether a cache is an image's manifest and a config, or a document that says all (parse_whole_cache()).
+  enum class Form : std::uint8_t { manifest_and_config, one_document };
+  virtual Form form() const { return Form::manifest_and_config; }
   // What the address names now. nullopt: nothing, or not even the place is there.
   virtual base::Result<std::optional<NamedManifest>> find_manifest(std::stop_token stop) = 0;
   // A document, verified. Errors: not_found, corrupt, invalid_argument (it is larger), and those of the place.
   virtual base::Result<std::string> read_blob(const BlobDigest& digest, std::size_t size_max, std::stop_token stop) = 0;
   // Whether it is there, with this size. Moves no bytes of it.
   virtual base::Result<bool> has_blob(const BlobDigest& digest, std::uint64_t size, std::stop_token stop) = 0;
+  // The same; and it stays there for as long as one that was put now.
+  virtual base::Result<bool> keep_blob(const BlobDigest& digest, std::uint64_t size, std::stop_token stop) {
+    return has_blob(digest, size, std::move(stop));
+  }
   // What blobs of lazy records are found by (BlobOrigins).
   virtual cache::RepositoryName origin() const = 0;
 
@@ -47,10 +55,14 @@ class CachePlace {
   virtual base::Status update_manifest(const MakeManifest& make, std::stop_token stop) = 0;
 };
 
-// Errors: unavailable (no registry is reached).
+// Errors: unavailable (no registry, or no bucket, is reached), invalid_argument (no bucket can be called so).
 base::Result<std::unique_ptr<CachePlace>> open_cache_place(const CacheAddress& address, const std::string& credentials,
                                                            BlobOrigins& origins);
 std::unique_ptr<CachePlace> open_layout_place(const CacheAddress& address);
+base::Result<std::unique_ptr<CachePlace>> open_registry_place(const CacheAddress& address,
+                                                              const std::string& credentials, BlobOrigins& origins);
+base::Result<std::unique_ptr<CachePlace>> open_s3_place(const CacheAddress& address, const std::string& credentials,
+                                                        BlobOrigins& origins);
 
 // The cache that a manifest of the place describes. Errors: not_found (it describes none), corrupt, invalid_argument
 // (over a limit), those of the place.

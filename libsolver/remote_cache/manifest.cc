@@ -4,13 +4,14 @@
 #include <set>
 
 namespace cairn::solver {
-namespace {
 
-std::string layer_type(base::Compression compression) {
+std::string layer_media_type(base::Compression compression) {
   const std::string tar = "application/vnd.oci.image.layer.v1.tar";
   if (compression == base::Compression::none) return tar;
   return tar + (compression == base::Compression::zstd ? "+zstd" : "+gzip");
 }
+
+namespace {
 
 std::string descriptor_json(const std::string& type, const BlobDigest& digest, std::uint64_t size) {
   return fmt::format(R"("mediaType":"{}","digest":"{}","size":{})", type, digest, size);
@@ -26,11 +27,23 @@ std::string write_cache_manifest(const WrittenCache& cache, const BlobDigest& co
     const auto described = cache.layers.find(layer.blob);
     if (described == cache.layers.end() || !written.insert(layer.blob).second) continue;
     const CacheLayer& of = described->second;
-    text +=
-        fmt::format(R"({}{{{},"annotations":{{"{}":"{}"}}}})", written.size() > 1 ? "," : "",
-                    descriptor_json(layer_type(of.compression), of.blob, of.size), uncompressed_annotation, of.diff);
+    text += fmt::format(R"({}{{{},"annotations":{{"{}":"{}"}}}})", written.size() > 1 ? "," : "",
+                        descriptor_json(layer_media_type(of.compression), of.blob, of.size), uncompressed_annotation,
+                        of.diff);
   }
   return text + "]}";
+}
+
+std::string whole_cache_json(const WrittenCache& cache) {
+  return cache.config.json([&](const CacheConfig::Layer& layer) -> std::string {
+    const auto described = cache.layers.find(layer.blob);
+    if (described == cache.layers.end()) return "";
+    const CacheLayer& of = described->second;
+    // When a layer was made is known of its results only; Go's zero time says nothing.
+    return fmt::format(
+        R"(,"annotations":{{"mediaType":"{}","diffID":"{}","size":{},"createdAt":"0001-01-01T00:00:00Z"}})",
+        layer_media_type(of.compression), of.diff, of.size);
+  });
 }
 
 }  // namespace cairn::solver

@@ -8,6 +8,7 @@
 #include "libsolver/digests.h"
 #include "libsolver/remote_cache.h"
 #include "libsolver/remote_cache/config_order.h"
+#include "libsolver/sources/oci_image.h"
 #include "libsolver/wire/go_time.h"
 
 namespace cairn::solver {
@@ -58,6 +59,22 @@ Result<CacheConfig::Layer> layer_of(const Json& json) {
   layer.parent = TRY(number_of(json, "parent"));
   if (layer.parent < -1) return fail(ErrorCode::corrupt, "layer {} has a parent {}", layer.blob, layer.parent);
   return layer;
+}
+
+// What a layer is. nullopt: not enough is said of it.
+Result<std::optional<CacheLayer>> description_of(const Json& json, const std::string& blob) {
+  using Description = std::optional<CacheLayer>;
+  const Json* notes = find_member(json, "annotations");
+  if (notes == nullptr) return Description();
+  if (!notes->is_object()) return fail(ErrorCode::corrupt, "the annotations of layer {} are no object", blob);
+  const std::string diff = TRY(text_of(*notes, "diffID")), type = TRY(text_of(*notes, "mediaType"));
+  if (diff.empty()) return Description();
+  const Json* size = find_member(*notes, "size");
+  if (size != nullptr && !size->is_number_unsigned())
+    return fail(ErrorCode::corrupt, "layer {} has a size that is none", blob);
+  OciLayer layer{TRY(BlobDigest::parse(blob)), size == nullptr ? 0 : size->get<std::uint64_t>(), type,
+                 TRY(DiffId::parse(diff), "layer {}", blob)};
+  return Description({layer.digest, layer.size, layer_compression(layer), layer.diff});
 }
 
 // A record before it is known how many layers there are.
@@ -121,7 +138,7 @@ Result<ParsedRecord> record_of(const Json& json) {
 
 class Parser {
  public:
-  Result<CacheConfig> parse(std::string_view bytes) {
+  Result<WrittenCache> parse(std::string_view bytes) {
     if (bytes.size() > RemoteCacheLimits::config_bytes_max) {
       return fail(ErrorCode::invalid_argument, "{} bytes; at most {} are read", bytes.size(),
                   RemoteCacheLimits::config_bytes_max);
@@ -163,6 +180,8 @@ class Parser {
     if (config_.layers.size() == RemoteCacheLimits::layers_max)
       return fail(ErrorCode::invalid_argument, "more than {} layers", RemoteCacheLimits::layers_max);
     config_.layers.push_back(TRY(layer_of(json)));
+    const std::string& blob = config_.layers.back().blob;
+    if (auto described = TRY(description_of(json, blob))) described_.emplace(blob, std::move(*described));
     return {};
   }
   Status take_record(const Json& json) {
@@ -172,7 +191,7 @@ class Parser {
     return {};
   }
 
-  Result<CacheConfig> finish() {
+  Result<WrittenCache> finish() {
     TRY(check_layers());
     for (ParsedRecord& parsed : records_) {
       CacheConfig::Record& record = parsed.record;
@@ -189,7 +208,7 @@ class Parser {
       config_.records.push_back(std::move(record));
     }
     TRY(order_of_records(config_));
-    return std::move(config_);
+    return WrittenCache{std::move(config_), std::move(described_)};
   }
 
   // Every layer leads to one without a parent.
@@ -233,12 +252,15 @@ class Parser {
   std::string list_;  // of the document, at which the parser is
   std::set<std::string> lists_;
   CacheConfig config_;
+  std::map<std::string, CacheLayer> described_;  // by blob
   std::size_t layers_read_ = 0;
   std::vector<ParsedRecord> records_;
 };
 
 }  // namespace
 
-Result<CacheConfig> parse_cache_config(std::string_view json) { return Parser().parse(json); }
+Result<CacheConfig> parse_cache_config(std::string_view json) { return TRY(Parser().parse(json)).config; }
+
+Result<WrittenCache> parse_whole_cache(std::string_view json) { return Parser().parse(json); }
 
 }  // namespace cairn::solver

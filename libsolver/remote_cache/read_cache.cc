@@ -41,6 +41,8 @@ Result<OciManifest> parts_of(std::string_view bytes) {
 }  // namespace
 
 Result<WrittenCache> read_cache(CachePlace& place, const NamedManifest& manifest, std::stop_token stop) {
+  if (place.form() == CachePlace::Form::one_document)
+    return TRY(parse_whole_cache(manifest.bytes), "cache {}", manifest.digest);
   const OciManifest parts = TRY(parts_of(manifest.bytes), "manifest {}", manifest.digest);
   WrittenCache cache;
   for (const OciDescriptor& entry : parts.layers) {

@@ -2,14 +2,10 @@
 // Caches in repositories of registries. A registry knows no exchange under a condition: a tag is what it was set to
 // last. So whoever has set it looks again after a while that is longer than anybody takes from his last look at the tag
 // to setting it, and sets it anew if what he wrote was lost (decision 37).
-#include <condition_variable>
-#include <mutex>
-#include <random>
-#include <thread>
-
 #include "libsolver/remote_cache/cache_place.h"
 #include "libsolver/remote_cache/manifest.h"
 #include "libsolver/remote_cache/registry_blobs.h"
+#include "libsolver/remote_cache/settle.h"
 
 namespace cairn::solver {
 
@@ -19,9 +15,6 @@ using base::Result;
 using base::Status;
 
 namespace {
-
-constexpr std::chrono::milliseconds settle_time{2'000}, jitter_max{500};
-constexpr int rounds_max = 100;
 
 class RegistryPlace final : public CachePlace {
  public:
@@ -51,14 +44,14 @@ class RegistryPlace final : public CachePlace {
   }
 
   Status update_manifest(const MakeManifest& make, std::stop_token stop) override {
-    for (int round = 0; round < rounds_max; ++round) {
+    for (int round = 0; round < write_rounds_max; ++round) {
       auto old = TRY(find_manifest(stop));
       auto manifest = TRY(make(old));
       if (!manifest) return {};
       // Uploads take time, and what was written meanwhile has to be in it.
       if (const auto now = TRY(current(stop)); now != digest_of(old)) continue;
       TRY(repository_->push_manifest(address_.tag, oci_manifest_type, *manifest, stop));
-      TRY(pause(settle_time + jitter(), stop));
+      TRY(settle(address_, stop));
     }
     return fail(ErrorCode::busy, "{}: others write it all the time", address_.text());
   }
@@ -73,20 +66,6 @@ class RegistryPlace final : public CachePlace {
     if (!digest && digest.error().code == ErrorCode::not_found) return std::optional<BlobDigest>();
     if (!digest) return tl::unexpected(std::move(digest).error());
     return std::optional(*digest);
-  }
-  // Those who have lost to each other do not try again at the same time.
-  static std::chrono::milliseconds jitter() {
-    thread_local std::minstd_rand random{std::random_device{}()};
-    return std::chrono::milliseconds(
-        std::uniform_int_distribution<int>(0, static_cast<int>(jitter_max.count()))(random));
-  }
-  Status pause(std::chrono::milliseconds length, const std::stop_token& stop) const {
-    std::mutex mutex;
-    std::condition_variable_any wake;
-    std::unique_lock lock(mutex);
-    wake.wait_for(lock, stop, length, [] { return false; });
-    if (stop.stop_requested()) return fail(ErrorCode::cancelled, "{}: cancelled", address_.text());
-    return {};
   }
 
   const CacheAddress address_;
@@ -110,14 +89,23 @@ Result<bool> put_blob(const OpenedRepository& into, BlobOrigins& origins, const 
   return true;
 }
 
-Result<std::unique_ptr<CachePlace>> open_cache_place(const CacheAddress& address, const std::string& credentials,
-                                                     BlobOrigins& origins) {
-  if (address.type == CacheAddress::Type::local) return open_layout_place(address);
+Result<std::unique_ptr<CachePlace>> open_registry_place(const CacheAddress& address, const std::string& credentials,
+                                                        BlobOrigins& origins) {
   const std::size_t slash = address.place.find('/');
   CHECK(slash != std::string::npos, "the address of a registry is a repository");
   cache::RepositoryName name{address.place.substr(0, slash), address.place.substr(slash + 1)};
   auto repository = TRY(origins.open(name, credentials));
   return std::make_unique<RegistryPlace>(address, std::move(name), std::move(repository), origins);
+}
+
+Result<std::unique_ptr<CachePlace>> open_cache_place(const CacheAddress& address, const std::string& credentials,
+                                                     BlobOrigins& origins) {
+  switch (address.type) {
+    case CacheAddress::Type::local: return open_layout_place(address);
+    case CacheAddress::Type::registry: return open_registry_place(address, credentials, origins);
+    case CacheAddress::Type::s3: return open_s3_place(address, credentials, origins);
+  }
+  CHECK(false, "no such type of cache");
 }
 
 }  // namespace cairn::solver

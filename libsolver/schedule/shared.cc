@@ -37,7 +37,7 @@ SolverShared::SolverShared(cache::Cache& cache_in, const base::Clock& clock_in, 
       make_op(options.make_op ? options.make_op : MakeOp(solver::make_op)),
       fetcher(options.fetcher),
       trace(options.trace),
-      origins(cache_in, options.registries),
+      origins(cache_in, options.registries, options.buckets),
       pool({.threads = threads}),
       flights(submit()),
       identities(pool) {}

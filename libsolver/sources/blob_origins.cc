@@ -7,6 +7,7 @@
 #include "libcache/resolved_source.h"
 #include "libsolver/cache_key.h"
 #include "libsolver/identifier.h"
+#include "libsolver/sources/bucket_origin.h"
 #include "libsolver/sources/oci_layout.h"
 
 namespace cairn::solver {
@@ -47,13 +48,13 @@ class Counted {
   base::Guarded<Counts> counts_;
 };
 
-// A repository keeps what it authenticated with, so it lives as long as whoever reads from it.
-class OfRepository final : public base::ByteSource {
+// A repository keeps what it authenticated with, so it lives as long as whoever reads from it; so does a bucket.
+class FromPlace final : public base::ByteSource {
  public:
   using Lose = std::function<void()>;
-  OfRepository(std::shared_ptr<cache::Repository> repository, std::unique_ptr<base::ByteSource> bytes, std::shared_ptr<Counted> counted,
-               Lose lose)
-      : repository_(std::move(repository)), bytes_(std::move(bytes)), counted_(std::move(counted)), lose_(std::move(lose)) {}
+  FromPlace(std::shared_ptr<void> place, std::unique_ptr<base::ByteSource> bytes, std::shared_ptr<Counted> counted,
+            Lose lose)
+      : place_(std::move(place)), bytes_(std::move(bytes)), counted_(std::move(counted)), lose_(std::move(lose)) {}
   Result<std::size_t> read(std::span<std::byte> out) override {
     auto count = bytes_->read(out);
     if (count) counted_->came(*count);
@@ -62,7 +63,7 @@ class OfRepository final : public base::ByteSource {
   }
 
  private:
-  std::shared_ptr<cache::Repository> repository_;
+  std::shared_ptr<void> place_;
   std::unique_ptr<base::ByteSource> bytes_;
   std::shared_ptr<Counted> counted_;
   Lose lose_;  // it could not be read to its end
@@ -101,7 +102,8 @@ Result<ImageReference> parse_image_reference(std::string_view reference) {
   return parsed;
 }
 
-Result<std::shared_ptr<cache::Repository>> BlobOrigins::open(const cache::RepositoryName& name, const std::string& credentials) {
+Result<std::shared_ptr<cache::Repository>> BlobOrigins::open(const cache::RepositoryName& name,
+                                                             const std::string& credentials) {
   if (registries_ == nullptr) return fail(ErrorCode::unavailable, "{}: this engine reaches no registry", name.text());
   std::string known;
   {
@@ -121,7 +123,29 @@ Result<std::shared_ptr<cache::Repository>> BlobOrigins::open(const cache::Reposi
   return state->repositories.try_emplace(name, std::move(made)).first->second;
 }
 
-Result<std::shared_ptr<cache::Repository>> BlobOrigins::repository(const cache::RepositoryName& name) { return open(name, ""); }
+Result<std::shared_ptr<cache::Repository>> BlobOrigins::repository(const cache::RepositoryName& name) {
+  return open(name, "");
+}
+
+Result<std::shared_ptr<cache::Bucket>> BlobOrigins::open_bucket(const cache::BucketAddress& address,
+                                                                const cache::BucketCredentials& credentials) {
+  if (buckets_ == nullptr)
+    return fail(ErrorCode::unavailable, "s3://{}: this engine reaches no bucket", address.bucket);
+  State::OpenBucket wanted;
+  {
+    auto state = state_.lock();
+    State::OpenBucket& known = state->buckets[address];
+    if (!credentials.access_key_id.empty() && credentials != known.credentials) known = {credentials, nullptr};
+    if (known.bucket) return known.bucket;
+    wanted.credentials = known.credentials;
+  }
+  wanted.bucket = TRY(buckets_->open(address, wanted.credentials));
+  auto state = state_.lock();
+  State::OpenBucket& known = state->buckets[address];
+  if (known.credentials != wanted.credentials) return wanted.bucket;  // somebody has others by now
+  if (!known.bucket) known.bucket = wanted.bucket;
+  return known.bucket;
+}
 
 void BlobOrigins::add(const BlobDigest& blob, std::uint64_t size, const cache::RepositoryName& where) {
   {
@@ -177,6 +201,12 @@ bool BlobOrigins::has_layers(const cache::ImmutableRef& ref, const std::stop_tok
       if (!layout || !layout->open_layer({.digest = blob, .size = origin->size, .media_type = {}, .diff = {}})) return false;
       continue;
     }
+    if (const auto address = bucket_of_origin(origin->where)) {
+      const auto bucket = open_bucket(*address, {});
+      const auto facts = bucket ? (*bucket)->find(origin->where.path + blob.str(), stop) : tl::unexpected(bucket.error());
+      if (!facts || !*facts || (*facts)->size != origin->size) return false;
+      continue;
+    }
     const auto from = repository(origin->where);
     const auto size = from ? (*from)->find_blob(blob, stop) : tl::unexpected(from.error());
     if (!size || *size != origin->size) return false;
@@ -217,13 +247,20 @@ cache::BlobProvider BlobOrigins::provider(Progress progress) {
       auto file = layout.open_layer({.digest = blob, .size = origin.size, .media_type = {}, .diff = {}});
       if (failed(file)) return tl::unexpected(std::move(file).error());
       counted->begun(origin.size);
-      return std::make_unique<OfRepository>(nullptr, std::move(*file), counted, lose_it);
+      return std::make_unique<FromPlace>(nullptr, std::move(*file), counted, lose_it);
+    }
+    if (const auto address = bucket_of_origin(origin.where)) {
+      auto bucket = TRY(open_bucket(*address, {}));
+      auto bytes = bucket->open(origin.where.path + blob.str(), origin.size, std::move(stop));
+      if (failed(bytes)) return tl::unexpected(std::move(bytes).error());
+      counted->begun(origin.size);
+      return std::make_unique<FromPlace>(std::move(bucket), std::move(*bytes), counted, lose_it);
     }
     auto from = TRY(repository(origin.where));
     auto bytes = from->open_blob(blob, origin.size, std::move(stop));
     if (failed(bytes)) return tl::unexpected(std::move(bytes).error());
     counted->begun(origin.size);
-    return std::make_unique<OfRepository>(std::move(from), std::move(*bytes), counted, lose_it);
+    return std::make_unique<FromPlace>(std::move(from), std::move(*bytes), counted, lose_it);
   };
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Where blobs of lazy records can be had: what the image sources of this engine have seen, and, across restarts, what the
-// cache remembers of it. Thread-safe.
+// Where blobs of lazy records can be had: what the image sources of this engine have seen, and, across restarts, what
+// the cache remembers of it. Thread-safe.
 #pragma once
 
 #include <chrono>
@@ -11,13 +11,15 @@
 #include <string>
 
 #include "libbase/sync.h"
+#include "libcache/bucket.h"
 #include "libcache/cache.h"
 #include "libcache/layer_blob.h"
 #include "libcache/registry.h"
 
 namespace cairn::solver {
 
-inline constexpr std::size_t blob_origins_max = 100'000;  // beyond it the map begins anew; what the cache remembers stays
+inline constexpr std::size_t blob_origins_max =
+    100'000;  // beyond it the map begins anew; what the cache remembers stays
 
 // "registry.example.com/team/app:v1@sha256:…" in its parts. Errors: invalid_argument.
 struct ImageReference {
@@ -29,14 +31,20 @@ base::Result<ImageReference> parse_image_reference(std::string_view reference);
 
 class BlobOrigins {
  public:
-  // Both outlive it. registries: null: no registry is reached.
-  BlobOrigins(cache::Cache& cache, cache::Registries* registries) : cache_(cache), registries_(registries) {}
+  // All outlive it. registries, buckets: null: none is reached.
+  BlobOrigins(cache::Cache& cache, cache::Registries* registries, cache::Buckets* buckets = nullptr)
+      : cache_(cache), registries_(registries), buckets_(buckets) {}
 
-  // The repository with these credentials, which are used from now on for all that is fetched from its registry. Errors:
-  // unavailable (no registry is reached).
-  base::Result<std::shared_ptr<cache::Repository>> open(const cache::RepositoryName& name, const std::string& credentials);
+  // The repository with these credentials, which are used from now on for all that is fetched from its registry.
+  // Errors: unavailable (no registry is reached).
+  base::Result<std::shared_ptr<cache::Repository>> open(const cache::RepositoryName& name,
+                                                        const std::string& credentials);
+  // The bucket with these credentials, or, if there are none, with those that it was opened with last. Errors:
+  // unavailable (no bucket is reached), invalid_argument.
+  base::Result<std::shared_ptr<cache::Bucket>> open_bucket(const cache::BucketAddress& address,
+                                                           const cache::BucketCredentials& credentials);
   // Says that the blob is there, and has the cache remember it. A repository without a host is an OCI layout: the
-  // directory that its path names.
+  // directory that its path names; one whose host is a bucket's is that (bucket_origin.h).
   void add(const BlobDigest& blob, std::uint64_t size, const cache::RepositoryName& where);
 
   struct Origin {
@@ -55,8 +63,9 @@ class BlobOrigins {
 
   // Where the blob is said to be. Errors: unavailable (nothing is known of it), corrupt, io.
   base::Result<Origin> find(const BlobDigest& blob);
-  // Gives blobs from where they are said to be. Errors of what it gives: unavailable (nothing is known of the blob), and those of
-  // Repository. progress: gets how much has come of all blobs that were begun, and how much they are; on any thread; may be empty.
+  // Gives blobs from where they are said to be. Errors of what it gives: unavailable (nothing is known of the blob),
+  // and those of Repository. progress: gets how much has come of all blobs that were begun, and how much they are; on
+  // any thread; may be empty.
   using Progress = std::function<void(std::uint64_t done, std::uint64_t total)>;
   cache::BlobProvider provider(Progress progress = {});
   // The bytes of a blob from an offset on: out of the cache, or from where it is said to be. Errors: those of both.
@@ -71,12 +80,18 @@ class BlobOrigins {
     using LostAt = std::chrono::steady_clock::time_point;
     std::map<BlobDigest, LostAt> lost;  // blobs that could not be fetched
     std::map<cache::RecordId, LostAt> lost_records;  // whose bytes were good and their layer was not
+    struct OpenBucket {
+      cache::BucketCredentials credentials;
+      std::shared_ptr<cache::Bucket> bucket;
+    };
+    std::map<cache::BucketAddress, OpenBucket> buckets;
   };
   void lose(const BlobDigest& blob) { state_.lock()->lost[blob] = std::chrono::steady_clock::now(); }
   base::Result<std::shared_ptr<cache::Repository>> repository(const cache::RepositoryName& name);
 
   cache::Cache& cache_;
   cache::Registries* const registries_;
+  cache::Buckets* const buckets_;
   base::Guarded<State> state_;
 };
 

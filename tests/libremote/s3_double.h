@@ -42,6 +42,8 @@ class Double final : public cache::TierUnderTest {
   }
   void sick(const nlohmann::json& how) { control("sick", how); }
   void objects(const nlohmann::json& what) { control("objects", what); }
+  // All that is there was put so much earlier.
+  void age(std::chrono::seconds by) { control("age", {{"seconds", by.count()}}); }
   nlohmann::json log() { return ask("/-/log"); }
   // The names of those with this in them.
   std::vector<std::string> names(const std::string& part) {

@@ -13,6 +13,7 @@
 #include "libremote/s3/s3_client.h"
 #include "tests/conformance/remote_tier_suite.h"
 #include "tests/libremote/s3_double.h"
+#include "tests/libremote/s3rver.h"
 #include "tests/support/http_server.h"
 #include "tests/support/shifted_clock.h"
 
@@ -36,16 +37,13 @@ class S3rver final : public cache::TierUnderTest {
  public:
   S3rver() { ::setenv("no_proxy", "*", 1); }
   std::unique_ptr<RemoteTier> open() override {
-    S3Options options = options_for(server_.said());
-    options.access_key_id = options.secret_access_key = "S3RVER";
+    S3Options options = options_for(started_.server.said());
+    options.access_key_id = options.secret_access_key = s3rver_key;
     return std::move(make_s3_tier(*fetcher_, system_clock, options).value());
   }
 
  private:
-  // Of scripts/setup.
-  test::StartedServer server_{{CAIRN_SOURCE_DIR "/build/clients/node_modules/.bin/s3rver", "--directory", "{dir}",
-                               "--address", "127.0.0.1", "--port", "0", "--configure-bucket", "cache"},
-                              "listening on 127.0.0.1:"};
+  StartedS3rver started_;
   std::unique_ptr<cache::Fetcher> fetcher_ = make_http_fetcher();
 };
 

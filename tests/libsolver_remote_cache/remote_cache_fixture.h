@@ -14,13 +14,13 @@ namespace cairn::solver {
 // A machine: a store and its solver, that reach the same places as the others.
 class Machine {
  public:
-  explicit Machine(cache::Registries* registries) {
+  explicit Machine(cache::Registries* registries, cache::Buckets* buckets = nullptr) {
     solver_ = std::make_unique<Solver>(
         *store.cache,
         []() -> base::Result<std::unique_ptr<Executor>> {
           return base::fail(base::ErrorCode::unavailable, "no process runs in this test");
         },
-        clock_, SolverOptions{.parallelism = 2, .registries = registries});
+        clock_, SolverOptions{.parallelism = 2, .registries = registries, .buckets = buckets});
   }
   ~Machine() { outcome = {}; }
 

@@ -11,6 +11,7 @@ It prints `port N`. Signatures are verified by code of its own, written from Ama
 
     PUT /-/sick     {"mode": ..., ...}: what every request gets from now on; {} or mode "": it is well again
     PUT /-/objects  {"name": "text"} puts an object as it is; null takes it away
+    PUT /-/age      {"seconds": N}: all that is there was put so much earlier
     GET /-/objects  {"name": "text", ...}: all of them
     GET /-/log      the requests so far: [{"method", "path", "headers", "status", "port" of the client}]
 
@@ -20,6 +21,7 @@ each body is another), "cut" (half of the body), "redirect" (to "to"), "no_condi
 """
 import argparse
 import datetime
+import email.utils
 import hashlib
 import hmac
 import http.server
@@ -44,6 +46,10 @@ class Store:
     def __init__(self):
         self.lock = threading.Lock()
         self.objects, self.log, self.sick = {}, [], {}
+        self.times = {}  # when each object was put, by its name
+
+    def put(self, name, body):
+        self.objects[name], self.times[name] = body, time.time()
 
 
 def encoded(text, keep):
@@ -96,7 +102,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if key != self.arguments.access_key:
             raise Refusal(403, "InvalidAccessKeyId")
         must = {"host", "x-amz-date", "x-amz-content-sha256"} | {
-            name.lower() for name in self.headers if name.lower().startswith("x-amz-") or name.lower() == "if-none-match"}
+            name.lower() for name in self.headers if name.lower().startswith("x-amz-") or name.lower() in ("if-none-match", "if-match")}
         if names != sorted(names) or not must <= set(names):
             raise Refusal(403, "AccessDenied")
         if (self.headers.get("x-amz-security-token") or "") != self.arguments.token:
@@ -163,7 +169,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 raise Refusal(412, "PreconditionFailed") if condition == "*" else Refusal(501, "NotImplemented")
             if match is not None and (there is None or match != self.tag(there)):
                 raise Refusal(412 if there is not None else 404, "PreconditionFailed" if there is not None else "NoSuchKey")
-            self.store.objects[name] = body
+            source = self.headers.get("x-amz-copy-source")
+            if source is not None:
+                body = self.store.objects.get(urllib.parse.unquote(source).removeprefix("/"))
+                if body is None:
+                    raise Refusal(404, "NoSuchKey")
+            self.store.put(name, body)
         self.answer(200, b"", [("ETag", self.tag(body))])
 
     @staticmethod
@@ -172,17 +183,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def get(self, name):
         with self.store.lock:
-            body = self.store.objects.get(name)
+            body, written = self.store.objects.get(name), self.store.times.get(name, 0)
         if body is None:
             raise Refusal(404, "NoSuchKey")
+        facts = [("ETag", self.tag(body)), ("Last-Modified", email.utils.formatdate(written, usegmt=True))]
         wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
         if not wanted:
-            return self.answer(200, body, [("ETag", self.tag(body))])
+            return self.answer(200, body, facts)
         first, last = int(wanted.group(1)), min(int(wanted.group(2)), len(body) - 1)
         if first > last:
             raise Refusal(416, "InvalidRange")
         self.answer(206, body[first:last + 1],
-                    [("ETag", self.tag(body)), ("Content-Range", f"bytes {first}-{last}/{len(body)}")])
+                    [*facts, ("Content-Range", f"bytes {first}-{last}/{len(body)}")])
 
     def list(self, bucket, query):
         """ListObjectsV2, as far as names and pages go."""
@@ -208,11 +220,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         with self.store.lock:
             if self.path == "/-/sick":
                 self.store.sick = given
+            if self.path == "/-/age":
+                self.store.times = {name: at - given["seconds"] for name, at in self.store.times.items()}
             for name, text in given.items() if self.path == "/-/objects" else ():
                 if text is None:
                     self.store.objects.pop(name, None)
                 else:
-                    self.store.objects[name] = text.encode("latin-1")
+                    self.store.put(name, text.encode("latin-1"))
         return self.answer_control(b"")
 
     def answer_control(self, body):

@@ -17,6 +17,7 @@
 #include "libbase/log/log.h"
 #include "libcache/history.h"
 #include "libcache/trace.h"
+#include "libremote/buckets.h"
 #include "libremote/http_fetcher.h"
 #include "libremote/registries.h"
 #include "libsnapshot/open.h"
@@ -272,6 +273,7 @@ struct Engine::State {
   std::unique_ptr<cache::Cache> cache;
   std::unique_ptr<cache::Fetcher> fetcher;
   std::unique_ptr<cache::Registries> registries;
+  std::unique_ptr<cache::Buckets> buckets;
   std::unique_ptr<solver::Solver> solver;
 };
 
@@ -318,6 +320,7 @@ Result<std::unique_ptr<Engine>> Engine::open(EngineOptions options) {
   state.fetcher = remote::make_http_fetcher(remote::http_options_of_environment());
   state.registries = remote::make_registries(
       *state.fetcher, {.routes = load_options(root, &remote::parse_registries, registries_file)});
+  state.buckets = remote::make_buckets(*state.fetcher, state.clock);
   state.solver = std::make_unique<solver::Solver>(
       *state.cache,
       [&state] {
@@ -327,6 +330,7 @@ Result<std::unique_ptr<Engine>> Engine::open(EngineOptions options) {
       solver::SolverOptions{.parallelism = state.options.parallelism,
                             .fetcher = state.fetcher.get(),
                             .registries = state.registries.get(),
+                            .buckets = state.buckets.get(),
                             .trace = state.trace.get()});
 
   state.snapshots->start(*state.writer);

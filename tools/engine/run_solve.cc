@@ -56,8 +56,7 @@ Status set_definition(solver::SolveRequest& request, const std::string& bytes) {
 }
 
 std::string credentials_for(const solver::CacheAddress& address, const SolveOrder& order) {
-  if (address.type != solver::CacheAddress::Type::registry) return {};
-  return solver::registry_credentials(address.place.substr(0, address.place.find('/')), order.secrets, order.logins);
+  return solver::cache_credentials(address, order.secrets, order.logins);
 }
 
 // The lines of its source that a step of a definition is about; "": it has none.
