@@ -45,6 +45,8 @@ struct CacheConfig {
   // Compact, field for field as Go writes it, so that equal configs have equal digests. more: what follows in the
   // object of a layer, ",…" or nothing.
   std::string json(const std::function<std::string(const Layer&)>& more = {}) const;
+  // The list of records alone. result: what the object of a record begins with, "…," or nothing.
+  std::string records_json(const std::function<std::string(const Record&)>& result) const;
 };
 
 // Not thread-safe.

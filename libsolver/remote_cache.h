@@ -38,7 +38,8 @@ using CacheAttributes = std::map<std::string, std::string>;
 
 // Where a cache is, or is to go.
 struct CacheAddress {
-  enum class Type : std::uint8_t { local, registry, s3 } type = Type::local;
+  // in_image: in the config of the image that is exported (Solver::inline_cache); it is no place of its own.
+  enum class Type : std::uint8_t { local, registry, s3, in_image } type = Type::local;
   std::string place;           // local: an absolute directory, an OCI layout; registry: a repository; s3: a bucket
   std::string tag = "latest";  // s3: the name of the cache
   std::optional<BlobDigest> digest;      // of the manifest: read, whatever the tag is

@@ -93,7 +93,7 @@ base::Result<std::unique_ptr<ResultStore>> Solver::import_cache(const CacheAddre
   }
   if (!manifest) return base::fail(base::ErrorCode::not_found, "{}: nothing is there", from.text());
   const TimeLimit limit(stop, config_times * from.answer_max);
-  WrittenCache written = TRY(limit.judge(read_cache(*place, *manifest, limit.token())), "{}", from.text());
+  WrittenCache written = TRY(limit.judge(read_cache_or_images(*place, *manifest, limit.token())), "{}", from.text());
   return TRY(ImportedCache::of(from, std::move(written), std::move(place), shared.cache, shared.origins));
 }
 
@@ -130,6 +130,13 @@ base::Result<ImageAnswer> Solver::image_config(const ImageQuery& query, std::sto
 
 base::Result<ImagesExported> Solver::export_images(const ImageExport& order, std::stop_token stop) {
   return solver::export_images(order, {state_->shared.cache, state_->shared.origins}, std::move(stop));
+}
+
+base::Result<std::string> Solver::inline_cache(const KeyGraph& keys, const std::vector<CacheLayer>& image,
+                                               std::stop_token stop) {
+  SolverShared& shared = state_->shared;
+  return TRY(solver::inline_cache(keys, image, {shared.results, shared.cache, shared.origins}, std::move(stop)),
+             "inline cache");
 }
 
 base::Status Solver::stop(std::string_view id) {

@@ -105,6 +105,7 @@ struct KeyGraph;  // key_graph.h
 struct CacheAddress;   // remote_cache.h
 struct CacheExport;    // remote_cache.h
 struct CacheExported;  // remote_cache.h
+struct CacheLayer;     // remote_cache.h
 struct ImageExport;    // images.h
 struct ImagesExported; // images.h
 
@@ -192,6 +193,12 @@ class Solver {
   // invalid_argument (an order that cannot be met, a config that is none), unavailable (blobs that are nowhere, no
   // registry), no_space, cancelled, those of making layers, of the directory, and of the registry.
   base::Result<ImagesExported> export_images(const ImageExport& order, std::stop_token stop);
+
+  // The same for an image: the records of what a solve has found, as the image's config has them (JSON,
+  // "moby.buildkit.cache.v0" before it is base64), of which the results are made of these layers of the image, the
+  // lowest first. Makes no layer. "": none of its layers is a result. import_cache() finds it by the image.
+  base::Result<std::string> inline_cache(const KeyGraph& keys, const std::vector<CacheLayer>& image,
+                                         std::stop_token stop);
 
   // Asks the running solve with this id to stop. Errors: not_found ("no such job: ...").
   base::Status stop(std::string_view id);

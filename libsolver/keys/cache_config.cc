@@ -109,10 +109,13 @@ std::string input_json(const std::vector<CacheConfig::Input>& input) {
   return text + "]";
 }
 
-std::string record_json(const CacheConfig::Record& record) {
-  std::string text = "{";
-  if (record.layer)
-    text += fmt::format("\"layers\":[{{\"layer\":{},\"createdAt\":\"{}\"}}],", *record.layer, go_time(record.created));
+std::string result_json(const CacheConfig::Record& record) {
+  if (!record.layer) return "";
+  return fmt::format("\"layers\":[{{\"layer\":{},\"createdAt\":\"{}\"}}],", *record.layer, go_time(record.created));
+}
+
+std::string record_json(const CacheConfig::Record& record, const std::string& result) {
+  std::string text = "{" + result;
   text += fmt::format("\"digest\":\"{}\"", record.digest);
   if (!record.inputs.empty()) {
     text += ",\"inputs\":[";
@@ -213,9 +216,17 @@ std::string CacheConfig::json(const std::function<std::string(const Layer&)>& mo
   }
   if (!layers.empty()) text += "]";
   if (!layers.empty() && !records.empty()) text += ",";
-  for (std::size_t i = 0; i < records.size(); ++i) text += (i == 0 ? "\"records\":[" : ",") + record_json(records[i]);
-  if (!records.empty()) text += "]";
+  if (!records.empty()) text += "\"records\":" + records_json(result_json);
   return text + "}";
+}
+
+std::string CacheConfig::records_json(const std::function<std::string(const Record&)>& result) const {
+  std::string text = "[";
+  for (const Record& record : records) {
+    if (text.size() > 1) text += ",";
+    text += record_json(record, result(record));
+  }
+  return text + "]";
 }
 
 }  // namespace cairn::solver

@@ -17,6 +17,7 @@ namespace cairn::solver {
 using base::ErrorCode;
 using base::fail;
 using base::Result;
+using base::Status;
 
 namespace {
 
@@ -136,6 +137,11 @@ Result<CacheAddress> address_of(const CacheAttributes& attributes, const std::st
     TRY(expect_known(attributes, known));
     return s3_address(attributes);
   }
+  if (type == "inline") {
+    auto error = fail(ErrorCode::invalid_argument, "type=inline: a cache in an image is found by the image").value();
+    error.hint = "use type=registry,ref=IMAGE";
+    return tl::unexpected(std::move(error));
+  }
   if (type.empty()) return fail(ErrorCode::invalid_argument, "type is missing: local, registry or s3");
   return fail(ErrorCode::invalid_argument, "type={}: want local, registry or s3", type);
 }
@@ -147,6 +153,7 @@ std::string CacheAddress::text() const {
   switch (type) {
     case Type::local: return "local cache " + place + which;
     case Type::registry: return "registry cache " + place + which;
+    case Type::in_image: return "inline cache";
     case Type::s3: return "s3 cache s3://" + place + "/" + s3.manifests + tag;
   }
   return which;
@@ -182,6 +189,12 @@ Result<CacheAddress> parse_cache_import(const CacheAttributes& attributes) {
 
 Result<CacheExport> parse_cache_export(const CacheAttributes& attributes) {
   CacheExport order;
+  if (value_of(attributes, "type") == "inline") {
+    TRY(expect_known(attributes, {"type", "ignore-error"}));
+    order.to.type = CacheAddress::Type::in_image;
+    if (TRY(flag_of(attributes, "ignore-error", false))) order.on_error = CacheExport::OnError::warn;
+    return order;
+  }
   order.to =
       TRY(address_of(attributes, "dest", {"mode", "compression", "ignore-error", "oci-mediatypes", "image-manifest"}));
   if (order.to.digest) return fail(ErrorCode::invalid_argument, "ref: a cache is written to a tag, not to a digest");

@@ -35,6 +35,11 @@ class CachePlace {
   virtual base::Result<std::optional<NamedManifest>> find_manifest(std::stop_token stop) = 0;
   // A document, verified. Errors: not_found, corrupt, invalid_argument (it is larger), and those of the place.
   virtual base::Result<std::string> read_blob(const BlobDigest& digest, std::size_t size_max, std::stop_token stop) = 0;
+  // The same of a manifest or an index of images.
+  virtual base::Result<std::string> read_manifest(const BlobDigest& digest, std::size_t size_max,
+                                                  std::stop_token stop) {
+    return read_blob(digest, size_max, std::move(stop));
+  }
   // Whether it is there, with this size. Moves no bytes of it.
   virtual base::Result<bool> has_blob(const BlobDigest& digest, std::uint64_t size, std::stop_token stop) = 0;
   // The same; and it stays there for as long as one that was put now.
@@ -67,5 +72,7 @@ base::Result<std::unique_ptr<CachePlace>> open_s3_place(const CacheAddress& addr
 // The cache that a manifest of the place describes. Errors: not_found (it describes none), corrupt, invalid_argument
 // (over a limit), those of the place.
 base::Result<WrittenCache> read_cache(CachePlace& place, const NamedManifest& manifest, std::stop_token stop);
+// The same, or, of images, the caches that are in their configs.
+base::Result<WrittenCache> read_cache_or_images(CachePlace& place, const NamedManifest& manifest, std::stop_token stop);
 
 }  // namespace cairn::solver

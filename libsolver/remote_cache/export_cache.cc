@@ -7,6 +7,7 @@
 #include "libbase/do_each.h"
 #include "libbase/hash/sha256.h"
 #include "libbase/sync.h"
+#include "libsolver/remote_cache/inline_cache.h"
 #include "libsolver/remote_cache/manifest.h"
 #include "libsolver/remote_cache/merge_caches.h"
 #include "libsolver/remote_cache/result_layers.h"
@@ -23,6 +24,18 @@ namespace {
 using Make = ResultLayers::Make;
 
 // What the solve and the store know, in layers that are here or lazy.
+Result<WrittenCache> write_down(const KeyGraph& keys, ExportOptions::Mode mode, Make make, ResultLayers& layers,
+                                ResultStore& results) {
+  ExportOptions options;
+  options.mode = mode;
+  options.existing = [&](const OptionalRef& ref) { return layers.of(ref, Make::no); };
+  options.create = [&, make](const OptionalRef& ref) { return layers.of(ref, make); };
+  CacheChains chains;
+  TRY(export_keys(keys, results, options, chains));
+  return WrittenCache{chains.config(), layers.described()};
+}
+
+// The same with the layers that the order asks for.
 Result<WrittenCache> collect(const KeyGraph& keys, const CacheExport& order, const CacheExportContext& context,
                              const std::stop_token& stop) {
   ResultLayers layers(context.cache, order.compression, stop);
@@ -33,13 +46,7 @@ Result<WrittenCache> collect(const KeyGraph& keys, const CacheExport& order, con
     if (is_wanted && keys.edges[edge].complete && keys.edges[edge].export_result.value_or(true))
       TRY(layers.of(keys.edges[edge].ref, Make::yes));
   }
-  ExportOptions options;
-  options.mode = order.mode;
-  options.existing = [&](const OptionalRef& ref) { return layers.of(ref, Make::no); };
-  options.create = [&](const OptionalRef& ref) { return layers.of(ref, Make::yes); };
-  CacheChains chains;
-  TRY(export_keys(keys, context.results, options, chains));
-  return WrittenCache{chains.config(), layers.described()};
+  return write_down(keys, order.mode, Make::yes, layers, context.results);
 }
 
 class Exporter {
@@ -164,6 +171,13 @@ Result<CacheExported> export_cache(const KeyGraph& keys, const CacheExport& orde
   const WrittenCache own = TRY(collect(keys, order, context, stop));
   if (own.config.layers.empty()) return CacheExported();  // no key leads to anything
   return Exporter(own, order, place, context, std::move(stop)).run();
+}
+
+Result<std::string> inline_cache(const KeyGraph& keys, const std::vector<CacheLayer>& image,
+                                 const CacheExportContext& context, std::stop_token stop) {
+  ResultLayers layers(context.cache, base::Compression::gzip, std::move(stop));
+  const WrittenCache own = TRY(write_down(keys, ExportOptions::Mode::min, Make::no, layers, context.results));
+  return inline_cache_json(own, image);
 }
 
 }  // namespace cairn::solver

@@ -19,4 +19,8 @@ struct CacheExportContext {
 base::Result<CacheExported> export_cache(const KeyGraph& keys, const CacheExport& order, CachePlace& place,
                                          const CacheExportContext& context, std::stop_token stop);
 
+// See Solver::inline_cache.
+base::Result<std::string> inline_cache(const KeyGraph& keys, const std::vector<CacheLayer>& image,
+                                       const CacheExportContext& context, std::stop_token stop);
+
 }  // namespace cairn::solver

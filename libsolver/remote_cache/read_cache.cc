@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "libsolver/remote_cache/cache_place.h"
+#include "libsolver/remote_cache/inline_cache.h"
 #include "libsolver/remote_cache/manifest.h"
 #include "libsolver/sources/oci_image.h"
 #include "libsolver/sources/oci_json.h"
@@ -65,6 +66,17 @@ Result<WrittenCache> read_cache(CachePlace& place, const NamedManifest& manifest
   }
   cache.config = TRY(parse_cache_config(json), "cache config {}", config);
   return cache;
+}
+
+Result<WrittenCache> read_cache_or_images(CachePlace& place, const NamedManifest& manifest, std::stop_token stop) {
+  auto cache = read_cache(place, manifest, stop);
+  const bool is_document = place.form() == CachePlace::Form::one_document;
+  if (cache || is_document || cache.error().code != ErrorCode::not_found) return cache;
+  // It is an image, or it is a cache whose config is gone.
+  const auto root = parse_oci_root(manifest.bytes);
+  const auto* image = root ? std::get_if<OciManifest>(&*root) : nullptr;
+  if (image != nullptr && image->config.media_type == cache_config_type) return cache;
+  return read_inline_cache(place, manifest, std::move(stop));
 }
 
 }  // namespace cairn::solver

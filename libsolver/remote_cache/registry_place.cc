@@ -32,6 +32,9 @@ class RegistryPlace final : public CachePlace {
   Result<std::string> read_blob(const BlobDigest& digest, std::size_t size_max, std::stop_token stop) override {
     return repository_->read(cache::Repository::Document::blob, digest, size_max, std::move(stop));
   }
+  Result<std::string> read_manifest(const BlobDigest& digest, std::size_t size_max, std::stop_token stop) override {
+    return repository_->read(cache::Repository::Document::manifest, digest, size_max, std::move(stop));
+  }
   Result<bool> has_blob(const BlobDigest& digest, std::uint64_t size, std::stop_token stop) override {
     const auto found = TRY(repository_->find_blob(digest, std::move(stop)));
     return found && *found == size;
@@ -104,6 +107,8 @@ Result<std::unique_ptr<CachePlace>> open_cache_place(const CacheAddress& address
     case CacheAddress::Type::local: return open_layout_place(address);
     case CacheAddress::Type::registry: return open_registry_place(address, credentials, origins);
     case CacheAddress::Type::s3: return open_s3_place(address, credentials, origins);
+    case CacheAddress::Type::in_image:
+      return fail(ErrorCode::invalid_argument, "an inline cache is written with an image, and none is exported");
   }
   CHECK(false, "no such type of cache");
 }

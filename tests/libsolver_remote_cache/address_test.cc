@@ -77,6 +77,16 @@ TEST(CacheAddress, TakesBucketAndRegionFromTheEnvironment) {
   EXPECT_EQ(from->s3.bucket.region, "eu-west-1");
 }
 
+TEST(CacheAddress, ACacheInAnImageIsWrittenWithItAndFoundByIt) {
+  const auto to = parse_cache_export({{"type", "inline"}});
+  ASSERT_TRUE(to) << to.error().message;
+  EXPECT_EQ(to->to.type, CacheAddress::Type::in_image);
+  expect_refused({{"type", "inline"}, {"mode", "max"}}, "do not know \"mode\"");
+  const auto from = parse_cache_import({{"type", "inline"}, {"ref", "x"}});
+  ASSERT_FALSE(from);
+  EXPECT_THAT(from.error().hint, HasSubstr("type=registry"));
+}
+
 TEST(CacheAddress, WhatMeansNothingIsRefused) {
   expect_refused({{"type", "azblob"}}, "want local, registry or s3");
   expect_refused({{"type", "s3"}, {"region", "x"}}, "bucket is missing");
