@@ -49,27 +49,6 @@ std::string value_or_variable(const CacheAttributes& attributes, const std::stri
   return value_of(attributes, name, otherwise == nullptr ? "" : otherwise);
 }
 
-// "24h", "90m30s": as Go writes times.
-Result<std::chrono::nanoseconds> duration_of(const std::string& name, const std::string& text) {
-  const std::map<std::string_view, std::chrono::nanoseconds> units = {
-      {"h", std::chrono::hours(1)},         {"m", std::chrono::minutes(1)},       {"s", std::chrono::seconds(1)},
-      {"ms", std::chrono::milliseconds(1)}, {"us", std::chrono::microseconds(1)}, {"ns", std::chrono::nanoseconds(1)}};
-  constexpr std::int64_t count_max = 1'000'000;
-  std::chrono::nanoseconds sum{0};
-  std::string_view rest = text;
-  while (!rest.empty()) {
-    std::int64_t count = 0;
-    const auto number = std::from_chars(rest.data(), rest.data() + rest.size(), count);
-    rest.remove_prefix(static_cast<std::size_t>(number.ptr - rest.data()));
-    const auto unit = units.find(rest.substr(0, std::min(rest.find_first_of("0123456789"), rest.size())));
-    if (number.ec != std::errc() || count < 0 || count > count_max || unit == units.end())
-      return fail(ErrorCode::invalid_argument, "{}={}: want a time as 24h or 90m30s", name, text);
-    rest.remove_prefix(unit->first.size());
-    sum += count * unit->second;
-  }
-  return sum;
-}
-
 // Names of a cache, and what they begin with.
 Status expect_object_name(const std::string& name, const std::string& value) {
   constexpr std::size_t bytes_max = 512;
@@ -98,7 +77,7 @@ Result<CacheAddress> s3_address(const CacheAttributes& attributes) {
   s3.blobs = prefix + value_of(attributes, "blobs_prefix", s3.blobs);
   TRY(expect_object_name("manifests_prefix", s3.manifests));
   TRY(expect_object_name("blobs_prefix", s3.blobs));
-  s3.renew_after = TRY(duration_of("touch_refresh", value_of(attributes, "touch_refresh", "24h")));
+  s3.renew_after = TRY(cache::parse_age(value_of(attributes, "touch_refresh", "24h")), "touch_refresh");
   std::string names = value_of(attributes, "name", "buildkit") + ";";
   address.tag.clear();
   for (std::size_t end = names.find(';'); end != names.npos; names.erase(0, end + 1), end = names.find(';')) {
