@@ -70,6 +70,9 @@ Described put_image(const base::HostPath& dir, const ImageSpec& image) {
   if (!image.variant.empty()) config["variant"] = image.variant;
   config["config"] = {{"Env", image.env}};
   config["rootfs"] = {{"type", "layers"}, {"diff_ids", diff_ids}};
+  if (!image.made_by.empty())
+    for (std::size_t i = 0; i < image.layer_tars.size(); ++i)
+      config["history"].push_back({{"created", "2023-01-01T00:00:00Z"}, {"created_by", image.made_by}});
   const std::string config_text = config.dump();
 
   Described out;

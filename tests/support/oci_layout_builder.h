@@ -21,6 +21,7 @@ struct ImageSpec {
   base::Compression compression = base::Compression::gzip;
   MediaTypes media_types = MediaTypes::oci;
   std::string os = "linux", architecture = "amd64", variant;
+  std::string made_by = {};  // what the history says of each layer; "": it says nothing
 };
 
 // What an index says of a blob.

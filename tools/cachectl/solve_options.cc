@@ -29,18 +29,19 @@ Result<std::map<std::string, std::string>> parse_bindings(const std::vector<std:
   return bindings;
 }
 
+// Values may be secrets: messages have none.
 Result<std::map<std::string, std::string>> parse_attributes(const std::string& text, const std::string& option,
                                                             const std::string& directory) {
   std::map<std::string, std::string> attributes;
-  for (const std::string& part : TRY(dockerfile::csv_fields(text), "{} {}", option, text)) {
+  for (const std::string& part : TRY(dockerfile::csv_fields(text), "{}", option)) {
     const std::size_t equals = part.find('=');
     if (equals == 0 || equals == std::string::npos)
-      return fail(ErrorCode::invalid_argument, "{} {}: want NAME=VALUE, not \"{}\"", option, text, part);
+      return fail(ErrorCode::invalid_argument, "{}: want NAME=VALUE, not \"{}\"", option, part);
     std::string value = part.substr(equals + 1);
     if (part.substr(0, equals) == directory && value != "-")
-      value = TRY(base::HostPath::from_user(value), "{} {}", option, text).str();
+      value = TRY(base::HostPath::from_user(value), "{}", option).str();
     if (!attributes.emplace(part.substr(0, equals), value).second)
-      return fail(ErrorCode::invalid_argument, "{} {}: {} is given twice", option, text, part.substr(0, equals));
+      return fail(ErrorCode::invalid_argument, "{}: {} is given twice", option, part.substr(0, equals));
   }
   return attributes;
 }
@@ -126,11 +127,11 @@ Result<solver::CacheAttributes> parse_cache(const std::string& text, const std::
 base::Status read_caches(const SolveOptions& arguments, engine::SolveOrder& order) {
   for (const std::string& text : arguments.cache_from) {
     order.cache_from.push_back(TRY(parse_cache(text, "--cache-from", "src")));
-    TRY(solver::parse_cache_import(order.cache_from.back()), "--cache-from {}", text);
+    TRY(solver::parse_cache_import(order.cache_from.back()), "--cache-from");
   }
   for (const std::string& text : arguments.cache_to) {
     order.cache_to.push_back(TRY(parse_cache(text, "--cache-to", "dest")));
-    TRY(solver::parse_cache_export(order.cache_to.back()), "--cache-to {}", text);
+    TRY(solver::parse_cache_export(order.cache_to.back()), "--cache-to");
   }
   return {};
 }
@@ -174,10 +175,10 @@ void add_solve_options(CLI::App& verb, SolveOptions& options) {
       ->check(CLI::IsMember({"keep", "drop"}))->capture_default_str();
   verb.add_flag("--keep-failed", options.keep_failed, "Keep the trees of a step that fails, as records to look at");
   verb.add_option("--cache-from", options.cache_from, "A cache to look into, too: what it has is not made again")
-      ->type_name("type=local,src=DIR|type=registry,ref=REF");
+      ->type_name("type=local,src=DIR|type=registry,ref=REF|type=s3,bucket=NAME,...");
   verb.add_option("--cache-to", options.cache_to,
                   "Where the cache of this solve is written for others; mode=max: every step's layers")
-      ->type_name("type=local,dest=DIR|type=registry,ref=REF[,mode=max]");
+      ->type_name("type=local,dest=DIR|type=registry,ref=REF|type=s3,bucket=NAME,...|type=inline[,mode=max]");
   verb.add_option("--source-policy", options.source_policy, "Which sources it may have, and which it gets instead: BuildKit's JSON")
       ->type_name("FILE");
   verb.add_option("--executor", options.executor, "What steps run in, if this process becomes the store's owner; auto: the first that works")

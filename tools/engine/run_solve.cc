@@ -67,6 +67,11 @@ std::string excerpt_of(const solver::Definition& definition, const std::string& 
   return excerpt;
 }
 
+bool is_inline(const solver::CacheExport& to) { return to.to.type == solver::CacheAddress::Type::in_image; }
+bool is_tree(const solver::ImageOutput& output) {
+  return output.type == solver::ImageOutput::Type::tar || output.type == solver::ImageOutput::Type::local;
+}
+
 // One image that is to be made: a graph, and what goes around its tree.
 struct Planned {
   std::string definition;
@@ -98,6 +103,8 @@ class Work {
     for (const solver::OutputAttributes& attributes : order_.outputs)
       outputs_.push_back(TRY(solver::parse_image_output(attributes), "output"));
     TRY(use_caches());
+    if (std::any_of(cache_exports_.begin(), cache_exports_.end(), is_inline) && std::all_of(outputs_.begin(), outputs_.end(), is_tree))
+      report_.warnings.emplace_back("an inline cache is written with an image, and none is exported");
     std::vector<Planned> plans = TRY(plan());
     if (order_.call == SolveOrder::Call::check) return {};
     for (Planned& planned : plans) TRY(build(std::move(planned)));
@@ -107,7 +114,8 @@ class Work {
     }
     for (std::size_t i = 0; i < outputs_.size(); ++i) TRY(export_images(i));
     for (const solver::CacheExport& to : cache_exports_)
-      for (const Built& built : built_) TRY(export_cache(built, to));
+      if (!is_inline(to))
+        for (const Built& built : built_) TRY(export_cache(built, to));
     return {};
   }
 
@@ -116,6 +124,10 @@ class Work {
   Status use_caches() {
     for (const solver::CacheAttributes& to : order_.cache_to)
       cache_exports_.push_back(TRY(solver::parse_cache_export(to), "cache to"));
+    // What BuildKit's front end is told by an argument.
+    if (order_.dockerfile)
+      if (const auto wanted = order_.dockerfile->find("build-arg:BUILDKIT_INLINE_CACHE"); wanted != order_.dockerfile->end() && wanted->second == "1")
+        cache_exports_.push_back(TRY(solver::parse_cache_export({{"type", "inline"}})));
     if (!cache_exports_.empty()) request_.keys = solver::SolveRequest::Keys::keep;
     std::vector<solver::CacheAddress> addresses;
     for (const solver::CacheAttributes& attributes : order_.cache_from)
@@ -203,9 +215,6 @@ class Work {
     // What is no definition at all (an empty file, a text) may well read as one without steps, and nobody wants that.
     if (!request.definition.result && !order_.dockerfile)
       return fail(ErrorCode::invalid_argument, "load definition: it holds no steps");
-    const auto is_tree = [](const solver::ImageOutput& output) {
-      return output.type == solver::ImageOutput::Type::tar || output.type == solver::ImageOutput::Type::local;
-    };
     if (!order_.output_dir.empty() || std::any_of(outputs_.begin(), outputs_.end(), is_tree))
       request.tree = solver::SolveRequest::Tree::here;
     solver::SolveOutcome outcome = engine_.solve(request, progress_, stop_);
@@ -254,8 +263,13 @@ class Work {
       return found == attributes.end() ? std::string() : found->second;
     };
     solver::ImageExport wanted{.output = outputs_[number], .images = {}};
-    for (const Built& built : built_)
+    for (const Built& built : built_) {
       wanted.images.push_back({built.plan.platform, built.outcome.result, built.plan.config, built.plan.base_config, {}});
+      if (std::any_of(cache_exports_.begin(), cache_exports_.end(), is_inline) && built.outcome.keys)
+        wanted.images.back().inline_cache = [this, &built](const std::vector<solver::CacheLayer>& layers) {
+          return engine_.solver().inline_cache(*built.outcome.keys, layers, stop_);
+        };
+    }
     wanted.form = form_;
     wanted.epoch = epoch_;
     wanted.fd = order_.output_fd;
