@@ -364,6 +364,7 @@ ExitCode run_build(const GlobalOptions& global, const BuildArguments& arguments)
   if (const Status read = build.read(); !read)
     return read.error().code == ErrorCode::invalid_argument ? report_usage(read.error()) : report_error(read.error());
   engine::SolveOrder order = build.take();
+  if (const ExitCode filled = fill_order(arguments.options, order); filled != ExitCode::done) return filled;
   const bool is_check = order.call == engine::SolveOrder::Call::check;
   const bool goes_nowhere = order.outputs.empty();
   const std::set<std::string> registries = registries_of(order);

@@ -7,8 +7,8 @@
 #include "tools/cachectl/interrupt.h"
 #include "tools/cachectl/json.h"
 #include "tools/cachectl/progress_view.h"
-#include "tools/cachectl/read_order.h"
 #include "tools/cachectl/registry_logins.h"
+#include "tools/cachectl/solve_options.h"
 
 namespace cairn::cachectl {
 
@@ -197,9 +197,6 @@ SolveRun run_order(const GlobalOptions& global, const SolveOptions& options, Out
   };
   auto store = store_options(global);
   if (!store) return ended(report_usage(store.error()));
-  if (const auto usage = read_usage(options, order); !usage) return ended(report_usage(usage.error()));
-  if (const auto read = read_files(options, order); !read)
-    return ended(read.error().code == ErrorCode::invalid_argument ? report_usage(read.error()) : report_error(read.error()));
   store->engine.runtime = options.executor;
   add_registry_logins(order, registries);
 

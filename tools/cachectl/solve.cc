@@ -38,6 +38,7 @@ base::Status read_arguments(const SolveArguments& arguments, engine::SolveOrder&
 ExitCode run_solve(const GlobalOptions& global, const SolveArguments& arguments) {
   engine::SolveOrder order;
   if (const auto read = read_arguments(arguments, order); !read) return report_usage(read.error());
+  if (const ExitCode filled = fill_order(arguments.options, order); filled != ExitCode::done) return filled;
   auto definition = read_input(arguments.file);
   if (!definition) return report_error(definition.error());
   order.definition = std::move(*definition);

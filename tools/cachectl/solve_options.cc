@@ -6,7 +6,6 @@
 #include "libbase/fs/fd.h"
 #include "libcache/policy.h"
 #include "libdockerfile/dockerfile.h"
-#include "tools/cachectl/read_order.h"
 
 namespace cairn::cachectl {
 
@@ -136,8 +135,6 @@ base::Status read_caches(const SolveOptions& arguments, engine::SolveOrder& orde
   return {};
 }
 
-}  // namespace
-
 base::Status read_usage(const SolveOptions& options, engine::SolveOrder& order) {
   TRY(cache::check_owner({.project = options.project, .build = options.build, .step = {}}));
   order.project = options.project;
@@ -162,6 +159,15 @@ base::Status read_files(const SolveOptions& options, engine::SolveOrder& order) 
   // An empty one is no policy, and nobody gives that on purpose.
   if (order.source_policy.empty()) order.source_policy = " ";
   return {};
+}
+
+}  // namespace
+
+ExitCode fill_order(const SolveOptions& options, engine::SolveOrder& order) {
+  if (const auto usage = read_usage(options, order); !usage) return report_usage(usage.error());
+  const auto read = read_files(options, order);
+  if (read) return ExitCode::done;
+  return read.error().code == ErrorCode::invalid_argument ? report_usage(read.error()) : report_error(read.error());
 }
 
 void add_solve_options(CLI::App& verb, SolveOptions& options) {

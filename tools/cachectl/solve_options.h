@@ -37,8 +37,10 @@ struct SolveRun {
 };
 // errors: nothing but errors and warnings.
 enum class Tell : std::uint8_t { all, errors };
-// Fills in what the options say, solves, and prints what came of it. registries: that it talks to, beyond those that the
-// order names.
+// What the options say, into an order. What is wrong is said: usage for what can only be said wrongly, else what
+// looking up secrets and files has come to.
+ExitCode fill_order(const SolveOptions& options, engine::SolveOrder& order);
+// Solves, and prints what came of it. registries: that it talks to, beyond those that the order names.
 SolveRun run_order(const GlobalOptions& global, const SolveOptions& options, Output format, engine::SolveOrder order,
                    Tell tell = Tell::all, const std::set<std::string>& registries = {});
 
