@@ -4,7 +4,7 @@
 tour_test.py SOURCE-DIR BIN-DIR [--update]
 
 A tour is the console blocks of the section: a line that begins with "$ " is typed into one shell, a line that ends in a backslash goes on
-with the next, and what follows is what it prints on standard output. What differs from run to run need not be the same: times, sizes, digests and ids
+with the next, one with <<'EOF' up to the line EOF, and what follows is what it prints on standard output. What differs from run to run need not be the same: times, sizes, digests and ids
 (all numbers of three digits or more), and how columns are padded. A line of "…" stands for any lines. With --update the README gets what was printed.
 """
 import os
@@ -24,12 +24,18 @@ def section(text):
     return begin, len(text) if end < 0 else end
 
 
+def waits_for_end(command):
+    """Whether it is a here-document that has not come to its end."""
+    word = re.search(r"<<'(\w+)'", command)
+    return word is not None and command.split("\n")[-1] != word[1]
+
+
 def commands(lines):
     """(number of its first line, command, expected lines) of one console block."""
     found = []
     for number, line in lines:
-        goes_on = found and not found[-1][2] and found[-1][1].endswith("\\")
-        if line.startswith("$ "):
+        goes_on = found and not found[-1][2] and (found[-1][1].endswith("\\") or waits_for_end(found[-1][1]))
+        if line.startswith("$ ") and not goes_on:
             found.append((number, line[2:], []))
         elif goes_on:
             found[-1] = (found[-1][0], found[-1][1] + "\n" + line, [])
