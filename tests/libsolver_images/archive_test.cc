@@ -138,9 +138,8 @@ TEST_F(ImageArchive, CompressionIsAsTheOrderSays) {
     attributes.insert(more.begin(), more.end());
     exported(machine, attributes);
     std::vector<std::string> found;
-    for (const Json& layer :
-         run_json({"skopeo", "inspect", "--raw", "oci-archive:" + path("c.tar")})["layers"])
-      found.push_back(layer["mediaType"].get<std::string>().substr(35));
+    const Json manifest = run_json({"skopeo", "inspect", "--raw", "oci-archive:" + path("c.tar")});
+    for (const Json& layer : manifest["layers"]) found.push_back(layer["mediaType"].get<std::string>().substr(35));
     run({"skopeo", "copy", "oci-archive:" + path("c.tar"), "dir:" + path("copied")});
     return found;
   };

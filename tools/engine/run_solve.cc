@@ -2,6 +2,7 @@
 // A solve or a build as it was ordered: graphs are loaded or made of a Dockerfile, solved one after the other, and what
 // came of them is written where it was asked for.
 #include <algorithm>
+#include <mutex>
 #include <thread>
 
 #include "libbase/fs/host_tree.h"
@@ -274,7 +275,11 @@ class Work {
     wanted.epoch = epoch_;
     wanted.fd = order_.output_fd;
     wanted.credentials = [this](const std::string& host) { return solver::registry_credentials(host, order_.secrets, order_.logins); };
-    wanted.progress = [this](std::uint64_t done, std::uint64_t total) { progress_.on_bytes(0, done, total); };
+    std::mutex telling;  // uploads beside each other tell on their own threads
+    wanted.progress = [&](std::uint64_t done, std::uint64_t total) {
+      std::lock_guard lock(telling);
+      progress_.on_bytes(0, done, total);
+    };
     const std::string type = attribute("type");
     auto exported = TRY(progress_.step("exporting to " + type, [&] { return engine_.solver().export_images(wanted, stop_); }), "export {}", type);
     report_.warnings.insert(report_.warnings.end(), exported.warnings.begin(), exported.warnings.end());
