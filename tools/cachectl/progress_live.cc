@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "tools/cachectl/command.h"
+#include "tools/cachectl/progress_view.h"
 #include "tools/cachectl/terminal.h"
 
 namespace cairn::cachectl {

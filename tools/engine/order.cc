@@ -8,6 +8,7 @@
 
 #include "libbase/fs/host_tree.h"
 #include "libbase/log/log.h"
+#include "tools/engine/export_record.h"
 #include "tools/engine/find_record.h"
 
 namespace cairn::engine {
@@ -16,13 +17,6 @@ using base::Result;
 using base::Status;
 
 namespace {
-
-Result<solver::ExportReport> export_record(Engine& engine, const cache::ImmutableRef& record, const base::HostPath& dest,
-                                           std::stop_token stop) {
-  TRY(engine.fetch(record, stop));
-  const snapshot::MountedTree tree = TRY(record.mount());
-  return solver::export_local(tree, dest, std::move(stop), {});
-}
 
 // One side of a difference, and what keeps it open.
 struct OpenSide {

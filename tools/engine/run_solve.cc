@@ -3,8 +3,8 @@
 // came of them is written where it was asked for.
 #include <algorithm>
 #include <mutex>
-#include <thread>
 
+#include "libbase/do_each.h"
 #include "libbase/fs/host_tree.h"
 #include "libbase/hash/sha256.h"
 #include "libsolver/definition.h"
@@ -13,6 +13,7 @@
 #include "libsolver/source_policy.h"
 #include "libsolver/source_lines.h"
 #include "tools/engine/build_facts.h"
+#include "tools/engine/export_record.h"
 #include "tools/engine/order.h"
 
 namespace cairn::engine {
@@ -104,7 +105,7 @@ class Work {
     for (const solver::OutputAttributes& attributes : order_.outputs)
       outputs_.push_back(TRY(solver::parse_image_output(attributes), "output"));
     TRY(use_caches());
-    if (std::any_of(cache_exports_.begin(), cache_exports_.end(), is_inline) && std::all_of(outputs_.begin(), outputs_.end(), is_tree))
+    if (wants_inline_cache() && std::all_of(outputs_.begin(), outputs_.end(), is_tree))
       report_.warnings.emplace_back("an inline cache is written with an image, and none is exported");
     std::vector<Planned> plans = TRY(plan());
     if (order_.call == SolveOrder::Call::check) return {};
@@ -136,11 +137,10 @@ class Work {
     if (order_.call == SolveOrder::Call::check) return {};
     // Beside each other: one that keeps silent keeps nobody waiting for the others.
     std::vector<Result<std::unique_ptr<solver::ResultStore>>> imported(addresses.size());
-    {
-      std::vector<std::jthread> threads;
-      for (std::size_t i = 0; i < addresses.size(); ++i)
-        threads.emplace_back([&, i] { imported[i] = engine_.solver().import_cache(addresses[i], credentials_for(addresses[i], order_), stop_); });
-    }
+    TRY(base::do_each(addresses.size(), addresses.size(), [&](std::size_t at) -> Status {
+      imported[at] = engine_.solver().import_cache(addresses[at], credentials_for(addresses[at], order_), stop_);
+      return {};
+    }));
     for (auto& cache : imported) {
       if (cache) {
         request_.more_results.push_back(cache->get());
@@ -245,17 +245,14 @@ class Work {
     const base::HostPath dest = TRY(base::HostPath::parse(order_.output_dir));
     const solver::OptionalRef& result = built_.front().outcome.result;
     if (!result) return base::make_host_dirs(dest);  // scratch: an empty directory
-    TRY(engine_.fetch(*result, stop_));
-    const snapshot::MountedTree tree = TRY(result->mount());
-    add_exported(TRY(solver::export_local(tree, dest, stop_, {})));
+    const solver::ExportReport exported = TRY(export_record(engine_, *result, dest, stop_));
+    report_.exported_files = exported.files;
+    report_.exported_bytes = exported.bytes;
+    report_.warnings.insert(report_.warnings.end(), exported.warnings.begin(), exported.warnings.end());
     return {};
   }
 
-  void add_exported(const solver::ExportReport& exported) {
-    report_.exported_files += exported.files;
-    report_.exported_bytes += exported.bytes;
-    report_.warnings.insert(report_.warnings.end(), exported.warnings.begin(), exported.warnings.end());
-  }
+  bool wants_inline_cache() const { return std::any_of(cache_exports_.begin(), cache_exports_.end(), is_inline); }
 
   Status export_images(std::size_t number) {
     const solver::OutputAttributes& attributes = order_.outputs[number];
@@ -266,7 +263,7 @@ class Work {
     solver::ImageExport wanted{.output = outputs_[number], .images = {}};
     for (const Built& built : built_) {
       wanted.images.push_back({built.plan.platform, built.outcome.result, built.plan.config, built.plan.base_config, {}});
-      if (std::any_of(cache_exports_.begin(), cache_exports_.end(), is_inline) && built.outcome.keys)
+      if (wants_inline_cache() && built.outcome.keys)
         wanted.images.back().inline_cache = [this, &built](const std::vector<solver::CacheLayer>& layers) {
           return engine_.solver().inline_cache(*built.outcome.keys, layers, stop_);
         };

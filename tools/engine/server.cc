@@ -13,7 +13,7 @@
 
 #include "libbase/log/log.h"
 #include "libbase/sync.h"
-#include "tools/engine/protocol.h"
+#include "tools/engine/message_fields.h"
 
 namespace cairn::engine {
 
@@ -24,10 +24,6 @@ using base::Status;
 namespace {
 
 Message event(const char* name, std::size_t step) { return {{"event", name}, {"step", step}}; }
-
-Message bytes_of(std::string_view text) {
-  return Message::binary(std::vector<std::uint8_t>(text.begin(), text.end()));
-}
 
 // Progress of a served solve, on its way to the client. A client that is gone is noticed by the receiving side.
 class ChannelSink final : public solver::ProgressSink {
