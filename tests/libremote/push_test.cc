@@ -9,6 +9,7 @@
 
 #include "libbase/base64.h"
 #include "libbase/hash/sha256.h"
+#include "libbase/sync.h"
 #include "libremote/bodies/bodies.h"
 #include "libremote/http_fetcher.h"
 #include "libremote/registries.h"
@@ -60,11 +61,13 @@ TEST_F(PushTest, ASmallBlobIsOneBody) {
 TEST_F(PushTest, WhatBreaksOffGoesOnFromWhatTheRegistryHas) {
   std::string blob(40 << 20, 'b');
   for (std::size_t i = 0; i < blob.size(); i += 4096) blob[i] = static_cast<char>('a' + i / 4096 % 26);
-  std::string taken;
+  base::Guarded<std::string> upload;  // what the registry has of it; each connection is a thread of its own
   std::atomic<int> pieces{0};
   HttpServer server([&](const HttpRequest& request, HttpReply& reply) {
-    const HttpReply::Headers here = {{"Location", "/upload"}, {"Range", fmt::format("0-{}", taken.size() - 1)}};
     if (request.method == "POST") return reply.send(202, {{"Location", "/upload"}}, "");
+    auto held = upload.lock();
+    std::string& taken = *held;
+    const HttpReply::Headers here = {{"Location", "/upload"}, {"Range", fmt::format("0-{}", taken.size() - 1)}};
     if (request.method == "GET") return reply.send(204, here, "");
     if (request.method == "PATCH") {
       EXPECT_EQ(first_digits(request.header("content-range")), std::to_string(taken.size()));
@@ -77,8 +80,8 @@ TEST_F(PushTest, WhatBreaksOffGoesOnFromWhatTheRegistryHas) {
   });
   const base::Status pushed = push(server, blob);
   EXPECT_TRUE(pushed) << pushed.error().message;
-  EXPECT_EQ(taken.size(), blob.size());
-  EXPECT_TRUE(taken == blob);
+  EXPECT_EQ(upload.lock()->size(), blob.size());
+  EXPECT_TRUE(*upload.lock() == blob);
   EXPECT_EQ(offsets, (std::vector<std::uint64_t>{0, 17u << 20})) << "what was taken is not sent again";
 }
 
