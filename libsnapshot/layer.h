@@ -32,6 +32,7 @@ struct WriteOptions {
   std::optional<std::int64_t> time_max{};  // SOURCE_DATE_EPOCH: later times become this one
   std::string prefix{};                   // "a/": what all names begin with; a directory of that name comes first
   enum class End { written, left_out } end = End::written;  // left_out: more members follow
+  bool hashes_blob = true;                // false: the sink does, and Written::blob is left empty
   std::function<void(std::uint64_t bytes_written)> progress;  // of the tar; on the caller's thread; may be empty
   std::stop_token stop;
 };

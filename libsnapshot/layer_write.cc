@@ -26,7 +26,7 @@ constexpr std::size_t chunks_waiting_max = 4;
 class Outlet {
  public:
   Outlet(const LayerSink& sink, const WriteOptions& options)
-      : sink_(sink), compression_(options.compression), threads_(options.threads), level_(options.level) {
+      : sink_(sink), compression_(options.compression), threads_(options.threads), level_(options.level), hashes_blob_(options.hashes_blob) {
     if (threads_ == 0) threads_ = std::max(1u, std::thread::hardware_concurrency());
   }
 
@@ -42,22 +42,25 @@ class Outlet {
     TRY(encoder->finish());
     written_.diff = DiffId(diff_.finish());
     // One and the same stream is not hashed twice.
-    written_.blob = compression_ == Compression::none ? BlobDigest(written_.diff.bytes()) : BlobDigest(blob_.finish());
+    if (hashes_blob_) written_.blob = is_tar() ? BlobDigest(written_.diff.bytes()) : BlobDigest(blob_.finish());
     return {};
   }
   Written& written() { return written_; }
 
  private:
   Status store(std::string_view bytes) {
-    if (compression_ != Compression::none) blob_.update(bytes);
+    if (hashes_blob_ && !is_tar()) blob_.update(bytes);
     written_.blob_bytes += bytes.size();
     return sink_(bytes);
   }
+
+  bool is_tar() const { return compression_ == Compression::none; }
 
   const LayerSink& sink_;
   const Compression compression_;
   unsigned threads_;
   int level_;
+  bool hashes_blob_;
   base::Sha256 diff_, blob_;
   Written written_;
 };

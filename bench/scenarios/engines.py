@@ -114,6 +114,8 @@ class Cairn(Programs):
         return command + (["--local", f"context={context}"] if context else [])
 
     def build(self, work, context=None, tag="bench"):
+        if tag != "bench":
+            return self.build_image(work, context)
         steps = json.loads(must(self.solve_command(work, context)).stdout)["steps"]
         return sum(1 for step in steps if step["state"] == "executed" and not re.match("[a-z-]+://", step["name"]))  # sources are none for the others
 
@@ -134,8 +136,19 @@ class Cairn(Programs):
     def stored_mb(self):
         return disk_mb(self.root, {"reserve"})
 
+    def build_image(self, work, context):
+        """In a new store: in one that has exported the image, its layers are there already."""
+        root, dockerfile = self.root + "-export", os.path.join(self.scratch, "Dockerfile")
+        with open(dockerfile, "w", encoding="utf-8") as file:
+            file.write(work.dockerfile("base"))
+        shutil.rmtree(root, ignore_errors=True)
+        self.image = [self.cachectl, "--root", root, "build", "--progress", "none", "-f", dockerfile, "--build-context", f"base=oci-layout://{self.base['layout']}", context]
+        must(self.image)
+
     def export(self, tag):
-        raise Unable("cachectl writes no images; what the library takes for it, beside the codec alone: `--suite micro --filter write_beside_codec`")
+        file = os.path.join(self.scratch, "cairn-export.tar")
+        must([*self.image, "-o", f"type=oci,dest={file}"])
+        os.remove(file)
 
     def forget_image(self):
         shutil.rmtree(self.root + "-import", ignore_errors=True)

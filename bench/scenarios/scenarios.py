@@ -140,13 +140,14 @@ def images(size, context, image):
 
     def unpack(engine):
         engine.take_image(image)
+
     def exported(engine):
         image.make()
         engine.build(Chain([("copy", "/", "/src")]), context, "bench-source")
     return [
-        Scenario("export", "Image export", "that tree as an image compressed with gzip", lambda engine: engine.export("bench-source"), once=exported, rounds=few, flush=True,
+        Scenario("export", "Image export", "that tree as an image compressed with gzip", lambda engine: engine.export("bench-source"), prepare=exported, rounds=few, flush=True,
                  floor_name=f"zlib -6 alone, {os.cpu_count()} threads", floor=lambda floors: floors.compress(image.layer_tar),
-                 note="buildah: push oci-archive:; BuildKit: docker save | gzip -6, one thread"),
+                 note="cairn: build -o type=oci, after a build in a new store; buildah: push oci-archive:; BuildKit: docker save | gzip -6, one thread"),
         Scenario("import", "Image unpacking", "an image of that tree, compressed with gzip: take it and unpack it", unpack, once=make, prepare=lambda engine: engine.forget_image(),
                  rounds=few, flush=True, floor_name="tar -xz", floor=lambda floors: floors.unpack(image.layer_gzip),
                  note="cairn: a new store and a solve that writes upon the image; buildah: pull oci:; BuildKit: docker load"),

@@ -15,18 +15,30 @@ using base::Result;
 using base::Status;
 
 PieceSource::PieceSource(base::Fd file, std::string sums, std::uint64_t size, ByteRange range)
-    : file_(std::move(file)), sums_(std::move(sums)), size_(size), at_(range.offset), end_(range.offset + range.length) {}
+    : file_(std::move(file)),
+      sums_(std::move(sums)),
+      size_(size),
+      at_(range.offset),
+      end_(range.offset + range.length) {}
+
+Status PieceSource::read_pieces(std::uint64_t first, std::span<char> out) {
+  const std::uint64_t begin = first * piece_bytes;
+  if (TRY(read_at(file_.get(), begin, out.data(), out.size())) != out.size())
+    return base::fail(base::ErrorCode::corrupt, "read blob: its file has been cut");
+  if (sums_.empty()) return {};
+  base::ByteReader sums(std::string_view(sums_).substr(static_cast<std::size_t>(first) * 4));
+  for (std::size_t at = 0; at < out.size(); at += piece_bytes) {
+    const auto piece = std::string_view(out.data(), out.size()).substr(at, piece_bytes);
+    if (TRY(sums.u32()) != base::crc32c(piece))
+      return base::fail(base::ErrorCode::corrupt, "read blob: bytes {} to {} have changed", begin + at,
+                        begin + at + piece.size());
+  }
+  return {};
+}
 
 Status PieceSource::load(std::uint64_t piece) {
-  const std::uint64_t begin = piece * piece_bytes;
-  buffer_.resize(static_cast<std::size_t>(std::min(piece_bytes, size_ - begin)));
-  const std::size_t count = TRY(read_at(file_.get(), begin, buffer_.data(), buffer_.size()));
-  if (count != buffer_.size()) return base::fail(base::ErrorCode::corrupt, "read blob: its file has been cut");
-  if (!sums_.empty()) {
-    base::ByteReader reader(std::string_view(sums_).substr(static_cast<std::size_t>(piece) * 4));
-    if (TRY(reader.u32()) != base::crc32c(buffer_))
-      return base::fail(base::ErrorCode::corrupt, "read blob: bytes {} to {} have changed", begin, begin + count);
-  }
+  buffer_.resize(static_cast<std::size_t>(std::min(piece_bytes, size_ - piece * piece_bytes)));
+  TRY(read_pieces(piece, std::span(buffer_)));
   piece_ = piece;
   return {};
 }
@@ -34,10 +46,19 @@ Status PieceSource::load(std::uint64_t piece) {
 Result<std::size_t> PieceSource::read(std::span<std::byte> out) {
   std::size_t done = 0;
   while (done < out.size() && at_ < end_) {
+    const std::size_t wanted = std::min(out.size() - done, static_cast<std::size_t>(end_ - at_));
+    auto* const to = reinterpret_cast<char*>(out.data()) + done;
+    // Pieces that are wanted whole go where they are wanted.
+    if (const std::size_t whole = wanted - wanted % piece_bytes; whole > 0 && at_ % piece_bytes == 0) {
+      TRY(read_pieces(at_ / piece_bytes, {to, whole}));
+      done += whole;
+      at_ += whole;
+      continue;
+    }
     if (piece_ != at_ / piece_bytes) TRY(load(at_ / piece_bytes));
     const auto from = static_cast<std::size_t>(at_ % piece_bytes);
-    const std::size_t count = std::min({out.size() - done, buffer_.size() - from, static_cast<std::size_t>(end_ - at_)});
-    std::memcpy(out.data() + done, buffer_.data() + from, count);
+    const std::size_t count = std::min(wanted, buffer_.size() - from);
+    std::memcpy(to, buffer_.data() + from, count);
     done += count;
     at_ += count;
   }

@@ -20,6 +20,8 @@ class PieceSource final : public base::ByteSource {
   base::Result<std::size_t> read(std::span<std::byte> out) override;  // corrupt, io
 
  private:
+  // Whole pieces of the file, compared. `out` has the bytes of them all.
+  base::Status read_pieces(std::uint64_t first, std::span<char> out);
   base::Status load(std::uint64_t piece);
 
   base::Fd file_;

@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// The layer of a record as a blob, in the compression that somebody wants: found, converted from another one, or written
-// from the tree. All of them are one diff, which is compared whenever bytes are made.
-#include <fcntl.h>
-#include <unistd.h>
-
+// The layer of a record as a blob, in the compression that somebody wants: found, converted from another one, or
+// written from the tree. All of them are one diff, which is compared whenever bytes are made.
 #include <algorithm>
-#include <cerrno>
+#include <thread>
 
 #include "libbase/crash_point.h"
-#include "libbase/fs/fd.h"
 #include "libbase/hash/sha256.h"
+#include "libcache/blob_writer.h"
 #include "libcache/cache.h"
 #include "libcache/records/ancestors.h"
 #include "libcache/records/layer_rows.h"
@@ -20,7 +17,6 @@ namespace cairn::cache {
 
 using base::Compression;
 using base::ErrorCode;
-using base::Fd;
 using base::Result;
 using base::Status;
 using base::lmdb::ReadTxn;
@@ -30,16 +26,6 @@ namespace {
 
 constexpr std::size_t buffer_bytes = 256 * 1024;
 constexpr std::uint64_t unpacked_max = std::uint64_t{1} << 40;
-
-// Reads a file from where it stands.
-class FileSource final : public base::ByteSource {
- public:
-  explicit FileSource(const Fd& file) : file_(file) {}
-  Result<std::size_t> read(std::span<std::byte> out) override { return base::read_full(file_.get(), out); }
-
- private:
-  const Fd& file_;
-};
 
 struct Diffed {
   std::optional<SnapshotId> lower;
@@ -65,41 +51,43 @@ Result<Diffed> trees_of(Store& store, const ImmutableRef& ref) {
     case RecordKind::merge:
     case RecordKind::diff_to_none: break;
   }
-  return base::fail(ErrorCode::invalid_argument, "record {}: this {} is no single layer", ref.id(), to_string(info.kind));
+  return base::fail(ErrorCode::invalid_argument, "record {}: this {} is no single layer", ref.id(),
+                    to_string(info.kind));
 }
 
-Result<LayerBlob> put_file(Store& store, const Fd& file, Compression compression, const DiffId& diff) {
-  if (::lseek(file.get(), 0, SEEK_SET) < 0) return base::fail_errno(errno, "read a layer again");
-  FileSource source(file);
-  const BlobStore::Put put = TRY(store.blobs.put(source, std::nullopt));
+Result<LayerBlob> finish(BlobWriter& blob, Compression compression, const DiffId& diff) {
+  const BlobStore::Put put = TRY(blob.finish(std::nullopt));
   return LayerBlob{put.info.digest, put.info.size, compression, diff, put.sequence};
 }
 
-Result<LayerBlob> write_from_tree(Store& store, const ImmutableRef& ref, Compression compression,
+Result<LayerBlob> write_from_tree(Cache& cache, Store& store, const ImmutableRef& ref, Compression compression,
                                   const std::stop_token& stop) {
   const Diffed pair = TRY(trees_of(store, ref));
   const auto tree = TRY(store.snapshots.mount(pair.upper, snapshot::Access::read_only));
-  const Fd file = TRY(base::open_host(store.root / "tmp", O_TMPFILE | O_RDWR, 0644));
   snapshot::WriteOptions options;
   options.compression = compression;
+  options.hashes_blob = false;  // the blob's writer does
   options.stop = stop;
   const auto changes = [&](const snapshot::ChangeVisitor& visitor) {
     return snapshot::diff(store.snapshots, pair.lower, pair.upper, visitor, snapshot::changes_for_layer(stop));
   };
-  const auto sink = [&](std::string_view bytes) { return base::write_full(file.get(), bytes); };
+  BlobWriter blob(cache);
+  const auto sink = [&](std::string_view bytes) { return blob.write(bytes); };
   const snapshot::Written written = TRY(snapshot::write_layer(tree, changes, sink, options));
   ++store.layers_written;
-  const LayerBlob layer = TRY(put_file(store, file, compression, written.diff));
+  const LayerBlob layer = TRY(finish(blob, compression, written.diff));
   CRASH_POINT("cache.layer.written");
   return layer;
 }
 
-Result<LayerBlob> convert(Store& store, const LayerBlob& from, Compression compression, const std::stop_token& stop) {
-  const Fd file = TRY(base::open_host(store.root / "tmp", O_TMPFILE | O_RDWR, 0644));
+Result<LayerBlob> convert(Cache& cache, Store& store, const LayerBlob& from, Compression compression,
+                          const std::stop_token& stop) {
   auto bytes = TRY(store.blobs.open(from.blob));
   const auto tar = base::make_decoder(from.compression, std::move(bytes), unpacked_max);
-  const auto encoder =
-      base::make_encoder(compression, [&](std::string_view piece) { return base::write_full(file.get(), piece); });
+  BlobWriter blob(cache);
+  const auto encoder = base::make_parallel_encoder(
+      compression, [&](std::string_view piece) { return blob.write(piece); }, 0,
+      std::max(1u, std::thread::hardware_concurrency()));
   base::Sha256 hash;
   std::vector<std::byte> buffer(buffer_bytes);
   for (;;) {
@@ -114,7 +102,7 @@ Result<LayerBlob> convert(Store& store, const LayerBlob& from, Compression compr
   if (const DiffId diff(hash.finish()); diff != from.diff)
     return base::fail(ErrorCode::corrupt, "blob {} holds diff {} instead of {}", from.blob, diff, from.diff);
   ++store.layers_converted;
-  const LayerBlob layer = TRY(put_file(store, file, compression, from.diff));
+  const LayerBlob layer = TRY(finish(blob, compression, from.diff));
   CRASH_POINT("cache.layer.converted");
   return layer;
 }
@@ -153,8 +141,9 @@ Result<LayerBlob> Cache::layer_blob(const ImmutableRef& ref, Compression compres
   if (auto found = TRY(here(store, known, compression))) return std::move(*found);
   const auto other = TRY(here(store, known, std::nullopt));
   if (!other) TRY(unlazy(ref, {}, stop), "layer of record {}", ref.id());
-  LayerBlob made = TRY(other ? convert(store, *other, compression, stop) : write_from_tree(store, ref, compression, stop),
-                       "layer of record {}", ref.id());
+  LayerBlob made = TRY(
+      other ? convert(*this, store, *other, compression, stop) : write_from_tree(*this, store, ref, compression, stop),
+      "layer of record {}", ref.id());
   if (store.holds.standing_of(ref.id()) == Standing::unpublished) return made;  // no row to say it in; the blob stays
   Batch batch;
   batch.layers.emplace_back(ref.id(), made);

@@ -152,6 +152,14 @@ TEST_F(Build, NamedContextsAreDirectoriesToo) {
   EXPECT_EQ(exported("out", "copied"), "from elsewhere");
 }
 
+TEST_F(Build, TheContextMayStandBetweenOptions) {
+  put(make_dir("other"), "file", "from elsewhere");
+  dockerfile("FROM scratch\nARG NAME\nCOPY --from=more file /$NAME\n");
+  const Ended built = cachectl({"--root", root_.str(), "build", "--build-context", "more=" + (temp_ / "other").str(), "--build-arg", "NAME=a", context_.str(), "-o", (temp_ / "out").str()});
+  ASSERT_EQ(built.code, 0) << built.err;
+  EXPECT_EQ(exported("out", "a"), "from elsewhere");
+}
+
 TEST_F(Build, TheHistoryTellsOfBuildsAndWhyStepsRan) {
   put(context_, "file", "1");
   dockerfile("FROM base\nCOPY file /\nRUN cat /file\n");

@@ -216,6 +216,20 @@ TEST(Blobs, DamageOfAFileIsNoticedByAReadOfThatPartAndNoOther) {
   damaged.expect_a_miss();
 }
 
+TEST(Blobs, DamageIsNoticedByWhoReadsManyPartsAtOnce) {
+  OpenStore store;
+  std::string bytes(300'000, 'b');
+  must(store.cache->blobs().put(bytes));
+  const BlobDigest name = name_of(bytes);
+  bytes[140'000] = 'x';  // in the third of five
+  ASSERT_OK(base::write_file_atomic(blob_path(store.root(), name), bytes, base::Durable::no));
+  const auto whole = must(store.cache->blobs().open_range(name, {0, ~std::uint64_t{0}}));
+  std::vector<std::byte> buffer(1 << 20);
+  EXPECT_EQ(whole->read(buffer).error().code, ErrorCode::corrupt);
+  must(store.cache->prune({.dry_run = true}));  // waits for what is queued
+  EXPECT_FALSE(must(store.cache->blobs().find(name)));
+}
+
 TEST(Blobs, AFileThatHasGrownOrIsMissingIsDamage) {
   DamagedFile grown(large("bytes") + " and more");
   EXPECT_EQ(grown.store.cache->blobs().read(name_of(grown.bytes), 1 << 20).error().code, ErrorCode::corrupt);

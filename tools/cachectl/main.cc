@@ -41,6 +41,14 @@ std::string usage_error(const CLI::App* app, const CLI::Error& error) {
   return text + (near.empty() ? "hint: --help shows examples, and cachectl commands lists all commands\n" : fmt::format("hint: did you mean \"{}\"?\n", near));
 }
 
+// `build --build-arg A=1 CONTEXT`: an option that may be given several times has one value each time, so that it does not take
+// the words that come after it.
+void take_single_values(CLI::App& app) {
+  for (CLI::Option* option : app.get_options([](const CLI::Option* each) { return !each->get_positional() && each->get_items_expected_max() > 1; }))
+    option->allow_extra_args(false);
+  for (CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; })) take_single_values(*verb);
+}
+
 // Whoever read the output has gone: what was asked for is done, and nobody wants to hear the rest.
 bool reader_is_gone() {
   pollfd output{.fd = STDOUT_FILENO, .events = 0, .revents = 0};
@@ -67,6 +75,7 @@ int main_checked(int argc, char** argv) {
       ->each([](const std::string&) { base::set_log_level(base::LogLevel::info); });
   app.failure_message(usage_error);
   for (const auto add : verbs) add(app, program);
+  take_single_values(app);
   ::signal(SIGPIPE, SIG_IGN);
 
   // CLI11 reports by exceptions; this is its door.

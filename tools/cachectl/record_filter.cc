@@ -6,7 +6,7 @@
 namespace cairn::cachectl {
 
 CLI::Option* add_filters(CLI::App& verb, std::vector<std::string>& filters) {
-  return verb.add_option("--filter", filters, "Only what matches (BuildKit's filters, until=AGE); several: one of them")->type_name("FILTER")->allow_extra_args(false);
+  return verb.add_option("--filter", filters, "Only what matches (BuildKit's filters, until=AGE); several: one of them")->type_name("FILTER");
 }
 
 base::Result<std::vector<cache::RecordFilter>> parse_filters(const std::vector<std::string>& texts) {
