@@ -25,7 +25,6 @@ using base::Status;
 
 namespace {
 
-constexpr std::uint64_t push_bytes = 8u << 20;
 constexpr std::size_t chunk_bytes = 1u << 20;
 constexpr std::size_t chunks_waiting_max = 4;
 
@@ -94,11 +93,7 @@ Status BlobFile::keep(std::string_view bytes) {
     sums_ += base::ByteWriter().u32(piece_sum_).take();
     piece_sum_ = 0;
   }
-  if (size_ - pushed_ < push_bytes) return {};
-  // The disk works while the rest is hashed; the sync then has little left to wait for.
-  ::sync_file_range(data_.get(), static_cast<off64_t>(pushed_), static_cast<off64_t>(size_ - pushed_),
-                    SYNC_FILE_RANGE_WRITE);
-  pushed_ = size_;
+  writeback_.wrote(data_.get(), size_);
   return {};
 }
 

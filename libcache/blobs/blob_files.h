@@ -11,6 +11,7 @@
 
 #include "libbase/byte_pipe.h"
 #include "libbase/compress/decoder.h"
+#include "libbase/fs/early_writeback.h"
 #include "libbase/fs/fd.h"
 #include "libbase/hash/sha256.h"
 #include "libbase/path.h"
@@ -47,7 +48,7 @@ class BlobFile {
   base::Fd data_;
   base::Sha256 hash_;
   std::uint64_t size_ = 0;
-  std::uint64_t pushed_ = 0;  // the disk has been told to write up to here
+  base::EarlyWriteback writeback_;
   std::uint32_t piece_sum_ = 0;
   std::string sums_;
 };

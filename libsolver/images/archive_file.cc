@@ -40,7 +40,8 @@ Result<ArchiveFile> ArchiveFile::open(const ImageExport& order) {
 }
 
 Status ArchiveFile::write(std::string_view bytes) {
-  TRY(base::write_full(fd_, bytes), "write {}", dest_ ? dest_->str() : "the archive");
+  TRY(file_ ? file_->write(std::as_bytes(std::span(bytes))) : base::write_full(fd_, bytes), "write {}",
+      dest_ ? dest_->str() : "the archive");
   bytes_ += bytes.size();
   if (progress_ && bytes_ - reported_ >= progress_step) progress_(reported_ = bytes_, 0);
   return {};

@@ -8,10 +8,13 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdint>
 #include <cstdio>
+#include <span>
 #include <string>
 #include <utility>
 
+#include "libbase/fs/early_writeback.h"
 #include "libbase/fs/fd.h"
 
 namespace cairn::solver {
@@ -29,9 +32,19 @@ class NewFile {
   ~NewFile() {
     if (!path_.empty()) ::unlink(path_.c_str());
   }
-  NewFile(NewFile&& other) noexcept : fd_(std::move(other.fd_)), path_(std::exchange(other.path_, {})) {}
+  NewFile(NewFile&& other) noexcept
+      : fd_(std::move(other.fd_)),
+        path_(std::exchange(other.path_, {})),
+        bytes_(other.bytes_),
+        writeback_(other.writeback_) {}
   NewFile& operator=(NewFile&&) = delete;
   int get() const { return fd_.get(); }
+  // Behind what has been written.
+  base::Status write(std::span<const std::byte> bytes) {
+    TRY(base::write_full(fd_.get(), bytes));
+    writeback_.wrote(fd_.get(), bytes_ += bytes.size());
+    return {};
+  }
   // Its bytes are durable, and replace what had the name.
   base::Status rename_to(const base::HostPath& target) && {
     TRY(base::sync_data(fd_.get()), "write {}", target.str());
@@ -44,6 +57,8 @@ class NewFile {
   NewFile(base::Fd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
   base::Fd fd_;
   std::string path_;
+  std::uint64_t bytes_ = 0;
+  base::EarlyWriteback writeback_;
 };
 
 }  // namespace cairn::solver

@@ -4,9 +4,11 @@
 #include <sys/file.h>
 
 #include <cerrno>
+#include <thread>
 
 #include <nlohmann/json.hpp>
 
+#include "libbase/byte_pipe.h"
 #include "libbase/fs/beneath.h"
 #include "libbase/fs/host_tree.h"
 #include "libbase/hash/sha256.h"
@@ -25,7 +27,7 @@ using Json = nlohmann::ordered_json;
 
 namespace {
 
-constexpr std::size_t copy_bytes = 256 << 10;
+constexpr std::size_t copy_bytes = 1 << 20, copies_waiting_max = 4;
 
 // In full, if that is said; else the tag alone.
 std::string name_of(const Json& entry) {
@@ -34,20 +36,45 @@ std::string name_of(const Json& entry) {
   return annotations->value(image_name_annotation, annotations->value(layout_name_annotation, ""));
 }
 
+Status read_all(base::BytePipe& pipe, base::ByteSource& from) {
+  for (bool more = true; more;) {
+    base::PipeChunk chunk = TRY(pipe.read(from));
+    more = chunk.size == chunk.capacity;
+    TRY(pipe.put(std::move(chunk)));
+  }
+  return {};
+}
+
+// Reads on a thread of its own.
+template <class Copy>
+Status copy_rest(base::BytePipe& pipe, base::ByteSource& from, const Copy& copy) {
+  const std::jthread reading([&] { pipe.end(read_all(pipe, from)); });
+  while (auto chunk = TRY(pipe.take())) {
+    if (const Status copied = copy(*chunk); !copied) {
+      pipe.close(copied.error());
+      return copied;
+    }
+    pipe.give_back(std::move(*chunk));
+  }
+  return {};
+}
+
 }  // namespace
 
 Status copy_blob(const BlobDigest& digest, base::ByteSource& from,
                  const std::function<Status(std::span<const std::byte>)>& sink, const std::stop_token& stop) {
   base::Sha256 hash;
-  std::vector<std::byte> buffer(copy_bytes);
-  while (true) {
+  const auto copy = [&](const base::PipeChunk& chunk) -> Status {
     if (stop.stop_requested()) return fail(ErrorCode::cancelled, "write blob {}", digest);
-    const std::size_t count = TRY(from.read(buffer));
-    if (count == 0) break;
-    const auto piece = std::span<const std::byte>(buffer).first(count);
-    hash.update(piece);
-    TRY(sink(piece), "write blob {}", digest);
-  }
+    hash.update(chunk.filled());
+    TRY(sink(chunk.filled()), "write blob {}", digest);
+    return {};
+  };
+  base::BytePipe pipe(copy_bytes, copies_waiting_max);
+  const base::PipeChunk first = TRY(pipe.read(from));
+  TRY(copy(first));
+  // What comes of the store is hashed by its reader, too: that runs beside.
+  if (first.size == first.capacity) TRY(copy_rest(pipe, from, copy));
   if (const BlobDigest actual(hash.finish()); actual != digest)
     return fail(ErrorCode::corrupt, "blob {} holds other bytes: {}", digest, actual);
   return {};
@@ -65,7 +92,7 @@ Result<bool> OciLayoutWriter::put_blob(const BlobDigest& digest, std::uint64_t s
   TRY(make_layout());
   NewFile file = TRY(NewFile::create(dir_ / "blobs/sha256"));
   const auto source = TRY(open(0));
-  const auto sink = [&](std::span<const std::byte> piece) { return base::write_full(file.get(), piece); };
+  const auto sink = [&](std::span<const std::byte> piece) { return file.write(piece); };
   TRY(copy_blob(digest, *source, sink, stop), "{}", dir_.str());
   TRY(std::move(file).rename_to(blob_path(digest)));
   return true;
