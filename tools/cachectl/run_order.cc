@@ -8,6 +8,7 @@
 #include "tools/cachectl/json.h"
 #include "tools/cachectl/progress_view.h"
 #include "tools/cachectl/registry_logins.h"
+#include "tools/cachectl/size_text.h"
 #include "tools/cachectl/solve_options.h"
 
 namespace cairn::cachectl {
@@ -136,7 +137,7 @@ void print_images(const engine::SolveReport& report) {
       std::cout << fmt::format("exported {} files{}\n", exported.files, where);
       continue;
     }
-    std::cout << fmt::format("image {}: {} written{}\n", exported.root->digest, human_bytes(static_cast<std::int64_t>(exported.bytes)), where);
+    std::cout << fmt::format("image {}: {} written{}\n", exported.root->digest, size_text(static_cast<double>(exported.bytes)), where);
     for (const std::string& name : exported.names) std::cout << "  named " << printable(name) << '\n';
   }
 }
@@ -150,12 +151,12 @@ void print_text(const engine::SolveReport& report) {
   for (const engine::CacheReport& cache : report.caches) {
     std::cout << fmt::format("{}: {} records, {} layers; {} new blobs, {}\n", printable(cache.to),
                              cache.exported.records, cache.exported.layers, cache.exported.new_blobs,
-                             human_bytes(static_cast<std::int64_t>(cache.exported.new_bytes)));
+                             size_text(static_cast<double>(cache.exported.new_bytes)));
   }
   print_images(report);
   if (report.exported_files != 0) {
     std::cout << fmt::format("exported {} files, {}\n", report.exported_files,
-                             human_bytes(static_cast<std::int64_t>(report.exported_bytes)));
+                             size_text(static_cast<double>(report.exported_bytes)));
   }
 }
 
