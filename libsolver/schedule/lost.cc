@@ -5,6 +5,7 @@
 // was (I8).
 #include <algorithm>
 
+#include "libsolver/lost.h"
 #include "libsolver/schedule/run.h"
 
 namespace cairn::solver {
@@ -19,17 +20,13 @@ namespace {
 // on, so that it comes to an end.
 constexpr int rounds_max = 8;
 
-bool says_that_it_is_gone(const base::Error& error) {
-  return error.code != ErrorCode::cancelled && error.code != ErrorCode::no_space;
-}
-
 }  // namespace
 
 Status Run::unlazy(const OpContext& context, std::span<const OptionalRef> inputs) {
   for (const OptionalRef& input : inputs) {
     if (!input || !input->is_lazy()) continue;
     Status here = context.cache.unlazy(*input, context.origins->provider(context.bytes), context.stop);
-    if (!here && says_that_it_is_gone(here.error())) context.origins->lose(*input);
+    if (!here && may_be_lost(here.error())) context.origins->lose(*input);
     TRY(std::move(here));
   }
   return {};

@@ -187,6 +187,22 @@ TEST_F(Build, ACacheIsTakenBetweenStores) {
   EXPECT_EQ(exported("out", "made"), "1");
 }
 
+TEST_F(Build, AnImageWhoseLayersTheCacheHasLostIsMadeAgain) {
+  dockerfile("FROM base\nRUN echo one > /one\nRUN echo two > /two\n");
+  const std::string cache = (temp_ / "cache").str();
+  ASSERT_EQ(build({"--cache-to", "type=local,dest=" + cache + ",mode=max"}).code, 0);
+  std::filesystem::remove_all(root_.str());
+  ASSERT_EQ(build({"--cache-from", "type=local,src=" + cache}).executed, 0u);
+  std::filesystem::remove_all(cache);
+  const Solved built = build({"-o", "type=oci,dest=" + (temp_ / "image.tar").str()});
+  ASSERT_EQ(built.code, 0) << built.err;
+  EXPECT_EQ(built.in_state("executed"), (Words{"[1/3] RUN echo one > /one", "[2/3] RUN echo two > /two", "[context base] OCI load from client"})) << built.out;
+  EXPECT_THAT(built.err, HasSubstr("is done again"));
+  EXPECT_TRUE(std::filesystem::exists((temp_ / "image.tar").str()));
+  EXPECT_EQ(build({"-o", "type=oci,dest=" + (temp_ / "again.tar").str()}).executed, 0u);
+  expect_clean();
+}
+
 TEST_F(Build, WhatMeansNothingIsSaidBeforeAnythingRuns) {
   dockerfile("FROM scratch\n");
   for (const Words& words : {Words{"--build-arg", "=x"}, Words{"--build-context", "more"}, Words{"--label", "=x"}, Words{"-o", "type=cloud"},

@@ -3,12 +3,14 @@
 // came of them is written where it was asked for.
 #include <algorithm>
 #include <mutex>
+#include <utility>
 
 #include "libbase/do_each.h"
 #include "libbase/fs/host_tree.h"
 #include "libbase/hash/sha256.h"
 #include "libsolver/definition.h"
 #include "libsolver/identifier.h"
+#include "libsolver/lost.h"
 #include "libsolver/platform.h"
 #include "libsolver/source_policy.h"
 #include "libsolver/source_lines.h"
@@ -114,7 +116,7 @@ class Work {
       const Status exported = export_directory();
       if (!exported) return tl::unexpected(base::add_context(exported.error(), fmt::format("export to {}", order_.output_dir)));
     }
-    for (std::size_t i = 0; i < outputs_.size(); ++i) TRY(export_images(i));
+    for (std::size_t i = 0; i < outputs_.size(); ++i) TRY(export_whole_images(i));
     for (const solver::CacheExport& to : cache_exports_)
       if (!is_inline(to))
         for (const Built& built : built_) TRY(export_cache(built, to));
@@ -253,6 +255,31 @@ class Work {
   }
 
   bool wants_inline_cache() const { return std::any_of(cache_exports_.begin(), cache_exports_.end(), is_inline); }
+
+  // A layer that a cache was believed to have may turn out to be gone when an archive wants its bytes: then what it was
+  // made by is done again, once.
+  Status export_whole_images(std::size_t number) {
+    Status exported = export_images(number);
+    if (exported || !solver::may_be_lost(exported.error()) || request_.tree == solver::SolveRequest::Tree::here || stop_.stop_requested()) return exported;
+    const auto is_lazy = [](const Built& built) { return built.outcome.result && built.outcome.result->is_lazy(); };
+    if (std::none_of(built_.begin(), built_.end(), is_lazy)) return exported;
+    report_.warnings.push_back(exported.error().message + "; what is not to be had is done again");
+    TRY(build_whole());
+    return export_images(number);
+  }
+
+  // The same once more, with the trees of the results here.
+  Status build_whole() {
+    request_.tree = solver::SolveRequest::Tree::here;
+    std::vector<solver::StepResult> steps = std::exchange(report_.steps, {});
+    for (Built& built : std::exchange(built_, {})) TRY(build(std::move(built.plan)));
+    for (solver::StepResult& again : std::exchange(report_.steps, std::move(steps))) {
+      const auto first = std::find_if(report_.steps.begin(), report_.steps.end(), [&](const solver::StepResult& step) { return step.digest == again.digest; });
+      if (first == report_.steps.end()) report_.steps.push_back(std::move(again));
+      else if (again.state == solver::StepState::executed) *first = std::move(again);
+    }
+    return {};
+  }
 
   Status export_images(std::size_t number) {
     const solver::OutputAttributes& attributes = order_.outputs[number];
