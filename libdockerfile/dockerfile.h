@@ -13,6 +13,7 @@
 
 #include "libbase/result.h"
 #include "libdockerfile/diagnostics.h"
+#include "libdockerfile/subrequests.h"
 #include "libsolver/wire/ops.h"
 
 namespace cairn::dockerfile {
@@ -64,8 +65,8 @@ class Facts {
   // oci_store: set for an image of an OCI layout that the client has.
   virtual base::Result<Image> resolve_image(const std::string& reference, const Platform& platform,
                                             const std::string& resolve_mode, const std::string& oci_store) = 0;
-  // A file of the tree that the definition (bytes of a pb.Definition) leads to; nullopt: there is none. head: as much of
-  // its beginning as tells an archive, at least.
+  // A file of the tree that the definition (bytes of a pb.Definition) leads to; nullopt: there is none. head: as much
+  // of its beginning as tells an archive, at least.
   enum class Part : std::uint8_t { whole, head };
   static constexpr std::size_t head_bytes = 1024;
   virtual base::Result<std::optional<std::string>> read_file(const std::string& definition, const std::string& path,
@@ -80,6 +81,7 @@ struct BuiltImage {
 };
 struct Conversion {
   std::vector<BuiltImage> images;  // one per platform
+  Outline outline;                 // of the target, as it is for the first of them
 };
 
 // Reads the Dockerfile and .dockerignore through facts and converts. Work is bounded by the text, its size squared at
@@ -91,6 +93,9 @@ base::Result<Conversion> convert_dockerfile(std::string_view text, const Options
                                             Diagnostics& diagnostics, const std::vector<std::string>& ignored = {},
                                             const std::string& definition_of_text = {});
 
+// Only reads: what the Dockerfile says is then in diagnostics. Errors: those of facts, not_found.
+base::Status read_dockerfile(const Options& options, Facts& facts, Diagnostics& diagnostics);
+
 // The lines of a .dockerignore file that are patterns, as they are sent to who has the directory.
 std::vector<std::string> parse_ignore_file(std::string_view text);
 
@@ -100,8 +105,5 @@ std::string format_platform(const Platform& platform);
 
 // Fields of a line of comma-separated values, as options have them; a field may be quoted. Errors: invalid_argument.
 base::Result<std::vector<std::string>> csv_fields(std::string_view text);
-
-// The stages as `frontend.targets` lists them: its JSON. Errors: those of parsing.
-base::Result<std::string> list_targets(std::string_view text, Diagnostics& diagnostics);
 
 }  // namespace cairn::dockerfile

@@ -17,9 +17,10 @@ namespace llb = solver::llb;
 
 namespace {
 
-Result<BuiltImage> convert_for(Shared& shared, const Target& target, const llb::SourceText& text) {
+Result<BuiltImage> convert_for(Shared& shared, const Target& target, const llb::SourceText& text, Outline& outline) {
   Converter converter(shared, target);
   BuildStage* stage = TRY(converter.run());
+  outline = converter.outline_of(stage);
   TRY(shared.linter.finish());
   llb::MarshalOptions options;
   options.platform = target.platform;
@@ -69,9 +70,13 @@ Result<Conversion> convert(std::string_view text, const Options& options, Facts&
     auto ignore_list = TRY(cache::PatternList::compile(ignored), ".dockerignore");
     Shared shared{source, options, facts, contexts, linter, diagnostics.error_lines, ignored, std::move(ignore_list)};
     check_layout(source, linter);
-    auto built = convert_for(shared, target, source_text);
+    Outline outline;
+    auto built = convert_for(shared, target, source_text, outline);
     // What one platform is told the others would be told too.
-    if (&target == &targets.front()) diagnostics.warnings = linter.warnings();
+    if (&target == &targets.front()) {
+      diagnostics.warnings = linter.warnings();
+      out.outline = std::move(outline);
+    }
     if (!built) return tl::unexpected(built.error());
     out.images.push_back(std::move(*built));
   }
@@ -79,6 +84,13 @@ Result<Conversion> convert(std::string_view text, const Options& options, Facts&
 }
 
 }  // namespace
+
+Status read_dockerfile(const Options& options, Facts& facts, Diagnostics& diagnostics) {
+  Contexts contexts(options, facts);
+  TRY(contexts.open());
+  diagnostics.text = TRY(contexts.read_dockerfile());
+  return {};
+}
 
 Result<Conversion> build_dockerfile(const Options& options, Facts& facts, Diagnostics& diagnostics) {
   Contexts contexts(options, facts);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "libdockerfile/convert/image_config.h"
+#include "libdockerfile/convert/parameters.h"
 #include "libdockerfile/sources/contexts.h"
 
 namespace cairn::dockerfile {
@@ -29,7 +30,7 @@ struct SaidOnce {
 };
 
 struct BuildStage {
-  std::string base_name, own_name, shown_name, code;
+  std::string base_name, own_name, shown_name, code, description;
   Lines lines;
   BuildStage* base = nullptr;  // a stage; null: an image, a context or scratch
   std::optional<Platform> platform;
@@ -50,6 +51,7 @@ struct BuildStage {
   std::set<std::string> context_paths;            // of the main context
 
   std::vector<Arg::Entry> build_args;
+  StageParameters parameters;
   bool workdir_is_set = false, ignore_cache = false;
   SaidOnce cmd, entrypoint, health_check;
   int total = 0, index = 0;  // of the steps that progress shows

@@ -104,6 +104,8 @@ Status Converter::say(BuildStage& stage, const Arg& arg, const Command& command)
   for (Arg::Entry entry : arg.entries) {
     check_secret("ARG", entry.key, command.lines);
     const auto given = options_.build_args.find(entry.key);
+    const bool is_global = global_declared_.contains(entry.key) || find_variable(global_args_, entry.key) != nullptr;
+    const bool says_itself = given != options_.build_args.end() || entry.value || !is_global;
     if (given != options_.build_args.end()) {
       entry.value = given->second;
     } else if (entry.value) {
@@ -114,6 +116,12 @@ Status Converter::say(BuildStage& stage, const Arg& arg, const Command& command)
     const bool is_variable = entry.key != "BUILDKIT_SBOM_SCAN_CONTEXT" && entry.key != "BUILDKIT_SBOM_SCAN_STAGE";
     if (entry.value && is_variable) stage.state = stage.state.env(entry.key, *entry.value);
     text += " " + entry.key + (entry.value ? "=" + *entry.value : "");
+    stage.parameters.used_args.insert(entry.key);
+    if (says_itself)
+      stage.parameters.args.insert_or_assign(
+          entry.key,
+          DeclaredArg{
+              .description = entry.comment, .value = entry.value.value_or(""), .lines = command.lines, .needs = {}});
     stage.build_args.push_back(std::move(entry));
   }
   record(stage, std::move(text), Layer::none);

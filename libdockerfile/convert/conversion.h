@@ -12,6 +12,7 @@
 #include "libdockerfile/instructions/instructions.h"
 #include "libdockerfile/instructions/mount.h"
 #include "libdockerfile/parse/shell_words.h"
+#include "libdockerfile/subrequests.h"
 #include "libsolver/llb.h"
 
 namespace cairn::dockerfile {
@@ -45,13 +46,16 @@ class Converter {
   // The stage that was asked for, done.
   base::Result<BuildStage*> run();
   const State& main_context() const { return main_state_; }
+  // What a stage that is done takes.
+  Outline outline_of(BuildStage* target) const;
 
  private:
   // stages.cc: which stages there are and what they need.
   base::Status set_global_args(const Stages& parsed);
   base::Status add_stages(Stages& parsed);
   base::Status add_stage(const Stage& stage, std::size_t number, const std::set<std::string>& arg_names);
-  base::Result<Platform> stage_platform(const Stage& stage, const std::set<std::string>& arg_names);
+  base::Result<Platform> stage_platform(const Stage& stage, const std::set<std::string>& arg_names,
+                                        std::set<std::string>& used);
   void check_base_names(const Stages& parsed);
   BuildStage& add(std::unique_ptr<BuildStage> stage);
   BuildStage* find_stage(const std::string& name) const;
@@ -59,6 +63,9 @@ class Converter {
   base::Status plan(BuildStage& stage, Command command, std::vector<PlannedCommand>& out);
   base::Result<BuildStage*> find_target(std::size_t stages_of_file) const;
   base::Status check_cycles();
+
+  // outline.cc
+  std::vector<BuildStage*> nearest_first(BuildStage* target) const;
 
   // bases.cc: what stages begin with.
   std::vector<BuildStage*> reachable(BuildStage* target) const;
@@ -125,6 +132,7 @@ class Converter {
   Linter& linter_;
   Target target_;
   Environment global_args_;
+  DeclaredArgs global_declared_;
   std::vector<std::unique_ptr<BuildStage>> stages_;
   std::map<std::string, BuildStage*, std::less<>> by_name_;
   LateLocal main_;

@@ -108,6 +108,16 @@ Result<llb::Ssh> ssh_of(const RunMount& mount) {
   return ssh;
 }
 
+// What the mount that was added last takes of whoever builds.
+void note_mount(StageParameters& parameters, const RunMount& mount, const llb::RunOptions& options, Lines lines) {
+  if (mount.kind == MountKind::secret)
+    StageParameters::add(parameters.secrets, options.secrets.back().id, mount.required, lines);
+  if (mount.kind == MountKind::ssh)
+    StageParameters::add(parameters.ssh, mount.id.empty() ? "default" : mount.id, mount.required, lines);
+  if (mount.kind == MountKind::cache)
+    StageParameters::add(parameters.caches, mount.id.empty() ? clean_path(mount.target) : mount.id, false, lines);
+}
+
 }  // namespace
 
 Status Converter::add_mount(BuildStage& stage, RunMount mount, BuildStage* source, llb::RunOptions& options) {
@@ -164,7 +174,9 @@ Status Converter::add_mounts(BuildStage& stage, const Run& run, const PlannedCom
                              llb::RunOptions& options) {
   const Expand expand = [&](const std::string& text) { return expand_text(stage, text, planned.command); };
   for (std::size_t i = 0; i < run.mounts.size(); ++i) {
-    TRY(add_mount(stage, TRY(parse_mount(run.mounts[i], expand)), planned.sources[i], options));
+    const RunMount mount = TRY(parse_mount(run.mounts[i], expand));
+    TRY(add_mount(stage, mount, planned.sources[i], options));
+    note_mount(stage.parameters, mount, options, planned.command.lines);
   }
   return {};
 }

@@ -44,12 +44,19 @@ void set_variable(Environment& environment, const std::string& key, std::string 
   environment.emplace_back(key, std::move(value));
 }
 
-Result<Environment> with_global_args(Environment args, const Stages& parsed,
-                                     const std::map<std::string, std::string>& given, const WordRules& rules,
-                                     Lines& error_lines) {
+struct GlobalArgs {
+  Environment values;
+  DeclaredArgs declared;  // in the file
+};
+
+Result<GlobalArgs> with_global_args(Environment args, const Stages& parsed,
+                                    const std::map<std::string, std::string>& given, const WordRules& rules,
+                                    Lines& error_lines) {
+  DeclaredArgs all;
   for (const Command& command : parsed.global_args) {
     for (const auto& entry : std::get<Arg>(command.what).entries) {
       std::optional<std::string> value = entry.value;
+      DeclaredArg declared{.description = entry.comment, .value = {}, .lines = command.lines, .needs = {}};
       const auto found = given.find(entry.key);
       if (found != given.end()) {
         value = found->second;
@@ -60,11 +67,14 @@ Result<Environment> with_global_args(Environment args, const Stages& parsed,
           return tl::unexpected(expanded.error());
         }
         value = std::move(expanded->text);
+        declared.needs = std::move(expanded->matched);
       }
+      declared.value = value.value_or("");
+      all.insert_or_assign(entry.key, std::move(declared));
       if (value) set_variable(args, entry.key, std::move(*value));
     }
   }
-  return args;
+  return GlobalArgs{std::move(args), std::move(all)};
 }
 
 bool is_number(const std::string& text, std::size_t& number) {
@@ -98,10 +108,12 @@ Status Converter::set_global_args(const Stages& parsed) {
   Lines ignored;
   const auto unaided = with_global_args(defaults, parsed, {}, word_rules(), ignored);
   if (unaided) {
-    global_args_ = *unaided;
+    global_args_ = unaided->values;
     check_base_names(parsed);
   }
-  global_args_ = TRY(with_global_args(defaults, parsed, options_.build_args, word_rules(), shared_.error_lines));
+  GlobalArgs args = TRY(with_global_args(defaults, parsed, options_.build_args, word_rules(), shared_.error_lines));
+  global_args_ = std::move(args.values);
+  global_declared_ = std::move(args.declared);
   return {};
 }
 
@@ -137,9 +149,11 @@ BuildStage& Converter::find_or_add(const std::string& name, Lines lines) {
   return add(std::move(stage));
 }
 
-Result<Platform> Converter::stage_platform(const Stage& stage, const std::set<std::string>& arg_names) {
+Result<Platform> Converter::stage_platform(const Stage& stage, const std::set<std::string>& arg_names,
+                                           std::set<std::string>& used) {
   const Expanded expanded = TRY(expand_words(stage.platform, global_args_, word_rules()),
                                 "failed to process arguments for platform {}", stage.platform);
+  used.insert(expanded.matched.begin(), expanded.matched.end());
   const std::vector<std::string> names(arg_names.begin(), arg_names.end());
   for (const std::string& name : expanded.unmatched) {
     if (!arg_names.contains(name)) {
@@ -180,8 +194,10 @@ Status Converter::add_stage(const Stage& stage, std::size_t number, const std::s
   fresh->own_name = stage.name;
   fresh->shown_name = stage.name.empty() ? fmt::format("stage-{}", number) : stage.name;
   fresh->code = stage.code;
+  fresh->description = stage.comment;
   fresh->lines = stage.lines;
-  if (!stage.platform.empty()) fresh->platform = TRY(stage_platform(stage, arg_names));
+  std::set<std::string> used = name.matched;
+  if (!stage.platform.empty()) fresh->platform = TRY(stage_platform(stage, arg_names, used));
   const auto& no_cache = options_.no_cache;
   fresh->ignore_cache =
       no_cache && (no_cache->empty() || std::any_of(no_cache->begin(), no_cache->end(), [&](const std::string& each) {
@@ -189,12 +205,12 @@ Status Converter::add_stage(const Stage& stage, std::size_t number, const std::s
                    }));
   BuildStage& added = add(std::move(fresh));
   const bool is_reserved = stage.name.empty() || stage.name == "scratch" || stage.name == "context";
-  added.is_named_context =
-      !is_reserved && shared_.contexts.has(stage.name, added.platform.value_or(target_.platform));
+  added.is_named_context = !is_reserved && shared_.contexts.has(stage.name, added.platform.value_or(target_.platform));
   if (added.is_named_context) {
     added.base = nullptr;
     return {};
   }
+  added.parameters.used_args = std::move(used);
   added.total = added.base_name != "scratch" && added.base == nullptr ? 1 : 0;
   added.total += static_cast<int>(std::count_if(stage.commands.begin(), stage.commands.end(), makes_a_step));
   return {};

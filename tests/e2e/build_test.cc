@@ -25,8 +25,14 @@ class Build : public World {
     words.push_back(context_.str());
     return parse_solved(cachectl(words, input));
   }
-  Words check_command() const {
-    return {"--root", root_.str(), "build", "--check", "--progress", "none", "--build-context", "base=oci-layout://" + busybox_image().layout().str(), context_.str()};
+  Words check_command(const std::string& flag = "--check") const {
+    return {"--root", root_.str(), "build", flag, "--progress", "none", "--build-context", "base=oci-layout://" + busybox_image().layout().str(), context_.str()};
+  }
+  // The JSON that a call answers with.
+  nlohmann::json answer(const std::string& call, int code = 0) {
+    const Ended ended = cachectl(check_command("--call=" + call));
+    EXPECT_EQ(ended.code, code) << ended.err;
+    return nlohmann::json::parse(ended.out, nullptr, false);
   }
   Words to(const std::string& name) const { return {"-o", (temp_ / name).str()}; }
 
@@ -106,7 +112,7 @@ TEST_F(Build, CheckTellsTheWarningsAndBuildsNothing) {
   EXPECT_EQ(checked.code, 1);
   EXPECT_THAT(checked.out, HasSubstr("WARNING: FromAsCasing - https://"));
   EXPECT_THAT(checked.out, HasSubstr("   1 | >>> FROM base as work\n"));
-  EXPECT_THAT(checked.out, HasSubstr("Check complete, 1 warning found."));
+  EXPECT_THAT(checked.out, HasSubstr("Check complete, 1 warning has been found!\n"));
   dockerfile("FROM base AS work\nRUN touch /made\n");
   const Ended clean = cachectl(words);
   EXPECT_EQ(clean.code, 0);
@@ -119,6 +125,87 @@ TEST_F(Build, CheckTellsTheWarningsAndBuildsNothing) {
   EXPECT_EQ(built.code, 0);
   EXPECT_THAT(built.err, HasSubstr(" - FromAsCasing: 'as' and 'FROM' keywords' casing do not match (line 1)"));
   EXPECT_EQ(nlohmann::json::parse(built.out).at("checks")[0].at("rule"), "FromAsCasing");
+}
+
+TEST_F(Build, ACallTellsWhatATargetTakes) {
+  dockerfile("# VERSION is what is built\n"
+             "ARG VERSION=1.0\n"
+             "FROM base AS other\n"
+             "RUN --mount=type=ssh,required touch /other\n"
+             "# app is the program\n"
+             "FROM base AS app\n"
+             "ARG VERSION\n"
+             "RUN --mount=type=secret,id=token --mount=type=cache,target=/cache touch /made\n"
+             "FROM other\n");
+  Words words = check_command("--call=outline");
+  words.insert(words.end(), {"--target", "app"});
+  const Ended text = cachectl(words);
+  ASSERT_EQ(text.code, 0) << text.err;
+  EXPECT_EQ(text.out,
+            "TARGET:      app\n"
+            "DESCRIPTION: is the program\n"
+            "\n"
+            "BUILD ARG  VALUE  DESCRIPTION\n"
+            "VERSION    1.0    is what is built\n"
+            "\n"
+            "SECRET  REQUIRED\n"
+            "token\n"
+            "\n"
+            "CACHE MOUNT\n"
+            "/cache\n");
+  const auto outline = answer("outline,format=json");
+  EXPECT_EQ(outline.at("ssh")[0].at("name"), "default");
+  EXPECT_EQ(outline.at("ssh")[0].at("required"), true);
+  EXPECT_FALSE(outline.contains("args"));
+  words.insert(words.end(), {"--json", "--build-arg", "VERSION=2.0"});
+  const auto report = nlohmann::json::parse(cachectl(words).out);
+  EXPECT_EQ(report.at("answer").at("args")[0].at("value"), "2.0");
+  EXPECT_EQ(report.at("executed"), 0);
+
+  const Ended targets = cachectl(check_command("--call=targets"));
+  EXPECT_EQ(targets.code, 0) << targets.err;
+  EXPECT_EQ(targets.out,
+            "TARGET     DESCRIPTION\n"
+            "other\n"
+            "app        is the program\n"
+            "(default)\n");
+  EXPECT_EQ(answer("targets,format=json").at("targets")[1].at("location").at("ranges")[0].at("start").at("line"), 6);
+  // Of the targets nothing has to be known but the text.
+  dockerfile("FROM example.invalid/nothing:1 AS a\n");
+  EXPECT_EQ(answer("targets,format=json").at("targets")[0].at("base"), "example.invalid/nothing:1");
+}
+
+TEST_F(Build, ACheckIsToldAsJson) {
+  dockerfile("FROM base as work\nRUN touch /made\n");
+  const auto lint = answer("check,format=json", 1);
+  ASSERT_EQ(lint.at("warnings").size(), 1u);
+  EXPECT_EQ(lint.at("warnings")[0].at("ruleName"), "FromAsCasing");
+  EXPECT_EQ(lint.at("sources")[0].at("filename"), "Dockerfile");
+  EXPECT_FALSE(lint.contains("buildError"));
+  EXPECT_EQ(answer("lint,format=json,ignorestatus=true", 0).at("warnings").size(), 1u);
+  dockerfile("FROM base as work\nCOPI a b\n");
+  const Ended failed = cachectl(check_command("--call=check,format=json"));
+  EXPECT_EQ(failed.code, cachectl(check_command()).code);
+  EXPECT_NE(failed.code, 0);
+  EXPECT_THAT(failed.err, HasSubstr("   2 | >>> COPI a b\n"));
+  const auto told = nlohmann::json::parse(failed.out);
+  EXPECT_THAT(told.at("buildError").at("message").get<std::string>(), HasSubstr("unknown instruction: COPI"));
+  EXPECT_EQ(told.at("buildError").at("location").at("ranges")[0].at("start").at("line"), 2);
+}
+
+TEST_F(Build, TheCallsThatThereAreAreDescribed) {
+  const Ended text = cachectl(check_command("--call=subrequests.describe"));
+  EXPECT_EQ(text.code, 0);
+  EXPECT_THAT(text.out, AllOf(HasSubstr("NAME                  VERSION  DESCRIPTION\n"), HasSubstr("outline               1.0.0 "), HasSubstr("lint "), HasSubstr("targets ")));
+  EXPECT_EQ(answer("subrequests.describe,format=json")[1].at("name"), "frontend.targets");
+  dockerfile("FROM scratch\n");
+  for (const char* wrong : {"--call=paint", "--call=outline,targets", "--call=format=json", "--call=outline,format=xml", "--call=check,x=y", "--call=,format=json"}) {
+    const Ended ended = cachectl(check_command(wrong));
+    EXPECT_EQ(ended.code, 2) << wrong << ended.err;
+    EXPECT_THAT(ended.err, HasSubstr("--call"));
+  }
+  dockerfile("COPI a b\n");
+  EXPECT_THAT(cachectl(check_command("--call=targets")).err, HasSubstr("   1 | >>> COPI a b\n"));
 }
 
 TEST_F(Build, TheDockerfileMayLieElsewhereOrComeFromStandardInput) {

@@ -140,6 +140,11 @@ TEST_F(Golden, BuildsPrintWhatTheyHavePrintedBefore) {
   Call check = calls().at("build");
   check.words.insert(check.words.begin() + 1, "--check");
   expect_goldens("build-check", check);
+  put(temp_.path(), "Dockerfile", "# MODE says how\nARG MODE=fast\n# files are copied\nFROM scratch AS files\nARG MODE\nCOPY . /\nFROM files\n");
+  for (const std::string name : {"outline", "targets", "subrequests.describe"}) {
+    check.words[1] = "--call=" + name;
+    expect_goldens("build-" + name, check);
+  }
 }
 
 // The second time there is nothing left to promote.

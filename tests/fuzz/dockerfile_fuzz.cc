@@ -44,8 +44,12 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const auto built = dockerfile::convert_dockerfile(text, options, facts, diagnostics,
                                                     dockerfile::parse_ignore_file(text.substr(0, 200)));
   (void)dockerfile::excerpt("Dockerfile", text, diagnostics.error_lines);
-  (void)dockerfile::list_targets(text, diagnostics);
+  if (const auto targets = dockerfile::list_targets(text, diagnostics)) (void)dockerfile::print_targets(*targets, text);
+  std::optional<base::Error> error;
+  if (!built) error = built.error();
+  (void)dockerfile::print_lint(diagnostics, "Dockerfile", error);
   if (!built) return 0;
+  (void)dockerfile::print_outline(built->outline, text);
   for (const auto& image : built->images) {
     if (!image.definition.empty() && !solver::load_definition(image.definition)) std::abort();
   }

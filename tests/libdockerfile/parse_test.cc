@@ -135,14 +135,6 @@ TEST(Parse, TheSyntaxDirectiveIsAnsweredByTheBuiltInFrontEnd) {
             "# syntax= asks for the front end docker/dockerfile:1: the built-in one is used, nothing is fetched");
 }
 
-TEST(Parse, StagesAreListedWithWhatTheirCommentsSay) {
-  Diagnostics diagnostics;
-  const auto list = list_targets("# b builds it\nFROM x AS b\nFROM b\n", diagnostics);
-  ASSERT_TRUE(list);
-  EXPECT_NE(list->find("\"description\": \"builds it\""), std::string::npos);
-  EXPECT_NE(list->find("\"default\": true"), std::string::npos);
-}
-
 TEST(IgnoreFile, PatternsAreCleanAndCommentsGone) {
   EXPECT_EQ(parse_ignore_file("# c\n\n /a/ \r\n!./b//c\n**/x\n!\n"),
             (std::vector<std::string>{"a", "!b/c", "**/x", "!"}));

@@ -16,6 +16,7 @@
 #include "libdockerfile/dockerfile.h"
 #include "libsolver/identifier.h"
 #include "libsolver/platform.h"
+#include "tools/cachectl/build_call.h"
 #include "tools/cachectl/solve_options.h"
 
 namespace cairn::cachectl {
@@ -84,7 +85,7 @@ std::string parent_of(const std::string& path) {
 
 class BuildOrder {
  public:
-  explicit BuildOrder(const BuildArguments& arguments) : arguments_(arguments) {}
+  BuildOrder(const BuildArguments& arguments, const BuildCall& call) : arguments_(arguments), call_(call) {}
 
   Status read() {
     TRY(read_places());
@@ -93,7 +94,7 @@ class BuildOrder {
     TRY(read_limits());
     TRY(read_outputs());
     order_.dockerfile = std::move(front_end_);
-    if (arguments_.check || arguments_.call == "check") order_.call = engine::SolveOrder::Call::check;
+    order_.call = call_.call;
     return {};
   }
   engine::SolveOrder take() { return std::move(order_); }
@@ -272,6 +273,7 @@ class BuildOrder {
   }
 
   const BuildArguments& arguments_;
+  const BuildCall& call_;
   engine::SolveOrder order_;
   Attributes front_end_;
   std::optional<TextDirectory> input_;
@@ -348,32 +350,24 @@ Status write_text(const std::string& file, const std::string& text) {
   return {};
 }
 
-ExitCode print_check(const engine::SolveReport& report, Output format) {
-  if (format == Output::text) {
-    for (const engine::BuildWarning& check : report.checks)
-      std::cout << fmt::format("WARNING: {} - {}\n{}\n{}\n", printable(check.rule), printable(check.url), printable(check.message), check.excerpt);
-    for (const std::string& note : report.notes) std::cout << "note: " << printable(note) << '\n';
-    if (report.checks.empty()) std::cout << "Check complete, no warnings found.\n";
-    else std::cout << fmt::format("Check complete, {} warning{} found.\n", report.checks.size(), report.checks.size() == 1 ? "" : "s");
-  }
-  return report.checks.empty() ? ExitCode::done : ExitCode::failed;
-}
-
 ExitCode run_build(const GlobalOptions& global, const BuildArguments& arguments) {
-  BuildOrder build(arguments);
+  const auto call = parse_build_call(arguments.check && arguments.call == "build" ? "check" : arguments.call);
+  if (!call) return report_usage(call.error());
+  if (call->describes) return print_subrequests(*call, arguments.format);
+  BuildOrder build(arguments, *call);
   if (const Status read = build.read(); !read)
     return read.error().code == ErrorCode::invalid_argument ? report_usage(read.error()) : report_error(read.error());
   engine::SolveOrder order = build.take();
   if (const ExitCode filled = fill_order(arguments.options, order); filled != ExitCode::done) return filled;
-  const bool is_check = order.call == engine::SolveOrder::Call::check;
   const bool goes_nowhere = order.outputs.empty();
   const std::set<std::string> registries = registries_of(order);
   SolveOptions options = arguments.options;
   if (arguments.quiet) options.progress = "none";
-  const Output format = arguments.format;
-  SolveRun run = run_order(global, options, format, std::move(order), arguments.quiet ? Tell::errors : Tell::all, registries);
+  const bool is_call = order.call != engine::SolveOrder::Call::build;
+  const bool tells_errors_only = is_call ? call->format == BuildCall::Format::json : arguments.quiet;
+  SolveRun run = run_order(global, options, arguments.format, std::move(order), tells_errors_only ? Tell::errors : Tell::all, registries);
+  if (is_call) return print_call(*call, run, arguments.format);
   if (run.code != ExitCode::done) return run.code;
-  if (is_check) return print_check(run.report, format);
   if (!arguments.id_file.empty())
     if (const Status written = write_text(arguments.id_file, id_of(run.report)); !written) return report_error(written.error());
   if (!arguments.metadata_file.empty())
@@ -393,7 +387,9 @@ Examples:
   cachectl build -t app -o type=oci,dest=app.tar .
   cachectl build -t registry.example.com/app:1 --push --cache-from registry.example.com/app:cache .
   cachectl build --target tests --build-arg MODE=fast -o out .
-  cachectl build --check .)",
+  cachectl build --check .
+  cachectl build --call=outline --target tests .
+  cachectl build --call=targets,format=json .)",
                                run_build);
   verb.add_option("CONTEXT", build.context, "The directory with the files; or an address of git or HTTP; - reads a Dockerfile alone")->required();
   verb.add_option("-f,--file", build.file, "The Dockerfile; - reads standard input (default: CONTEXT/Dockerfile)")->type_name("FILE");
@@ -407,7 +403,9 @@ Examples:
       ->type_name("type=TYPE[,dest=PATH]");
   verb.add_flag("--push", build.push, "As -o type=image,push=true");
   verb.add_flag("--check", build.check, "Only look at the Dockerfile, and tell what is questionable in it");
-  verb.add_option("--call", build.call, "What is done with the Dockerfile")->check(CLI::IsMember({"build", "check"}))->capture_default_str();
+  verb.add_option("--call", build.call, "What is done with the Dockerfile: build, check (or lint), outline, targets, subrequests.describe; the latter ones as text or JSON")
+      ->type_name("NAME[,format=json]")
+      ->capture_default_str();
   verb.add_option("--label", build.labels, "A label of the image")->type_name("NAME=VALUE");
   verb.add_option("--annotation", build.annotations, "An annotation of the manifest (or index:, manifest-descriptor:, index-descriptor:)")->type_name("KEY=VALUE");
   verb.add_flag("--pull", build.pull, "Ask registries what tags are now, whatever was believed");

@@ -60,6 +60,7 @@ void add_build(const engine::SolveReport& report, nlohmann::ordered_json& json) 
                               {"first_line", check.first_line},
                               {"last_line", check.last_line}});
   for (const std::string& note : report.notes) json["notes"].push_back(note);
+  if (!report.answer.empty()) json["answer"] = nlohmann::ordered_json::parse(report.answer, nullptr, false);
   for (const engine::ImageReport& image : report.images) {
     nlohmann::ordered_json output = {{"type", image.type}, {"dest", image.dest}};
     if (image.exported.root) {
@@ -172,22 +173,23 @@ void print_checks(const engine::SolveReport& report) {
   }
 }
 
-// Lines of a file of somebody's, as a block.
-void print_excerpt(const std::string& excerpt) {
-  for (std::size_t at = 0; at < excerpt.size();) {
-    const std::size_t end = std::min(excerpt.find('\n', at), excerpt.size());
-    std::cerr << printable(excerpt.substr(at, end - at)) << '\n';
-    at = end + 1;
-  }
-}
-
 ExitCode print_error(const engine::SolveReport& report) {
-  print_excerpt(report.error_excerpt);
+  std::cerr << printable_lines(report.error_excerpt);
   const ExitCode code = report_error(*report.error);
   return code == ExitCode::busy ? ExitCode::failed : code;  // 5 means the store, nothing else
 }
 
 }  // namespace
+
+std::string printable_lines(const std::string& text) {
+  std::string lines;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    lines += printable(text.substr(at, end - at)) + '\n';
+    at = end + 1;
+  }
+  return lines;
+}
 
 SolveRun run_order(const GlobalOptions& global, const SolveOptions& options, Output format, engine::SolveOrder order,
                    Tell tell, const std::set<std::string>& registries) {

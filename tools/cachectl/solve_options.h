@@ -31,6 +31,9 @@ base::Result<std::map<std::string, std::string>> parse_attributes(const std::str
 // Of "NAME=DIR". Errors: invalid_argument.
 base::Result<std::map<std::string, std::string>> parse_bindings(const std::vector<std::string>& texts, const char* option);
 
+// Lines of a file of somebody's, as a block: each as printable() has it.
+std::string printable_lines(const std::string& text);
+
 struct SolveRun {
   engine::SolveReport report;
   ExitCode code = ExitCode::done;

@@ -28,8 +28,8 @@ struct SolveOrder {
   std::string definition;                          // pb.Definition, as it came; "": see dockerfile
   // A Dockerfile instead: the options of its front end, as BuildKit's clients name them (dockerfile::parse_options).
   std::optional<std::map<std::string, std::string>> dockerfile{};
-  // check: nothing is built, the Dockerfile is only read and its warnings are told.
-  enum class Call : std::uint8_t { build, check } call = Call::build;
+  // All but build: nothing is built, the Dockerfile is only read, and the answer is what it says of itself.
+  enum class Call : std::uint8_t { build, check, outline, targets } call = Call::build;
   std::vector<solver::OutputAttributes> outputs{};  // where the images go (solver::parse_image_output); paths absolute
   int output_fd = -1;  // takes an archive whose dest is "-"; borrowed
   std::map<std::string, std::string> locals;       // name → absolute directory
@@ -79,6 +79,7 @@ struct SolveReport {
   std::vector<std::string> warnings;  // what the user should know of a solve that went well
   std::vector<CacheReport> caches;
   std::vector<BuildWarning> checks;  // of a Dockerfile
+  std::string answer;                // of a call that is no build: the front end's JSON (libdockerfile/subrequests.h)
   std::vector<std::string> notes;    // what was done otherwise than it may expect
   std::vector<ImageReport> images;
   std::uint64_t exported_files = 0;

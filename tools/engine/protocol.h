@@ -23,7 +23,7 @@
 namespace cairn::engine {
 
 using Message = nlohmann::json;
-constexpr int protocol_version = 18;
+constexpr int protocol_version = 19;
 constexpr std::size_t frame_bytes_max = 96u << 20;  // a definition of 64 MiB and what goes with it
 
 // One end of a connection. Sending is thread-safe; receiving is for one thread.

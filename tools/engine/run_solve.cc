@@ -110,7 +110,7 @@ class Work {
     if (wants_inline_cache() && std::all_of(outputs_.begin(), outputs_.end(), is_tree))
       report_.warnings.emplace_back("an inline cache is written with an image, and none is exported");
     std::vector<Planned> plans = TRY(plan());
-    if (order_.call == SolveOrder::Call::check) return {};
+    if (order_.call != SolveOrder::Call::build) return {};
     for (Planned& planned : plans) TRY(build(std::move(planned)));
     if (!order_.output_dir.empty()) {
       const Status exported = export_directory();
@@ -136,7 +136,7 @@ class Work {
     std::vector<solver::CacheAddress> addresses;
     for (const solver::CacheAttributes& attributes : order_.cache_from)
       addresses.push_back(TRY(solver::parse_cache_import(attributes), "cache from"));
-    if (order_.call == SolveOrder::Call::check) return {};
+    if (order_.call != SolveOrder::Call::build) return {};
     // Beside each other: one that keeps silent keeps nobody waiting for the others.
     std::vector<Result<std::unique_ptr<solver::ResultStore>>> imported(addresses.size());
     TRY(base::do_each(addresses.size(), addresses.size(), [&](std::size_t at) -> Status {
@@ -195,9 +195,21 @@ class Work {
     return {};
   }
 
+  // Answers with the stages of the file, for which nothing has to be known but its text.
+  Result<dockerfile::Conversion> list_targets(const dockerfile::Options& options, dockerfile::Diagnostics& diagnostics) {
+    TRY(dockerfile::read_dockerfile(options, *facts_, diagnostics));
+    report_.answer = dockerfile::print_targets(TRY(dockerfile::list_targets(diagnostics.text, diagnostics)), diagnostics.text);
+    return dockerfile::Conversion();
+  }
+
   Result<std::vector<Planned>> convert(const dockerfile::Options& options) {
     dockerfile::Diagnostics diagnostics;
-    auto conversion = dockerfile::build_dockerfile(options, *facts_, diagnostics);
+    auto conversion = order_.call == SolveOrder::Call::targets ? list_targets(options, diagnostics)
+                                                               : dockerfile::build_dockerfile(options, *facts_, diagnostics);
+    if (order_.call == SolveOrder::Call::check)
+      report_.answer = dockerfile::print_lint(diagnostics, options.filename, conversion ? std::nullopt : std::optional(conversion.error()));
+    if (order_.call == SolveOrder::Call::outline && conversion)
+      report_.answer = dockerfile::print_outline(conversion->outline, diagnostics.text);
     const auto excerpt = [&](const dockerfile::Lines& lines) { return dockerfile::excerpt(options.filename, diagnostics.text, lines); };
     for (const dockerfile::Warning& warning : diagnostics.warnings)
       report_.checks.push_back({warning.rule, warning.message, warning.url, warning.lines.first, warning.lines.last, excerpt(warning.lines)});

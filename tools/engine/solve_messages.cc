@@ -95,6 +95,14 @@ Result<BuildWarning> decode_check(const Message& message) {
                       TRY(take<int>(message, "last_line")),    TRY(take<std::string>(message, "excerpt"))};
 }
 
+Result<SolveOrder::Call> decode_call(const Message& message) {
+  using Call = SolveOrder::Call;
+  const int number = TRY(take<int>(message, "call"));
+  for (const Call call : {Call::build, Call::check, Call::outline, Call::targets})
+    if (number == static_cast<int>(call)) return call;
+  return fail(ErrorCode::corrupt, "call {} is none of ours", number);
+}
+
 Result<solver::StepResult> decode_step(const Message& entry) {
   solver::StepResult step;
   step.digest = TRY(solver::VertexDigest::from_raw(TRY(take<std::string>(entry, "digest"))));
@@ -154,7 +162,7 @@ Result<SolveOrder> decode_order(const Message& message) {
   SolveOrder order;
   order.definition = TRY(take<std::string>(message, "definition"));
   if (message.contains("dockerfile")) order.dockerfile = TRY(decode_paths(message, "dockerfile"));
-  order.call = TRY(take<int>(message, "call")) == static_cast<int>(SolveOrder::Call::check) ? SolveOrder::Call::check : SolveOrder::Call::build;
+  order.call = TRY(decode_call(message));
   order.outputs = TRY(decode_attributes(message, "outputs"));
   order.locals = TRY(decode_paths(message, "locals"));
   order.oci_layouts = TRY(decode_paths(message, "oci_layouts"));
@@ -218,6 +226,7 @@ Message encode(const SolveReport& report) {
                      {"warnings", std::move(warnings)},
                      {"notes", encode_texts(report.notes)},
                      {"checks", encode_checks(report.checks)},
+                     {"answer", bytes_of(report.answer)},
                      {"images", encode_images(report.images)},
                      {"error_excerpt", bytes_of(report.error_excerpt)},
                      {"caches", std::move(caches)},
@@ -236,6 +245,7 @@ Result<SolveReport> decode_solve_report(const Message& message) {
   }
   report.notes = TRY(decode_texts(message, "notes"));
   report.error_excerpt = TRY(take<std::string>(message, "error_excerpt"));
+  report.answer = TRY(take<std::string>(message, "answer"));
   for (const Message& entry : *TRY(take_array(message, "checks"))) report.checks.push_back(TRY(decode_check(entry)));
   for (const Message& entry : *TRY(take_array(message, "images"))) report.images.push_back(TRY(decode_image_report(entry)));
   report.duration = std::chrono::nanoseconds(TRY(take<std::int64_t>(message, "duration")));
