@@ -403,8 +403,8 @@ Examples:
       ->type_name("type=TYPE[,dest=PATH]");
   verb.add_flag("--push", build.push, "As -o type=image,push=true");
   verb.add_flag("--check", build.check, "Only look at the Dockerfile, and tell what is questionable in it");
-  verb.add_option("--call", build.call, "What is done with the Dockerfile: build, check (or lint), outline, targets, subrequests.describe; the latter ones as text or JSON")
-      ->type_name("NAME[,format=json]")
+  verb.add_option("--call", build.call, "What is done with the Dockerfile; what it says of itself comes as text or JSON")
+      ->type_name("NAME[,format=json]:{build,check,lint,outline,targets,subrequests.describe}")
       ->capture_default_str();
   verb.add_option("--label", build.labels, "A label of the image")->type_name("NAME=VALUE");
   verb.add_option("--annotation", build.annotations, "An annotation of the manifest (or index:, manifest-descriptor:, index-descriptor:)")->type_name("KEY=VALUE");
