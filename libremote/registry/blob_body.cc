@@ -73,7 +73,7 @@ Result<std::size_t> BlobBody::read(std::span<std::byte> out) {
     done_at_break_ = done_;
     if (++breaks_ >= repository_.options().tries) return count;
     answer_ = {};
-    TRY(repository_.pause(breaks_, "", stop_));
+    TRY(repository_.pause(breaks_, std::nullopt, stop_));
   }
 }
 

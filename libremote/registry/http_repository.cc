@@ -2,7 +2,6 @@
 #include "libremote/registry/http_repository.h"
 
 #include <algorithm>
-#include <charconv>
 #include <condition_variable>
 #include <mutex>
 
@@ -12,6 +11,7 @@
 #include "libremote/registry/blob_body.h"
 #include "libremote/registry/challenge.h"
 #include "libremote/registry/mirrors.h"
+#include "libremote/registry/retry_after.h"
 #include "libremote/registry/routes.h"
 
 namespace cairn::remote {
@@ -72,13 +72,9 @@ base::Error HttpRepository::refused(int status) const {
   return error;
 }
 
-Status HttpRepository::pause(int tries, const std::string& asked_seconds, const std::stop_token& stop) const {
+Status HttpRepository::pause(int tries, std::optional<std::chrono::seconds> asked, const std::stop_token& stop) const {
   auto length = std::min(options_.pause * (1 << std::min(tries - 1, 16)), options_.pause_max);
-  int seconds = 0;
-  const char* end = asked_seconds.data() + asked_seconds.size();
-  if (std::from_chars(asked_seconds.data(), end, seconds).ptr == end && seconds > 0) {
-    length = std::min<std::chrono::milliseconds>(std::chrono::seconds(seconds), options_.asked_pause_max);
-  }
+  if (asked) length = std::min<std::chrono::milliseconds>(*asked, options_.asked_pause_max);
   std::mutex mutex;
   std::condition_variable_any wake;
   std::unique_lock lock(mutex);
@@ -170,7 +166,8 @@ Result<FetchAnswer> HttpRepository::ask(FetchRequest request, const std::string&
       if (!answer) return tl::unexpected(base::add_context(std::move(answer).error(), name_text_));
       return tl::unexpected(status_error(answer->status, path));
     }
-    TRY(pause(tries, answer ? answer->header("retry-after") : "", stop));
+    const auto asked = answer ? retry_after(*answer, std::chrono::system_clock::now()) : std::nullopt;
+    TRY(pause(tries, asked, stop));
   }
 }
 
@@ -216,7 +213,7 @@ Result<std::string> HttpRepository::read(Document kind, const BlobDigest& digest
     if (!is_passing(bytes.error()) || tries >= options_.tries) {
       return tl::unexpected(base::add_context(std::move(bytes).error(), fmt::format("{}: read {}", name_text_, path)));
     }
-    TRY(pause(tries, "", stop));
+    TRY(pause(tries, std::nullopt, stop));
   }
 }
 

@@ -2,7 +2,9 @@
 // One repository over HTTP. Who asks is told only after the registry has asked for it, and remembered from then on.
 #pragma once
 
+#include <chrono>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "libbase/sync.h"
@@ -45,8 +47,8 @@ class HttpRepository final : public cache::Repository {
   // The same for bytes: the answer has all of them (200), or, if the request has a range, maybe those only (206).
   base::Result<cache::FetchAnswer> get(cache::FetchRequest request, const std::string& path,
                                        const std::stop_token& stop);
-  // Waits as before the given try (1: the second one). Errors: cancelled.
-  base::Status pause(int tries, const std::string& asked_seconds, const std::stop_token& stop) const;
+  // Waits as before the given try (1: the second one), or for as long as the registry has asked for. Errors: cancelled.
+  base::Status pause(int tries, std::optional<std::chrono::seconds> asked, const std::stop_token& stop) const;
   const RegistryOptions& options() const { return options_; }
   const std::string& name() const { return name_text_; }
   const std::string& base_url() const { return base_url_; }

@@ -26,8 +26,23 @@ constexpr const char* octets = "application/octet-stream";
 std::string resolve_location(const FetchAnswer& answer) {
   const std::string& location = answer.header("location");
   if (location.empty() || location.starts_with("http://") || location.starts_with("https://")) return location;
-  if (location.starts_with('/')) return origin_of(answer.url) + location;
-  return answer.url.substr(0, std::min(answer.url.find('?'), answer.url.rfind('/') + 1)) + location;
+  const std::string origin = origin_of(answer.url);
+  if (location.starts_with("//")) return origin.substr(0, origin.find("//")) + location;  // another host
+  if (location.starts_with('/')) return origin + location;
+  std::string path = answer.url.substr(0, answer.url.find_first_of("?#"));  // what is after it may have slashes, too
+  if (path.size() <= origin.size()) path = origin + "/";
+  if (location.starts_with('?')) return path + location;
+  return path.substr(0, path.rfind('/') + 1) + location;
+}
+
+std::uint64_t bytes_taken(std::string_view range) {
+  if (range.starts_with("bytes=")) range.remove_prefix(6);
+  if (!range.starts_with("0-")) return 0;
+  range.remove_prefix(2);
+  std::uint64_t last = 0;
+  const char* end = range.data() + range.size();
+  const auto parsed = std::from_chars(range.data(), end, last);
+  return parsed.ec == std::errc() && parsed.ptr == end && last > 0 ? last + 1 : 0;
 }
 
 // Each answer may name another place to go on.
@@ -65,17 +80,10 @@ Status Upload::send_piece() {
   return follow(answer);
 }
 
-// What the registry has: "Range: 0-1023", or nothing of that of an upload that has nothing yet.
 Status Upload::ask_offset() {
   source_.reset();
   const FetchAnswer answer = TRY(repository_.ask({.url = {}, .headers = {}}, location_, stop_));
-  std::string_view range = answer.header("range");
-  if (range.starts_with("bytes=")) range.remove_prefix(6);
-  std::uint64_t last = 0;
-  done_ = 0;
-  if (range.starts_with("0-") &&
-      std::from_chars(range.data() + 2, range.data() + range.size(), last).ec == std::errc() && last > 0)
-    done_ = last + 1;
+  done_ = bytes_taken(answer.header("range"));
   if (done_ > size_)
     return fail(ErrorCode::io, "{}: the registry has {} of {} bytes of an upload", repository_.name(), done_, size_);
   return follow(answer);
@@ -95,7 +103,7 @@ Status Upload::send() {
       continue;
     }
     if (sent.error().code != ErrorCode::io || ++breaks >= repository_.options().tries) return sent;
-    TRY(repository_.pause(breaks, "", stop_));
+    TRY(repository_.pause(breaks, std::nullopt, stop_));
     TRY(ask_offset());
   }
   return finish(nullptr, 0);
@@ -122,7 +130,7 @@ Status HttpRepository::push_blob(const BlobDigest& digest, std::uint64_t size, c
     const bool passes = sent.error().code == ErrorCode::io || sent.error().code == ErrorCode::not_found;
     if (!passes || tries >= options_.tries)
       return tl::unexpected(base::add_context(sent.error(), fmt::format("push blob {}", digest)));
-    TRY(pause(tries, "", stop));
+    TRY(pause(tries, std::nullopt, stop));
   }
 }
 
@@ -152,7 +160,7 @@ Result<BlobDigest> HttpRepository::push_manifest(const std::string& tag, const s
     if (answer) return base::digest_of<BlobDigest>(bytes);
     if (answer.error().code != ErrorCode::io || tries >= options_.tries)
       return tl::unexpected(base::add_context(answer.error(), "push manifest"));
-    TRY(pause(tries, "", stop));
+    TRY(pause(tries, std::nullopt, stop));
   }
 }
 

@@ -41,4 +41,8 @@ class Upload {
 // An address that an answer names, which may be relative to the one that gave it. "": it names none.
 std::string resolve_location(const cache::FetchAnswer& answer);
 
+// How much a registry has of an upload: the header "Range: 0-1023". 0: it says nothing that can be read; "0-0" is said of
+// an upload that has nothing yet.
+std::uint64_t bytes_taken(std::string_view range);
+
 }  // namespace cairn::remote

@@ -15,7 +15,9 @@
 #include "libremote/registries.h"
 #include "libremote/registry/challenge.h"
 #include "libremote/registry/http_repository.h"
+#include "libremote/registry/retry_after.h"
 #include "libremote/registry/routes.h"
+#include "libremote/registry/upload.h"
 #include "tests/support/http_server.h"
 
 namespace cairn::remote {
@@ -70,6 +72,32 @@ TEST_F(RegistryTest, OtherBytesThanTheDigestSaysAreCorrupt) {
   HttpServer server([](const HttpRequest&, HttpReply& reply) { reply.send(200, {}, "other"); });
   expect_error(read(server, "wanted"), ErrorCode::corrupt, "holds other bytes: " + digest_of("other"));
   EXPECT_EQ(server.requests().size(), 1u);  // asking again would not help
+}
+
+TEST_F(RegistryTest, TheTypeThatARegistrySaysOfBytesDecidesNothing) {
+  for (const char* type : {"text/html", "application/vnd.oci.image.index.v1+json", "\x01", ""}) {
+    HttpServer server([&](const HttpRequest&, HttpReply& reply) { reply.send(200, {{"Content-Type", type}}, "bytes"); });
+    EXPECT_EQ(read(server, "bytes").value(), "bytes") << type;
+    EXPECT_EQ(open(server)->read_tag("v1", 1 << 20, {}).value().bytes, "bytes") << type;
+    expect_error(read(server, "other"), ErrorCode::corrupt, "holds other bytes");
+  }
+}
+
+TEST_F(RegistryTest, ATokenServiceThatRedirectsElsewhereTakesNoCredentialsAlong) {
+  HttpServer elsewhere([](const HttpRequest&, HttpReply& reply) { reply.send(200, {}, R"({"token":"t1"})"); });
+  HttpServer server([&](const HttpRequest& request, HttpReply& reply) {
+    if (request.target.starts_with("/token")) return reply.redirect(307, elsewhere.url("/token"));
+    if (request.header("authorization") == "Bearer t1") return reply.send(200, {}, "bytes");
+    reply.send(401, {{"WWW-Authenticate", "Bearer realm=\"http://" + request.header("host") + "/token\""}}, "");
+  });
+  EXPECT_EQ(read(server, "bytes", "me:pass").value(), "bytes");
+  const auto asked = server.requests();
+  ASSERT_GE(asked.size(), 2u);
+  EXPECT_EQ(asked[1].header("authorization"), "Basic " + base::base64("me:pass"));
+  // An identity token is in a body, which follows no redirect.
+  expect_error(read(server, "bytes", "<token>:geheim"), ErrorCode::io, "the token service answers with status 307");
+  ASSERT_EQ(elsewhere.requests().size(), 1u);
+  EXPECT_EQ(elsewhere.requests()[0].header("authorization"), "");
 }
 
 TEST_F(RegistryTest, ADocumentHasALimit) {
@@ -393,6 +421,64 @@ TEST(Challenges, AreReadAsFarAsTheyCanBe) {
   EXPECT_EQ(parse_token("{\"access_token\":\"q\"}").value(), "q");
   EXPECT_FALSE(parse_token("{\"token\":\"a\\nb\"}"));
   EXPECT_FALSE(parse_token("[]"));
+}
+
+TEST(RetryAfter, IsSecondsOrADate) {
+  const auto now = std::chrono::sys_days(std::chrono::year(1994) / 11 / 6) + std::chrono::hours(8);
+  const auto asked = [&](const std::string& text, const std::string& date = "") {
+    cache::FetchAnswer answer;
+    answer.headers = {{"retry-after", text}, {"date", date}};
+    const auto wait = retry_after(answer, now);
+    return wait ? wait->count() : 0;
+  };
+  EXPECT_EQ(asked("120"), 120);
+  EXPECT_EQ(asked("Sun, 06 Nov 1994 08:01:40 GMT"), 100);
+  EXPECT_EQ(asked("Sunday, 06-Nov-94 08:01:40 GMT"), 100);
+  EXPECT_EQ(asked("Sun Nov  6 08:01:40 1994"), 100);
+  // The clocks of two machines differ: an answer's own date counts.
+  EXPECT_EQ(asked("Sun, 06 Nov 2011 08:49:37 GMT", "Sun, 06 Nov 2011 08:49:30 GMT"), 7);
+  EXPECT_EQ(asked("Sun, 06 Nov 1994 08:01:40 GMT", "yesterday"), 100);
+  EXPECT_EQ(asked("Fri, 31 Dec 9999 23:59:59 GMT"), 1'000'000'000);
+  EXPECT_EQ(asked("99999999999999999999"), 1'000'000'000);
+  for (const char* nothing : {"", "0", "-5", "-99999999999999999999", "5 s", "soon", "Sun, 06 Nov 1994 07:59:59 GMT",
+                              "Sun, 06 Nov 1994 08:01:40 GMT and more", "Sun, 06 Nov 1994 08:01:40 CET"})
+    EXPECT_EQ(asked(nothing), 0) << nothing;
+}
+
+TEST_F(RegistryTest, ADateToComeAgainIsWaitedForAsFarAsIsAllowed) {
+  std::atomic<int> count = 0;
+  HttpServer server([&](const HttpRequest&, HttpReply& reply) {
+    if (++count == 1) return reply.send(429, {{"Retry-After", "Fri, 31 Dec 9999 23:59:59 GMT"}}, "");
+    if (count == 2)
+      return reply.send(503, {{"Retry-After", "Sun, 06 Nov 1994 08:49:38 GMT"}, {"Date", "Sun, 06 Nov 1994 08:49:37 GMT"}}, "");
+    reply.send(200, {}, "bytes");
+  });
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(read(server, "bytes").value(), "bytes");
+  EXPECT_EQ(count, 3);
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, std::chrono::milliseconds(40));  // twice asked_pause_max
+}
+
+TEST(Locations, AreResolvedAgainstWhereTheAnswerIsFrom) {
+  const auto resolved = [](const std::string& location, const std::string& url) {
+    cache::FetchAnswer answer;
+    answer.url = url;
+    answer.headers = {{"location", location}};
+    return resolve_location(answer);
+  };
+  EXPECT_EQ(resolved("http://other/x", "https://h/v2/a"), "http://other/x");
+  EXPECT_EQ(resolved("//other/x", "https://h/v2/a"), "https://other/x");
+  EXPECT_EQ(resolved("/x?y", "https://h/v2/a"), "https://h/x?y");
+  EXPECT_EQ(resolved("8", "https://h/v2/uploads/7"), "https://h/v2/uploads/8");
+  EXPECT_EQ(resolved("8", "https://h/v2/uploads/7?state=a/b"), "https://h/v2/uploads/8");
+  EXPECT_EQ(resolved("8", "https://h/v2/uploads/?mount=x&from=a/b"), "https://h/v2/uploads/8");
+  EXPECT_EQ(resolved("?state=c", "https://h/v2/uploads/7?state=a/b"), "https://h/v2/uploads/7?state=c");
+  EXPECT_EQ(resolved("8", "https://h"), "https://h/8");
+  EXPECT_EQ(resolved("?x", "https://h"), "https://h/?x");
+  EXPECT_EQ(bytes_taken("0-1023"), 1024u);
+  EXPECT_EQ(bytes_taken("bytes=0-1023"), 1024u);
+  for (const char* nothing : {"", "0-0", "0-", "1-5", "0-5x", "0-99999999999999999999", "0-18446744073709551615"})
+    EXPECT_EQ(bytes_taken(nothing), 0u) << nothing;
 }
 
 TEST(RegistryUrls, AreHttpOnThisMachineOnly) {
