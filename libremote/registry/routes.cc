@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "libremote/registry/routes.h"
 
+#include <algorithm>
+
 #include "libbase/toml/toml_table.h"
 
 namespace cairn::remote {
@@ -16,10 +18,14 @@ constexpr const char* docker_hub =
     "registry-1"
     ".docker.io";
 
-// "host", "host:port", "[::1]:port".
-bool is_host(std::string_view text) {
-  return !text.empty() && text.find_first_of("/@?# \t\\\"") == text.npos;
+// Whether a part of an address can be sent as it stands.
+bool is_plain(std::string_view text, std::string_view without) {
+  return std::all_of(text.begin(), text.end(),
+                     [&](char c) { return c > 0x20 && c < 0x7f && without.find(c) == without.npos; });
 }
+
+// "host", "host:port", "[::1]:port".
+bool is_host(std::string_view text) { return !text.empty() && is_plain(text, "/@?#\\\""); }
 
 Result<RegistryRoute::Mirror> parse_mirror(const TomlTable& table, std::string_view text) {
   RegistryRoute::Mirror mirror;
@@ -32,7 +38,7 @@ Result<RegistryRoute::Mirror> parse_mirror(const TomlTable& table, std::string_v
   const std::size_t slash = text.find('/');
   mirror.host = text.substr(0, slash);
   if (slash != text.npos) mirror.path = text.substr(slash + 1);
-  if (!is_host(mirror.host) || text.find("//") != text.npos || mirror.path.find_first_of("?#@ ") != std::string::npos)
+  if (!is_host(mirror.host) || text.find("//") != text.npos || !is_plain(mirror.path, "?#@"))
     return table.wrong("mirrors", "want HOST[:PORT][/PATH], with http:// or https:// before it or nothing");
   return mirror;
 }

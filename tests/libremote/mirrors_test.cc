@@ -158,6 +158,9 @@ http = false
   for (const auto& [text, part] : std::vector<std::pair<std::string, std::string>>{
            {"[[registry]]\nmirrors = []", "host"},
            {"[[registry]]\nhost = \"a/b\"", "host"},
+           {"[[registry]]\nhost = \"a\\nb\"", "host"},
+           {"[[registry]]\nhost = \"ä\"", "host"},
+           {"[[registry]]\nhost = \"a\"\nmirrors = [\"m/a\\nb\"]", "mirrors"},
            {"[[registry]]\nhost = \"a\"\ninsecure = true", "insecure"},
            {"[[registry]]\nhost = \"a\"\nmirrors = [\"ftp://x\"]", "mirrors"},
            {"[[registry]]\nhost = \"a\"\nmirrors = [\"u:p@x\"]", "mirrors"},
