@@ -123,6 +123,8 @@ class Rewriter {
     member.name = options_.prefix + member.name;
     if (options_.time_max && member.mtime.tv_sec >= *options_.time_max)
       member.mtime = {.tv_sec = *options_.time_max, .tv_nsec = 0};
+    // Before anything of it is written: a header can announce holes without end.
+    if (member.size > rewritten_max || out_.bytes() > rewritten_max) return unlike(member);
     header_.clear();
     TRY(append_header(member, header_));
     TRY(out_.append(header_));
@@ -133,7 +135,6 @@ class Rewriter {
       TRY(out_.append({block->bytes.data(), block->bytes.size()}));
       done = block->offset + block->bytes.size();
     }
-    if (member.size > rewritten_max || out_.bytes() > rewritten_max) return unlike(member);
     return out_.append_zeros(static_cast<std::size_t>(member.size - done) + padding_after(member.size));
   }
   static Status unlike(const TarEntry& member) {
