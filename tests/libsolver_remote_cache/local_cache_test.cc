@@ -57,24 +57,7 @@ TEST_F(LocalCacheTest, WhatOneStoreWritesAnotherFinds) {
 }
 
 TEST_F(LocalCacheTest, TheKeysOfIntermediateStepsTravelWithoutTheirLayers) {
-  // A result that has nothing of the trees before it but a copy.
-  const auto copied = [](const llb::State& from) {
-    return must(load_definition(must(llb::marshal(llb::scratch().file(llb::FileActions().copy(from, "/a", "/b"))))));
-  };
-  const llb::State made =
-      llb::scratch().file(llb::FileActions().mkdir("/a", 0755)).file(llb::FileActions().mkfile("/a/f", 0644, "f"));
-  Machine here(nullptr), there(nullptr), third(nullptr);
-  EXPECT_EQ(here.solve(copied(made)), 3);
-  const CacheExported least = must(here.export_to(address(), ExportOptions::Mode::min));
-  EXPECT_EQ(least.layers, 1u);
-  EXPECT_GE(least.records, 3u);
-  EXPECT_EQ(there.solve(copied(made), {address()}), 0);
-  EXPECT_EQ(third.solve(must(load_definition(must(llb::marshal(made)))), {address()}), 2) << "its bytes are not there";
-  const CacheExported most = must(here.export_to(address(), ExportOptions::Mode::max));
-  EXPECT_EQ(most.layers, 3u);
-  EXPECT_EQ(most.records, least.records);
-  Machine fourth(nullptr);
-  EXPECT_EQ(fourth.solve(must(load_definition(must(llb::marshal(made)))), {address()}), 0);
+  expect_that_keys_travel_without_their_layers(address(), [] { return Machine(nullptr); });
 }
 
 TEST_F(LocalCacheTest, NothingNewIsNotWritten) {

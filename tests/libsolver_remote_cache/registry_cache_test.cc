@@ -59,6 +59,10 @@ TEST_F(RegistryCacheTest, OnlyWhatIsMissingIsUploaded) {
   EXPECT_EQ(more.layers, 6u);
 }
 
+TEST_F(RegistryCacheTest, TheKeysOfIntermediateStepsTravelWithoutTheirLayers) {
+  expect_that_keys_travel_without_their_layers(address(), [&] { return Machine(registries.get()); });
+}
+
 TEST_F(RegistryCacheTest, LayersAreTakenOverFromAnotherRepositoryOfTheRegistry) {
   Machine here(registries.get()), there(registries.get());
   here.solve(Machine::chain("a", 3));

@@ -77,4 +77,27 @@ class Machine {
   std::unique_ptr<Solver> solver_;
 };
 
+// Whatever kind of cache it is: of a result that has nothing of the trees before it but a copy, mode=min exports its own
+// layer and the keys of all that led to it, and mode=max the same keys with all layers. make_machine: Machine().
+template <class MakeMachine>
+void expect_that_keys_travel_without_their_layers(const CacheAddress& address, MakeMachine&& make_machine) {
+  const auto loaded = [](const llb::State& state) { return must(load_definition(must(llb::marshal(state)))); };
+  const llb::State made =
+      llb::scratch().file(llb::FileActions().mkdir("/a", 0755)).file(llb::FileActions().mkfile("/a/f", 0644, "f"));
+  const llb::State copied = llb::scratch().file(llb::FileActions().copy(made, "/a", "/b"));
+  Machine here = make_machine(), there = make_machine(), third = make_machine(), fourth = make_machine();
+  EXPECT_EQ(here.solve(loaded(copied)), 3);
+  const CacheExported least = must(here.export_to(address, ExportOptions::Mode::min));
+  EXPECT_EQ(least.layers, 1u);
+  EXPECT_GE(least.records, 3u);
+  EXPECT_EQ(there.solve(loaded(copied), {address}), 0);
+  EXPECT_EQ(must(there.content("b/f")), "f");
+  EXPECT_EQ(third.solve(loaded(made), {address}), 2) << "its bytes are not there";
+  const CacheExported most = must(here.export_to(address, ExportOptions::Mode::max));
+  EXPECT_EQ(most.layers, 3u);
+  EXPECT_EQ(most.records, least.records);
+  EXPECT_EQ(fourth.solve(loaded(made), {address}), 0);
+  EXPECT_EQ(must(fourth.content("a/f")), "f");
+}
+
 }  // namespace cairn::solver
