@@ -23,6 +23,27 @@ using base::Fd;
 using base::Result;
 using base::Status;
 
+std::string helper_reason(std::string_view said) {
+  if (said.find('{') != said.npos) return {};
+  std::string line(said.substr(0, std::min<std::size_t>(said.find('\n'), 200)));
+  std::erase_if(line, [](unsigned char c) { return c < 0x20 || c == 0x7f; });
+  return line;
+}
+
+Result<HelperAnswer> parse_helper_answer(std::string_view json) {
+  const auto parsed = nlohmann::json::parse(json, nullptr, false);
+  const auto text = [&](const char* name) -> const std::string* {
+    const auto found = parsed.find(name);
+    return found != parsed.end() && found->is_string() ? found->get_ptr<const std::string*>() : nullptr;
+  };
+  if (!parsed.is_object()) return fail(ErrorCode::unavailable, "its answer is no JSON object");
+  const std::string* user = text("Username");
+  const std::string* secret = text("Secret");
+  if (user == nullptr || secret == nullptr)
+    return fail(ErrorCode::unavailable, "its answer lacks Username or Secret");
+  return HelperAnswer{*user, *secret};
+}
+
 namespace {
 
 using Clock = std::chrono::steady_clock;
@@ -127,39 +148,17 @@ class Helper {
   Fd in_, out_;
 };
 
-// The first line of what a helper that failed has said; nothing if that may be an answer.
-std::string reason_of(std::string_view said) {
-  if (said.find('{') != said.npos) return {};
-  std::string line(said.substr(0, std::min<std::size_t>(said.find('\n'), 200)));
-  std::erase_if(line, [](unsigned char c) { return c < 0x20 || c == 0x7f; });
-  return line;
-}
-
-Result<HelperAnswer> parse_answer(std::string_view json) {
-  const auto parsed = nlohmann::json::parse(json, nullptr, false);
-  const auto text = [&](const char* name) -> const std::string* {
-    const auto found = parsed.find(name);
-    return found != parsed.end() && found->is_string() ? found->get_ptr<const std::string*>() : nullptr;
-  };
-  if (!parsed.is_object()) return fail(ErrorCode::unavailable, "its answer is no JSON object");
-  const std::string* user = text("Username");
-  const std::string* secret = text("Secret");
-  if (user == nullptr || secret == nullptr)
-    return fail(ErrorCode::unavailable, "its answer lacks Username or Secret");
-  return HelperAnswer{*user, *secret};
-}
-
 Result<HelperAnswer> ask(const std::string& program, const std::string& address, std::chrono::milliseconds time_max) {
   const auto until = Clock::now() + time_max;
   Helper helper = TRY(Helper::start(program));
   helper.tell(address + "\n");
   const std::string said = TRY(helper.read_all(until));
   const int status = TRY(helper.ended(until));
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return parse_answer(said);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return parse_helper_answer(said);
   if (said.starts_with(nothing_kept)) return HelperAnswer{};
   const std::string how = WIFSIGNALED(status) ? fmt::format("signal {}", WTERMSIG(status))
                                               : fmt::format("exit code {}", WEXITSTATUS(status));
-  const std::string reason = reason_of(said);
+  const std::string reason = helper_reason(said);
   if (reason.empty()) return fail(ErrorCode::unavailable, "it failed ({})", how);
   return fail(ErrorCode::unavailable, "it failed ({}): {}", how, reason);
 }
