@@ -80,7 +80,7 @@ Status miss_what_is_not_there(Store& store, std::stop_token stop, BlobRepair& do
     if (stop.stop_requested()) return {};
     const std::string why = TRY(look_at(store, digest, row));
     if (why.empty()) continue;
-    const auto now = TRY(store.env.view([&](ReadTxn& txn) { return txn.get(table::blobs, digest); }));
+    const auto now = TRY(store.env.view([&blob = digest](ReadTxn& txn) { return txn.get(table::blobs, blob); }));
     if (now != row) continue;
     store.blobs.found_damaged(digest, row, why);
     ++done.missed;
