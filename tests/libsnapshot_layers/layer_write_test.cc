@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "libbase/hash/sha256.h"
+#include "libsnapshot/tar/encoder.h"
 #include "libsnapshot/tar/tar_reader.h"
 #include "tests/libsnapshot_layers/layers.h"
 #include "tests/support/temp_dir.h"
@@ -272,6 +273,42 @@ TEST_F(LayerWrite, RewrittenALayerHasOtherTimesAndNothingElse) {
   source.request_stop();
   clamped.stop = source.get_token();
   EXPECT_EQ(rewrite_bytes(tar, clamped).error().code, ErrorCode::cancelled);
+}
+
+// A member of POSIX's extended headers as GNU tar writes sparse files: all of it is one hole.
+std::string hole_of(std::uint64_t bytes) {
+  std::string records;
+  for (const std::string& record : {std::string("GNU.sparse.major=1"), std::string("GNU.sparse.minor=0"),
+                                    "GNU.sparse.realsize=" + std::to_string(bytes)}) {
+    const std::size_t size = record.size() + 4;  // two digits, a space and a newline
+    records += fmt::format("{} {}\n", size, record);
+  }
+  std::string map = fmt::format("1\n{}\n0\n", bytes);
+  map.resize(512);
+  std::string tar;
+  const auto append = [&](const std::string& name, char type, std::string data) {
+    TarEntry entry;
+    entry.name = name;
+    entry.size = data.size();
+    std::string header;
+    must(append_header(entry, header));
+    header[156] = type;
+    header.replace(148, 8, 8, ' ');
+    unsigned sum = 0;
+    for (const unsigned char c : header) sum += c;
+    header.replace(148, 6, fmt::format("{:06o}", sum));
+    header[154] = '\0';
+    data.resize(data.size() + padding_after(data.size()));
+    tar += header + data;
+  };
+  append("PaxHeaders/f", 'x', records);
+  append("f", '0', map);
+  return tar + std::string(trailer_bytes, '\0');
+}
+
+TEST_F(LayerWrite, AMemberThatAnnouncesAHoleWithoutEndIsRefusedBeforeItIsWritten) {
+  EXPECT_EQ(must(rewrite_bytes(hole_of(5 << 20), plain())).bytes.size(), (5u << 20) + 512 + trailer_bytes);
+  EXPECT_EQ(rewrite_bytes(hole_of(std::uint64_t{1} << 50), plain()).error().code, ErrorCode::invalid_argument);
 }
 
 TEST_F(LayerWrite, UnderAPrefixAllNamesBeginWithItAndMoreMayFollow) {
