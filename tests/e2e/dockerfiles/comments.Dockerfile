@@ -1,0 +1,7 @@
+FROM base
+# c
+RUN echo a && \
+  # inner
+  echo b \
+
+  && echo c > /c

@@ -1,0 +1,5 @@
+FROM base
+RUN true
+RUN echo x > /tmp/a && rm /tmp/a
+COPY words.txt /f
+RUN true

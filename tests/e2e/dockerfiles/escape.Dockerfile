@@ -1,0 +1,5 @@
+# escape=`
+FROM base
+RUN echo a `
+  && echo b > /b
+ENV P=c:`\x

@@ -1,0 +1,5 @@
+# with: --platform linux/amd64,linux/arm64
+FROM scratch
+ARG TARGETARCH TARGETVARIANT
+COPY words.txt /$TARGETARCH
+LABEL arch=$TARGETARCH$TARGETVARIANT
