@@ -215,6 +215,16 @@ TEST_F(NewerBuildKit, ItsCachesAreHitsHere) {
   }
 }
 
+TEST_F(NewerBuildKit, DockerLoadsAndRunsOurImages) {
+  const std::string file = (temp_ / "docker/app.tar").str();
+  build_here({"-t", "app:1", "-o", "type=docker,dest=" + file});
+  const Ended loaded = docker_->docker({"load", "--input", file});
+  EXPECT_THAT(loaded.out, HasSubstr("Loaded image: app:1")) << loaded.err;
+  const Ended ran = docker_->docker({"run", "--rm", "--network", "none", "app:1", "cat", "/both"});
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  EXPECT_EQ(ran.out, "2 world\none two\nseveral\nlines\n2 world\none two\nseveral\nlines\n");
+}
+
 // What follows "# with: " in the first line of a Dockerfile.
 Words words_of(const std::string& dockerfile) {
   constexpr std::string_view mark = "# with: ";
