@@ -66,7 +66,7 @@ class Registries {
   virtual ~Registries() = default;
   // Asks nobody yet. credentials: "user:password", or "" for none; the user "<token>" has an identity token for a
   // password, which the token service changes for others, and "<registry token>" one that the registry takes as it is. A
-  // second line says where they are from, for messages. Repositories do not outlive this.
+  // second line says where they are from, for messages; after a NUL comes what is for mirrors. Repositories do not outlive this.
   virtual std::shared_ptr<Repository> open(const RepositoryName& name, const std::string& credentials) = 0;
 };
 

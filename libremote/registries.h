@@ -21,8 +21,8 @@ namespace cairn::remote {
 struct RegistryRoute {
   enum class Scheme { usual, http, https } scheme = Scheme::usual;
   // Asked in this order before the registry itself for what tags of images are, and for what digests name: "host:port",
-  // with a path that comes before that of the repository if there is one. They get no credentials. Whatever one of them
-  // cannot do the next does, and it is left alone for a while. What caches are and uploads are of the registry alone.
+  // with a path that comes before that of the repository if there is one. They get their own credentials or none, never
+  // those of the registry. Whatever one of them cannot do the next does, and it is left alone for a while. What caches are and uploads are of the registry alone.
   struct Mirror {
     std::string host, path;
     Scheme scheme = Scheme::usual;
@@ -31,9 +31,16 @@ struct RegistryRoute {
 };
 using RegistryRoutes = std::map<std::string, RegistryRoute>;  // by host, as images name it
 
-// The text of registries.toml (docs/guides/sources.md); `name` is what errors call it, and they say line and field.
+// Where it stands in a store.
+inline constexpr const char* registries_file = "registries.toml";
+// The text of that file (docs/guides/sources.md); `name` is what errors call it, and they say line and field.
 // Errors: invalid_argument.
 base::Result<RegistryRoutes> parse_registries(std::string_view text, std::string_view name);
+
+// Adds to what a registry is told of who asks, as cache::Registries::open takes it, what one of its mirrors is told:
+// a text of the same kind.
+std::string with_mirror_credentials(std::string credentials, const std::string& mirror_host,
+                                    const std::string& of_mirror);
 
 struct RegistryOptions {
   // Of requests that a registry refuses for now (429, 5xx) or that break off; pauses double up to pause_max, or are what

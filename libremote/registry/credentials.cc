@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "libremote/registries.h"
+
 namespace cairn::remote {
 
 Credentials parse_credentials(std::string_view text) {
@@ -19,6 +21,25 @@ Credentials parse_credentials(std::string_view text) {
                 : parsed.user == registry_token_user ? Kind::registry_token
                                                      : Kind::password;
   return parsed;
+}
+
+std::string own_credentials(std::string_view text) { return std::string(text.substr(0, text.find('\0'))); }
+
+std::string mirror_credentials(std::string_view text, std::string_view mirror_host) {
+  for (std::size_t end = text.find('\0'); end != text.npos; end = text.find('\0')) {
+    text.remove_prefix(end + 1);
+    const std::string_view part = text.substr(0, text.find('\0'));
+    const std::size_t line = part.find('\n');
+    if (line != part.npos && part.substr(0, line) == mirror_host) return std::string(part.substr(line + 1));
+  }
+  return {};
+}
+
+std::string with_mirror_credentials(std::string credentials, const std::string& mirror_host,
+                                    const std::string& of_mirror) {
+  if (credentials.empty()) credentials = "\n";  // none, and nothing to be said of that
+  credentials += '\0';
+  return credentials + mirror_host + "\n" + own_credentials(of_mirror);
 }
 
 }  // namespace cairn::remote

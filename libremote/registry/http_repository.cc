@@ -252,21 +252,24 @@ class HttpRegistries final : public cache::Registries {
     const auto route = options_.routes.find(name.host);
     const bool is_plain = route == options_.routes.end();
     const std::string origin = registry_url(name.host, is_plain ? RegistryRoute::Scheme::usual : route->second.scheme);
-    auto own = std::make_unique<HttpRepository>(fetcher_, options_, name, origin, credentials);
+    auto own = std::make_unique<HttpRepository>(fetcher_, options_, name, origin, own_credentials(credentials));
     if (is_plain || route->second.mirrors.empty()) return own;
     std::vector<MirroredRepository::Mirror> mirrors;
-    for (const RegistryRoute::Mirror& mirror : route->second.mirrors) mirrors.push_back(open_mirror(mirror, name));
+    for (const RegistryRoute::Mirror& mirror : route->second.mirrors) {
+      mirrors.push_back(open_mirror(mirror, name, mirror_credentials(credentials, mirror.host)));
+    }
     return std::make_shared<MirroredRepository>(std::move(own), std::move(mirrors));
   }
 
  private:
-  MirroredRepository::Mirror open_mirror(const RegistryRoute::Mirror& mirror, const cache::RepositoryName& name) {
+  MirroredRepository::Mirror open_mirror(const RegistryRoute::Mirror& mirror, const cache::RepositoryName& name,
+                                         const std::string& credentials) {
     RegistryOptions options = options_;
     options.tries = std::min(options.tries, mirror_tries);
     options.document_time = options.mirror_answer;
     const cache::RepositoryName there{mirror.host, mirror.path.empty() ? name.path : mirror.path + "/" + name.path};
     const std::string origin = registry_url(mirror.host, mirror.scheme);
-    return {std::make_unique<HttpRepository>(fetcher_, options, there, origin, ""), rest_of(origin)};
+    return {std::make_unique<HttpRepository>(fetcher_, options, there, origin, credentials), rest_of(origin)};
   }
   std::shared_ptr<Rest> rest_of(const std::string& origin) {
     auto rests = rests_.lock();

@@ -99,6 +99,32 @@ TEST_F(RegistryLogin, AHelperIsAskedOnlyForARegistryThatTheBuildTalksTo) {
   expect_clean();
 }
 
+TEST_F(RegistryLogin, AMirrorIsToldWhoAsksThereAndNothingOfTheRegistryThatItStandsFor) {
+  const std::string routes = "[[registry]]\nhost = \"" + registry_->host() + "\"\nhttp = false\n" +
+                             "[[registry]]\nhost = \"127.0.0.1:1\"\nmirrors = [\"https://" + registry_->host() + "\"]\n";
+  put(root_, "registries.toml", routes);
+  const auto through_mirror = [&](const std::string& dest) {
+    return solve_bytes(must(llb::marshal(llb::image("127.0.0.1:1/team/app:v1"), {.platform = linux_amd64()})),
+                       {"--output", export_to(dest)});
+  };
+  put(temp_ / "docker", "config.json",
+      R"({"auths": {"127.0.0.1:1": {"auth": ")" + base::base64(RegistryServer::credentials) + "\"}}}");
+  Solved solved = through_mirror("none");
+  EXPECT_NE(solved.code, 0) << "the login of the registry is not for its mirror";
+  log_in_with_helper("read -r server; echo \"$server\" >> " + (temp_ / "asked").str() +
+                     R"(; echo '{"ServerURL":"x","Username":"cairn","Secret":"secret"}')" + "\n");
+  // Who could write the file could have any login handed out.
+  ASSERT_EQ(::chmod((root_ / "registries.toml").c_str(), 0666), 0);
+  EXPECT_NE(through_mirror("none").code, 0);
+  EXPECT_EQ(read(temp_ / "asked"), "");
+  ASSERT_EQ(::chmod((root_ / "registries.toml").c_str(), 0644), 0);
+  solved = through_mirror("one");
+  ASSERT_EQ(solved.code, 0) << solved.err;
+  EXPECT_EQ(exported("one", "hello"), "over TLS");
+  EXPECT_EQ(read(temp_ / "asked"), registry_->host() + "\n");
+  expect_clean();
+}
+
 TEST_F(RegistryLogin, WhatIsWrongNamesTheRegistryAndWhereItIsFrom) {
   log_in("cairn:geheim");
   Solved solved = pull("none");

@@ -6,6 +6,7 @@
 
 #include <atomic>
 
+#include "libbase/base64.h"
 #include "libbase/hash/sha256.h"
 #include "libremote/bodies/bodies.h"
 #include "libremote/http_fetcher.h"
@@ -74,6 +75,42 @@ TEST_F(MirrorTest, CredentialsAreForTheRegistryAlone) {
   const auto repository = open({mirror.host()}, "me:pass");
   EXPECT_EQ(drain(*repository, bytes_).value(), bytes_);
   for (const HttpRequest& request : mirror.requests()) EXPECT_EQ(request.header("authorization"), "");
+}
+
+TEST_F(MirrorTest, AMirrorGetsItsOwnCredentialsAndTheRegistryItsOwn) {
+  const auto guarded = [&](const std::string& who) {
+    return [this, who](const HttpRequest& request, HttpReply& reply) {
+      if (request.header("authorization") != "Basic " + base::base64(who))
+        return reply.send(401, {{"WWW-Authenticate", "Basic realm=\"x\""}}, "");
+      reply.send(200, {{"Docker-Content-Digest", digest_of(bytes_).str()}}, bytes_);
+    };
+  };
+  HttpServer first(guarded("one:1")), second(guarded("two:2"));
+  std::string credentials = with_mirror_credentials("me:pass\nthe file", second.host(), "two:2\nthe file");
+  credentials = with_mirror_credentials(credentials, first.host(), "one:wrong\nthe file");
+  const auto repository = open({first.host(), second.host() + "/proxy"}, credentials);
+  EXPECT_EQ(drain(*repository, bytes_).value(), bytes_);
+  EXPECT_EQ(own_.requests().size(), 0u);
+  const auto expect_only = [](const HttpServer& server, const std::string& who) {
+    bool has_told = false;
+    for (const HttpRequest& request : server.requests()) {
+      const std::string told = request.header("authorization");
+      EXPECT_TRUE(told.empty() || told == "Basic " + base::base64(who)) << told;
+      has_told = has_told || !told.empty();
+    }
+    EXPECT_TRUE(has_told);
+  };
+  expect_only(first, "one:wrong");
+  expect_only(second, "two:2");
+
+  // Those of mirrors alone: the registry is told nothing.
+  HttpServer closed([](const HttpRequest&, HttpReply& reply) { reply.send(401, {{"WWW-Authenticate", "Basic realm=\"x\""}}, ""); });
+  RegistryOptions options{.tries = 1};
+  options.routes[closed.host()].mirrors.push_back({first.host(), ""});
+  const auto registries = make_registries(*fetcher_, options);
+  const auto none = registries->open({.host = closed.host(), .path = "a"}, with_mirror_credentials("", first.host(), "one:wrong"));
+  EXPECT_THAT(none->resolve("v1", {}).error().message, HasSubstr("refuses who gives no credentials"));
+  for (const HttpRequest& request : closed.requests()) EXPECT_EQ(request.header("authorization"), "");
 }
 
 TEST_F(MirrorTest, ASickMirrorCostsTimeOnce) {

@@ -201,7 +201,7 @@ SolveRun run_order(const GlobalOptions& global, const SolveOptions& options, Out
   auto store = store_options(global);
   if (!store) return ended(report_usage(store.error()));
   store->engine.runtime = options.executor;
-  add_registry_logins(order, registries);
+  add_registry_logins(order, store->engine.root, registries);
 
   const Interrupt interrupt;
   auto progress = make_progress_view(progress_mode(options.progress));

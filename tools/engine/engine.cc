@@ -37,7 +37,6 @@ constexpr std::size_t small_file_max = 4096;
 constexpr std::size_t policy_file_max = 1 << 20;
 constexpr const char* policy_file = "gc.toml";
 constexpr const char* options_file = "store.toml";
-constexpr const char* registries_file = "registries.toml";
 
 Result<std::optional<std::string>> read_if_there(const HostPath& path) {
   auto text = base::read_file(path, small_file_max);
@@ -319,7 +318,7 @@ Result<std::unique_ptr<Engine>> Engine::open(EngineOptions options) {
   state.cache = TRY(cache::Cache::open(root, *state.env, *state.writer, *state.snapshots, state.clock, cache_options));
   state.fetcher = remote::make_http_fetcher(remote::http_options_of_environment());
   state.registries = remote::make_registries(
-      *state.fetcher, {.routes = load_options(root, &remote::parse_registries, registries_file)});
+      *state.fetcher, {.routes = load_options(root, &remote::parse_registries, remote::registries_file)});
   state.buckets = remote::make_buckets(*state.fetcher, state.clock);
   state.solver = std::make_unique<solver::Solver>(
       *state.cache,
