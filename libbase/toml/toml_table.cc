@@ -13,9 +13,56 @@ bool same_key(std::string_view a, std::string_view b, KeyCase key_case) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](char x, char y) { return lower(x) == lower(y); });
 }
 
+// Behind the string that begins at the given place, or the end of the text.
+std::size_t after_string(std::string_view text, std::size_t at) {
+  const char quote = text[at];
+  const std::string three(3, quote);
+  const bool is_long = text.substr(at).starts_with(three);
+  for (at += is_long ? 3 : 1; at < text.size(); ++at) {
+    if (quote == '"' && text[at] == '\\') {
+      ++at;
+    } else if (is_long && text.substr(at).starts_with(three)) {
+      at += 3;
+      for (int more = 0; more < 2 && at < text.size() && text[at] == quote; ++more) ++at;  // its last characters
+      return at;
+    } else if (!is_long && (text[at] == quote || text[at] == '\n')) {
+      return at + 1;
+    }
+  }
+  return text.size();
+}
+
+// Where there is more than printable ASCII and space outside of strings and comments. No TOML has that, and the parser
+// runs into what it holds for unreachable when a key begins with it.
+std::optional<std::size_t> find_stray_character(std::string_view text) {
+  for (std::size_t at = 0; at < text.size();) {
+    const char c = text[at];
+    const bool is_space = c == '\t' || c == '\n' || c == '\r';
+    if (!is_space && (c < ' ' || c > '~')) return at;  // above ASCII it is negative
+    if (c == '"' || c == '\'') {
+      at = after_string(text, at);
+    } else {
+      at = c == '#' ? std::min(text.find('\n', at), text.size()) : at + 1;
+    }
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 Result<toml::parse_result> parse_toml(std::string_view text, std::string_view file) {
+  if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
+  const auto is_beyond = [](char c) { return static_cast<unsigned char>(c) >= 0x80; };
+  if (std::any_of(text.begin(), text.end(), is_beyond)) {
+    // Where strings begin and end can be trusted once the text is TOML but for these characters.
+    std::string plain(text);
+    std::replace_if(plain.begin(), plain.end(), is_beyond, 'x');
+    TRY(parse_toml(plain, file));
+  }
+  if (const auto stray = find_stray_character(text)) {
+    return fail(ErrorCode::invalid_argument, "{}, line {}: only strings and comments hold other than printable ASCII",
+                file, 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(*stray), '\n'));
+  }
   toml::parse_result parsed = toml::parse(text);
   if (parsed) return parsed;
   return fail(ErrorCode::invalid_argument, "{}, line {}: {}", file, parsed.error().source().begin.line,

@@ -23,7 +23,9 @@ std::string written(const RegistryRoutes& routes) {
     text += "mirrors = [";
     for (const RegistryRoute::Mirror& mirror : route.mirrors) {
       const char* scheme = mirror.scheme == Scheme::usual ? "" : mirror.scheme == Scheme::http ? "http://" : "https://";
-      text += fmt::format("'''{}{}{}{}''',", scheme, mirror.host, mirror.path.empty() ? "" : "/", mirror.path);
+      text += fmt::format("\"{}{}{}", scheme, mirror.host, mirror.path.empty() ? "" : "/");
+      for (const char c : mirror.path) text += (c == '"' || c == '\\') ? std::string{'\\', c} : std::string{c};
+      text += "\",";
     }
     text += "]\n";
   }

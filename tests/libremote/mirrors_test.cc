@@ -176,8 +176,12 @@ host = "10.0.0.6:5000"
 http = true
 
 [[registry]]
-host = "127.0.0.1:5443"
+host = "127.0.0.1:5443" # ä
 http = false
+
+[[registry]]
+host = '''c.example''' # it's "ä
+mirrors = ["""m.example""", 'n.example'] # '''ä
 )",
                                        "registries.toml");
   ASSERT_TRUE(routes) << routes.error().message;
@@ -190,6 +194,7 @@ http = false
   EXPECT_EQ(hub.mirrors[1].path, "proxy/hub");
   EXPECT_EQ(hub.mirrors[1].scheme, Scheme::http);
   EXPECT_EQ(routes->at("10.0.0.6:5000").scheme, Scheme::http);
+  EXPECT_EQ(routes->at("c.example").mirrors.size(), 2u);
   EXPECT_EQ(registry_url("10.0.0.6:5000", Scheme::http), "http://10.0.0.6:5000");
   EXPECT_EQ(registry_url("127.0.0.1:5443", routes->at("127.0.0.1:5443").scheme), "https://127.0.0.1:5443");
   for (const auto& [text, part] : std::vector<std::pair<std::string, std::string>>{
@@ -202,6 +207,9 @@ http = false
            {"[[registry]]\nhost = \"a\"\nmirrors = [\"ftp://x\"]", "mirrors"},
            {"[[registry]]\nhost = \"a\"\nmirrors = [\"u:p@x\"]", "mirrors"},
            {"[[registry]]\nhost = \"a\"\n[[registry]]\nhost = \"a\"", "twice"},
+           {"[[registry]]\nä = 1", "line 2: only strings and comments"},
+           {"[[registry]]\nhost = \"a\"\nhttp =  true", "line 3"},
+           {"[?[registry]]\nho =aW", "line 1"},
            {"[registries]", "registries"},
            {"[[registry", ""}}) {
     const auto wrong = parse_registries(text, "registries.toml");
