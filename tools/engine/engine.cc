@@ -75,7 +75,7 @@ Result<std::vector<std::string>> expect_no_stranger(const HostPath& root) {
       unfinished.push_back(name);
       continue;
     }
-    if (name == policy_file || name == options_file || name == "reserve") continue;
+    if (name == policy_file || name == options_file || name == remote::registries_file || name == "reserve") continue;
     if (name == "lock" || name == "meta" || name == "tmp" || name == "trees" || name == "blobs") continue;
     return fail(ErrorCode::invalid_argument,
                 "open store {}: the directory is not empty and holds no store (found \"{}\")", root.str(), name);
