@@ -269,10 +269,11 @@ class Work {
   bool wants_inline_cache() const { return std::any_of(cache_exports_.begin(), cache_exports_.end(), is_inline); }
 
   // A layer that a cache was believed to have may turn out to be gone when an archive wants its bytes: then what it was
-  // made by is done again, once.
+  // made by is done again, once. Not if the beginning of the archive may be on its way to somebody.
   Status export_whole_images(std::size_t number) {
     Status exported = export_images(number);
     if (exported || !solver::may_be_lost(exported.error()) || request_.tree == solver::SolveRequest::Tree::here || stop_.stop_requested()) return exported;
+    if (order_.output_fd >= 0 && (attribute(number, "dest").empty() || attribute(number, "dest") == "-")) return exported;
     const auto is_lazy = [](const Built& built) { return built.outcome.result && built.outcome.result->is_lazy(); };
     if (std::none_of(built_.begin(), built_.end(), is_lazy)) return exported;
     report_.warnings.push_back(exported.error().message + "; what is not to be had is done again");
@@ -293,12 +294,12 @@ class Work {
     return {};
   }
 
+  std::string attribute(std::size_t output, const char* name) const {
+    const auto found = order_.outputs[output].find(name);
+    return found == order_.outputs[output].end() ? std::string() : found->second;
+  }
+
   Status export_images(std::size_t number) {
-    const solver::OutputAttributes& attributes = order_.outputs[number];
-    const auto attribute = [&](const char* name) {
-      const auto found = attributes.find(name);
-      return found == attributes.end() ? std::string() : found->second;
-    };
     solver::ImageExport wanted{.output = outputs_[number], .images = {}};
     for (const Built& built : built_) {
       wanted.images.push_back({built.plan.platform, built.outcome.result, built.plan.config, built.plan.base_config, {}});
@@ -316,10 +317,10 @@ class Work {
       std::lock_guard lock(telling);
       progress_.on_bytes(0, done, total);
     };
-    const std::string type = attribute("type");
+    const std::string type = attribute(number, "type");
     auto exported = TRY(progress_.step("exporting to " + type, [&] { return engine_.solver().export_images(wanted, stop_); }), "export {}", type);
     report_.warnings.insert(report_.warnings.end(), exported.warnings.begin(), exported.warnings.end());
-    report_.images.push_back({type, attribute("dest"), std::move(exported)});
+    report_.images.push_back({type, attribute(number, "dest"), std::move(exported)});
     return {};
   }
 
