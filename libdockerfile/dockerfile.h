@@ -29,7 +29,8 @@ struct Options {
 
   std::string session_id;      // whose directories local sources are
   std::string context = {};    // "": the local directory; else a URL, as `docker build` takes it
-  std::string context_subdir;  // a directory of the context that is the context
+  std::string context_archive;  // a file of the local directory: what is in it is the context
+  std::string context_subdir;   // a directory of the context that is the context
   std::string
       context_name = "context",
       dockerfile_name;  // of the local sources; "" for the latter: "dockerfile", or beside a context that is a URL
@@ -49,8 +50,8 @@ struct Options {
   std::optional<std::int64_t> epoch;  // SOURCE_DATE_EPOCH, in seconds
 };
 
-// The options as BuildKit's clients name and write them ("build-arg:X", "platform", "no-cache", "ulimit", …); what is
-// none of the front end's is left alone. Errors: invalid_argument.
+// The options as BuildKit's clients name and write them ("build-arg:X", "platform", "no-cache", "ulimit", …), and of our
+// own "context-archive"; what is none of the front end's is left alone. Errors: invalid_argument.
 base::Result<Options> parse_options(const std::map<std::string, std::string>& options);
 
 // What a front end asks while it works. Called from the thread that converts.

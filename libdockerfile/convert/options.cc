@@ -76,6 +76,7 @@ std::string* text_option(Options& options, std::string_view key) {
   if (key == "target") return &options.target;
   if (key == "context") return &options.context;
   if (key == "contextsubdir") return &options.context_subdir;
+  if (key == "context-archive") return &options.context_archive;
   if (key == "contextkey") return &options.context_name;
   if (key == "dockerfilekey") return &options.dockerfile_name;
   if (key == "cgroup-parent") return &options.cgroup_parent;

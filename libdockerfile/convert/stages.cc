@@ -321,7 +321,7 @@ Result<BuildStage*> Converter::run() {
     wanted.insert(stage->context_paths.begin(), stage->context_paths.end());
     if (stage->local) stage->local->settle(*stage->paths);
   }
-  if (options_.context.empty()) main_.settle(wanted);
+  if (options_.context.empty() && options_.context_archive.empty()) main_.settle(wanted);
   for (const auto& [key, value] : options_.labels) target->image.labels[key] = value;
   if (!target_.is_implicit) {
     const std::string os_version = target->image.platform.os_version;

@@ -19,6 +19,7 @@ namespace llb = solver::llb;
 
 constexpr const char* ignore_name = ".dockerignore";
 constexpr const char* usual_name = "Dockerfile";
+constexpr const char* loads_remote = "[internal] load remote build context";
 
 // Of gzip, bzip2, xz, and of a tar archive.
 bool is_archive(std::string_view data) {
@@ -29,6 +30,12 @@ bool is_archive(std::string_view data) {
     if (data.starts_with(magic)) return true;
   }
   return data.size() > 262 && data.substr(257, 5) == "ustar";
+}
+
+State unpacked(const State& archive, const std::string& name) {
+  llb::FileActions unpack;
+  unpack.copy(archive, "/" + name, "/", {.unpack = true});
+  return State().file(unpack);
 }
 
 std::string hint_of(std::string_view context, std::string_view of_directory) {
@@ -98,16 +105,12 @@ State Contexts::local_file(const std::string& local, std::vector<std::string> pa
 
 Status Contexts::open() {
   filename_ = options_.filename.empty() ? usual_name : options_.filename;
-  if (options_.context.empty()) return {};
-  auto git = TRY(parse_git_ref(options_.context), "context {}", options_.context);
-  if (git) {
-    const auto keep = options_.build_args.find("BUILDKIT_CONTEXT_KEEP_GIT_DIR");
-    const bool keep_by_argument = keep != options_.build_args.end() && (keep->second == "1" || keep->second == "true");
-    git->options.keep_git_dir = git->keep_git_dir.value_or(keep_by_argument);
-    git->options.name = "[internal] load git source " + options_.context;
-    remote_ = llb::git(git->remote, git->options);
-  } else if (is_http(options_.context)) {
-    TRY(open_http());
+  const std::string& archive = options_.context_archive;
+  if (!archive.empty()) {
+    const std::string& local = options_.context_name;
+    remote_ = unpacked(local_file(local, {archive}, hint_of(local, archive), loads_remote, session_of(local)), archive);
+  } else if (!options_.context.empty()) {
+    TRY(open_address());
   }
   dockerfile_source_ = remote_;
   if (remote_ && !options_.context_subdir.empty()) {
@@ -118,17 +121,29 @@ Status Contexts::open() {
   return {};
 }
 
+Status Contexts::open_address() {
+  auto git = TRY(parse_git_ref(options_.context), "context {}", options_.context);
+  if (git) {
+    const auto keep = options_.build_args.find("BUILDKIT_CONTEXT_KEEP_GIT_DIR");
+    const bool keep_by_argument = keep != options_.build_args.end() && (keep->second == "1" || keep->second == "true");
+    git->options.keep_git_dir = git->keep_git_dir.value_or(keep_by_argument);
+    git->options.name = "[internal] load git source " + options_.context;
+    remote_ = llb::git(git->remote, git->options);
+  } else if (is_http(options_.context)) {
+    TRY(open_http());
+  }
+  return {};
+}
+
 // An archive is the context; anything else is the Dockerfile, and there is no more.
 Status Contexts::open_http() {
   llb::HttpOptions options;
   options.filename = "context";
-  options.name = "[internal] load remote build context";
+  options.name = loads_remote;
   const State file = llb::http(options_.context, options);
   const auto data = TRY(facts_.read_file(TRY(definition_of(file)), "context", Facts::Part::head));
   if (data && is_archive(*data)) {
-    llb::FileActions unpack;
-    unpack.copy(file, "/context", "/", {.unpack = true});
-    remote_ = State().file(unpack);
+    remote_ = unpacked(file, "context");
   } else {
     filename_ = "context";
     remote_ = file;
@@ -214,6 +229,8 @@ Result<std::optional<NamedContext>> Contexts::find(const std::string& name, cons
     options.name = fmt::format("[context {}] {}", key->shown, key->specifier);
     return NamedContext{llb::http(key->specifier, options), {}, {}};
   }
+  // A graph that another front end would have handed on.
+  if (at.head == "input") return refuse("context {} is the input {} of the build, and it has none", key->shown, at.rest);
   return refuse("unsupported context source {} for {}", at.head, key->shown);
 }
 

@@ -62,6 +62,7 @@ class Contexts {
                                              const Platform& platform);
   base::Result<NamedContext> find_local(const Key& key, const std::string& name);
   base::Status open_http();
+  base::Status open_address();
   base::Result<std::string> definition_of(const State& state) const;
   std::string session_of(const std::string& local) const;
   State local_file(const std::string& local, std::vector<std::string> paths, const std::string& hint,

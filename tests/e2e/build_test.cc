@@ -11,6 +11,7 @@ namespace cairn::test {
 namespace {
 
 using testing::AllOf;
+using testing::Contains;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -34,6 +35,10 @@ class Build : public World {
     const Ended ended = cachectl(check_command("--call=" + call));
     EXPECT_EQ(ended.code, code) << ended.err;
     return nlohmann::json::parse(ended.out, nullptr, false);
+  }
+  // Of a build whose context is on standard input.
+  Words archive_command(const std::string& output) const {
+    return {"--root", root_.str(), "build", "--json", "--progress", "none", "--build-context", "base=oci-layout://" + busybox_image().layout().str(), "-o", (temp_ / output).str(), "-"};
   }
   Words to(const std::string& name) const { return {"-o", (temp_ / name).str()}; }
 
@@ -225,9 +230,76 @@ TEST_F(Build, TheDockerfileMayLieElsewhereOrComeFromStandardInput) {
   Words alone{"--root", root_.str(), "build", "--build-context", "base=oci-layout://" + busybox_image().layout().str(), "-o", (temp_ / "out3").str(), "-"};
   ASSERT_EQ(cachectl(alone, "FROM base AS work\nRUN echo x > /x\nFROM scratch\nCOPY --from=work /x /\n").code, 0);
   EXPECT_EQ(exported("out3", "x"), "x\n");
-  const Ended archive = cachectl(alone, std::string("\x1f\x8b\0\0", 4));
-  EXPECT_EQ(archive.code, 2);
-  EXPECT_THAT(archive.err, HasSubstr("this is no Dockerfile"));
+  const Ended neither = cachectl(alone, std::string("FROM base\n\0", 11));
+  EXPECT_EQ(neither.code, 2);
+  EXPECT_THAT(neither.err, HasSubstr("this is no Dockerfile"));
+}
+
+TEST_F(Build, AnArchiveOnStandardInputIsTheContext) {
+  put(context_, "file", "in the archive");
+  put(make_dir("context/docker"), "other", "FROM scratch\nCOPY file /other\n");
+  dockerfile("FROM base AS work\nCOPY . /work\nRUN chmod 600 /work/file\nFROM scratch\nCOPY --from=work /work/file /copied\n");
+  const std::string tar = tar_of(context_);
+  for (const char* program : {"", "gzip", "bzip2", "xz", "zstd"}) {
+    const std::string archive = *program == '\0' ? tar : run_program(temp_.path(), {program, "-c"}, tar).out;
+    Words words = archive_command("out");
+    const Solved built = parse_solved(cachectl(words, archive));
+    ASSERT_EQ(built.code, 0) << program << built.err;
+    EXPECT_EQ(exported("out", "copied"), "in the archive") << program;
+    if (*program != '\0') {
+      EXPECT_THAT(built.in_state("executed"), Not(Contains("[work 3/3] RUN chmod 600 /work/file"))) << program << ": the same files";
+    }
+    EXPECT_EQ(parse_solved(cachectl(words, archive)).executed, 0u) << program;
+    std::filesystem::remove_all((temp_ / "out").str());
+  }
+  Words named = archive_command("out2");
+  named.insert(named.begin() + 3, {"-f", "docker/other"});
+  EXPECT_EQ(parse_solved(cachectl(named, tar)).code, 0);
+  EXPECT_EQ(exported("out2", "other"), "in the archive");
+  Words targets = archive_command("out3");
+  targets.insert(targets.begin() + 3, "--call=targets,format=json");
+  EXPECT_EQ(nlohmann::json::parse(cachectl(targets, tar).out).at("targets")[0].at("name"), "work");
+}
+
+TEST_F(Build, AnArchiveThatIsWrongIsRefused) {
+  put(context_, "file", std::string(100000, 'x'));
+  dockerfile("FROM scratch\nCOPY file /\n");
+  const std::string tar = tar_of(context_);
+  const Words words = archive_command("out");
+  const std::string gzip = run_program(temp_.path(), {"gzip", "-c"}, tar).out;
+  for (const std::string& cut : {tar.substr(0, 60000), gzip.substr(0, gzip.size() - 20)}) {
+    const Ended ended = cachectl(words, cut);
+    EXPECT_NE(ended.code, 0);
+    EXPECT_THAT(ended.err, HasSubstr("unpack")) << ended.err;
+  }
+  put(make_dir("empty"), "file", "x");
+  const Ended without = cachectl(words, tar_of(temp_ / "empty"));
+  EXPECT_EQ(without.code, 3) << without.err;
+  EXPECT_THAT(without.err, HasSubstr("open Dockerfile: no such file"));
+  // A name that steps out of it.
+  std::string outside = run_program(temp_.path(), {"tar", "-C", context_.str(), "--transform", "s,^file$,../../escaped,", "-P", "-cf", "-", "Dockerfile", "file"}).out;
+  const Ended escaping = cachectl(words, outside);
+  EXPECT_NE(escaping.code, 0);
+  EXPECT_THAT(escaping.err, HasSubstr("escaped"));
+  // What only begins as an archive, and one for both.
+  EXPECT_NE(cachectl(words, std::string("\x1f\x8b\x08 nothing", 11)).code, 0);
+  Words both = words;
+  both.insert(both.begin() + 3, {"-f", "-"});
+  EXPECT_EQ(cachectl(both, tar).code, 2);
+  both.back() = context_.str();
+  const Ended no_text = cachectl(both, tar);
+  EXPECT_EQ(no_text.code, 2);
+  EXPECT_THAT(no_text.err, HasSubstr("is taken as the context"));
+  EXPECT_FALSE(std::filesystem::exists((temp_ / "out").str()));
+}
+
+TEST_F(Build, AnInputOfAnotherBuildIsNoContextHere) {
+  dockerfile("FROM more\n");
+  for (const std::string more : {"input:base", "target:base"}) {
+    const Solved built = build({"--build-context", "more=" + more});
+    EXPECT_EQ(built.code, 2);
+    EXPECT_THAT(built.err, AllOf(HasSubstr(more + " is what another build hands on"), HasSubstr("hint: build it first with -o DIR")));
+  }
 }
 
 TEST_F(Build, NamedContextsAreDirectoriesToo) {

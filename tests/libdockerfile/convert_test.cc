@@ -174,6 +174,28 @@ TEST(NamedContexts, TakeThePlaceOfImagesAndStages) {
   EXPECT_EQ(bad.convert("FROM x\n").error(), "unsupported context source floppy for x");
 }
 
+TEST(NamedContexts, AnInputIsOfNoUseWhereNobodyHandsOneOn) {
+  Converted converted({{"context:base", "input:other"}});
+  EXPECT_EQ(converted.convert("FROM base\n").error(), "context base is the input other of the build, and it has none");
+}
+
+TEST(Contexts, AFileOfTheDirectoryMayHoldTheContext) {
+  Converted converted({{"context-archive", "all.tar"}});
+  converted.facts.files["Dockerfile"] = "FROM scratch\nCOPY a /b\n";
+  converted.facts.files[".dockerignore"] = "a\n";
+  converted.result = build_dockerfile(converted.options, converted.facts, converted.diagnostics);
+  ASSERT_EQ(converted.error(), "");
+  EXPECT_TRUE(converted.diagnostics.warnings.empty()) << "the archive is taken whole";
+  const auto sources = converted.ops_of<solver::wire::SourceOp>();
+  ASSERT_EQ(sources.size(), 1u);
+  EXPECT_EQ(sources[0].identifier, "local://context");
+  const auto copies = converted.ops_of<solver::wire::FileOp>();
+  ASSERT_EQ(copies.size(), 2u);
+  const auto& unpack = std::get<solver::wire::FileActionCopy>(copies[0].actions.at(0).action);
+  EXPECT_EQ(unpack.src, "/all.tar");
+  EXPECT_TRUE(unpack.attempt_unpack);
+}
+
 TEST(Contexts, AnArchiveOfTheNetworkIsUnpackedAndAFileIsTheDockerfile) {
   Converted archive({{"context", "https://e.org/c.tgz"}});
   archive.facts.files = {{"context", std::string("\x1f\x8b\x08rest")}, {"Dockerfile", "FROM scratch\nCOPY a /\n"}};

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include <set>
 #include <utility>
 
+#include "libbase/compress/archive_decoder.h"
 #include "libbase/fs/fd.h"
 #include "libcache/policy.h"
 #include "libdockerfile/dockerfile.h"
@@ -44,33 +46,45 @@ using Attributes = std::map<std::string, std::string>;
 constexpr std::size_t text_max = 64u << 20;
 
 // A directory for what came on standard input, gone with it.
-class TextDirectory {
+class InputDirectory {
  public:
-  static Result<TextDirectory> with(const std::string& name, const std::string& text) {
+  static Result<InputDirectory> make(const std::string& name) {
     const char* parent = std::getenv("TMPDIR");
     std::string path = std::string(parent != nullptr && *parent != '\0' ? parent : "/tmp") + "/cachectl-XXXXXX";
     if (::mkdtemp(path.data()) == nullptr) return base::fail_errno(errno, "make a directory like {}", path);
-    TextDirectory directory(path);
-    std::ofstream out(path + "/" + name, std::ios::binary);
-    out << text;
-    out.close();
-    if (!out) return fail(ErrorCode::io, "write {}/{}", path, name);
-    directory.file_ = path + "/" + name;
-    return directory;
+    const base::HostPath directory = TRY(base::HostPath::from_user(path));
+    return InputDirectory(directory.str(), directory.str() + "/" + name);
   }
-  TextDirectory(TextDirectory&& other) noexcept : path_(std::exchange(other.path_, {})), file_(std::move(other.file_)) {}
-  TextDirectory& operator=(TextDirectory&&) = delete;
-  ~TextDirectory() {
+  InputDirectory(InputDirectory&& other) noexcept : path_(std::exchange(other.path_, {})), file_(std::move(other.file_)) {}
+  InputDirectory& operator=(InputDirectory&&) = delete;
+  ~InputDirectory() {
     if (path_.empty()) return;
     ::unlink(file_.c_str());
     ::rmdir(path_.c_str());
   }
   const std::string& path() const { return path_; }
+  // The one file, with these bytes and, behind them, what is left on standard input.
+  Status write(std::string_view bytes) const {
+    const base::HostPath name = TRY(base::HostPath::parse(file_));
+    const base::Fd file = TRY(base::open_host(name, O_WRONLY | O_CREAT | O_EXCL, 0644), "write {}", file_);
+    TRY(base::write_full(file.get(), bytes), "write {}", file_);
+    std::vector<std::byte> buffer(1 << 20);
+    while (true) {
+      const std::size_t count = TRY(base::read_full(STDIN_FILENO, buffer), "read standard input");
+      if (count == 0) return {};
+      TRY(base::write_full(file.get(), std::span(buffer).first(count)), "write {}", file_);
+    }
+  }
 
  private:
-  explicit TextDirectory(std::string path) : path_(std::move(path)) {}
+  InputDirectory(std::string path, std::string file) : path_(std::move(path)), file_(std::move(file)) {}
   std::string path_, file_;
 };
+
+// Of a tar archive, compressed or not, as far as its beginning tells.
+bool begins_an_archive(std::string_view head) {
+  return base::detect_archive_compression(head) != base::ArchiveCompression::none || (head.size() > 262 && head.substr(257, 5) == "ustar");
+}
 
 bool is_address(std::string_view text) {
   for (const char* prefix : {"http://", "https://", "git://", "ssh://", "git@", "github.com/"})
@@ -108,31 +122,52 @@ class BuildOrder {
       if (!arguments_.file.empty()) front_end_["filename"] = arguments_.file;
       return {};
     }
-    if (context == "-" && !arguments_.file.empty())
-      return fail(ErrorCode::invalid_argument, "-: standard input is the Dockerfile of a build without files; --file is not for it");
-    const bool from_input = context == "-" || arguments_.file == "-";
-    if (from_input) TRY(take_standard_input());
-    const base::HostPath directory = TRY(base::HostPath::from_user(context == "-" ? input_->path() : context), "{}", context);
+    if (context == "-") return read_input_place();
+    const base::HostPath directory = TRY(base::HostPath::from_user(context), "{}", context);
     if (::access(directory.c_str(), F_OK) != 0)
       return fail(ErrorCode::not_found, "{}: there is no such directory", directory.str());
     order_.locals["context"] = directory.str();
-    std::string file = input_ ? input_->path() + "/Dockerfile" : directory.str() + "/Dockerfile";
-    if (!input_ && !arguments_.file.empty()) file = TRY(base::HostPath::from_user(arguments_.file), "--file {}", arguments_.file).str();
-    order_.locals["dockerfile"] = parent_of(file);
-    front_end_["filename"] = file.substr(file.rfind('/') + 1);
+    if (arguments_.file == "-") return take_text({});
+    set_dockerfile(arguments_.file.empty() ? directory.str() + "/Dockerfile" : TRY(base::HostPath::from_user(arguments_.file), "--file {}", arguments_.file).str());
     return {};
   }
 
-  Status take_standard_input() {
-    std::string text = TRY(read_input("-"));
+  void set_dockerfile(const std::string& file) {
+    order_.locals["dockerfile"] = parent_of(file);
+    front_end_["filename"] = file.substr(file.rfind('/') + 1);
+  }
+
+  // Standard input is an archive of everything, or a Dockerfile alone.
+  Status read_input_place() {
+    std::string head(dockerfile::Facts::head_bytes, '\0');
+    head.resize(TRY(base::read_full(STDIN_FILENO, std::as_writable_bytes(std::span(head))), "read standard input"));
+    if (!begins_an_archive(head)) {
+      if (!arguments_.file.empty())
+        return fail(ErrorCode::invalid_argument, "-: standard input is the Dockerfile of a build without files; --file names one in an archive");
+      TRY(take_text(std::move(head)));
+      order_.locals["context"] = input_->path();
+      return {};
+    }
+    if (arguments_.file == "-") return fail(ErrorCode::invalid_argument, "-: standard input cannot be both the context and the Dockerfile");
+    if (!arguments_.file.empty()) front_end_["filename"] = arguments_.file;
+    front_end_["context-archive"] = "context";
+    input_.emplace(TRY(InputDirectory::make("context")));
+    order_.locals["context"] = input_->path();
+    return input_->write(head);
+  }
+
+  // The Dockerfile is what is on standard input, behind what has been read of it.
+  Status take_text(std::string text) {
+    text += TRY(read_input("-"));
     if (text.size() > text_max) return fail(ErrorCode::invalid_argument, "-: more than {} bytes", text_max);
-    // A tar archive says so behind the first name; compressed ones are no text.
-    if ((text.size() > 262 && text.compare(257, 5, "ustar") == 0) || text.find('\0') != std::string::npos) {
+    if (begins_an_archive(text) || text.find('\0') != std::string::npos) {
       auto error = fail(ErrorCode::invalid_argument, "-: this is no Dockerfile");
-      error.value().hint = "an archive of a context is not taken from standard input: unpack it and give the directory";
+      error.value().hint = "an archive (tar, or one that gzip, bzip2, xz or zstd has compressed) is taken as the context: cachectl build - < context.tar";
       return error;
     }
-    input_.emplace(TRY(TextDirectory::with("Dockerfile", text)));
+    input_.emplace(TRY(InputDirectory::make("Dockerfile")));
+    TRY(input_->write(text));
+    set_dockerfile(input_->path() + "/Dockerfile");
     return {};
   }
 
@@ -150,8 +185,11 @@ class BuildOrder {
 
   Result<std::string> read_context(const std::string& name, const std::string& value) {
     if (value.starts_with("docker-image://") || is_address(value)) return value;
-    if (value.starts_with("target:") || value.starts_with("input:"))
-      return fail(ErrorCode::invalid_argument, "only an image, a directory, a layout or an address can be a context here");
+    if (value.starts_with("target:") || value.starts_with("input:")) {
+      auto error = fail(ErrorCode::invalid_argument, "{} is what another build hands on to this one, and there is none", value);
+      error.value().hint = "build it first with -o DIR, or with -o type=oci,tar=false,dest=DIR, and give the directory or oci-layout://DIR";
+      return error;
+    }
     if (value.starts_with("oci-layout://")) {
       std::string rest = value.substr(13);
       const std::size_t at = rest.find('@');
@@ -276,7 +314,7 @@ class BuildOrder {
   const BuildCall& call_;
   engine::SolveOrder order_;
   Attributes front_end_;
-  std::optional<TextDirectory> input_;
+  std::optional<InputDirectory> input_;
 };
 
 // Notes which registries a Dockerfile names, and knows nothing of any image.
@@ -388,10 +426,11 @@ Examples:
   cachectl build -t registry.example.com/app:1 --push --cache-from registry.example.com/app:cache .
   cachectl build --target tests --build-arg MODE=fast -o out .
   cachectl build --check .
+  cachectl build -f docker/Dockerfile - < context.tar.gz
   cachectl build --call=outline --target tests .
   cachectl build --call=targets,format=json .)",
                                run_build);
-  verb.add_option("CONTEXT", build.context, "The directory with the files; or an address of git or HTTP; - reads a Dockerfile alone")->required();
+  verb.add_option("CONTEXT", build.context, "The directory with the files; or an address of git or HTTP; - reads an archive of it, or a Dockerfile alone")->required();
   verb.add_option("-f,--file", build.file, "The Dockerfile; - reads standard input (default: CONTEXT/Dockerfile)")->type_name("FILE");
   verb.add_option("-t,--tag", build.tags, "What the image is called; more than once: all of them")->type_name("NAME");
   verb.add_option("--target", build.target, "The stage that is built (default: the last)")->type_name("STAGE");
