@@ -63,17 +63,18 @@ class InputDirectory {
     ::rmdir(path_.c_str());
   }
   const std::string& path() const { return path_; }
-  // The one file, with these bytes and, behind them, what is left on standard input.
-  Status write(std::string_view bytes) const {
+  // The one file, with these bytes, and behind them what `rest` gives (-1: nothing).
+  Status write(std::string_view bytes, int rest = -1) const {
     const base::HostPath name = TRY(base::HostPath::parse(file_));
     const base::Fd file = TRY(base::open_host(name, O_WRONLY | O_CREAT | O_EXCL, 0644), "write {}", file_);
     TRY(base::write_full(file.get(), bytes), "write {}", file_);
-    std::vector<std::byte> buffer(1 << 20);
-    while (true) {
-      const std::size_t count = TRY(base::read_full(STDIN_FILENO, buffer), "read standard input");
-      if (count == 0) return {};
+    std::vector<std::byte> buffer(rest < 0 ? 0 : 1 << 20);
+    while (rest >= 0) {
+      const std::size_t count = TRY(base::read_full(rest, buffer), "read standard input");
+      if (count == 0) break;
       TRY(base::write_full(file.get(), std::span(buffer).first(count)), "write {}", file_);
     }
+    return {};
   }
 
  private:
@@ -153,7 +154,7 @@ class BuildOrder {
     front_end_["context-archive"] = "context";
     input_.emplace(TRY(InputDirectory::make("context")));
     order_.locals["context"] = input_->path();
-    return input_->write(head);
+    return input_->write(head, STDIN_FILENO);
   }
 
   // The Dockerfile is what is on standard input, behind what has been read of it.
