@@ -50,7 +50,7 @@ struct BuildStage {
       std::make_shared<std::set<std::string>>();  // of its tree, that are used
   std::set<std::string> context_paths;            // of the main context
 
-  std::vector<Arg::Entry> build_args;
+  SharedList<Arg::Entry> build_args;
   StageParameters parameters;
   bool workdir_is_set = false, ignore_cache = false;
   SaidOnce cmd, entrypoint, health_check;

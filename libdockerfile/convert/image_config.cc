@@ -174,20 +174,6 @@ std::string print_history(const std::vector<History>& entries) {
 
 }  // namespace
 
-// Not by recursion: a list is as long as its author likes.
-HistoryList::~HistoryList() {
-  while (last_ != nullptr && last_.use_count() == 1) last_ = std::exchange(last_->before, nullptr);
-}
-
-void HistoryList::push_back(History entry) { last_ = std::make_shared<Node>(Node{std::move(entry), last_}); }
-
-std::vector<History> HistoryList::entries() const {
-  std::vector<History> all;
-  for (const Node* node = last_.get(); node != nullptr; node = node->before.get()) all.push_back(node->entry);
-  std::reverse(all.begin(), all.end());
-  return all;
-}
-
 base::Result<ImageConfig> parse_image_config(std::string_view text) {
   const json document = json::parse(text, nullptr, false);
   if (!document.is_object()) return refuse("failed to parse image config: not a JSON object");

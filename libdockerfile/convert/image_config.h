@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "libdockerfile/convert/shared_list.h"
 #include "libdockerfile/dockerfile.h"
 #include "libdockerfile/instructions/command.h"
 
@@ -21,34 +22,12 @@ struct History {
   bool empty_layer = false;
 };
 
-// Lines that a stage shares with those that begin with it: a copy costs nothing, however long it is.
-class HistoryList {
- public:
-  HistoryList() = default;
-  HistoryList(const HistoryList&) = default;
-  HistoryList(HistoryList&&) noexcept = default;
-  HistoryList& operator=(HistoryList other) noexcept {
-    std::swap(last_, other.last_);
-    return *this;
-  }
-  ~HistoryList();
-  void push_back(History entry);
-  std::vector<History> entries() const;  // in order
-
- private:
-  struct Node {
-    History entry;
-    std::shared_ptr<Node> before;
-  };
-  std::shared_ptr<Node> last_;
-};
-
 struct ImageConfig {
   std::string created, author;
   Platform platform;
   std::string rootfs_type;
   std::optional<std::vector<std::string>> diff_ids;
-  HistoryList history;
+  SharedList<History> history;
   // Of the container.
   std::string user, working_dir, stop_signal;
   std::set<std::string> exposed_ports, volumes;

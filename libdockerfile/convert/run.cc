@@ -236,7 +236,7 @@ Status Converter::run_step(BuildStage& stage, const Run& run, const PlannedComma
     if (!secret.env.empty()) shown_environment.emplace_back(secret.env, "****");
   }
   options.name = prefixed(stage, shown(shown_environment, command, shown_as, rules), &platform_of(stage));
-  record(stage, "RUN " + with_arguments(words, stage.build_args, stage.state.environment()), Layer::made);
+  record(stage, "RUN " + with_arguments(words, stage.build_args.entries(), stage.state.environment()), Layer::made);
   stage.state = stage.state.run(words, options).root();
   return {};
 }

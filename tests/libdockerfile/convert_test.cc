@@ -138,6 +138,15 @@ TEST(Stages, TenThousandAreLinearWork) {
   EXPECT_EQ(converted.facts.asked.size(), 1u);
 }
 
+TEST(Stages, TenThousandThatTakeTheSameArgumentShareWhatTheySay) {
+  std::string text = "FROM x AS s0\n";
+  for (int i = 1; i < 10000; ++i) text += fmt::format("FROM s{} AS s{}\nARG A=1\n", i - 1, i);
+  Converted converted;
+  converted.convert(text + "RUN one\n");
+  ASSERT_TRUE(converted.result) << converted.error();
+  EXPECT_EQ(converted.ops_of<ExecOp>().size(), 1u);
+}
+
 TEST(OnBuild, TriggersComeFirstAndMayNeedOtherStages) {
   Converted converted;
   converted.facts.container_of["docker.io/library/base:latest"] =
