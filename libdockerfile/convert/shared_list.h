@@ -30,6 +30,12 @@ class SharedList {
     std::reverse(all.begin(), all.end());
     return all;
   }
+  template <class Is>
+  bool any_of(const Is& is) const {
+    for (const Node* node = last_.get(); node != nullptr; node = node->before.get())
+      if (is(node->entry)) return true;
+    return false;
+  }
 
  private:
   struct Node {

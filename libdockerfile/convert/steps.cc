@@ -57,10 +57,9 @@ Result<std::string> Converter::expand_text(BuildStage& stage, const std::string&
 
 void Converter::report_unset(const BuildStage& stage, const std::set<std::string>& names, Lines lines) {
   std::vector<std::string> known;
-  const std::vector<Arg::Entry> arguments = stage.build_args.entries();
   for (const std::string& name : names) {
     const auto is_it = [&](const Arg::Entry& entry) { return entry.key == name; };
-    if (std::any_of(arguments.begin(), arguments.end(), is_it) || is_never_a_variable(name)) continue;
+    if (stage.build_args.any_of(is_it) || is_never_a_variable(name)) continue;
     if (known.empty()) {
       for (const auto& [key, value] : stage.state.environment()) known.push_back(key);
     }
